@@ -1,0 +1,88 @@
+"""What a peer asks of the engine that runs it, and what local training gives back.
+
+A peer never waits and never calls anything: it returns actions, and the engine feeds completions back in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossipfl.messages import Message
+from gossipfl.weights import PeerId, Vector
+
+State: TypeAlias = Mapping[str, NDArray[np.generic]]
+"""A peer's private training state by name: `optimizer` (float slots) and `integers` (step counter, seed generators).
+
+Empty means "as at the very beginning": resetting an optimizer is training from an empty state.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalWork:
+    """How much one peer trains: `num_rounds` rounds of `steps_per_round` optimizer steps over its `num_examples`."""
+
+    num_examples: int
+    steps_per_round: int
+    num_rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Ask for local training: `num_steps` optimizer steps from step `first_step` on, starting at `weights`.
+
+    The gradient that is applied at weights y is g + c + proximal_mu * (y - anchor), where `c` and `anchor` are
+    optional entries of `vectors` (each of the size of `weights`). `wants` may name "mean_gradient": the mean of the
+    plain gradients g over the steps, given back in `Update.vectors`.
+
+    A job is a pure function of its fields and of (run seed, peer_id): running it again anywhere gives the same update.
+    """
+
+    peer_id: PeerId
+    job: int
+    first_step: int
+    num_steps: int
+    weights: Vector
+    statistics: Vector
+    state: State
+    vectors: Mapping[str, Vector] = field(default_factory=dict)
+    proximal_mu: float = 0.0
+    wants: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The result of a `Train`: new weights, statistics and state.
+
+    `num_examples` counts the examples seen (with repetition); `metrics` has their mean `loss` and `accuracy`, each
+    batch measured before its own step, as Keras reports them while training.
+    """
+
+    peer_id: PeerId
+    job: int
+    weights: Vector
+    statistics: Vector
+    state: State
+    num_examples: int
+    num_steps: int
+    metrics: Mapping[str, float]
+    vectors: Mapping[str, Vector] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Ask for delivery of a message; it may be lost, delayed, doubled or overtaken."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Ask to be woken at `time` (seconds); replaces the previous wish of the same peer. A spurious wake is harmless."""
+
+    time: float
+
+
+Action: TypeAlias = Train | Send | WakeAt

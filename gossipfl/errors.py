@@ -1,0 +1,60 @@
+"""Every error that gossipfl raises on purpose, by whose fault it is.
+
+::
+
+    GossipFLError
+      ConfigurationError (also ValueError)   impossible before anything runs; names the field, the value, the remedy
+        TopologyError                        not connected, unknown peer, bad file
+      ProtocolError
+        LocalProtocolError                   this program called a peer out of turn: a bug
+        RemoteProtocolError                  another peer broke the rules: drop, count, live on
+      SchemaMismatchError                    shapes or dtypes differ from the model's
+      TransportError                         could not reach a peer
+      TrainingError                          local training failed; carries peer_id, round and the cause
+      DataError                              a data set is not there or not usable, and how to get it
+"""
+
+
+class GossipFLError(Exception):
+    """Base class of every error that gossipfl raises on purpose."""
+
+
+class ConfigurationError(GossipFLError, ValueError):
+    """The request is impossible before anything runs; the message names the field, the value and the remedy."""
+
+
+class TopologyError(ConfigurationError):
+    """The graph of peers cannot be used: not connected, unknown peer, bad generator or bad file."""
+
+
+class ProtocolError(GossipFLError):
+    """A rule of the protocol between peers was broken."""
+
+
+class LocalProtocolError(ProtocolError):
+    """This program called a peer out of turn: a bug of the engine or of the peer."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """Another peer broke the rules: its message is dropped and counted, and this peer lives on."""
+
+
+class SchemaMismatchError(GossipFLError):
+    """Shapes or dtypes of weights differ from the model's; the message names the first that does."""
+
+
+class TransportError(GossipFLError):
+    """A peer could not be reached."""
+
+
+class TrainingError(GossipFLError):
+    """Local training of one peer failed."""
+
+    def __init__(self, message: str, *, peer_id: str, round: int) -> None:
+        super().__init__(message)
+        self.peer_id = peer_id
+        self.round = round
+
+
+class DataError(GossipFLError):
+    """A data set is not there or not usable; the message says how to get it."""

@@ -1,0 +1,108 @@
+"""What an engine measured: one `Evaluation` per equivalent round, and the `History` of one algorithm's run."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gossipfl.weights import ModelVectors, PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The state of a run at one moment of (virtual or real) time.
+
+    `round` is the equivalent round: local rounds finished per peer (the server's rounds, for FedAvg). `time` is in
+    seconds, traffic in bytes since the start, counted when sent; `busiest_peer_bytes` is the largest sum of sent and
+    received bytes over all participants, a FedAvg server included.
+    `training_*` are means over the examples of the local training that ended since the previous evaluation.
+    `average_*` belong to the mean of all peers' weights (the server's model, for FedAvg), measured on held-out data.
+    `peer_*` belong to each evaluated peer's own weights. `consensus_distance` is
+    sqrt(mean_i ||x_i - mean(x)||^2) over all peers (Kong et al., 2021).
+    """
+
+    round: int
+    time: float
+    num_bytes: int
+    num_messages: int
+    busiest_peer_bytes: int
+    consensus_distance: float
+    average_loss: float
+    average_accuracy: float
+    peer_loss: Mapping[PeerId, float]
+    peer_accuracy: Mapping[PeerId, float]
+    training_loss: float | None = None
+    training_accuracy: float | None = None
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean accuracy over the evaluated peers."""
+        return sum(self.peer_accuracy.values()) / len(self.peer_accuracy)
+
+    @property
+    def worst_accuracy(self) -> float:
+        """Accuracy of the worst evaluated peer."""
+        return min(self.peer_accuracy.values())
+
+    @property
+    def best_accuracy(self) -> float:
+        """Accuracy of the best evaluated peer."""
+        return max(self.peer_accuracy.values())
+
+
+@dataclass(slots=True)
+class History:
+    """The record of one algorithm's run with one seed."""
+
+    algorithm: str
+    seed: int
+    evaluations: list[Evaluation] = field(default_factory=list)
+    peer_bytes: dict[PeerId, tuple[int, int]] = field(default_factory=dict)
+    """Bytes (sent, received) per participant."""
+    link_traffic: dict[tuple[PeerId, PeerId], tuple[int, int]] = field(default_factory=dict)
+    """(messages, bytes) per ordered pair (sender, receiver)."""
+    final: dict[PeerId, ModelVectors] = field(default_factory=dict)
+    """Last vectors of every peer."""
+    average: ModelVectors | None = None
+    """Mean of the last vectors of all peers (the server's model, for FedAvg)."""
+    num_refused: int = 0
+    """Messages that a peer refused because they broke a rule of the protocol."""
+    interrupted: bool = False
+
+    def __iter__(self) -> Iterator[Evaluation]:
+        return iter(self.evaluations)
+
+    def __len__(self) -> int:
+        return len(self.evaluations)
+
+    @property
+    def last(self) -> Evaluation:
+        """The newest evaluation."""
+        return self.evaluations[-1]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One flat, JSON-ready row per evaluation."""
+        for evaluation in self.evaluations:
+            yield history_row(self.algorithm, self.seed, evaluation)
+
+
+def history_row(algorithm: str, seed: int, evaluation: Evaluation) -> dict[str, Any]:
+    """One flat, JSON-ready row: what a line of `history.jsonl` and a row of `history.parquet` hold."""
+    return {
+        "algorithm": algorithm,
+        "seed": seed,
+        "round": evaluation.round,
+        "time": evaluation.time,
+        "num_bytes": evaluation.num_bytes,
+        "num_messages": evaluation.num_messages,
+        "busiest_peer_bytes": evaluation.busiest_peer_bytes,
+        "consensus_distance": evaluation.consensus_distance,
+        "training_loss": evaluation.training_loss,
+        "training_accuracy": evaluation.training_accuracy,
+        "average_loss": evaluation.average_loss,
+        "average_accuracy": evaluation.average_accuracy,
+        "mean_accuracy": evaluation.mean_accuracy,
+        "worst_accuracy": evaluation.worst_accuracy,
+        "best_accuracy": evaluation.best_accuracy,
+        "peer_loss": dict(evaluation.peer_loss),
+        "peer_accuracy": dict(evaluation.peer_accuracy),
+    }

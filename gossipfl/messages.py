@@ -1,0 +1,71 @@
+"""What peers say to each other: immutable messages that carry encoded vectors and a few numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossipfl.weights import PeerId
+
+
+class Kind(StrEnum):
+    """What a message means to the protocol that sends it."""
+
+    MODEL = "model"
+    """Weights of a round: to every neighbor (synchronous gossip), or from the server to a sampled client (FedAvg)."""
+    UPDATE = "update"
+    """A client's trained weights, to the server."""
+    FINAL = "final"
+    """The server's last model: the receiver is done."""
+    REQUEST = "request"
+    """Pairwise averaging: "here are my weights, average with me"."""
+    REPLY = "reply"
+    """The correction that the requester subtracts."""
+    DECLINE = "decline"
+    """The request crossed with one that wins."""
+    ACKNOWLEDGE = "acknowledge"
+    """The decision (or the final model) has arrived and may be forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeId:
+    """Names one pairwise exchange: the `number`-th that `initiator` opened with `responder`, counted from 1."""
+
+    initiator: PeerId
+    responder: PeerId
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A vector of `size` elements in some encoding: the arrays that go on the wire, by name."""
+
+    encoding: str
+    arrays: Mapping[str, NDArray[np.generic]]
+    size: int
+
+    @property
+    def num_bytes(self) -> int:
+        """Exact number of payload bytes on the wire."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message between two peers; equal content is equal meaning, whenever and however often it arrives.
+
+    `round` is the sender's round (or the round it talks about). `num_examples`, `mass` and `degree` are the sender's
+    number of training examples, push-sum mass and number of neighbors.
+    """
+
+    sender: PeerId
+    receiver: PeerId
+    kind: Kind
+    round: int = 0
+    exchange: ExchangeId | None = None
+    vectors: Mapping[str, Encoded] = field(default_factory=dict)
+    num_examples: int = 0
+    mass: float = 1.0
+    degree: int = 0
