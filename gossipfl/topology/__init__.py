@@ -1,0 +1,30 @@
+"""Who can talk to whom, as plain networkx graphs, and with which mixing weights."""
+
+from gossipfl.topology.canonical_form import canonical
+from gossipfl.topology.catalogue import available, named
+from gossipfl.topology.files import from_file
+from gossipfl.topology.generators import from_generator
+from gossipfl.topology.links import from_links
+from gossipfl.topology.mixing import SCHEMES, MixingScheme, checked_matrix, mixing_matrix, mixing_row
+from gossipfl.topology.spectrum import predicted_rounds, second_eigenvalue, spectral_gap
+from gossipfl.topology.summary import TopologySummary, diameter, summarize
+
+__all__ = [
+    "SCHEMES",
+    "MixingScheme",
+    "TopologySummary",
+    "available",
+    "canonical",
+    "checked_matrix",
+    "diameter",
+    "from_file",
+    "from_generator",
+    "from_links",
+    "mixing_matrix",
+    "mixing_row",
+    "named",
+    "predicted_rounds",
+    "second_eigenvalue",
+    "spectral_gap",
+    "summarize",
+]
