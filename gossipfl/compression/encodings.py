@@ -1,0 +1,22 @@
+"""The encodings that this version of gossipfl can read, by name."""
+
+from collections.abc import Mapping
+
+from gossipfl.compression.compressor import Encoding
+from gossipfl.compression.dense_floats import DENSE_ENCODING
+from gossipfl.errors import LocalProtocolError
+from gossipfl.messages import Encoded
+from gossipfl.weights import Vector
+
+ENCODINGS: Mapping[str, Encoding] = {"dense": DENSE_ENCODING}
+
+
+def decompress(encoded: Encoded) -> Vector:
+    """The vector behind `encoded`, read-only; the name of its encoding says how to read it.
+
+    Raises LocalProtocolError for an unknown encoding: the codec lets none through from other peers.
+    """
+    encoding = ENCODINGS.get(encoded.encoding)
+    if encoding is None:
+        raise LocalProtocolError(f"unknown encoding {encoded.encoding!r}, known are {', '.join(sorted(ENCODINGS))}")
+    return encoding.decompress(encoded)
