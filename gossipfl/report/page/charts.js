@@ -1,0 +1,296 @@
+// Which charts there are: accuracy, spread over peers, consensus distance and loss, and the legend that they share.
+
+// The lines of one measure for all visible algorithms.
+function algorithmLines(measure, against, x, y = {}) {
+  return LABELS.filter((label) => visible.has(label) && !(against === "num_bytes" && isSilent(label))).map((label) => {
+    const points = curve(label, measure, against).filter(
+      (point) => (!x.log || point.x > 0) && (!y.log || point.y === null || point.y > 0),
+    );
+    return {
+      label,
+      name: label,
+      points,
+      ...LOOK[label],
+      band: RUN.histories[label].length > 1 && points.length > 1 ? 0.14 : 0,
+    };
+  });
+}
+
+// Bounds send nothing: against bytes they have no curve, only a level.
+const isSilent = (label) =>
+  ALGORITHM[label].bound && curve(label, "num_bytes", "round").every((point) => !(point.y > 0));
+
+function silentLevels(measure) {
+  return MEASURED.filter((label) => visible.has(label) && isSilent(label))
+    .map((label) => ({ value: curve(label, measure, "round").at(-1).y, text: `${label}, at the end, without a byte` }))
+    .filter(({ value }) => isNumber(value));
+}
+
+const seedsCaption = () => (NUM_SEEDS > 1 ? `Lines: mean over ${NUM_SEEDS} seeds; bands: the range they span. ` : "");
+
+function xAxis(against, log) {
+  const known = {
+    round: { kind: "count", title: "round", name: "round" },
+    num_bytes: { kind: "bytes", title: "bytes sent by all", name: "bytes" },
+    time: { kind: "seconds", title: "virtual time", name: "time" },
+  }[against];
+  return {
+    ...known,
+    log: log && against !== "round",
+    title: known.title + (log && against !== "round" ? " (logarithmic)" : ""),
+  };
+}
+
+function accuracyChart() {
+  const measures = [
+    ["average_accuracy", "Average model"],
+    ["mean_accuracy", "Mean of peers"],
+    ["worst_accuracy", "Worst peer"],
+    ["training_accuracy", "Training"],
+  ];
+  let measure = "mean_accuracy";
+  let against = "round";
+  let log = false;
+  const logToggle = toggle("log x", log, (on) => {
+    log = on;
+    chart.draw();
+  });
+  logToggle.hidden = true;
+  const controls = [
+    segmented("Accuracy of", measures, measure, (value) => {
+      measure = value;
+      chart.draw();
+    }),
+    segmented(
+      "Against",
+      [
+        ["round", "Rounds"],
+        ["num_bytes", "Bytes"],
+        ["time", "Virtual time"],
+      ],
+      against,
+      (value) => {
+        against = value;
+        logToggle.hidden = value === "round";
+        chart.draw();
+      },
+    ),
+    logToggle,
+  ];
+  const explained = {
+    average_accuracy: "Held-out accuracy of the average of all peers’ weights (FedAvg: the server’s model).",
+    mean_accuracy: "Held-out accuracy of each peer’s own weights, averaged over peers.",
+    worst_accuracy: "Held-out accuracy of the peer that does worst.",
+    training_accuracy:
+      "Accuracy over the examples of the local training since the previous evaluation, before each step’s update.",
+  };
+  const chart = chartCard(
+    "Accuracy",
+    controls,
+    () => {
+      const x = xAxis(against, log);
+      return {
+        lines: algorithmLines(measure, against, x),
+        x,
+        y: { kind: "percent", top: 1 },
+        marks: [
+          ...(RUN.manifest.targets ?? []).map((target) => ({ value: target, text: `target ${shownTarget(target)}` })),
+          ...(against === "num_bytes" ? silentLevels(measure) : []),
+        ],
+        caption: `${explained[measure]} ${seedsCaption()}Drag to zoom, double-click to return.`,
+        empty: `No ${measure === "training_accuracy" ? "training accuracy" : "accuracy"} was measured for the algorithms shown.`,
+      };
+    },
+    { tall: true },
+  );
+  return chart;
+}
+
+function lossChart() {
+  let measure = "average_loss";
+  const controls = [
+    segmented(
+      "Loss of",
+      [
+        ["average_loss", "Average model"],
+        ["training_loss", "Training"],
+      ],
+      measure,
+      (value) => {
+        measure = value;
+        chart.draw();
+      },
+    ),
+  ];
+  const chart = chartCard("Loss", controls, () => {
+    const x = xAxis("round", false);
+    return {
+      lines: algorithmLines(measure, "round", x),
+      x,
+      y: { kind: "number" },
+      caption: `${measure === "average_loss" ? "On held-out data." : "Over the examples of the local training."} ${seedsCaption()}`,
+    };
+  });
+  return chart;
+}
+
+function consensusChart() {
+  let log = true;
+  const controls = [
+    toggle("log y", log, (on) => {
+      log = on;
+      chart.draw();
+    }),
+  ];
+  const chart = chartCard("Consensus distance", controls, () => {
+    const x = xAxis("round", false);
+    const y = { kind: "number", log };
+    const zero = MEASURED.filter(
+      (label) => visible.has(label) && curve(label, "consensus_distance", "round").every((point) => !(point.y > 0)),
+    );
+    return {
+      lines: algorithmLines("consensus_distance", "round", x, y),
+      x,
+      y,
+      caption: `How far peers’ weights are from their mean: √(meanᵢ ‖xᵢ − x̄‖²). ${log && zero.length ? `Exactly zero, so not on a logarithmic axis: ${zero.join(", ")}. ` : ""}`,
+      empty: "All peers hold the same weights at every evaluation: the distance is exactly zero.",
+    };
+  });
+  return chart;
+}
+
+const MANY_PEERS = 60; // more peers than this are shown as a distribution
+
+function spreadChart() {
+  const withPeers = LABELS.filter((label) => RUN.peer_accuracy[label]?.rounds.length);
+  const measured = withPeers.length ? withPeers : MEASURED;
+  let chosen = measured.find((label) => !ALGORITHM[label].bound) ?? measured[0];
+  const controls =
+    measured.length > 1
+      ? [
+          chooser("Algorithm", measured, chosen, (label) => {
+            chosen = label;
+            chart.draw();
+          }),
+        ]
+      : [];
+  const chart = chartCard("Spread over peers", controls, () => {
+    const x = xAxis("round", false);
+    const y = { kind: "percent", top: 1 };
+    if (chosen === undefined) return { lines: [], x, y };
+    const { property } = LOOK[chosen];
+    const seen = RUN.peer_accuracy[chosen];
+    if (!seen) return { lines: spreadFromSummary(chosen), x, y, caption: "Mean, best and worst peer." };
+    const rows = seen.values
+      .map((values, index) => ({ x: seen.rounds[index], sorted: values.filter(isNumber).sort((a, b) => a - b) }))
+      .filter(({ sorted }) => sorted.length);
+    const numPeers = Math.max(...rows.map(({ sorted }) => sorted.length));
+    const between = (low, high) =>
+      rows.map(({ x: at, sorted }) => ({ x: at, y: null, low: quantile(sorted, low), high: quantile(sorted, high) }));
+    const summary = (name, value, style) => ({
+      name,
+      points: rows.map(({ x: at, sorted }) => ({ x: at, y: value(sorted) })),
+      property,
+      ...style,
+    });
+    const band = (low, high, strength) => ({
+      name: "",
+      quiet: true,
+      points: between(low, high),
+      property,
+      width: 0,
+      band: strength,
+    });
+    const many = numPeers > MANY_PEERS;
+    const detail = many
+      ? [band(0, 1, 0.14), band(0.1, 0.9, 0.18), band(0.25, 0.75, 0.25)]
+      : [
+          band(0, 1, 0.13),
+          ...RUN.peers.map((_, peer) => ({
+            name: "",
+            quiet: true,
+            property,
+            width: 1,
+            opacity: 0.35,
+            points: seen.rounds.map((round, index) => ({ x: round, y: seen.values[index][peer] })),
+          })),
+        ];
+    return {
+      lines: [
+        ...detail,
+        summary("best peer", (sorted) => sorted[sorted.length - 1], { width: 1, opacity: 0.8 }),
+        ...(many ? [summary("median peer", (sorted) => quantile(sorted, 0.5), { width: 1.5, dash: [6, 4] })] : []),
+        summary("mean of peers", mean, { width: 3 }),
+        summary("worst peer", (sorted) => sorted[0], { width: 1, opacity: 0.8 }),
+      ],
+      x,
+      y,
+      caption: `${many ? `Bands: all ${numPeers} peers, the middle 80${SPACE}% and the middle half` : `Thin lines: each of ${plural(numPeers, "peer")}`}; thick line: their mean${NUM_SEEDS > 1 ? ` (seed ${seen.seed})` : ""}.`,
+    };
+  });
+  return chart;
+}
+
+function spreadFromSummary(label) {
+  const low = curve(label, "worst_accuracy", "round");
+  const high = curve(label, "best_accuracy", "round");
+  const points = curve(label, "mean_accuracy", "round").map((point, index) => ({
+    ...point,
+    low: low[index].y,
+    high: high[index].y,
+  }));
+  return [{ name: "mean of peers", points, property: LOOK[label].property, width: 3, band: 0.15 }];
+}
+
+// Chips that show and hide algorithms in all charts; pointing at one brings its line to the front.
+function legend() {
+  const chips = LABELS.map((label) => {
+    const none = RUN.histories[label].length === 0;
+    return element(
+      "button",
+      {
+        type: "button",
+        class: ALGORITHM[label].bound ? "chip bound" : "chip",
+        "aria-pressed": "true",
+        disabled: none,
+        title: none ? "Nothing was measured" : "Click: show or hide. Double-click: show only this one",
+        onclick: () =>
+          setVisible(
+            visible.has(label) ? LABELS.filter((other) => visible.has(other) && other !== label) : [...visible, label],
+          ),
+        ondblclick: () => setVisible([label]),
+        onmouseenter: () => setFocus(label),
+        onmouseleave: () => setFocus(null),
+        onfocus: () => setFocus(label),
+        onblur: () => setFocus(null),
+      },
+      swatch(label),
+      element("span", {}, label),
+    );
+  });
+  const all = element("button", { type: "button", class: "link", onclick: () => setVisible(LABELS) }, "Show all");
+  const update = () => {
+    chips.forEach((chip, index) => chip.setAttribute("aria-pressed", String(visible.has(LABELS[index]))));
+    all.hidden = visible.size === LABELS.length;
+  };
+  onVisible.push(update);
+  update();
+  return element("div", { class: "legend", role: "group", "aria-label": "Algorithms shown" }, chips, all);
+}
+
+function drawCurves(section) {
+  const lead = accuracyChart();
+  const others = [spreadChart(), consensusChart(), lossChart()];
+  section.append(
+    sectionHead("Learning curves"),
+    LABELS.length > 1 ? legend() : "",
+    lead.card,
+    element(
+      "div",
+      { class: "grid" },
+      others.map((chart) => chart.card),
+      trafficCard(),
+    ),
+  );
+  [lead, ...others].forEach((chart) => chart.draw());
+}

@@ -1,0 +1,103 @@
+// The run, and its measurements as curves: one per algorithm, a mean over seeds with the range they span.
+
+const RUN = JSON.parse(byId("run").textContent);
+const LABELS = RUN.algorithms.map((algorithm) => algorithm.label);
+const ALGORITHM = Object.fromEntries(RUN.algorithms.map((algorithm) => [algorithm.label, algorithm]));
+const COMPETITORS = LABELS.filter((label) => !ALGORITHM[label].bound);
+const BOUNDS = LABELS.filter((label) => ALGORITHM[label].bound);
+const NUM_SEEDS = Math.max(1, ...LABELS.map((label) => RUN.histories[label].length));
+const MEASURED = LABELS.filter((label) => RUN.histories[label].length > 0);
+const SUMMARY = Object.fromEntries(RUN.summary.map((row) => [row.label, row]));
+
+// Color-blind-safe hues (after Okabe and Ito, 2008), then the same hues with dashes; bounds are grey and dashed.
+const NUM_HUES = 6;
+const DASHES = [[], [9, 5], [2, 4]];
+const LOOK = {};
+COMPETITORS.forEach((label, index) => {
+  LOOK[label] = {
+    property: `--hue-${index % NUM_HUES}`,
+    dash: DASHES[Math.floor(index / NUM_HUES) % DASHES.length],
+    width: 2.25,
+  };
+});
+BOUNDS.forEach((label, index) => {
+  LOOK[label] = {
+    property: "--bound",
+    dash: [
+      [2, 4],
+      [10, 5],
+      [10, 4, 2, 4],
+    ][index % 3],
+    width: 1.75,
+  };
+});
+
+const swatch = (label) =>
+  shape(
+    "svg",
+    { class: "swatch", viewBox: "0 0 22 10", "aria-hidden": "true" },
+    shape("line", {
+      x1: 1,
+      y1: 5,
+      x2: 21,
+      y2: 5,
+      "stroke-width": 3,
+      "stroke-linecap": "round",
+      "stroke-dasharray": LOOK[label].dash.map((part) => part * 0.6).join(" ") || null,
+      style: { stroke: `var(${LOOK[label].property})` },
+    }),
+  );
+
+// Points of one measure against one x: [{ x, y, low, high }], over the seeds that have the round.
+function curve(label, measure, against) {
+  const rounds = new Map();
+  for (const table of RUN.histories[label]) {
+    table.round.forEach((round, index) => {
+      const x = table[against][index];
+      const y = table[measure][index];
+      if (!rounds.has(round)) rounds.set(round, { xs: [], ys: [] });
+      if (isNumber(x)) rounds.get(round).xs.push(x);
+      if (isNumber(y)) rounds.get(round).ys.push(y);
+    });
+  }
+  return [...rounds.entries()]
+    .sort(([a], [b]) => a - b)
+    .filter(([, { xs }]) => xs.length > 0)
+    .map(([, { xs, ys }]) => ({
+      x: mean(xs),
+      y: ys.length ? mean(ys) : null,
+      low: ys.length ? Math.min(...ys) : null,
+      high: ys.length ? Math.max(...ys) : null,
+    }));
+}
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+function quantile(sorted, share) {
+  const place = share * (sorted.length - 1);
+  const below = Math.floor(place);
+  return sorted[below] + (place - below) * ((sorted[below + 1] ?? sorted[below]) - sorted[below]);
+}
+
+// Index of the point that is nearest in x; points are sorted by x.
+function nearest(points, x) {
+  let low = 0;
+  let high = points.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (points[middle].x <= x) low = middle;
+    else high = middle;
+  }
+  return Math.abs(points[high].x - x) < Math.abs(points[low].x - x) ? high : low;
+}
+
+// Which algorithms all charts show.
+const visible = new Set(LABELS);
+const onVisible = [];
+function setVisible(labels) {
+  visible.clear();
+  labels.forEach((label) => visible.add(label));
+  onVisible.forEach((listener) => listener());
+}
+const onFocus = [];
+const setFocus = (label) => onFocus.forEach((listener) => listener(label));

@@ -1,0 +1,363 @@
+// Topologies, drawn with peers colored by accuracy, at the end or at any round.
+
+// Viridis (Smith and van der Walt, 2015): even steps to the eye, also for color-blind people and in grey.
+const VIRIDIS = [
+  [68, 1, 84],
+  [71, 45, 123],
+  [59, 82, 139],
+  [44, 114, 142],
+  [33, 145, 140],
+  [40, 174, 128],
+  [94, 201, 98],
+  [173, 220, 48],
+  [253, 231, 37],
+];
+
+function viridis(share) {
+  const place = Math.min(1, Math.max(0, share)) * (VIRIDIS.length - 1);
+  const below = Math.min(VIRIDIS.length - 2, Math.floor(place));
+  return VIRIDIS[below].map((channel, index) =>
+    Math.round(channel + (place - below) * (VIRIDIS[below + 1][index] - channel)),
+  );
+}
+
+const PEER_INDEX = new Map(RUN.peers.map((peer, index) => [peer, index]));
+
+// One color scale for all drawings: the accuracies that peers end with.
+function accuracyScale() {
+  const labels = RUN.drawings.flatMap((drawing) => drawing.algorithms);
+  const finals = labels.flatMap((label) => RUN.peer_accuracy[label]?.values.at(-1) ?? []).filter(isNumber);
+  if (finals.length === 0) return null;
+  const high = Math.max(...finals);
+  const low = Math.min(Math.min(...finals), high - 0.02);
+  return { low, high, share: (value) => (value - low) / (high - low) };
+}
+
+function accuracyAt(label, round, peer) {
+  const seen = RUN.peer_accuracy[label];
+  if (!seen || !PEER_INDEX.has(peer)) return null;
+  let index = seen.rounds.length - 1;
+  while (index > 0 && seen.rounds[index] > round) index -= 1;
+  return seen.values[index][PEER_INDEX.get(peer)];
+}
+
+function drawTopologies(section) {
+  if (RUN.drawings.length === 0) return;
+  const scale = accuracyScale();
+  const rounds = [
+    ...new Set(
+      RUN.drawings.flatMap((drawing) => drawing.algorithms.flatMap((label) => RUN.peer_accuracy[label]?.rounds ?? [])),
+    ),
+  ].sort((a, b) => a - b);
+  const state = { round: rounds.at(-1) ?? 0 };
+  const cards = RUN.drawings.map((drawing) => drawingCard(drawing, scale, state));
+  const update = () => cards.forEach((card) => card.paint());
+  section.append(
+    sectionHead("Topologies", "Who talks to whom. Point at a peer for its accuracy, its neighbors and its data."),
+    scale
+      ? element(
+          "div",
+          { class: "scale-bar" },
+          colorScale(scale),
+          rounds.length > 1 ? player(rounds, state, update) : "",
+        )
+      : "",
+    element(
+      "div",
+      { class: "grid drawings" },
+      cards.map((card) => card.card),
+    ),
+    topologyFacts(),
+  );
+  update();
+}
+
+function colorScale({ low, high }) {
+  const colors = VIRIDIS.map((color) => `rgb(${color})`).join(", ");
+  const ramp = element("div", { class: "ramp", style: { background: `linear-gradient(90deg, ${colors})` } });
+  return element(
+    "div",
+    { class: "color-scale" },
+    element("span", {}, `accuracy ≤${SPACE}${shown(low, "percent")}`),
+    ramp,
+    element("span", {}, shown(high, "percent")),
+  );
+}
+
+// A slider over rounds, and a button that moves it.
+function player(rounds, state, update) {
+  const slider = element("input", {
+    type: "range",
+    min: 0,
+    max: rounds.length - 1,
+    value: rounds.length - 1,
+    "aria-label": "Round",
+    oninput: () => go(Number(slider.value)),
+  });
+  const text = element("output", {}, `round ${rounds.at(-1)}`);
+  const button = element(
+    "button",
+    { type: "button", class: "toggle", onclick: () => (timer === null ? play() : stop()) },
+    "▶ Play",
+  );
+  let timer = null;
+  function go(index) {
+    state.round = rounds[index];
+    slider.value = index;
+    text.textContent = `round ${state.round}`;
+    update();
+  }
+  function stop() {
+    clearInterval(timer);
+    timer = null;
+    button.textContent = "▶ Play";
+  }
+  function play() {
+    if (Number(slider.value) === rounds.length - 1) go(0);
+    button.textContent = "❚❚ Pause";
+    timer = setInterval(
+      () => {
+        const next = Number(slider.value) + 1;
+        if (next >= rounds.length) stop();
+        else go(next);
+      },
+      Math.max(40, Math.min(350, 6000 / rounds.length)),
+    );
+  }
+  return element("div", { class: "player" }, button, slider, text);
+}
+
+function drawingCard(drawing, scale, state) {
+  const { nodes, positions, links, hub } = drawing;
+  const colored = drawing.algorithms.filter((label) => RUN.peer_accuracy[label]);
+  let chosen = colored[0] ?? null;
+  const radius = peerRadius(positions);
+  const hubSize = Math.max(0.1, 2.6 * radius);
+  const neighbors = nodes.map(() => new Set());
+  links.forEach(([a, b]) => {
+    neighbors[a].add(b);
+    neighbors[b].add(a);
+  });
+  const path = (pairs) => pairs.map(([a, b]) => `M${positions[a]}L${positions[b]}`).join("");
+  const near = shape("path", { class: "links near" });
+  const named = nodes.length <= 40;
+  const dots = nodes.map((node, index) => {
+    const [x, y] = positions[index];
+    const isHub = node === hub;
+    const dot = isHub
+      ? shape("rect", {
+          class: "hub",
+          x: x - hubSize / 2,
+          y: y - hubSize / 2,
+          width: hubSize,
+          height: hubSize,
+          rx: 0.15 * hubSize,
+        })
+      : shape("circle", {
+          class: "peer",
+          cx: x,
+          cy: y,
+          r: radius,
+          style: { "stroke-width": Math.min(0.012, 0.3 * radius) },
+        });
+    const text =
+      named && !isHub && node.length <= 4
+        ? shape("text", { x, y, "font-size": (radius * (node.length > 2 ? 0.75 : 0.95)).toFixed(3) }, node)
+        : null;
+    return {
+      node,
+      index,
+      dot,
+      text,
+      group: shape(
+        "g",
+        {
+          onpointerenter: (event) => point(index, event),
+          onpointermove: (event) => point(index, event),
+          onpointerleave: leave,
+        },
+        dot,
+        text,
+      ),
+    };
+  });
+  const opacity = Math.max(0.12, Math.min(0.75, 60 / Math.max(1, links.length) + 0.15));
+  const picture = shape(
+    "svg",
+    {
+      class: "drawing",
+      viewBox: "-1.15 -1.15 2.3 2.3",
+      role: "img",
+      "aria-label": `${drawing.title}: ${nodes.length} nodes, ${drawing.num_links} links`,
+    },
+    shape("path", { class: "links", d: path(links), style: { opacity } }),
+    near,
+    dots.map(({ group }) => group),
+  );
+  const note = element("p", { class: "caption" });
+
+  function paint() {
+    for (const { node, dot, text } of dots) {
+      if (node === hub) continue;
+      const value = chosen === null ? null : accuracyAt(chosen, state.round, node);
+      const color = isNumber(value) && scale ? viridis(scale.share(value)) : null;
+      dot.classList.toggle("unmeasured", color === null);
+      dot.style.fill = color ? `rgb(${color})` : "var(--card)";
+      if (text) text.style.fill = color ? (luminance(color) > 0.36 ? "#10151c" : "#ffffff") : "var(--ink)";
+    }
+    const values = chosen === null ? [] : nodes.map((node) => accuracyAt(chosen, state.round, node)).filter(isNumber);
+    const size =
+      hub === null
+        ? `${plural(nodes.length, "peer")}, ${plural(drawing.num_links, "link")}`
+        : `${plural(nodes.length - 1, "client")} and the ${hub}`;
+    const shownLinks = links.length < drawing.num_links ? ` (${count(links.length)} drawn)` : "";
+    note.textContent =
+      size +
+      shownLinks +
+      (values.length
+        ? ` · mean ${shown(mean(values), "percent")}, worst ${shown(Math.min(...values), "percent")}`
+        : "");
+  }
+  function point(index, event) {
+    near.setAttribute("d", path([...neighbors[index]].map((other) => [index, other])));
+    const node = nodes[index];
+    const value = chosen === null ? null : accuracyAt(chosen, state.round, node);
+    tooltip.show(
+      event.clientX,
+      event.clientY,
+      element("div", { class: "tip-title" }, node === hub ? node : `peer ${node}`),
+      isNumber(value) ? element("div", {}, `accuracy ${shown(value, "percent")}`) : "",
+      element(
+        "div",
+        { class: "soft" },
+        plural(neighbors[index].size, "neighbor") + (links.length < drawing.num_links ? " among the links drawn" : ""),
+      ),
+      labelBars(node),
+    );
+  }
+  function leave() {
+    near.removeAttribute("d");
+    tooltip.hide();
+  }
+  const choice =
+    colored.length > 1
+      ? chooser("Colored by", colored, chosen, (label) => {
+          chosen = label;
+          paint();
+        })
+      : element("span", { class: "soft" }, drawing.algorithms.join(", ") || "no algorithm ran on it");
+  const card = element(
+    "article",
+    { class: "card" },
+    element("div", { class: "card-head" }, element("h3", {}, drawing.title), choice),
+    picture,
+    note,
+  );
+  return { card, paint };
+}
+
+// As large as peers can be without covering each other, up to a few in crowded places.
+function peerRadius(positions) {
+  const gaps = positions.map(([x, y], index) =>
+    Math.min(...positions.map(([a, b], other) => (other === index ? 9 : Math.hypot(a - x, b - y)))),
+  );
+  const usual = quantile(
+    gaps.sort((a, b) => a - b),
+    0.3,
+  );
+  return Math.max(0.009, Math.min(0.085, 0.36 / Math.sqrt(positions.length), 0.47 * usual));
+}
+
+function luminance(color) {
+  const [r, g, b] = color.map((channel) => Math.pow(channel / 255, 2.2));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+// A tiny bar chart of a peer's labels, for tooltips.
+function labelBars(peer) {
+  const counts = PEER_INDEX.has(peer) ? RUN.label_counts[PEER_INDEX.get(peer)] : null;
+  if (!counts || counts.length === 0) return "";
+  const top = Math.max(...counts, 1);
+  const width = Math.max(2, Math.min(14, 160 / counts.length));
+  return element(
+    "div",
+    { class: "tip-labels" },
+    element(
+      "div",
+      { class: "soft" },
+      `${plural(
+        counts.reduce((sum, value) => sum + value, 0),
+        "example",
+      )}, by class`,
+    ),
+    shape(
+      "svg",
+      { width: width * counts.length, height: counts.length <= 12 ? 44 : 32 },
+      counts.map((value, index) =>
+        shape("rect", {
+          class: "label-bar",
+          x: index * width + 0.5,
+          width: Math.max(1, width - 1.5),
+          y: 31 - (30 * value) / top,
+          height: (30 * value) / top + 1,
+        }),
+      ),
+      counts.length <= 12
+        ? counts.map((_, index) =>
+            shape("text", { class: "label-name", x: (index + 0.5) * width - 0.25, y: 42 }, index),
+          )
+        : null,
+    ),
+  );
+}
+
+function topologyFacts() {
+  const names = Object.keys(RUN.manifest.topologies ?? {});
+  if (names.length === 0) return "";
+  const columns = [
+    ["num_peers", "Peers", "count"],
+    ["num_edges", "Links", "count"],
+    ["min_degree", "Min degree", "count"],
+    ["mean_degree", "Mean degree", "number"],
+    ["max_degree", "Max degree", "count"],
+    ["diameter", "Diameter", "count"],
+    [
+      "rho",
+      "ρ",
+      "number",
+      "Second-largest absolute eigenvalue of the mixing matrix: per round, disagreement shrinks by at least this factor",
+    ],
+    ["spectral_gap", "Spectral gap", "number", "1 − ρ: larger is faster"],
+    ["predicted_rounds", "Predicted rounds", "count", "Rounds of mixing until consensus, as predicted from ρ"],
+  ];
+  return element(
+    "div",
+    { class: "card flush scroll", tabindex: "0" },
+    element(
+      "table",
+      { class: "facts" },
+      element(
+        "thead",
+        {},
+        element(
+          "tr",
+          {},
+          element("th", { scope: "col" }, "Topology"),
+          columns.map(([, title, , hint]) => element("th", { scope: "col", title: hint ?? null }, title)),
+        ),
+      ),
+      element(
+        "tbody",
+        {},
+        names.map((name) =>
+          element(
+            "tr",
+            {},
+            element("th", { scope: "row" }, name),
+            columns.map(([key, , kind]) => element("td", {}, shown(RUN.manifest.topologies[name][key], kind))),
+          ),
+        ),
+      ),
+    ),
+  );
+}

@@ -1,0 +1,196 @@
+// The head of the page: what was compared, what is wrong with it, and who won by the numbers.
+
+function drawHead(box) {
+  const { manifest } = RUN;
+  const facts = [
+    manifest.engine,
+    manifest.created ? shownDate(manifest.created) : null,
+    manifest.gossipfl ? `gossipfl ${manifest.gossipfl}` : null,
+  ].filter(Boolean);
+  const themes = segmented(
+    "Theme",
+    [
+      [null, "Auto"],
+      ["light", "Light"],
+      ["dark", "Dark"],
+    ],
+    null,
+    setTheme,
+  );
+  themes.classList.add("themes");
+  box.append(
+    element("div", { class: "eyebrow" }, element("span", {}, facts.join(" · ")), themes),
+    element("h1", {}, manifest.name),
+    manifest.description ? element("p", { class: "lead" }, manifest.description) : "",
+    element("p", { class: "compared" }, comparedSentence()),
+  );
+}
+
+function shownDate(text) {
+  const date = new Date(text);
+  return Number.isNaN(date.getTime()) ? text : date.toISOString().slice(0, 16).replace("T", " ") + " UTC";
+}
+
+function comparedSentence() {
+  const { data = {}, partition = {} } = RUN.manifest;
+  const parts = [
+    plural(COMPETITORS.length, "algorithm") + (BOUNDS.length ? ` and ${plural(BOUNDS.length, "bound")}` : ""),
+  ];
+  if (RUN.peers.length) parts.push(plural(RUN.peers.length, "peer"));
+  if (data.source) {
+    const size = isNumber(data.num_train)
+      ? ` (${count(data.num_train)} training and ${count(data.num_test)} test examples, ${plural(data.num_classes, "class", "classes")})`
+      : "";
+    parts.push(data.source + size);
+  }
+  if (partition.name) {
+    const parameters = Object.entries(partition.parameters ?? {})
+      .map(([name, value]) => `${name} = ${value}`)
+      .join(", ");
+    parts.push(`partition ${partition.name}${parameters ? ` (${parameters})` : ""}`);
+  }
+  parts.push(plural(NUM_SEEDS, "seed"));
+  return parts.join(" · ");
+}
+
+function drawNotices(box) {
+  const { interrupted, differences = [] } = RUN.manifest;
+  const empty = LABELS.filter((label) => RUN.histories[label].length === 0);
+  const notice = (kind, title, ...text) =>
+    element("p", { class: `notice ${kind}` }, element("strong", {}, title), " ", ...text);
+  if (interrupted) {
+    box.append(
+      notice(
+        "warning",
+        "The run was interrupted.",
+        "What was measured until then is shown; algorithms may have come to different rounds.",
+        empty.length ? ` Nothing was measured for ${empty.join(", ")}.` : "",
+      ),
+    );
+  } else if (empty.length) {
+    box.append(notice("warning", "Not everything was measured.", `There is no evaluation of ${empty.join(", ")}.`));
+  }
+  if (differences.length) {
+    box.append(notice("", "Not the same for all:", `${differences.join("; ").replace(/\.$/, "")}.`));
+  }
+}
+
+// The best competitor by one figure of the table: { label, number, second }.
+function best(figure, better) {
+  const ranked = COMPETITORS.map((label) => ({ label, number: SUMMARY[label] ? figure(SUMMARY[label]) : null }))
+    .filter(({ number }) => number && isNumber(number.mean))
+    .sort((a, b) => (better === "high" ? b.number.mean - a.number.mean : a.number.mean - b.number.mean));
+  return ranked.length ? { ...ranked[0], second: ranked[1] ?? null } : null;
+}
+
+// The highest target that somebody reached with every seed, else with any.
+function decisiveTarget() {
+  const reached = (whole) =>
+    (RUN.manifest.targets ?? []).filter((target) =>
+      COMPETITORS.some((label) => {
+        const row = targetRow(label, target);
+        return row && row.reached > 0 && (!whole || row.reached === row.of);
+      }),
+    );
+  const candidates = reached(true).length ? reached(true) : reached(false);
+  return candidates.length ? Math.max(...candidates) : null;
+}
+
+const targetRow = (label, target) => SUMMARY[label]?.targets.find((row) => row.target === target) ?? null;
+
+// Only those that reached the target with every seed compete for the fewest bytes to it, when there are any.
+function toTarget(target, cost) {
+  const whole = COMPETITORS.some((label) => {
+    const row = targetRow(label, target);
+    return row && row.reached > 0 && row.reached === row.of;
+  });
+  return (row) => {
+    const entry = row.targets.find((candidate) => candidate.target === target);
+    return entry && entry.reached > 0 && (!whole || entry.reached === entry.of) ? entry[cost] : null;
+  };
+}
+
+function findings() {
+  const target = decisiveTarget();
+  const alone = COMPETITORS.length === 1;
+  const list = [
+    {
+      title: alone ? "Accuracy, mean of peers" : "Best accuracy, mean of peers",
+      kind: "percent",
+      found: best((row) => row.mean_accuracy, "high"),
+    },
+    {
+      title: alone ? "Accuracy of the worst peer" : "Best accuracy of the worst peer",
+      kind: "percent",
+      found: best((row) => row.worst_accuracy, "high"),
+    },
+  ];
+  if (target !== null) {
+    list.push({
+      title: `${alone ? "Bytes" : "Fewest bytes"} to ${shownTarget(target)}`,
+      kind: "bytes",
+      found: best(toTarget(target, "num_bytes"), "low"),
+    });
+    list.push({
+      title: `${alone ? "Virtual time" : "Least virtual time"} to ${shownTarget(target)}`,
+      kind: "seconds",
+      found: best(toTarget(target, "time"), "low"),
+    });
+  } else {
+    list.push({
+      title: alone ? "Bytes in all" : "Fewest bytes in all",
+      kind: "bytes",
+      found: best((row) => row.num_bytes, "low"),
+    });
+    list.push({
+      title: alone ? "Bytes at the busiest participant" : "Lightest busiest participant",
+      kind: "bytes",
+      found: best((row) => row.busiest_peer_bytes, "low"),
+    });
+  }
+  return list.filter(({ found }) => found !== null);
+}
+
+function drawFindings(section) {
+  const list = findings();
+  if (list.length === 0) return;
+  section.append(
+    element(
+      "div",
+      { class: "tiles" },
+      list.map(({ title, kind, found }) =>
+        element(
+          "div",
+          { class: "tile", style: { "--hue": `var(${LOOK[found.label].property})` } },
+          element("div", { class: "tile-title" }, title),
+          element("div", { class: "tile-value" }, shown(found.number.mean, kind)),
+          element("div", { class: "tile-name" }, swatch(found.label), found.label),
+          element("div", { class: "soft" }, tileNote(found, kind)),
+        ),
+      ),
+    ),
+    element("p", { class: "verdict" }, verdict(list)),
+  );
+}
+
+function tileNote({ number, second }, kind) {
+  if (!second) return isNumber(number.std) ? `± ${shown(number.std, kind)} over seeds` : "";
+  const gap = Math.abs(number.mean - second.number.mean);
+  const close = isNumber(number.std) && gap <= Math.max(number.std, second.number.std ?? 0);
+  const relation = gap === 0 ? "the same as" : close ? "within the spread of" : "next:";
+  return `${relation} ${second.label}, ${shown(second.number.mean, kind)}`;
+}
+
+function verdict(list) {
+  const alone = COMPETITORS.length === 1;
+  const parts = list.map(({ title, kind, found }, index) => {
+    const name = index === 0 && !alone ? title : title[0].toLowerCase() + title.slice(1);
+    return alone
+      ? `${name} ${shownWithSpread(found.number, kind)}`
+      : `${name}: ${found.label}, ${shownWithSpread(found.number, kind)}`;
+  });
+  const sentence = (alone ? `${COMPETITORS[0]}: ` : "") + parts.join("; ");
+  const bounds = BOUNDS.filter((label) => isNumber(SUMMARY[label]?.mean_accuracy?.mean));
+  const limits = bounds.map((label) => `${label} ${shown(SUMMARY[label].mean_accuracy.mean, "percent")}`).join(", ");
+  return `${sentence}.${limits ? ` For reference: ${limits}.` : ""}`;
+}

@@ -1,0 +1,56 @@
+// Where the numbers come from: command, scenario, versions, digests, and all measurements as figures.
+
+function drawProvenance(section) {
+  const { manifest } = RUN;
+  const partition = manifest.partition ?? {};
+  const blocks = [
+    ["Data", { ...(manifest.data ?? {}) }],
+    ["Partition", { name: partition.name, ...(partition.parameters ?? {}), digest: partition.digest }],
+    ["Model", manifest.model ?? {}],
+    ["Versions", { gossipfl: manifest.gossipfl, ...(manifest.versions ?? {}) }],
+    ["Machine", manifest.machine ?? {}],
+    ["Flags", manifest.flags ?? {}],
+  ]
+    .map(([title, facts]) => [
+      title,
+      Object.entries(facts).filter(([, value]) => value !== null && value !== undefined && value !== ""),
+    ])
+    .filter(([, facts]) => facts.length);
+  section.append(
+    sectionHead("How this was made", "Enough to run it again and get the same numbers."),
+    manifest.command ? element("pre", { class: "command" }, manifest.command) : "",
+    element(
+      "div",
+      { class: "facts-grid" },
+      blocks.map(([title, facts]) =>
+        element(
+          "article",
+          { class: "card" },
+          element("h3", {}, title),
+          element(
+            "dl",
+            {},
+            facts.map(([name, value]) => [
+              element("dt", {}, name.replaceAll("_", " ")),
+              element("dd", { class: /digest/.test(name) ? "digest" : null }, shownFact(value)),
+            ]),
+          ),
+        ),
+      ),
+    ),
+    manifest.scenario
+      ? element(
+          "details",
+          { class: "card" },
+          element("summary", {}, "Scenario"),
+          element("pre", {}, JSON.stringify(manifest.scenario, null, 2)),
+        )
+      : "",
+    measurements(),
+  );
+}
+
+function shownFact(value) {
+  if (isNumber(value)) return count(value);
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}

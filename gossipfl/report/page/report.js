@@ -1,0 +1,14 @@
+// Draw the page from top to bottom.
+
+drawHead(byId("head"));
+drawNotices(byId("notices"));
+drawFindings(byId("findings"));
+drawComparison(byId("comparison"));
+drawCurves(byId("curves"));
+drawTopologies(byId("topologies"));
+drawLabels(byId("labels"));
+drawProvenance(byId("provenance"));
+byId("foot").append(
+  "Made by gossipfl: peers decide, trainers learn, engines carry. Charts: uPlot (MIT licence, in this file). This page loads nothing from anywhere.",
+);
+document.documentElement.dataset.ready = "true";

@@ -1,0 +1,289 @@
+// The comparison as a table that sorts by any column; bounds stay below the competitors.
+
+function comparisonColumns() {
+  const own = (key) => (label) => SUMMARY[label]?.[key] ?? null;
+  const columns = [
+    {
+      group: "Held-out accuracy",
+      title: "Mean of peers",
+      kind: "percent",
+      better: "high",
+      number: own("mean_accuracy"),
+      top: 1,
+    },
+    {
+      group: "Held-out accuracy",
+      title: "Worst peer",
+      kind: "percent",
+      better: "high",
+      number: own("worst_accuracy"),
+      top: 1,
+    },
+    {
+      group: "Held-out accuracy",
+      title: "Best peer",
+      kind: "percent",
+      better: "high",
+      number: own("best_accuracy"),
+      top: 1,
+    },
+    {
+      group: "Held-out accuracy",
+      title: "Average model",
+      kind: "percent",
+      better: "high",
+      number: own("average_accuracy"),
+      top: 1,
+    },
+    { group: "Agreement", title: "Consensus distance", kind: "number", number: own("consensus_distance") },
+    { group: "Cost of the whole run", title: "Rounds", kind: "count", number: own("rounds") },
+    { group: "Cost of the whole run", title: "Virtual time", kind: "seconds", better: "low", number: own("time") },
+    { group: "Cost of the whole run", title: "Bytes", kind: "bytes", better: "low", number: own("num_bytes") },
+    {
+      group: "Cost of the whole run",
+      title: "Busiest",
+      kind: "bytes",
+      better: "low",
+      number: own("busiest_peer_bytes"),
+      hint: "Bytes sent and received by the busiest participant",
+    },
+  ];
+  if (commonRounds() !== null)
+    columns.splice(
+      columns.findIndex((column) => column.title === "Rounds"),
+      1,
+    );
+  for (const target of RUN.manifest.targets ?? []) {
+    const cost = (key) => (label) => targetRow(label, target)?.[key] ?? null;
+    const group = `To reach ${shownTarget(target)}`;
+    columns.push(
+      { group, title: "Rounds", kind: "count", better: "low", number: cost("rounds"), target },
+      { group, title: "Virtual time", kind: "seconds", better: "low", number: cost("time"), target },
+      { group, title: "Bytes", kind: "bytes", better: "low", number: cost("num_bytes"), target },
+    );
+  }
+  return columns;
+}
+
+// The number of rounds when it is the same for all: it then needs no column.
+function commonRounds() {
+  const rounds = new Set(LABELS.map((label) => SUMMARY[label]?.rounds?.mean).filter(isNumber));
+  return rounds.size === 1 ? [...rounds][0] : null;
+}
+
+function drawComparison(section) {
+  const columns = comparisonColumns();
+  const rounds = commonRounds();
+  const groups = [...new Set(columns.map((column) => column.group))];
+  let sorted = { column: null, down: true };
+  const heads = columns.map((column) => {
+    const first = columns.find((other) => other.group === column.group) === column;
+    const button = element("button", { type: "button", onclick: () => sortBy(column) }, column.title);
+    return element(
+      "th",
+      { scope: "col", class: first ? "first" : null, title: column.hint ?? null, "aria-sort": "none" },
+      button,
+    );
+  });
+  const name = element(
+    "th",
+    { scope: "col", class: "name", "aria-sort": "none" },
+    element("button", { type: "button", onclick: () => sortBy(null) }, "Algorithm"),
+  );
+  const bodies = [COMPETITORS, BOUNDS].map((labels) => ({
+    labels,
+    body: element("tbody", { class: labels === BOUNDS ? "bounds" : null }),
+  }));
+  function sortBy(column) {
+    const down = sorted.column === column ? !sorted.down : column?.better === "high";
+    sorted = { column, down };
+    fill();
+  }
+  function fill() {
+    heads.forEach((head, index) =>
+      head.setAttribute(
+        "aria-sort",
+        columns[index] === sorted.column ? (sorted.down ? "descending" : "ascending") : "none",
+      ),
+    );
+    for (const { labels, body } of bodies) {
+      const value = (label) => sorted.column.number(label)?.mean ?? null;
+      const order =
+        sorted.column === null
+          ? labels
+          : [...labels].sort((a, b) => {
+              const [x, y] = [value(a), value(b)];
+              if (!isNumber(x) || !isNumber(y)) return isNumber(y) - isNumber(x);
+              return sorted.down ? y - x : x - y;
+            });
+      body.replaceChildren(
+        ...order.map((label) =>
+          element(
+            "tr",
+            {},
+            element(
+              "th",
+              { scope: "row", class: "name" },
+              element("span", {}, swatch(label), element("span", {}, label)),
+            ),
+            columns.map((column, index) =>
+              tableCell(column, label, index > 0 && columns[index - 1].group === column.group),
+            ),
+          ),
+        ),
+      );
+    }
+  }
+  fill();
+  section.append(
+    sectionHead(
+      "Comparison",
+      `${NUM_SEEDS > 1 ? `Mean and standard deviation over ${NUM_SEEDS} seeds. ` : ""}${rounds !== null ? `All ran ${plural(rounds, "round")}. ` : ""}${COMPETITORS.length > 1 ? `Bold with a dot: best of its column${BOUNDS.length ? "; bounds do not compete" : ""}. ` : ""}Click a heading to sort.`,
+    ),
+    element(
+      "div",
+      { class: "card flush scroll", tabindex: "0" },
+      element(
+        "table",
+        { class: "comparison" },
+        element(
+          "thead",
+          {},
+          element(
+            "tr",
+            { class: "groups" },
+            element("td", { class: "name" }),
+            groups.map((group) =>
+              element(
+                "th",
+                {
+                  colspan: columns.filter((column) => column.group === group).length,
+                  scope: "colgroup",
+                  class: "first",
+                },
+                group,
+              ),
+            ),
+          ),
+          element("tr", {}, name, heads),
+        ),
+        bodies.filter(({ labels }) => labels.length).map(({ body }) => body),
+      ),
+    ),
+  );
+}
+
+function tableCell(column, label, inner) {
+  const number = column.number(label);
+  const all = COMPETITORS.map((other) => column.number(other)?.mean).filter(isNumber);
+  const champion =
+    column.better &&
+    all.length > 1 &&
+    new Set(all).size > 1 &&
+    !ALGORITHM[label].bound &&
+    isNumber(number?.mean) &&
+    number.mean === (column.better === "high" ? Math.max(...all) : Math.min(...all));
+  const row = column.target === undefined ? null : targetRow(label, column.target);
+  const partial = row && row.reached > 0 && row.reached < row.of;
+  const content =
+    !number && row && row.of > 0
+      ? element(
+          "span",
+          { class: "soft", title: `Target not reached with any of ${plural(row.of, "seed")}` },
+          "not reached",
+        )
+      : [
+          shown(number?.mean, column.kind),
+          partial && column.title === "Rounds"
+            ? element("span", { class: "soft" }, ` (${row.reached} of ${row.of})`)
+            : null,
+        ];
+  const spread = number ? shownSpread(number, column.kind) : "";
+  const top = column.top ?? Math.max(...(all.length ? all : [number?.mean ?? 0]));
+  const bar =
+    column.better && isNumber(number?.mean) && top > 0
+      ? element("i", {
+          class: "mini",
+          style: { width: `${Math.min(100, (100 * number.mean) / top)}%`, background: `var(${LOOK[label].property})` },
+        })
+      : null;
+  return element(
+    "td",
+    { class: [champion ? "best" : "", inner ? "" : "first"].join(" ").trim() || null },
+    element("div", {}, content),
+    NUM_SEEDS > 1 ? element("div", { class: "spread" }, spread && `± ${spread}`) : null,
+    bar,
+  );
+}
+
+// All measurements of one algorithm, round by round, for those who want the figures behind the curves.
+function measurements() {
+  const columns = [
+    ["round", "Round", "count"],
+    ["time", "Virtual time", "seconds"],
+    ["num_bytes", "Bytes", "bytes"],
+    ["training_accuracy", "Training accuracy", "percent"],
+    ["training_loss", "Training loss", "number"],
+    ["average_accuracy", "Average model", "percent"],
+    ["average_loss", "Average loss", "number"],
+    ["mean_accuracy", "Mean of peers", "percent"],
+    ["worst_accuracy", "Worst peer", "percent"],
+    ["best_accuracy", "Best peer", "percent"],
+    ["consensus_distance", "Consensus distance", "number"],
+  ];
+  let chosen = MEASURED[0];
+  const body = element("tbody");
+  function fill() {
+    const values = columns.map(([key]) => curve(chosen, key, "round").map((point) => point.y));
+    const rounds = curve(chosen, "round", "round").map((point) => point.x);
+    body.replaceChildren(
+      ...rounds.map((round, index) =>
+        element(
+          "tr",
+          {},
+          columns.map(([key, , kind], column) =>
+            element("td", {}, shown(key === "round" ? round : values[column][index], kind)),
+          ),
+        ),
+      ),
+    );
+  }
+  const details = element(
+    "details",
+    {
+      class: "card",
+      ontoggle: () => {
+        if (details.open) fill();
+      },
+    },
+    element("summary", {}, "Measurements, round by round"),
+    element(
+      "div",
+      { class: "controls" },
+      chooser("Algorithm", MEASURED, chosen, (label) => {
+        chosen = label;
+        fill();
+      }),
+      NUM_SEEDS > 1 ? element("span", { class: "soft" }, "mean over seeds") : "",
+    ),
+    element(
+      "div",
+      { class: "scroll" },
+      element(
+        "table",
+        { class: "facts" },
+        element(
+          "thead",
+          {},
+          element(
+            "tr",
+            {},
+            columns.map(([, title]) => element("th", { scope: "col" }, title)),
+          ),
+        ),
+        body,
+      ),
+    ),
+  );
+  return MEASURED.length ? details : "";
+}

@@ -1,0 +1,153 @@
+"""What the page of a report receives: a run in a few plain lists that the page's scripts draw from."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+from gossipfl.report.layout import Positions, graph_positions, wheel
+from gossipfl.report.run_files import HistoryRow, Manifest, Run, RunAlgorithm
+
+JSON: TypeAlias = dict[str, Any]
+
+MAX_DRAWN_LINKS = 4_000
+"""More lines than this are one grey patch, and slow the page down."""
+
+MAX_PEER_VALUES = 200_000
+"""Accuracies of single peers kept in the page (about 1.2 MB); longer runs keep every k-th evaluation and the last."""
+
+COLUMNS = (
+    "round",
+    "time",
+    "num_bytes",
+    "num_messages",
+    "busiest_peer_bytes",
+    "consensus_distance",
+    "training_loss",
+    "training_accuracy",
+    "average_loss",
+    "average_accuracy",
+    "mean_accuracy",
+    "worst_accuracy",
+    "best_accuracy",
+)
+
+
+def page_payload(run: Run) -> JSON:
+    """The run as JSON: manifest, summary, one table of columns per algorithm and seed, per-peer accuracies of the first
+    seed, positions and links of every drawing, label counts per peer."""
+    peers = peer_order(run)
+    return {
+        "manifest": manifest_facts(run.manifest),
+        "algorithms": [algorithm.model_dump() for algorithm in run.manifest.algorithms],
+        "summary": run.summary.model_dump()["rows"],
+        "histories": {
+            algorithm.label: histories(rows_of(run, algorithm.label)) for algorithm in run.manifest.algorithms
+        },
+        "peers": peers,
+        "peer_accuracy": peer_accuracies(run, peers),
+        "drawings": drawings(run, peers),
+        "label_counts": [run.manifest.partition.label_counts.get(peer) for peer in peers],
+    }
+
+
+def manifest_facts(manifest: Manifest) -> JSON:
+    """The manifest without what the page receives in another form: nodes, links and label counts."""
+    facts = manifest.model_dump(exclude={"algorithms": True, "partition": {"label_counts"}})
+    for topology in facts["topologies"].values():
+        del topology["nodes"], topology["links"]
+    return facts
+
+
+def peer_order(run: Run) -> list[str]:
+    """Every peer that holds data, is in a graph or was measured, in node order; hubs are left out."""
+    hubs = {algorithm.hub for algorithm in run.manifest.algorithms}
+    named: dict[str, None] = {}
+    for topology in run.manifest.topologies.values():
+        named.update(dict.fromkeys(topology.nodes))
+    named.update(dict.fromkeys(run.manifest.partition.label_counts))
+    bounds = {algorithm.label for algorithm in run.manifest.algorithms if algorithm.bound}
+    for row in run.history:
+        if row.algorithm not in bounds:
+            named.update(dict.fromkeys(row.peer_accuracy))
+    return [peer for peer in named if peer not in hubs]
+
+
+def rows_of(run: Run, label: str) -> list[HistoryRow]:
+    return [row for row in run.history if row.algorithm == label]
+
+
+def histories(rows: Sequence[HistoryRow]) -> list[JSON]:
+    """One table per seed, as columns: {"seed": 0, "round": [...], "time": [...], ...}."""
+    seeds = sorted({row.seed for row in rows})
+    return [
+        {"seed": seed}
+        | {column: [rounded(getattr(row, column)) for row in rows if row.seed == seed] for column in COLUMNS}
+        for seed in seeds
+    ]
+
+
+def rounded(value: float | None) -> float | None:
+    """Six significant digits; whole numbers (rounds, bytes) are kept exactly."""
+    return value if value is None or isinstance(value, int) else float(f"{value:.6g}")
+
+
+def peer_accuracies(run: Run, peers: Sequence[str]) -> JSON:
+    """Per algorithm, of its first seed: {"seed", "rounds": [...], "values": [per evaluation, one number per peer]}.
+
+    One seed, not a mean over seeds: another seed gives another partition, so peer 3 is then somebody else.
+    """
+    kept: JSON = {}
+    room = MAX_PEER_VALUES // max(1, len(peers) * len(run.manifest.algorithms))
+    for algorithm in run.manifest.algorithms:
+        rows = [row for row in rows_of(run, algorithm.label) if row.peer_accuracy]
+        if not rows or not set(peers) & set(rows[-1].peer_accuracy):
+            continue
+        seed = min(row.seed for row in rows)
+        rows = [row for row in rows if row.seed == seed]
+        stride = -(-len(rows) // max(1, room))
+        rows = rows[::-1][::stride][::-1]
+        kept[algorithm.label] = {
+            "seed": seed,
+            "rounds": [row.round for row in rows],
+            "values": [[four_decimals(row.peer_accuracy.get(peer)) for peer in peers] for row in rows],
+        }
+    return kept
+
+
+def four_decimals(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def drawings(run: Run, peers: Sequence[str]) -> list[JSON]:
+    """One picture per topology, with the algorithms that ran on it, and one star per hub."""
+    pictures = [
+        drawing(name, topology.nodes, topology.links, graph_positions(topology.nodes, topology.links), users)
+        for name, topology in run.manifest.topologies.items()
+        for users in [[user for user in run.manifest.algorithms if user.topology == name and user.hub is None]]
+    ]
+    hubs = dict.fromkeys(algorithm.hub for algorithm in run.manifest.algorithms if algorithm.hub is not None)
+    for hub in hubs:
+        users = [user for user in run.manifest.algorithms if user.hub == hub]
+        spokes = [(hub, peer) for peer in peers]
+        pictures.append(drawing(f"star ({hub})", [hub, *peers], spokes, wheel(len(peers) + 1, 0), users) | {"hub": hub})
+    return pictures
+
+
+def drawing(
+    title: str,
+    nodes: Sequence[str],
+    links: Sequence[tuple[str, str]],
+    positions: Positions,
+    users: Iterable[RunAlgorithm],
+) -> JSON:
+    index = {node: number for number, node in enumerate(nodes)}
+    pairs = [[index[a], index[b]] for a, b in links if a in index and b in index]
+    stride = -(-len(pairs) // MAX_DRAWN_LINKS) if pairs else 1
+    return {
+        "title": title,
+        "hub": None,
+        "nodes": list(nodes),
+        "positions": positions.round(3).tolist(),
+        "links": pairs[::stride],
+        "num_links": len(pairs),
+        "algorithms": [user.label for user in users],
+    }

@@ -1,0 +1,189 @@
+"""The three files of a run directory that the report reads, and what they must hold."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from gossipfl.errors import ConfigurationError
+
+
+def finite_or_none(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+Measured: TypeAlias = Annotated[float | None, AfterValidator(finite_or_none)]
+"""A measured number; NaN, infinity and null all mean that there is none."""
+
+
+class Part(BaseModel):
+    """A part of a run's files; fields that the report does not know are kept and passed on."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class RunAlgorithm(Part):
+    """One line of the comparison; `bound` marks a reference (local only, centralized) rather than a competitor."""
+
+    label: str
+    algorithm: str = ""
+    topology: str | None = None
+    hub: str | None = None
+    bound: bool = False
+    seeds: list[int] = []
+
+
+class RunTopology(Part):
+    """The graph of the peers; its facts (degrees, diameter, spectral gap) are passed on as they are."""
+
+    nodes: list[str]
+    links: list[tuple[str, str]]
+
+
+class RunPartition(Part):
+    """How examples were given to peers; `label_counts[peer]` counts the examples of each class."""
+
+    name: str = ""
+    label_counts: dict[str, list[int]] = {}
+
+
+class Manifest(Part):
+    """`manifest.json`: what was run, on what, by which versions."""
+
+    name: str
+    description: str | None = None
+    created: str | None = None
+    interrupted: bool = False
+    partition: RunPartition = RunPartition()
+    topologies: dict[str, RunTopology] = {}
+    algorithms: list[RunAlgorithm]
+    targets: list[float] = []
+    differences: list[str] = []
+
+
+class HistoryRow(Part):
+    """One line of `history.jsonl`: one evaluation (`gossipfl.history.history_row`)."""
+
+    algorithm: str
+    seed: int
+    round: int
+    time: Measured = None
+    num_bytes: int | None = None
+    num_messages: int | None = None
+    busiest_peer_bytes: int | None = None
+    consensus_distance: Measured = None
+    training_loss: Measured = None
+    training_accuracy: Measured = None
+    average_loss: Measured = None
+    average_accuracy: Measured = None
+    mean_accuracy: Measured = None
+    worst_accuracy: Measured = None
+    best_accuracy: Measured = None
+    peer_accuracy: dict[str, Measured] = {}
+    peer_loss: dict[str, Measured] = {}
+
+
+class MeanAndSpread(Part):
+    """Mean over seeds, and the standard deviation when there are several."""
+
+    mean: Measured = None
+    std: Measured = None
+
+
+class SummaryTarget(Part):
+    """What it took to reach `target`; `reached` of `of` seeds did."""
+
+    target: float
+    rounds: MeanAndSpread | None = None
+    num_bytes: MeanAndSpread | None = None
+    time: MeanAndSpread | None = None
+    reached: int = 0
+    of: int = 0
+
+
+class SummaryRow(Part):
+    """The last evaluation of one algorithm, over its seeds."""
+
+    label: str
+    bound: bool = False
+    mean_accuracy: MeanAndSpread | None = None
+    worst_accuracy: MeanAndSpread | None = None
+    best_accuracy: MeanAndSpread | None = None
+    average_accuracy: MeanAndSpread | None = None
+    consensus_distance: MeanAndSpread | None = None
+    rounds: MeanAndSpread | None = None
+    time: MeanAndSpread | None = None
+    num_bytes: MeanAndSpread | None = None
+    busiest_peer_bytes: MeanAndSpread | None = None
+    targets: list[SummaryTarget] = []
+
+
+class Summary(Part):
+    """`summary.json`: the comparison table."""
+
+    rows: list[SummaryRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run directory, read and checked."""
+
+    manifest: Manifest
+    history: list[HistoryRow]
+    summary: Summary
+
+
+def read_run(directory: Path) -> Run:
+    """The manifest, history and summary of `directory`.
+
+    A last history line without its newline is left out: the run was stopped while it was written.
+    Raises `ConfigurationError`, naming file and field, when a file is missing or is not what a run writes.
+    """
+    if not directory.is_dir():
+        raise ConfigurationError(
+            f"There is no run directory {directory}; give the folder that simulate or compare wrote."
+        )
+    manifest = parsed(directory / "manifest.json", Manifest.model_validate_json)
+    summary = parsed(directory / "summary.json", Summary.model_validate_json)
+    history = parsed(directory / "history.jsonl", history_rows)
+    labels = {algorithm.label for algorithm in manifest.algorithms}
+    for label in (*(row.algorithm for row in history), *(row.label for row in summary.rows)):
+        if label not in labels:
+            raise ConfigurationError(
+                f"{directory} mixes two runs: its history or summary names the algorithm {label!r}, but manifest.json "
+                f"lists only {', '.join(sorted(labels)) or 'none'}. Run the comparison again into an empty folder."
+            )
+    return Run(manifest, history, summary)
+
+
+def history_rows(text: str) -> list[HistoryRow]:
+    complete = text[: text.rfind("\n") + 1]
+    return [HistoryRow.model_validate_json(line) for line in complete.split("\n") if line.strip()]
+
+
+Parsed = TypeVar("Parsed")
+
+
+def parsed(path: Path, parse: Callable[[str], Parsed]) -> Parsed:
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{path} is missing; a report needs manifest.json, history.jsonl and summary.json of one run. "
+            f"Give the folder that simulate or compare wrote."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.") from error
+    except ValidationError as error:
+        raise ConfigurationError(
+            f"{path} is not what a run writes: {first_fault(error)}. Restore the file, or run again."
+        ) from error
+
+
+def first_fault(error: ValidationError) -> str:
+    fault: Any = error.errors(include_url=False)[0]
+    place = ".".join(str(step) for step in fault["loc"])
+    return f"{place}: {fault['msg']}" if place else str(fault["msg"])
