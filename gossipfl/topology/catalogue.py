@@ -21,10 +21,10 @@ import networkx as nx
 
 from gossipfl import resources
 from gossipfl.errors import TopologyError
+from gossipfl.spelling import did_you_mean
 from gossipfl.topology.files import FORMATS, from_file, read_bytes
 from gossipfl.topology.generators import from_generator
 from gossipfl.topology.links import from_links
-from gossipfl.spelling import did_you_mean
 
 _FOLDER = "topologies"
 _FIELDS = {

@@ -7,8 +7,8 @@ from typing import Any
 import networkx as nx
 
 from gossipfl.errors import TopologyError
-from gossipfl.topology.canonical_form import canonical
 from gossipfl.spelling import did_you_mean
+from gossipfl.topology.canonical_form import canonical
 
 _LARGEST_SEED = 2**32 - 1
 """Some generators of networkx use numpy.random.RandomState, which takes no larger seed."""

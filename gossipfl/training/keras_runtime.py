@@ -1,0 +1,67 @@
+"""The TensorFlow process that slots need: one thread per operation, because the cores belong to different peers.
+
+With several threads per operation every measured training was slower, and results depend on their number. TensorFlow
+takes thread counts only before its first operation.
+"""
+
+import os
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
+
+from gossipfl.errors import ConfigurationError
+
+
+def available_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def use_slots(num_slots: int) -> None:
+    """Ask TensorFlow for one thread per operation and `num_slots` operations at a time.
+
+    Where TensorFlow has run an operation before, its thread counts stay as they are; `runtime_flags` tells.
+    Raises ConfigurationError when Keras runs on another backend.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ConfigurationError(
+            f"Keras runs on the backend {keras.backend.backend()!r}, expected 'tensorflow'; unset KERAS_BACKEND"
+        )
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(num_slots)
+    except RuntimeError:  # TensorFlow is initialised already
+        return
+
+
+def runtime_flags() -> Mapping[str, str | int | bool]:
+    """What is in force and can change results or speed, for a run's manifest; 0 threads means TensorFlow's choice."""
+    return {
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "float_type": keras.config.floatx(),
+        "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+        "one_dnn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+        "op_determinism": bool(is_op_determinism_enabled()),
+        "num_gpus": len(tf.config.list_physical_devices("GPU")),
+    }
+
+
+@contextmanager
+def global_seed(seed: int) -> Iterator[None]:
+    """Seed Python, NumPy, TensorFlow and Keras while a model is built; Python's and NumPy's states are put "
+    "back after."""
+    python_state = random.getstate()
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    keras.utils.set_random_seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002

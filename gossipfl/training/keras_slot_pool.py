@@ -1,0 +1,96 @@
+"""The slots of a trainer, and the threads that drive them: one task at a time on each slot."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import TypeVar
+
+import keras
+import numpy as np
+
+from gossipfl.errors import ConfigurationError
+from gossipfl.randomness import derived_seed
+from gossipfl.training.keras_runtime import global_seed
+from gossipfl.training.keras_slot import DataTensors, Slot
+from gossipfl.training.keras_state import schema_of, variable_layout
+
+Result = TypeVar("Result")
+
+
+def build_models(build: Callable[[], keras.Model], num_models: int, seed: int) -> list[keras.Model]:
+    """Equal models, one per slot, each built from the same seed, all in this thread (Keras state is thread-local).
+
+    Raises ConfigurationError when two calls share a model or an optimizer, or give models that differ in shapes,
+    dtypes or frozen variables.
+    """
+    models: list[keras.Model] = []
+    for _ in range(num_models):
+        with global_seed(derived_seed(seed, "model")):
+            models.append(build())
+    if len({id(model.optimizer) for model in models}) < num_models:
+        raise ConfigurationError("the model function must make a new model and a new optimizer at each call")
+    first, *others = [variable_layout(model) for model in models]
+    for other in others:
+        for role in ("weights", "statistics", "optimizer", "integers", "constants"):
+            if schema_of(getattr(other, role)).digest != schema_of(getattr(first, role)).digest:
+                raise ConfigurationError(f"two calls of the model function gave models with different {role}")
+        for mine, theirs in zip(first.constants, other.constants, strict=True):
+            if not np.array_equal(mine.numpy(), theirs.numpy()):
+                raise ConfigurationError(
+                    f"two calls of the model function gave different values to the frozen variable "
+                    f"{mine.path!r}; load it from a file, or seed its initializer"
+                )
+    return models
+
+
+class SlotPool:
+    """One slot per model. Calls of `run` from several threads share the slots."""
+
+    def __init__(self, models: Sequence[keras.Model], data: DataTensors, seed: int) -> None:
+        integers = variable_layout(models[0]).initial_integers(seed, "evaluation")
+        self.slots = [Slot(model, data, integers) for model in models]
+        self._free: SimpleQueue[Slot] = SimpleQueue()
+        for slot in self.slots:
+            self._free.put(slot)
+        self._tracing = threading.Lock()
+        self._holding = threading.Lock()
+
+    def trace(self, graph: str) -> None:
+        """Build a graph of every slot unless it is there already, in this thread."""
+        with self._tracing:
+            for slot in self.slots:
+                slot.trace(graph)
+
+    def run(self, tasks: Sequence[Callable[[Slot], Result]]) -> list[Result]:
+        """Run every task on some free slot, and give the results in the order of the tasks.
+
+        When a task raises, or on Ctrl-C, the tasks of this call that are running end after their current step, those
+        that wait are dropped, and the exception goes on.
+        """
+        held: set[Slot] = set()
+        cancelled = threading.Event()
+
+        def on_free_slot(task: Callable[[Slot], Result]) -> Result | None:
+            slot = self._free.get()
+            try:
+                with self._holding:
+                    held.add(slot)
+                    slot.resume()
+                return None if cancelled.is_set() else task(slot)
+            finally:
+                with self._holding:
+                    held.discard(slot)
+                self._free.put(slot)
+
+        with ThreadPoolExecutor(len(self.slots), thread_name_prefix="slot") as pool:
+            try:
+                futures = [pool.submit(on_free_slot, task) for task in tasks]
+                return [future.result() for future in futures]  # type: ignore[misc]
+            except BaseException:
+                cancelled.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                with self._holding:
+                    for slot in held:
+                        slot.stop()
+                raise

@@ -1,0 +1,219 @@
+"""Local training and evaluation of many peers with Keras: one compiled model per core, groups of peers in its graph.
+
+`model.fit` costs about 100 ms a call before any work, and each further model instance half a second; so peers are rows
+of vectors that are swapped in and out of one model per core (a slot), and a call trains a whole group of them in one
+graph. The results are those of `model.fit` with the same batches, bit for bit (BatchNorm: to rounding), however peers
+are grouped and however many slots there are.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gossipfl.actions import Train, Update
+from gossipfl.data.dataset import Dataset
+from gossipfl.errors import ConfigurationError, TrainingError
+from gossipfl.training.batches import Batches
+from gossipfl.training.groups import balanced_groups, equal_parts
+from gossipfl.training.keras_jobs import JobFormat, all_failures, check_size, is_corrected, stacked
+from gossipfl.training.keras_model import Task, compiled_model
+from gossipfl.training.keras_runtime import available_cores, runtime_flags, use_slots
+from gossipfl.training.keras_slot import DataTensors, Rows, Slot
+from gossipfl.training.keras_slot_pool import SlotPool, build_models
+from gossipfl.training.keras_state import schema_of, size_of, values_of, variable_layout
+from gossipfl.training.models import BuildModel
+from gossipfl.training.settings import TrainingSettings
+from gossipfl.training.trainer import Score
+from gossipfl.weights import ModelVectors, PeerId, WeightsSchema
+
+MAX_CALL_BYTES = 256 * 2**20
+"""Bound on the rows and index matrices of all running groups together; more peers make more groups."""
+
+
+class KerasTrainer:
+    """Trains peers on their `batches` of the `dataset`, with models built by `build_model`; a `Trainer`.
+
+    `seed` is the run's: it decides the initial weights and the seed generators of layers such as Dropout. `slots` is
+    the number of groups trained at the same time (None: one per core); each slot holds one model and one optimizer.
+    The state of a peer is `optimizer` (float32: momenta and the like) and `integers` (int64: step counter, seed
+    generators). A learning-rate schedule follows the step counter, so it starts again from an empty state.
+
+    Calls from several threads share the slots. XLA is not used, whatever the model was compiled with.
+
+    Raises ConfigurationError when the model cannot be trained this way, with the reason.
+    """
+
+    def __init__(
+        self,
+        build_model: BuildModel,
+        dataset: Dataset,
+        batches: Batches,
+        settings: TrainingSettings,
+        seed: int,
+        slots: int | None = None,
+    ) -> None:
+        num_slots = available_cores() if slots is None else slots
+        if num_slots < 1:
+            raise ConfigurationError(f"slots must be >= 1, got {num_slots}")
+        if batches.num_positions > len(dataset.train_y):
+            raise ConfigurationError(
+                f"the shards name example {batches.num_positions - 1}, but data set {dataset.name!r} has only "
+                f"{len(dataset.train_y)} training examples; partition the data set that is trained on"
+            )
+        use_slots(num_slots)
+        data = DataTensors(
+            train_x=tf.convert_to_tensor(dataset.train_x),
+            train_y=tf.convert_to_tensor(dataset.train_y),
+            test_x=tf.convert_to_tensor(dataset.test_x),
+            test_y=tf.convert_to_tensor(dataset.test_y),
+            evaluation_batch_size=settings.evaluation_batch_size,
+        )
+        task = Task(dataset.train_x.shape[1:], dataset.num_classes)
+        self._build = partial(compiled_model, build_model, task, settings)
+        self._seed = seed
+        self._pool = SlotPool(build_models(self._build, num_slots, seed), data, seed)
+        self._num_test_batches = data.num_test_batches
+        self._num_test_examples = len(dataset.test_y)
+        layout = self._pool.slots[0].layout
+        self.schema: WeightsSchema = schema_of(layout.weights)
+        self.statistics_schema: WeightsSchema = schema_of(layout.statistics)
+        self._initial = ModelVectors(values_of(layout.weights), values_of(layout.statistics))
+        self._format = JobFormat(
+            batches=batches,
+            seed=seed,
+            layout=layout,
+            num_weights=self.schema.size,
+            num_statistics=self.statistics_schema.size,
+            num_integers=size_of(layout.integers),
+            initial_optimizer=values_of(layout.optimizer),
+        )
+
+    @property
+    def flags(self) -> Mapping[str, str | int | bool]:
+        """Versions, thread counts and determinism flags in force, for the run's manifest."""
+        return {**runtime_flags(), "slots": len(self._pool.slots)}
+
+    @property
+    def num_traces(self) -> int:
+        """Number of graphs built so far: at most three per slot (training, corrected training, evaluation)."""
+        return sum(slot.num_traces for slot in self._pool.slots)
+
+    def initial(self) -> ModelVectors:
+        """The model's initial weights and statistics: the same bits for the same seed."""
+        return self._initial
+
+    def keras_model(self, vectors: ModelVectors) -> keras.Model:
+        """A new model, compiled as for training, with the given weights and statistics.
+
+        Raises SchemaMismatchError for vectors that do not belong to this model.
+        """
+        (model,) = build_models(self._build, 1, self._seed)
+        layout = variable_layout(model)
+        for variables, schema, vector in (
+            (layout.weights, self.schema, vectors.weights),
+            (layout.statistics, self.statistics_schema, vectors.statistics),
+        ):
+            for variable, array in zip(variables, schema.unflatten(vector), strict=True):
+                variable.assign(array)
+        return model
+
+    def num_examples(self, peer_id: PeerId, first_step: int, num_steps: int) -> int:
+        """Number of examples (with repetition) in the steps [first_step, first_step + num_steps) of a peer."""
+        return self._format.batches.num_examples(peer_id, first_step, num_steps)
+
+    def train(self, jobs: Sequence[Train]) -> list[Update]:
+        """Run independent jobs; updates come in the order of the jobs.
+
+        Raises SchemaMismatchError for a job whose vectors do not belong to this model, before anything is trained, and
+        TrainingError, carrying peer and job number, when a job fails or ends in NaN or infinity.
+        """
+        for job in jobs:
+            self._format.check(job)
+        tasks: list[Callable[[Slot], list[Update | TrainingError]]] = []
+        order: list[int] = []
+        for graph, corrected in (("train", False), ("train_corrected", True)):
+            chosen = [position for position, job in enumerate(jobs) if is_corrected(job) == corrected]
+            if not chosen:
+                continue
+            self._pool.trace(graph)
+            for group in self._groups([jobs[position] for position in chosen]):
+                positions = [chosen[member] for member in group]
+                tasks.append(partial(self._train_group, graph, [jobs[position] for position in positions]))
+                order += positions
+        outcomes = [outcome for outcomes in self._pool.run(tasks) for outcome in outcomes]
+        by_position = dict(zip(order, outcomes, strict=True))
+        updates: list[Update] = []
+        failures: list[TrainingError] = []
+        for position in range(len(jobs)):
+            outcome = by_position[position]
+            if isinstance(outcome, TrainingError):
+                failures.append(outcome)
+            else:
+                updates.append(outcome)
+        if failures:
+            raise all_failures(failures)
+        return updates
+
+    def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
+        """Mean loss and accuracy of each model over the held-out data, in order, in inference mode.
+
+        Raises SchemaMismatchError for vectors that do not belong to this model.
+        """
+        for position, vectors in enumerate(models):
+            check_size(f"weights of model {position}", vectors.weights, self.schema.size)
+            check_size(f"statistics of model {position}", vectors.statistics, self.statistics_schema.size)
+        if not models:
+            return []
+        self._pool.trace("evaluate")
+        # All batches of all models are one line of work, cut where a slot's share or its memory ends.
+        num_slots = len(self._pool.slots)
+        num_bytes = 4 * len(models) * (self.schema.size + self.statistics_schema.size)
+        num_parts = num_slots * max(1, min(len(models), -(-num_bytes // MAX_CALL_BYTES)))
+        parts = equal_parts(len(models) * self._num_test_batches, num_parts)
+        results = self._pool.run([partial(self._evaluate_part, models, first, end) for first, end in parts])
+        losses = np.concatenate([part["loss"] for part in results]).reshape(len(models), -1).sum(axis=1)
+        num_correct = np.concatenate([part["num_correct"] for part in results]).reshape(len(models), -1).sum(axis=1)
+        num_examples = self._num_test_examples
+        return [
+            Score(loss=float(loss) / num_examples, accuracy=int(correct) / num_examples)
+            for loss, correct in zip(losses, num_correct, strict=True)
+        ]
+
+    def _groups(self, jobs: Sequence[Train]) -> list[list[int]]:
+        num_slots = len(self._pool.slots)
+        return balanced_groups(
+            work=[job.num_steps for job in jobs],
+            num_bytes=[self._format.num_bytes(job) for job in jobs],
+            num_groups=num_slots,
+            max_bytes=MAX_CALL_BYTES // num_slots,
+        )
+
+    def _train_group(self, graph: str, jobs: list[Train], slot: Slot) -> list[Update | TrainingError]:
+        try:
+            results = slot.run(graph, self._format.rows(jobs, corrected=graph == "train_corrected"))
+        except tf.errors.OpError as error:
+            if len(jobs) > 1:  # find whose job it was; a job may be run again with the same result
+                return [outcome for job in jobs for outcome in self._train_group(graph, [job], slot)]
+            job = jobs[0]
+            failure = TrainingError(
+                f"job {job.job} of peer {job.peer_id!r} failed: {error.message}", peer_id=job.peer_id, round=job.job
+            )
+            failure.__cause__ = error
+            return [failure]
+        return [self._format.outcome(job, row, results) for row, job in enumerate(jobs)]
+
+    def _evaluate_part(self, models: Sequence[ModelVectors], first: int, end: int, slot: Slot) -> Rows:
+        num_batches = self._num_test_batches
+        chosen = range(first // num_batches, -(-end // num_batches))
+        batches = [(max(first - i * num_batches, 0), min(end - i * num_batches, num_batches)) for i in chosen]
+        return slot.run(
+            "evaluate",
+            {
+                "weights": stacked([models[i].weights for i in chosen], np.float32),
+                "statistics": stacked([models[i].statistics for i in chosen], np.float32),
+                "batches": np.array(batches, np.int32),
+            },
+        )

@@ -1,0 +1,41 @@
+"""What a run says about local training, beyond the model and the batches."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gossipfl.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """Optimizer, loss and evaluation batch size of local training.
+
+    `optimizer`: a Keras optimizer by name, or a mapping of its name and arguments, `{"name": "sgd", "learning_rate":
+    0.02}`; None takes the one that the model is compiled with.
+    `loss`: a Keras loss by name, or a mapping of its name and arguments, `{"name": "sparse_categorical_crossentropy",
+    "from_logits": True}`; None takes the one that the model is compiled with, and cross-entropy for an uncompiled one.
+    Without the argument `from_logits`, it is found from the activation of the model's last layer.
+    `evaluation_batch_size`: examples per step of an evaluation. Higher: fewer, larger steps at the expense of memory
+    for the activations of a batch on every core. The scores depend on it by rounding only.
+
+    Raises ConfigurationError for a mapping without a name or a batch size below 1.
+    """
+
+    optimizer: str | Mapping[str, Any] | None = None
+    loss: str | Mapping[str, Any] | None = None
+    evaluation_batch_size: int = 500
+
+    def __post_init__(self) -> None:
+        if self.evaluation_batch_size < 1:
+            raise ConfigurationError(f"evaluation_batch_size must be >= 1, got {self.evaluation_batch_size}")
+        for field in ("optimizer", "loss"):
+            value = getattr(self, field)
+            if isinstance(value, Mapping) and not isinstance(value.get("name"), str):
+                raise ConfigurationError(
+                    f'{field} must have a "name", got {dict(value)}; for example {{"name": "sgd", '
+                    f'"learning_rate": 0.02}}'
+                    if field == "optimizer"
+                    else f'{field} must have a "name", got {dict(value)}; for example '
+                    f'{{"name": "sparse_categorical_crossentropy", "from_logits": true}}'
+                )

@@ -1,0 +1,35 @@
+"""What every trainer offers to the engines: local training and evaluation for many peers in one call."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gossipfl.actions import Train, Update
+from gossipfl.weights import ModelVectors, PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Mean `loss` and `accuracy` (0 to 1) of one model over the held-out data."""
+
+    loss: float
+    accuracy: float
+
+
+class Trainer(Protocol):
+    """Turns weights and a shard into new weights. Results do not depend on how jobs were grouped into calls."""
+
+    def num_examples(self, peer_id: PeerId, first_step: int, num_steps: int) -> int:
+        """Number of examples (with repetition) in the steps [first_step, first_step + num_steps) of a peer."""
+        ...
+
+    def train(self, jobs: Sequence[Train]) -> list[Update]:
+        """Run independent jobs; updates come in the order of the jobs.
+
+        Raises TrainingError, carrying the peer and the round, when a job fails or ends in NaN or infinity.
+        """
+        ...
+
+    def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
+        """Scores of several models on the held-out data, in order."""
+        ...

@@ -1,0 +1,84 @@
+"""The oracle of the Keras trainer: one job with `model.fit`, fed with the same batches, and data to do it on."""
+
+import keras
+import numpy as np
+
+from gossipfl.actions import Train
+from gossipfl.data.dataset import Dataset
+from gossipfl.training.batches import Batches
+from gossipfl.training.keras_trainer import KerasTrainer
+from gossipfl.training.settings import TrainingSettings
+
+SIZES = {"a": 37, "b": 16, "c": 5, "d": 61}
+BATCH_SIZE = 16
+
+
+def toy_dataset(num_classes: int = 10) -> Dataset:
+    random = np.random.default_rng(7)
+    y = random.integers(num_classes, size=300).astype(np.int32)
+    x = random.random((300, 8, 8, 1), dtype=np.float32) + 0.2 * y.reshape(-1, 1, 1, 1).astype(np.float32)
+    return Dataset("toy", x[:200], y[:200], x[200:], y[200:], num_classes)
+
+
+def toy_batches(sizes=SIZES, shuffle=True, batch_size=BATCH_SIZE) -> Batches:
+    random = np.random.default_rng(3)
+    return Batches({peer: random.permutation(200)[:size] for peer, size in sizes.items()}, batch_size, shuffle, seed=11)
+
+
+def toy_trainer(build, *, optimizer=None, slots=1, **given) -> KerasTrainer:
+    given = {"dataset": toy_dataset(), "batches": toy_batches(), "seed": 5, "loss": None, **given}
+    settings = TrainingSettings(optimizer, given["loss"], evaluation_batch_size=32)
+    return KerasTrainer(build, given["dataset"], given["batches"], settings, given["seed"], slots)
+
+
+def job_of(trainer: KerasTrainer, peer_id: str, num_steps: int, **fields) -> Train:
+    initial = trainer.initial()
+    given = {"job": 1, "first_step": 0, "weights": initial.weights, "statistics": initial.statistics, "state": {}}
+    return Train(peer_id=peer_id, num_steps=num_steps, **{**given, **fields})
+
+
+class SameBatches(keras.utils.PyDataset):
+    def __init__(self, dataset: Dataset, batches: Batches, job: Train) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.indices, self.sizes = batches.indices(job.peer_id, job.first_step, job.num_steps)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, step: int):
+        chosen = self.indices[step, : self.sizes[step]]
+        return self.dataset.train_x[chosen], self.dataset.train_y[chosen]
+
+
+def fit_job(model: keras.Model, trainer: KerasTrainer, job: Train, dataset=None, batches=None):
+    """Weights, statistics and training metrics of the job by `model.fit`; the optimizer starts from zeros."""
+    seeds = [variable for variable in model.non_trainable_variables if variable.name == "seed_generator_state"]
+    statistics = [variable for variable in model.non_trainable_variables if variable.dtype == "float32"]
+    assign(model.trainable_variables, trainer.schema.unflatten(job.weights))
+    assign(statistics, trainer.statistics_schema.unflatten(job.statistics))
+    if seeds:
+        assign(seeds, job.state["integers"][-2 * len(seeds) :].reshape(-1, 2))
+    model.optimizer.build(model.trainable_variables)
+    for variable in model.optimizer.variables:
+        if variable is not model.optimizer.learning_rate:
+            variable.assign(np.zeros(variable.shape))
+    history = model.fit(
+        SameBatches(dataset or toy_dataset(), batches or toy_batches(), job), shuffle=False, verbose=0
+    ).history
+    return flat(model.trainable_variables), flat(statistics), history
+
+
+def assign(variables, values) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def flat(variables) -> np.ndarray:
+    return np.concatenate([np.asarray(variable).ravel() for variable in variables] or [np.empty(0, np.float32)])
+
+
+def softmax_sgd() -> keras.Model:
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
+    model.compile(keras.optimizers.SGD(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model

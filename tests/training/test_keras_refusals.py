@@ -1,0 +1,160 @@
+"""What slots cannot train is refused before anything runs, with the reason."""
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from fit_oracle import job_of, softmax_sgd, toy_batches, toy_dataset, toy_trainer  # noqa: E402
+from keras import layers  # noqa: E402
+
+from gossipfl.errors import ConfigurationError  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+
+def stack(*last, kind=keras.Sequential):
+    return kind([keras.Input((8, 8, 1)), layers.Flatten(), *(last or [layers.Dense(10, "softmax")])])
+
+
+def compiled(model, loss="sparse_categorical_crossentropy", optimizer="sgd", **given):
+    model.compile(optimizer, loss, **given)
+    return model
+
+
+class CustomStep(keras.Sequential):
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+class CustomTestStep(keras.Sequential):
+    def test_step(self, data):
+        return super().test_step(data)
+
+
+def two_inputs():
+    inputs = [keras.Input((8, 8, 1)), keras.Input((3,))]
+    flat = layers.Concatenate()([layers.Flatten()(inputs[0]), inputs[1]])
+    return compiled(keras.Model(inputs, layers.Dense(10, "softmax")(flat)))
+
+
+def two_outputs():
+    image = keras.Input((8, 8, 1))
+    flat = layers.Flatten()(image)
+    return keras.Model(image, [layers.Dense(10)(flat), layers.Dense(10)(flat)])
+
+
+class Noise(layers.Layer):
+    def call(self, inputs):
+        return inputs + keras.random.normal((64,))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: compiled(stack(kind=CustomStep)), "overrides train_step, which would be bypassed"),
+        (lambda: compiled(stack(kind=CustomTestStep)), "overrides test_step"),
+        (two_inputs, "2 inputs, expected one"),
+        (two_outputs, "2 outputs in a list, expected one tensor"),
+        (lambda: compiled(stack(layers.Dense(7, "softmax"))), r"shape \(2, 7\), expected \(2, 10\)"),
+        (lambda: compiled(stack(layers.Dense(1, "sigmoid"))), r"shape \(2, 1\), expected \(2, 10\)"),
+        (
+            lambda: compiled(keras.Sequential([keras.Input((5,)), layers.Dense(10)])),
+            "does not take the data's examples",
+        ),
+        (
+            lambda: compiled(stack(), "categorical_crossentropy"),
+            "'categorical_crossentropy' does not fit integer labels",
+        ),
+        (lambda: compiled(stack(), "mse"), "'mean_squared_error' does not fit"),
+        (lambda: compiled(stack(), keras.losses.KLDivergence()), "'kl_divergence' does not fit"),
+        (lambda: compiled(stack(), keras.losses.SparseCategoricalCrossentropy(reduction=None)), "expected a scalar"),
+        (lambda: compiled(stack(), run_eagerly=True), "run_eagerly=True"),
+        (lambda: stack(), "is not compiled and training.optimizer is not given"),
+        (lambda: compiled(stack(), optimizer=keras.optimizers.SGD(0.1, use_ema=True)), "use_ema"),
+        (lambda: None, "returned a NoneType, expected a keras.Model"),
+        (lambda: compiled(stack(layers.Dense(10, "softmax", trainable=False))), "no trainable variables"),
+        (lambda: compiled(stack(layers.Dense(10, "softmax", dtype="float64"))), "dtype float64"),
+    ],
+)
+def test_refused_models(build, message):
+    with pytest.raises(ConfigurationError, match=message):
+        toy_trainer(build)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": {"name": "addam"}}, "no Keras optimizer named 'addam' .did you mean 'adam'"),
+        ({"optimizer": {"name": "sgd", "learning_rte": 0.1}}, "SGD does not take .*learning_rte"),
+        (
+            {"optimizer": "sgd", "loss": "sparse_crossentropy"},
+            "no Keras loss named 'sparse_crossentropy' .did you mean",
+        ),
+        ({"optimizer": "sgd", "loss": {"name": "hinge", "margin": 1}}, "Hinge does not take"),
+    ],
+)
+def test_refused_settings(settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        toy_trainer(stack, **settings)
+
+
+def test_an_unknown_last_layer_needs_an_explicit_loss():
+    def build():
+        return stack(layers.Dense(10), layers.LeakyReLU())
+
+    with pytest.raises(ConfigurationError, match=r"cannot tell whether .* gives logits or probabilities"):
+        toy_trainer(build, optimizer="sgd")
+    loss = {"name": "sparse_categorical_crossentropy", "from_logits": True}
+    trainer = toy_trainer(build, optimizer="sgd", loss=loss)
+    assert trainer.train([job_of(trainer, "a", 1)])[0].num_examples == 16
+
+
+def test_models_and_optimizers_must_be_new_at_each_call():
+    model = softmax_sgd()
+    with pytest.raises(ConfigurationError, match="at each call"):
+        toy_trainer(lambda: model, slots=2)
+    optimizer = keras.optimizers.SGD(0.1)
+    with pytest.raises(ConfigurationError, match="at each call"):
+        toy_trainer(lambda: compiled(stack(), optimizer=optimizer), slots=2)
+
+
+def test_variables_that_all_peers_would_share_are_refused():
+    trainer = toy_trainer(lambda: compiled(stack(Noise(), layers.Dense(10, "softmax"))))
+    with pytest.raises(ConfigurationError, match=r"variables that are not its own: .*seed_generator_state"):
+        trainer.train([job_of(trainer, "a", 1)])
+
+
+def test_frozen_variables_stay_out_of_the_vectors_and_equal_in_all_slots():
+    def build():
+        return compiled(stack(layers.Dense(6, "relu", trainable=False), layers.Dense(10, "softmax")))
+
+    trainer = toy_trainer(build, slots=2)
+    assert trainer.schema.size == 6 * 10 + 10
+    assert trainer.statistics_schema.size == 0
+    jobs = [job_of(trainer, "a", 3), job_of(trainer, "a", 3)]
+    first, second = trainer.train(jobs)  # one in each slot
+    np.testing.assert_array_equal(first.weights, second.weights)
+    random = np.random.default_rng()
+
+    def unequal():
+        model = build()
+        model.layers[1].kernel.assign(random.normal(size=(64, 6)))
+        return model
+
+    with pytest.raises(ConfigurationError, match="different values to the frozen variable"):
+        toy_trainer(unequal, slots=2)
+
+
+def test_shards_of_another_data_set_are_refused():
+    with pytest.raises(ConfigurationError, match=r"name example 249.*only 200 training examples"):
+        toy_trainer(softmax_sgd, batches=type(toy_batches())({"a": np.arange(250)}, 10, False, 0))
+    with pytest.raises(ConfigurationError, match="slots must be >= 1"):
+        toy_trainer(softmax_sgd, dataset=toy_dataset(), slots=0)
+
+
+def test_xla_is_left_out_whatever_the_model_asks():
+    trainer = toy_trainer(lambda: compiled(stack(), jit_compile=True))
+    plain = toy_trainer(lambda: compiled(stack()))
+    left, right = (made.train([job_of(made, "a", 3)])[0] for made in (trainer, plain))
+    np.testing.assert_array_equal(left.weights, right.weights)

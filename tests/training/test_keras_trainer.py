@@ -1,0 +1,359 @@
+"""Local training through slots is `model.fit` with the same batches."""
+
+import dataclasses
+import random
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+tf = pytest.importorskip("tensorflow")
+
+from fit_oracle import BATCH_SIZE, SIZES, fit_job, job_of, softmax_sgd, toy_batches, toy_dataset, toy_trainer  # noqa: E402
+from keras import layers  # noqa: E402
+
+from gossipfl.errors import ConfigurationError, SchemaMismatchError, TrainingError  # noqa: E402
+from gossipfl.training.models import resolve  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+
+def compiled(optimizer, *stack):
+    model = keras.Sequential([keras.Input((8, 8, 1)), *stack])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def dropout_momentum_clipnorm():
+    return compiled(
+        keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True, clipnorm=0.5),
+        layers.Flatten(),
+        layers.Dense(24, "relu", kernel_regularizer="l2"),
+        layers.Dropout(0.4),
+        layers.Dense(16, "tanh"),
+        layers.Dropout(0.2),
+        layers.Dense(10, "softmax"),
+    )
+
+
+def dense_adam():
+    return compiled(
+        keras.optimizers.Adam(0.01), layers.Flatten(), layers.Dense(20, "relu"), layers.Dense(10, "softmax")
+    )
+
+
+def conv_adam():
+    return compiled(
+        keras.optimizers.Adam(0.005, clipnorm=1.0),
+        layers.Conv2D(4, 3, activation="relu"),
+        layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.Dense(10, "softmax"),
+    )
+
+
+def batch_norm():
+    return compiled(
+        keras.optimizers.SGD(0.05),
+        layers.Conv2D(4, 3),
+        layers.BatchNormalization(),
+        layers.Flatten(),
+        layers.Dense(10, "softmax"),
+    )
+
+
+CASES = {  # model: (optimizer floats per weight, seed generators, tolerance)
+    softmax_sgd: (0, 0, 0.0),
+    dropout_momentum_clipnorm: (1, 2, 0.0),
+    dense_adam: (2, 0, 0.0),
+    conv_adam: (2, 0, 0.0),
+    batch_norm: (0, 0, 1e-6),
+}
+
+
+@pytest.mark.parametrize("build", CASES, ids=lambda build: build.__name__)
+def test_one_epoch_is_fit_with_the_same_batches(build):
+    num_slots_per_weight, num_seeds, tolerance = CASES[build]
+    trainer = toy_trainer(build)
+    state = {
+        "optimizer": np.zeros(num_slots_per_weight * trainer.schema.size, np.float32),
+        "integers": np.array([0] + [part for i in range(num_seeds) for part in (100 + i, 0)], np.int64),
+    }
+    jobs = [job_of(trainer, peer, -(-size // BATCH_SIZE), state=state) for peer, size in SIZES.items()]
+    model = build()
+    for job, update in zip(jobs, trainer.train(jobs), strict=True):
+        weights, statistics, history = fit_job(model, trainer, job)
+        np.testing.assert_allclose(update.weights, weights, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(update.statistics, statistics, rtol=0, atol=10 * tolerance)
+        assert update.metrics["loss"] == pytest.approx(history["loss"][0], rel=1e-5)
+        assert update.metrics["accuracy"] == pytest.approx(history["accuracy"][0], abs=1e-6)
+        assert update.num_examples == SIZES[job.peer_id]
+        assert update.num_steps == job.num_steps
+        assert update.state["integers"][0] == job.num_steps
+        assert update.state["integers"][1:].tolist() == [p for i in range(num_seeds) for p in (100 + i, job.num_steps)]
+        assert not update.weights.flags.writeable
+        assert update.weights.base is None
+
+
+@pytest.fixture(scope="module")
+def stateful_trainers():
+    """The same run with one slot and with two."""
+    return [toy_trainer(dropout_momentum_clipnorm, slots=slots) for slots in (1, 2)]
+
+
+def assert_same_bits(left, right):
+    np.testing.assert_array_equal(left.weights, right.weights)
+    np.testing.assert_array_equal(left.statistics, right.statistics)
+    np.testing.assert_array_equal(left.state["optimizer"], right.state["optimizer"])
+    np.testing.assert_array_equal(left.state["integers"], right.state["integers"])
+
+
+def test_results_do_not_depend_on_grouping_or_slots(stateful_trainers):
+    one_slot, two_slots = stateful_trainers
+    jobs = [job_of(one_slot, peer, num_steps) for peer in SIZES for num_steps in (1, 2, 7)]
+    alone = [one_slot.train([job])[0] for job in jobs]
+    for trainer in stateful_trainers:
+        for size in (5, len(jobs)):
+            together = [update for i in range(0, len(jobs), size) for update in trainer.train(jobs[i : i + size])]
+            for left, right in zip(alone, together, strict=True):
+                assert_same_bits(left, right)
+                assert left.metrics == right.metrics
+    backwards = two_slots.train(jobs[::-1])[::-1]
+    for left, right in zip(alone, backwards, strict=True):
+        assert_same_bits(left, right)
+
+
+def test_results_do_not_depend_on_the_memory_bound(stateful_trainers, monkeypatch):
+    trainer = stateful_trainers[1]
+    jobs = [job_of(trainer, peer, 2) for peer in SIZES]
+    whole, scores = trainer.train(jobs), trainer.evaluate([trainer.initial()] * 3)
+    monkeypatch.setattr("gossipfl.training.keras_trainer.MAX_CALL_BYTES", 1)
+    for left, right in zip(whole, trainer.train(jobs), strict=True):
+        assert_same_bits(left, right)
+    assert trainer.evaluate([trainer.initial()] * 3) == scores
+
+
+def test_results_do_not_depend_on_chunks(stateful_trainers):
+    trainer = stateful_trainers[0]
+    whole = trainer.train([job_of(trainer, "d", 9)])[0]
+    first = trainer.train([job_of(trainer, "d", 4)])[0]
+    rest = job_of(
+        trainer, "d", 5, job=2, first_step=4, weights=first.weights, statistics=first.statistics, state=first.state
+    )
+    second = trainer.train([rest])[0]
+    assert_same_bits(second, whole)
+    assert first.num_examples + second.num_examples == whole.num_examples
+
+
+def test_an_empty_state_is_a_reset(stateful_trainers):
+    trainer = stateful_trainers[0]
+    first = trainer.train([job_of(trainer, "a", 3)])[0]
+    kept = trainer.train([job_of(trainer, "a", 3, first_step=3, weights=first.weights, state=first.state)])[0]
+    reset = trainer.train([job_of(trainer, "a", 3, first_step=3, weights=first.weights)])[0]
+    again = trainer.train([job_of(trainer, "a", 3, first_step=3, weights=first.weights)])[0]
+    assert_same_bits(reset, again)
+    assert reset.state["integers"][0] == 3
+    assert kept.state["integers"][0] == 6
+    assert not np.array_equal(reset.weights, kept.weights)
+    elsewhere = trainer.train([job_of(trainer, "a", 3, first_step=6, weights=first.weights)])[0]
+    assert elsewhere.state["integers"][1] != reset.state["integers"][1]  # another job, other dropped units
+
+
+def test_one_graph_per_slot_and_kind():
+    trainer = toy_trainer(softmax_sgd, slots=2)
+    assert trainer.num_traces == 0
+    for num_steps in (1, 3, 8):
+        jobs = [job_of(trainer, peer, num_steps) for peer in SIZES]
+        trainer.train(jobs)
+        trainer.train(jobs[:1])
+    assert trainer.num_traces == 2
+    trainer.evaluate([trainer.initial()] * 3)
+    trainer.evaluate([trainer.initial()])
+    assert trainer.num_traces == 4
+    trainer.train([job_of(trainer, "a", 1, vectors={"c": trainer.initial().weights})])
+    trainer.train([job_of(trainer, "a", 2, wants=frozenset({"mean_gradient"}))])
+    assert trainer.num_traces == 6
+
+
+def test_initial_weights_come_from_the_seed_and_leave_global_random_state_alone():
+    build = resolve("mlp", (8, 8, 1), 10)
+    sgd = {"name": "sgd", "learning_rate": 0.1}
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    expected = random.random(), np.random.random()  # noqa: NPY002
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    first = toy_trainer(build, optimizer=sgd).initial()
+    assert (random.random(), np.random.random()) == expected  # noqa: NPY002
+    np.testing.assert_array_equal(toy_trainer(build, optimizer=sgd, slots=2).initial().weights, first.weights)
+    assert not np.array_equal(toy_trainer(build, optimizer=sgd, seed=6).initial().weights, first.weights)
+
+
+def test_optimizer_and_loss_from_the_settings():
+    def uncompiled():
+        return keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(10)])
+
+    trainer = toy_trainer(uncompiled, optimizer={"name": "sgd", "learning_rate": 1})
+    update = trainer.train([job_of(trainer, "b", 1)])[0]
+    model = uncompiled()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(1.0), loss, metrics=["accuracy"])
+    weights, _, history = fit_job(model, trainer, job_of(trainer, "b", 1))
+    np.testing.assert_array_equal(update.weights, weights)
+    assert update.metrics["loss"] == pytest.approx(history["loss"][0], rel=1e-6)
+    # an optimizer of the settings replaces the compiled one and keeps the compiled loss
+    slow = toy_trainer(softmax_sgd, optimizer={"name": "SGD", "learning_rate": 0.0})
+    np.testing.assert_array_equal(slow.train([job_of(slow, "a", 2)])[0].weights, slow.initial().weights)
+
+
+def test_a_learning_rate_schedule_follows_the_step_counter():
+    schedule = {"name": "exponential_decay", "initial_learning_rate": 0.1, "decay_steps": 2, "decay_rate": 0.5}
+    trainer = toy_trainer(softmax_sgd, optimizer={"name": "sgd", "learning_rate": schedule})
+    whole = trainer.train([job_of(trainer, "d", 6)])[0]
+    first = trainer.train([job_of(trainer, "d", 2)])[0]
+    rest = job_of(trainer, "d", 4, first_step=2, weights=first.weights, state=first.state)
+    assert_same_bits(trainer.train([rest])[0], whole)
+    restarted = trainer.train([dataclasses.replace(rest, state={})])[0]
+    assert not np.array_equal(restarted.weights, whole.weights)
+
+
+def test_mixed_precision_with_a_scaled_loss():
+    def build():
+        policy = "mixed_float16"
+        dense = [layers.Dense(12, "relu", dtype=policy), layers.Dense(10, "softmax", dtype="float32")]
+        return compiled(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)), layers.Flatten(), *dense)
+
+    trainer = toy_trainer(build)
+    update = trainer.train([job_of(trainer, "d", 40)])[0]
+    assert update.weights.dtype == np.float32
+    assert trainer.evaluate([update])[0].loss < trainer.evaluate([trainer.initial()])[0].loss
+
+
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+def test_binary_models(activation):
+    def build():
+        return keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(1, activation)])
+
+    dataset = toy_dataset(num_classes=2)
+    trainer = toy_trainer(build, optimizer={"name": "adam", "learning_rate": 0.01}, dataset=dataset)
+    update = trainer.train([job_of(trainer, "d", 8)])[0]
+    model = build()
+    threshold = 0.0 if activation is None else 0.5
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        keras.losses.BinaryCrossentropy(from_logits=activation is None),
+        metrics=[keras.metrics.BinaryAccuracy(name="accuracy", threshold=threshold)],
+    )
+    weights, _, history = fit_job(model, trainer, job_of(trainer, "d", 8), dataset=dataset)
+    np.testing.assert_array_equal(update.weights, weights)
+    assert update.metrics["accuracy"] == pytest.approx(history["accuracy"][0], abs=1e-6)
+    (score,) = trainer.evaluate([trainer.initial()])
+    model.set_weights([*trainer.schema.unflatten(trainer.initial().weights)])
+    expected = model.evaluate(dataset.test_x, dataset.test_y, batch_size=32, verbose=0, return_dict=True)
+    assert score.accuracy == pytest.approx(expected["accuracy"], abs=1e-6)
+
+
+@pytest.mark.parametrize("build", [softmax_sgd, batch_norm], ids=lambda build: build.__name__)
+def test_evaluation_is_model_evaluate(build):
+    trainer = toy_trainer(build, slots=2)
+    updates = trainer.train([job_of(trainer, peer, 5) for peer in SIZES])
+    scores = trainer.evaluate([trainer.initial(), *updates])
+    assert scores == [trainer.evaluate([vectors])[0] for vectors in (trainer.initial(), *updates)]
+    model, dataset = build(), toy_dataset()
+    for vectors, score in zip((trainer.initial(), *updates), scores, strict=True):
+        values = trainer.schema.unflatten(vectors.weights), trainer.statistics_schema.unflatten(vectors.statistics)
+        for variables, arrays in zip((model.trainable_variables, model.non_trainable_variables), values, strict=True):
+            for variable, array in zip(variables, arrays, strict=True):
+                variable.assign(array)
+        expected = model.evaluate(dataset.test_x, dataset.test_y, batch_size=32, verbose=0, return_dict=True)
+        assert score.loss == pytest.approx(expected["loss"], rel=1e-5)
+        assert score.accuracy == pytest.approx(expected["accuracy"], abs=1e-6)
+    assert trainer.evaluate([]) == []
+
+
+def test_divergence_names_every_peer_and_the_job():
+    trainer = toy_trainer(softmax_sgd, slots=2)
+    bad = np.full(trainer.schema.size, np.nan, np.float32)
+    jobs = [job_of(trainer, "a", 1), job_of(trainer, "b", 2, job=7, weights=bad), job_of(trainer, "d", 2, weights=bad)]
+    with pytest.raises(
+        TrainingError, match=r"peer 'b' diverged in job 7 .steps 0 to 1.: NaN.*1 more failed: 'd'"
+    ) as caught:
+        trainer.train(jobs)
+    assert (caught.value.peer_id, caught.value.round) == ("b", 7)
+    assert trainer.train(jobs[:1])[0].num_examples == 16
+
+
+class CheckedDense(layers.Dense):
+    def call(self, inputs):
+        with tf.control_dependencies([tf.debugging.assert_less(inputs, 100.0)]):
+            return super().call(tf.identity(inputs))
+
+
+def test_a_failing_operation_names_the_peer_and_keeps_the_cause():
+    shards = toy_batches().shards
+    x = toy_dataset().train_x.copy()
+    x[np.setdiff1d(shards["d"], np.concatenate([shards[peer] for peer in "abc"]))[0]] = 1000.0
+    trainer = toy_trainer(
+        lambda: compiled("sgd", layers.Flatten(), CheckedDense(10, "softmax")),
+        dataset=dataclasses.replace(toy_dataset(), train_x=x),
+    )
+    with pytest.raises(TrainingError, match="job 1 of peer 'd' failed") as caught:
+        trainer.train([job_of(trainer, peer, 4) for peer in SIZES])
+    assert caught.value.peer_id == "d"
+    assert isinstance(caught.value.__cause__, tf.errors.InvalidArgumentError)
+
+
+def test_an_interrupt_ends_running_groups_after_their_current_step(stateful_trainers):
+    trainer = stateful_trainers[1]
+    expected = trainer.train([job_of(trainer, "d", 3)])[0]
+    hours = dict(trainer._format.rows([job_of(trainer, "d", 1)], corrected=False))
+    num_steps = 5_000_000
+    hours["indices"] = np.broadcast_to(hours["indices"][:, :1], (num_steps, 1))
+    hours["sizes"] = np.broadcast_to(np.int32(1), num_steps)
+    hours["first_rows"] = np.array([0, num_steps], np.int32)
+    started = threading.Event()
+
+    def train_for_hours(slot):
+        started.set()
+        return slot.run("train", hours)
+
+    def press_ctrl_c(slot):
+        started.wait()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer._pool.run([train_for_hours, press_ctrl_c])
+    assert_same_bits(trainer.train([job_of(trainer, "d", 3)])[0], expected)
+
+
+def test_jobs_of_another_model_are_refused_before_training():
+    trainer = toy_trainer(softmax_sgd)
+    size = trainer.schema.size
+    short = np.zeros(size - 1, np.float32)
+    for fields, message in [
+        ({"weights": short}, f"weights of job 1 of peer 'a': shape .{size - 1},., the model has .{size},."),
+        ({"statistics": short}, "statistics"),
+        ({"state": {"optimizer": np.zeros(0, np.float32)}}, "expected none or both"),
+        ({"state": {"optimizer": short, "integers": np.zeros(1, np.int64)}}, "state 'optimizer'"),
+        ({"state": {"optimizer": short[:0], "integers": np.zeros(2, np.int64)}}, "state 'integers'"),
+        ({"vectors": {"c": short}}, "vector 'c'"),
+        ({"vectors": {"d": short}}, "unknown name 'd'"),
+        ({"proximal_mu": 0.1}, "no 'anchor'"),
+        ({"wants": frozenset({"hessian"})}, "hessian"),
+    ]:
+        with pytest.raises(SchemaMismatchError, match=message):
+            trainer.train([job_of(trainer, "a", 1, **fields)])
+    with pytest.raises(SchemaMismatchError, match="weights of model 0"):
+        trainer.evaluate([type(trainer.initial())(short, short[:0])])
+    with pytest.raises(ConfigurationError, match="'nobody' has no shard"):
+        trainer.train([job_of(trainer, "nobody", 1)])
+    assert trainer.num_traces == 0
+    assert trainer.train([]) == []
+
+
+def test_flags_tell_what_is_in_force():
+    flags = toy_trainer(softmax_sgd, slots=2).flags
+    assert flags["slots"] == 2
+    assert {"tensorflow", "keras", "intra_op_threads", "inter_op_threads", "one_dnn", "op_determinism"} <= set(flags)
