@@ -1,0 +1,170 @@
+"""A peer's own model: what it trains, what of it is shared with others, and what stays private."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossipfl.actions import LocalWork, State, Train, Update
+from gossipfl.compression import decompress, dense
+from gossipfl.errors import LocalProtocolError, RemoteProtocolError
+from gossipfl.messages import Encoded, Message
+from gossipfl.peers.snapshot import Snapshot, under
+from gossipfl.weights import ModelVectors, PeerId, Vector, frozen
+
+_NO_SLOTS = np.zeros(0, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """What happens to a model's parts beside its weights.
+
+    `optimizer_state`: "keep" it at the peer between rounds, "average" it together with the weights, or "reset" it at
+    the start of every round. `statistics` (BatchNorm means and variances): "average" them with the weights, or keep
+    them "local" (useful when every peer's inputs differ, at the expense of an average model without statistics).
+    """
+
+    optimizer_state: Literal["keep", "average", "reset"] = "keep"
+    statistics: Literal["average", "local"] = "average"
+
+
+def encoded(vectors: Mapping[str, Vector]) -> dict[str, Encoded]:
+    """The vectors, encoded for a message; no copy is made."""
+    return {name: dense(vector) for name, vector in vectors.items()}
+
+
+class LocalModel:
+    """Weights, statistics and training state of one peer, and its outstanding training job."""
+
+    def __init__(self, peer_id: PeerId, work: LocalWork, initial: ModelVectors, sharing: Sharing) -> None:
+        self.peer_id = peer_id
+        self.work = work
+        self.sharing = sharing
+        self.weights: Vector = initial.weights
+        self.statistics: Vector = initial.statistics
+        self.state: State = {}
+        self.outstanding: Train | None = None
+        self.num_jobs = 0  # rounds of local work that have ended
+        self._num_steps = 0
+
+    def train(self, *, anchor: Vector | None = None, proximal_mu: float = 0.0) -> Train:
+        """Ask for one round of local work from the present weights; at most one job is outstanding."""
+        if self.outstanding is not None:
+            raise LocalProtocolError(f"peer {self.peer_id} asked for training while job {self.num_jobs} is running")
+        self.outstanding = Train(
+            peer_id=self.peer_id,
+            job=self.num_jobs,
+            first_step=self._num_steps,
+            num_steps=self.work.steps_per_round,
+            weights=self.weights,
+            statistics=self.statistics,
+            state={} if self.sharing.optimizer_state == "reset" else self.state,
+            vectors={} if anchor is None else {"anchor": anchor},
+            proximal_mu=proximal_mu,
+        )
+        return self.outstanding
+
+    def finish(self, update: Update) -> Train:
+        """Take note of the end of the outstanding job, and of its private state; what becomes of the new weights and
+        statistics is the protocol's decision.
+
+        Raises LocalProtocolError when `update` does not answer the outstanding job.
+        """
+        job = self.outstanding
+        if job is None or (update.peer_id, update.job) != (job.peer_id, job.job):
+            raise LocalProtocolError(
+                f"peer {self.peer_id} got the update of job {update.job} of peer {update.peer_id}; "
+                f"outstanding is {None if job is None else job.job}"
+            )
+        self.outstanding = None
+        self.num_jobs += 1
+        self._num_steps += job.num_steps
+        self.state = update.state
+        return job
+
+    def shared(self) -> dict[str, Vector]:
+        """The vectors that this peer averages with others, by name."""
+        vectors = {"weights": self.weights}
+        if self.sharing.statistics == "average" and self.statistics.size:
+            vectors["statistics"] = self.statistics
+        if self.sharing.optimizer_state == "average":
+            optimizer = cast(Vector, self.state.get("optimizer", _NO_SLOTS))
+            if optimizer.size:
+                vectors["optimizer"] = optimizer
+        return vectors
+
+    def replace(self, vectors: Mapping[str, Vector]) -> None:
+        """Take the given shared vectors for one's own."""
+        self.weights = vectors.get("weights", self.weights)
+        self.statistics = vectors.get("statistics", self.statistics)
+        if "optimizer" in vectors:
+            self.state = {**self.state, "optimizer": vectors["optimizer"]}
+
+    def trained(self, update: Update) -> dict[str, Vector]:
+        """The shared vectors that training gave, by name. One's own shared vectors stay those before the training,
+        until the protocol replaces them; what is not shared is taken over at once."""
+        before = self.shared()
+        self.replace({"weights": update.weights, "statistics": update.statistics})
+        trained = self.shared()
+        self.replace(before)
+        return trained
+
+    def received(self, message: Message) -> dict[str, Vector]:
+        """The decoded vectors of a message, those that are not shared left out.
+
+        The size of an averaged optimizer state is not known, and not checked, before the first round of one's own.
+        Raises RemoteProtocolError when the weights are missing, or when a vector has another length or dtype than
+        one's own.
+        """
+        if "weights" not in message.vectors:
+            raise RemoteProtocolError(f"a {message.kind} from peer {message.sender} carries no weights")
+        own = self.shared()
+        vectors = {}
+        for name, encoded in message.vectors.items():
+            mine = own.get(name)
+            if mine is not None:
+                if encoded.size != mine.size:
+                    raise RemoteProtocolError(
+                        f"{name} from peer {message.sender} has {encoded.size} elements, expected {mine.size}"
+                    )
+            elif name != "optimizer" or self.sharing.optimizer_state != "average":
+                continue
+            vector = vectors[name] = decompress(encoded)
+            if vector.dtype != self.weights.dtype:
+                raise RemoteProtocolError(
+                    f"{name} from peer {message.sender} is {vector.dtype}, expected {self.weights.dtype}"
+                )
+        return vectors
+
+    def snapshot(self) -> Snapshot:
+        arrays: dict[str, NDArray[Any]] = {"weights": self.weights, "statistics": self.statistics}
+        arrays |= {f"state/{name}": array for name, array in self.state.items()}
+        values: dict[str, Any] = {"num_jobs": self.num_jobs, "num_steps": self._num_steps, "outstanding": None}
+        job = self.outstanding
+        if job is not None:
+            arrays |= {"outstanding/weights": job.weights, "outstanding/statistics": job.statistics}
+            arrays |= {f"outstanding/state/{name}": array for name, array in job.state.items()}
+            arrays |= {f"outstanding/vectors/{name}": array for name, array in job.vectors.items()}
+            values["outstanding"] = {"num_steps": job.num_steps, "proximal_mu": job.proximal_mu}
+        return arrays, values
+
+    def restore(self, snapshot: Snapshot) -> None:
+        arrays = {name: frozen(array) for name, array in snapshot[0].items()}
+        values = snapshot[1]
+        self.weights, self.statistics, self.state = arrays["weights"], arrays["statistics"], under("state/", arrays)
+        self.num_jobs, self._num_steps = values["num_jobs"], values["num_steps"]
+        self.outstanding = None
+        if values["outstanding"] is not None:
+            self.outstanding = Train(
+                peer_id=self.peer_id,
+                job=self.num_jobs,
+                first_step=self._num_steps,
+                num_steps=values["outstanding"]["num_steps"],
+                weights=arrays["outstanding/weights"],
+                statistics=arrays["outstanding/statistics"],
+                state=under("outstanding/state/", arrays),
+                vectors=under("outstanding/vectors/", arrays),
+                proximal_mu=values["outstanding"]["proximal_mu"],
+            )

@@ -1,0 +1,41 @@
+"""Training alone: the lower bound of a comparison (each peer its own shard) and the upper one (one peer, all data)."""
+
+from gossipfl.actions import Action, Update
+from gossipfl.errors import RemoteProtocolError
+from gossipfl.messages import Message
+from gossipfl.peers.peer import Peer
+from gossipfl.peers.snapshot import Snapshot, compose, part
+
+
+class LocalOnlyPeer(Peer):
+    """A peer that trains its rounds and never talks."""
+
+    def start(self, now: float) -> list[Action]:
+        return [self.local.outstanding] if self.local.outstanding is not None else self._train_on()
+
+    def training_finished(self, update: Update, now: float) -> list[Action]:
+        self.local.finish(update)
+        self.local.replace({"weights": update.weights, "statistics": update.statistics})
+        return self._train_on()
+
+    def _train_on(self) -> list[Action]:
+        self.round = self.local.num_jobs
+        self.finished = self.round == self.local.work.num_rounds
+        return [] if self.finished else [self.local.train()]
+
+    def receive(self, message: Message, now: float) -> list[Action]:
+        raise RemoteProtocolError(f"peer {self.peer_id} trains alone; peer {message.sender} sent it a {message.kind}")
+
+    def wake(self, now: float) -> list[Action]:
+        return []
+
+    def send_failed(self, message: Message, now: float) -> list[Action]:
+        return []
+
+    def snapshot(self) -> Snapshot:
+        return compose({"round": self.round, "finished": self.finished}, {"local": self.local.snapshot()})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        _, values = snapshot
+        self.round, self.finished = values["round"], values["finished"]
+        self.local.restore(part("local", snapshot))

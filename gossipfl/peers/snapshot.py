@@ -1,0 +1,70 @@
+"""Snapshots: everything a peer knows, as arrays by name and a JSON-ready mapping, composed of its parts' snapshots."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+from gossipfl.messages import Encoded, ExchangeId, Kind, Message
+from gossipfl.weights import frozen
+
+Snapshot: TypeAlias = tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]
+
+
+def compose(values: Mapping[str, Any], parts: Mapping[str, Snapshot]) -> Snapshot:
+    """One snapshot of some values and of named parts."""
+    arrays = {f"{part}/{name}": array for part, (inner, _) in parts.items() for name, array in inner.items()}
+    return arrays, {**values, **{part: inner for part, (_, inner) in parts.items()}}
+
+
+def part(name: str, snapshot: Snapshot) -> Snapshot:
+    """The part of that name of a composed snapshot."""
+    arrays, values = snapshot
+    return under(f"{name}/", arrays), values[name]
+
+
+def under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays whose name begins with `prefix`, which is taken off."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def snapshot_of_message(message: Message) -> Snapshot:
+    arrays = {
+        f"{vector}/{name}": array
+        for vector, encoded in message.vectors.items()
+        for name, array in encoded.arrays.items()
+    }
+    exchange = message.exchange
+    return arrays, {
+        "sender": message.sender,
+        "receiver": message.receiver,
+        "kind": str(message.kind),
+        "round": message.round,
+        "exchange": None if exchange is None else [exchange.initiator, exchange.responder, exchange.number],
+        "vectors": {name: [encoded.encoding, encoded.size] for name, encoded in message.vectors.items()},
+        "num_examples": message.num_examples,
+        "mass": message.mass,
+        "degree": message.degree,
+    }
+
+
+def message_of_snapshot(snapshot: Snapshot) -> Message:
+    arrays, values = snapshot
+    return Message(
+        sender=values["sender"],
+        receiver=values["receiver"],
+        kind=Kind(values["kind"]),
+        round=values["round"],
+        exchange=None if values["exchange"] is None else ExchangeId(*values["exchange"]),
+        vectors={
+            name: Encoded(encoding, _read_only(under(f"{name}/", arrays)), size)
+            for name, (encoding, size) in values["vectors"].items()
+        },
+        num_examples=values["num_examples"],
+        mass=values["mass"],
+        degree=values["degree"],
+    )
+
+
+def _read_only(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: frozen(array) for name, array in arrays.items()}

@@ -1,0 +1,87 @@
+"""A trainer without TensorFlow: quadratic objectives in float64, for which fixed points are known in closed form.
+
+Peer i holds rows a_k of d numbers and minimises f_i(x) = mean_k h_i ||x - a_k||^2 / 2 by SGD with momentum. With
+`has_statistics` a model also keeps, as BatchNorm does, a moving variance of the rows: s <- 0.9 s + 0.1 var(batch).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from gossipfl.actions import Train, Update
+from gossipfl.training.trainer import Score
+from gossipfl.weights import ModelVectors, PeerId, frozen
+
+
+class NumpyTrainer:
+    def __init__(
+        self,
+        shards: Mapping[PeerId, np.ndarray],
+        *,
+        learning_rate: float = 0.1,
+        momentum: float = 0.0,
+        batch_size: int | None = None,
+        curvature: Mapping[PeerId, float] | None = None,
+        has_statistics: bool = False,
+    ) -> None:
+        self.shards = {peer_id: np.atleast_2d(np.asarray(rows, np.float64)) for peer_id, rows in shards.items()}
+        self.learning_rate, self.momentum, self.batch_size = learning_rate, momentum, batch_size
+        self.curvature = curvature or {}
+        self.has_statistics = has_statistics
+        self.group_sizes: list[int] = []
+        self.num_jobs = 0
+
+    def initial(self) -> ModelVectors:
+        size = next(iter(self.shards.values())).shape[1]
+        return ModelVectors(frozen(np.zeros(size)), frozen(np.ones(size if self.has_statistics else 0)))
+
+    def steps_per_epoch(self, peer_id: PeerId) -> int:
+        size = self.batch_size or len(self.shards[peer_id])
+        return -(-len(self.shards[peer_id]) // size)
+
+    def batch(self, peer_id: PeerId, step: int) -> np.ndarray:
+        rows = self.shards[peer_id]
+        size = self.batch_size or len(rows)
+        start = step % self.steps_per_epoch(peer_id) * size
+        return rows[start : start + size]
+
+    def num_examples(self, peer_id: PeerId, first_step: int, num_steps: int) -> int:
+        return sum(len(self.batch(peer_id, step)) for step in range(first_step, first_step + num_steps))
+
+    def train(self, jobs: Sequence[Train]) -> list[Update]:
+        self.group_sizes.append(len(jobs))
+        self.num_jobs += len(jobs)
+        return [self._train_one(job) for job in jobs]
+
+    def _train_one(self, job: Train) -> Update:
+        x = np.array(job.weights)
+        statistics = job.statistics
+        velocity = np.array(job.state.get("optimizer", np.zeros_like(x)))
+        curvature = self.curvature.get(job.peer_id, 1.0)
+        anchor = job.vectors.get("anchor", x)
+        losses, num_examples = 0.0, 0
+        for step in range(job.first_step, job.first_step + job.num_steps):
+            batch = self.batch(job.peer_id, step)
+            losses += curvature * 0.5 * float(np.mean(np.sum((x - batch) ** 2, axis=1))) * len(batch)
+            num_examples += len(batch)
+            gradient = curvature * (x - batch.mean(axis=0)) + job.proximal_mu * (x - anchor)
+            velocity = self.momentum * velocity - self.learning_rate * gradient
+            x = x + velocity
+            if self.has_statistics:
+                statistics = frozen(0.9 * statistics + 0.1 * batch.var(axis=0))
+        loss = losses / num_examples
+        return Update(
+            job.peer_id,
+            job.job,
+            frozen(x),
+            statistics,
+            {"optimizer": frozen(velocity), "integers": np.array([job.first_step + job.num_steps])},
+            num_examples,
+            job.num_steps,
+            {"loss": loss, "accuracy": 1 / (1 + loss)},
+        )
+
+    def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
+        rows = np.concatenate(list(self.shards.values()))
+        losses = [0.5 * float(np.mean(np.sum((model.weights - rows) ** 2, axis=1))) for model in models]
+        return [Score(loss, 1 / (1 + loss)) for loss in losses]
