@@ -1,0 +1,207 @@
+"""What a person sees in the terminal: progress while running, the table at the end."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from gossipfl.comparison import Row, Statistic, TargetCost
+from gossipfl.history import Evaluation, History
+from gossipfl.report.html import without_nan
+from gossipfl.scenario import Scenario
+from gossipfl.simulation import BOUNDS, Experiment
+
+_WIDTH = 160  # where the output is no terminal and has no width of its own
+
+
+def new_console(*, stderr: bool = False) -> Console:
+    """A console as wide as the terminal, that prints text as it is: labels and paths may hold brackets and colons."""
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    return console
+
+
+class Progress:
+    """Shows a bar per algorithm (round, virtual time, accuracy so far, rounds per second); an `Observer`.
+
+    Without a terminal there is no bar. With `prints_evaluations` every evaluation is one line, with or without.
+    """
+
+    def __init__(self, console: Console, scenario: Scenario, *, prints_evaluations: bool) -> None:
+        self._console = console
+        self._scenario = scenario
+        self._prints_evaluations = prints_evaluations
+        self._progress = RichProgress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._began = 0.0
+        self._seed = scenario.seed
+
+    def __enter__(self) -> "Progress":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def begins(self, experiment: Experiment) -> None:
+        self._seed = experiment.seed
+
+    def evaluated(self, label: str, evaluation: Evaluation) -> None:
+        name = run_name(label, self._seed, self._scenario)
+        if self._task is None:
+            self._task = self._progress.add_task(name, total=self._scenario.rounds, state="")
+            self._began = time.monotonic()
+        rate = evaluation.round / max(time.monotonic() - self._began, 1e-9)
+        state = f"{seconds(evaluation.time)} virtual, accuracy {evaluation.mean_accuracy:.4f}, {rate:.1f} rounds/s"
+        self._progress.update(self._task, completed=evaluation.round, state=state)
+        if self._prints_evaluations:
+            self._progress.console.print(evaluation_line(name, evaluation), soft_wrap=True)
+
+    def ended(self, history: History) -> None:
+        if self._task is not None:
+            self._progress.stop_task(self._task)
+            self._task = None
+
+
+def run_name(label: str, seed: int, scenario: Scenario) -> str:
+    """What a line calls one algorithm's run; only further seeds are named."""
+    return label if seed == scenario.seed else f"{label}, seed {seed}"
+
+
+def evaluation_line(label: str, evaluation: Evaluation, *, final: bool = False) -> str:
+    """One evaluation in one line; accuracies with four decimals."""
+    parts = [f"{label}: {'final model' if final else f'round {evaluation.round}'}"]
+    if evaluation.training_accuracy is not None and not final:
+        parts.append(f"training accuracy {evaluation.training_accuracy:.4f}")
+    parts.append(f"test accuracy of the average model {evaluation.average_accuracy:.4f}")
+    parts.append(
+        f"of the peers {evaluation.mean_accuracy:.4f} ({evaluation.worst_accuracy:.4f} to "
+        f"{evaluation.best_accuracy:.4f})"
+    )
+    return ", ".join(parts)
+
+
+def comparison_tables(rows: Sequence[Row], scenario: Scenario) -> list[Table]:
+    """The common table: what each algorithm reached at the end, and for each target what it took to get there."""
+    bounds = {
+        label for section, label in zip(scenario.algorithms, scenario.labels, strict=True) if section.name in BOUNDS
+    }
+    ordered = sorted(rows, key=lambda row: row.label in bounds)
+    styles = ["dim" if row.label in bounds else "" for row in ordered]
+    tables = [
+        _table(
+            f"{scenario.name}: accuracy on held-out data in %, and what it cost",
+            [
+                "algorithm",
+                "peers",
+                "worst",
+                "best",
+                "average\nmodel",
+                "consensus\ndistance",
+                "rounds",
+                "virtual\ntime",
+                "bytes",
+                "bytes at\nbusiest",
+            ],
+            [_row_at_the_end(row) for row in ordered],
+            styles,
+        )
+    ]
+    for position, target in enumerate(scenario.targets):
+        tables.append(
+            _table(
+                f"what it took until the peers' mean accuracy was {100 * target:g}%",
+                ["algorithm", "rounds", "virtual\ntime", "bytes", "seeds"],
+                [_row_at_target(row.label, row.targets[position]) for row in ordered],
+                styles,
+            )
+        )
+    return tables
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for position, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if position else "left", vertical="bottom", no_wrap=position == 0)
+    for row, style in zip(rows, styles, strict=True):
+        table.add_row(*row, style=style)
+    return table
+
+
+def _row_at_the_end(row: Row) -> list[str]:
+    values = row.values
+    accuracies = ("mean_accuracy", "worst_accuracy", "best_accuracy", "average_accuracy")
+    return [
+        row.label,
+        *(_statistic(values[name], percent) for name in accuracies),
+        _statistic(values["consensus_distance"], "{:.3g}".format),
+        _statistic(values["rounds"], "{:.0f}".format),
+        _statistic(values["time"], seconds),
+        num_bytes(values["num_bytes"].mean),
+        num_bytes(values["busiest_peer_bytes"].mean),
+    ]
+
+
+def _row_at_target(label: str, target: TargetCost) -> list[str]:
+    rounds, time_, size = (target.costs[name] for name in ("rounds", "time", "num_bytes"))
+    seeds = f"{target.reached} of {target.of}"
+    if rounds is None or time_ is None or size is None:
+        return [label, "not reached", "", "", seeds]
+    return [label, _statistic(rounds, "{:.3g}".format), _statistic(time_, seconds), num_bytes(size.mean), seeds]
+
+
+def _statistic(statistic: Statistic, shown: Callable[[float], str]) -> str:
+    return shown(statistic.mean) if not statistic.std else f"{shown(statistic.mean)} ± {shown(statistic.std)}"
+
+
+def percent(share: float) -> str:
+    """A share in percent, two decimals."""
+    return f"{100 * share:.2f}"
+
+
+def num_bytes(size: float) -> str:
+    """A number of bytes in decimal units.
+
+    >>> num_bytes(31_400), num_bytes(0)
+    ('31.4 kB', '0 B')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def seconds(time_: float) -> str:
+    """A span of time, three significant digits.
+
+    >>> seconds(0.25), seconds(90), seconds(7200)
+    ('0.25 s', '1.5 min', '2 h')
+    """
+    if time_ < 60:
+        return f"{time_:.3g} s"
+    return f"{time_ / 60:.3g} min" if time_ < 3600 else f"{time_ / 3600:.3g} h"
+
+
+def print_json(value: Any) -> None:
+    """To standard output, for machines; NaN is null."""
+    sys.stdout.write(json.dumps(without_nan(value), indent=1, allow_nan=False) + "\n")

@@ -1,0 +1,313 @@
+"""A run on disk: manifest, history, summary, weights and report.
+
+manifest.json      scenario, seeds, versions, flags, digests of data and partition
+history.jsonl      one row per evaluation, written while the run goes on
+history.parquet    the same at the end
+summary.json       the common table
+weights/           final weights and statistics as safetensors: LABEL-seedN.average (by Keras path),
+                   LABEL-seedN.peers (PEER and PEER/statistics, flat)
+report.html
+"""
+
+import json
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from gossipfl import __version__
+from gossipfl.comparison import summarize
+from gossipfl.data.partition import label_counts, partition_digest
+from gossipfl.errors import ConfigurationError
+from gossipfl.history import Evaluation, History, history_row
+from gossipfl.report import write_report
+from gossipfl.report.html import without_nan
+from gossipfl.report.run_files import Manifest, history_rows, parsed
+from gossipfl.scenario import Scenario
+from gossipfl.simulation import BOUNDS, Experiment
+from gossipfl.topology import summarize as summarize_topology
+from gossipfl.weights import PeerId, Vector, WeightsSchema
+
+_PACKAGES = ("aiohttp", "keras", "networkx", "numpy", "scipy", "tensorflow")
+
+
+class RunDirectory:
+    """Records a run as it goes on; an `Observer`. What was measured is on disk, whatever happens to the process."""
+
+    def __init__(self, path: Path, scenario: Scenario, num_seeds: int, command: str) -> None:
+        self.path = path
+        self._scenario = scenario
+        self._seeds = list(range(scenario.seed, scenario.seed + num_seeds))
+        self._command = command
+        self._manifest: dict[str, Any] = {}
+        self._seed = scenario.seed
+        self._experiment: Experiment | None = None
+        self._existed = path.exists()
+        self._stems = _file_stems(scenario.labels)
+
+    @classmethod
+    def create(cls, path: Path | None, scenario: Scenario, num_seeds: int, command: str) -> "RunDirectory":
+        """A new directory, `runs/NAME-DATE-TIME` by default.
+
+        Raises ConfigurationError when there is already something at `path`.
+        """
+        chosen = path or _unused(Path("runs") / f"{scenario.name}-{datetime.now():%Y%m%d-%H%M%S}")
+        if chosen.exists() and (not chosen.is_dir() or any(chosen.iterdir())):
+            raise ConfigurationError(f"{chosen} is there and not empty; give another --output, nothing was changed")
+        directory = cls(chosen, scenario, num_seeds, command)
+        try:
+            (chosen / "weights").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"cannot make the run directory {chosen}: {error.strerror}") from error
+        return directory
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave nothing behind when the run has not begun."""
+        if not self._manifest:
+            (self.path / "weights").rmdir()
+            if not self._existed:
+                self.path.rmdir()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a run in it, though it may not be measured yet."""
+        return bool(self._manifest)
+
+    def begins(self, experiment: Experiment) -> None:
+        self._experiment, self._seed = experiment, experiment.seed
+        if not self._manifest:  # data and versions are those of the first seed
+            self._manifest = self._described(experiment)
+            self._write_manifest()
+            (self.path / "history.jsonl").touch()
+
+    def evaluated(self, label: str, evaluation: Evaluation) -> None:
+        with (self.path / "history.jsonl").open("a", encoding="utf-8") as file:
+            row = history_row(label, self._seed, evaluation)
+            file.write(json.dumps(without_nan(row), allow_nan=False) + "\n")
+
+    def ended(self, history: History) -> None:
+        if history.average is None or self._experiment is None:
+            return
+        from safetensors.numpy import save_file
+
+        stem = self.path / "weights" / f"{self._stems[history.algorithm]}-seed{history.seed}"
+        trainer, average = self._experiment.trainer, history.average
+        save_file(
+            _by_name(trainer.schema, average.weights) | _by_name(trainer.statistics_schema, average.statistics),
+            f"{stem}.average.safetensors",
+        )
+        vectors = {peer_id: model.weights for peer_id, model in history.final.items()}
+        statistics = {f"{peer_id}/statistics": model.statistics for peer_id, model in history.final.items()}
+        save_file(
+            vectors | {key: vector for key, vector in statistics.items() if vector.size}, f"{stem}.peers.safetensors"
+        )
+
+    def finish(self, *, interrupted: bool = False) -> Path:
+        """Write the Parquet file, the summary and the report; returns the path of the report."""
+        self._manifest |= {"interrupted": interrupted}
+        self._write_manifest()
+        return complete(self.path)
+
+    def _write_manifest(self) -> None:
+        with _written(self.path / "manifest.json") as file:
+            json.dump(without_nan(self._manifest), file, indent=1, allow_nan=False)
+
+    def _described(self, experiment: Experiment) -> dict[str, Any]:
+        scenario, dataset = self._scenario, experiment.dataset
+        parts = list(experiment.shards.values())
+        counts = label_counts(dataset.train_y, parts, dataset.num_classes)
+        return {
+            "name": scenario.name,
+            "description": scenario.description,
+            "command": self._command,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "gossipfl": __version__,
+            "engine": "virtual time",
+            "interrupted": False,
+            "seeds": self._seeds,
+            "scenario": scenario.model_dump(mode="json", exclude_none=True),
+            "versions": {"python": platform.python_version(), **_versions()},
+            "machine": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
+            "flags": dict(experiment.trainer.flags),
+            "data": {
+                "source": dataset.name,
+                "num_train": len(dataset.train_y),
+                "num_test": len(dataset.test_y),
+                "num_classes": dataset.num_classes,
+                "digest": dataset.digest,
+            },
+            "partition": {
+                "name": scenario.data.partition.name,
+                "parameters": scenario.data.partition.parameters,
+                "digest": partition_digest(parts),
+                "label_counts": dict(zip(experiment.shards, counts.tolist(), strict=True)),
+            },
+            "model": {"name": scenario.model_dump()["model"], "num_weights": experiment.trainer.schema.size},
+            "topologies": _topologies(scenario),
+            "algorithms": _algorithms(scenario, self._seeds),
+            "targets": scenario.targets,
+            "differences": differences(scenario),
+        }
+
+
+def complete(path: Path) -> Path:
+    """Write what can be derived from manifest and history: Parquet file, summary and report.
+
+    Raises ConfigurationError when `path` is not the directory of a run.
+    """
+    manifest, rows = _read(path)
+    _write_parquet(path / "history.parquet", rows)
+    bounds = {algorithm.label: algorithm.bound for algorithm in manifest.algorithms}
+    table = [{**row.as_json(), "bound": bounds.get(row.label, False)} for row in summarize(rows, manifest.targets)]
+    with _written(path / "summary.json") as file:
+        json.dump({"rows": without_nan(table)}, file, indent=1, allow_nan=False)
+    return write_report(path)
+
+
+def differences(scenario: Scenario) -> list[str]:
+    """What is not the same for all algorithms of a comparison, although it might matter."""
+    policies: dict[str, list[str]] = {}
+    for section, label in zip(scenario.algorithms, scenario.labels, strict=True):
+        policies.setdefault(section.optimizer_state, []).append(label)
+    if len(policies) < 2 or not _optimizer_has_state(scenario):
+        return []
+    found = "; ".join(f"{', '.join(labels)}: {policy}" for policy, labels in policies.items())
+    return [f"The optimizer's state between rounds is treated differently ({found})."]
+
+
+def _optimizer_has_state(scenario: Scenario) -> bool:
+    """Whether the optimizer carries anything from step to step; one that is not named in the scenario may."""
+    optimizer = scenario.training.optimizer
+    if optimizer is None:
+        return not (isinstance(scenario.model, str) and ":" not in scenario.model)
+    name = optimizer if isinstance(optimizer, str) else optimizer.get("name", "")
+    momentum = isinstance(optimizer, dict) and optimizer.get("momentum", 0)
+    return name.lower() != "sgd" or bool(momentum)
+
+
+def _topologies(scenario: Scenario) -> dict[str, Any]:
+    graphs: dict[str, nx.Graph] = {scenario.topology_label(): scenario.graph()}
+    for section in scenario.algorithms:
+        graphs.setdefault(scenario.topology_label(section), scenario.graph(section))
+    return {
+        label: {
+            **asdict(summarize_topology(graph)),
+            "nodes": list(graph),
+            "links": [list(edge) for edge in graph.edges],
+        }
+        for label, graph in graphs.items()
+    }
+
+
+def _algorithms(scenario: Scenario, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    described = []
+    for section, label in zip(scenario.algorithms, scenario.labels, strict=True):
+        hub: PeerId | None = scenario.recipe(section).hub
+        talks_on_graph = hub is None and section.name not in BOUNDS
+        topology = scenario.topology_label(section) if talks_on_graph else None
+        described.append(
+            {
+                "label": label,
+                "algorithm": section.name,
+                "topology": topology,
+                "hub": hub,
+                "bound": section.name in BOUNDS,
+                "seeds": list(seeds),
+            }
+        )
+    return described
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def _file_stems(labels: Sequence[str]) -> dict[str, str]:
+    """A file name for each label; two labels never share one."""
+    stems: dict[str, str] = {}
+    for label in labels:
+        stem = re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-.") or "algorithm"
+        taken = {other.lower() for other in stems.values()}
+        number = 1
+        while (f"{stem}-{number}" if number > 1 else stem).lower() in taken:
+            number += 1
+        stems[label] = f"{stem}-{number}" if number > 1 else stem
+    return stems
+
+
+def _by_name(schema: WeightsSchema, vector: Vector) -> dict[str, NDArray[np.floating]]:
+    """The arrays of a vector by the names of their variables, numbered where two variables have one name."""
+    names = [segment.name for segment in schema.segments]
+    if len(set(names)) < len(names):
+        names = [f"{position}/{name}" for position, name in enumerate(names)]
+    return dict(zip(names, schema.unflatten(vector), strict=True))
+
+
+def _read(path: Path) -> tuple[Manifest, list[dict[str, Any]]]:
+    if not (path / "manifest.json").is_file():
+        raise ConfigurationError(f"{path} is not the directory of a run: there is no manifest.json in it")
+    manifest = parsed(path / "manifest.json", Manifest.model_validate_json)
+    return manifest, [row.model_dump() for row in parsed(path / "history.jsonl", history_rows)]
+
+
+def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not rows:
+        return
+    flat = [
+        {name: value for name, value in row.items() if not name.startswith("peer_")}
+        | {
+            "peers": [
+                {"peer": peer_id, "loss": row["peer_loss"].get(peer_id), "accuracy": accuracy}
+                for peer_id, accuracy in row["peer_accuracy"].items()
+            ]
+        }
+        for row in rows
+    ]
+    pq.write_table(pa.Table.from_pylist(flat), path)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[IO[str]]:
+    """A text file that appears whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            yield file
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _unused(path: Path) -> Path:
+    """The path, or the first of `path-2`, `path-3`, ... that is not there."""
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate

@@ -1,0 +1,199 @@
+"""A scenario: everything that a run depends on, as one validated, printable value."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import networkx as nx
+from pydantic import BeforeValidator, Field, ValidationError, field_serializer, field_validator, model_validator
+
+from gossipfl.algorithms import Algorithm, Weighting
+from gossipfl.errors import ConfigurationError
+from gossipfl.scenario.algorithms import AlgorithmSection
+from gossipfl.scenario.section import Count, Section, by_name
+from gossipfl.scenario.sections import DataSection, EvaluationSection, TopologySection, TrainingSection
+from gossipfl.scenario.validation import described
+from gossipfl.scenario.world import ComputeSection, NetworkSection
+from gossipfl.spelling import did_you_mean
+from gossipfl.training.models import MODELS
+
+
+def _source_only(value: Any) -> Any:
+    return value if isinstance(value, dict | DataSection) else {"source": value}
+
+
+def _all_by_name(values: Any) -> Any:
+    return [by_name(value) for value in values] if isinstance(values, list | tuple) else by_name(values)
+
+
+class Scenario(Section):
+    """What is trained, by whom, on which data, over which network, and with which algorithms.
+
+    Raises ConfigurationError naming each wrong field, its value, what is allowed and the nearest spelling.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "scenario"
+    """Names the directory of its runs."""
+    description: str = ""
+    """The question that the scenario answers."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """All randomness of a run comes from it."""
+    rounds: Count = 20
+    """Local rounds per peer: the budget that all algorithms share."""
+    weighting: Weighting = "uniform"
+    """The goal: the mean of the peers' objectives, each counting the same or by its examples. Gossip that is not
+    push-sum keeps the uniform mean only."""
+    targets: list[Annotated[float, Field(gt=0, le=1)]] = [0.8, 0.9]
+    """Accuracies (mean over peers) for which a comparison says at what cost they were reached."""
+    model: Any = "mlp"
+    """`softmax`, `mlp` or `cnn`, or `package.module:function` that returns a Keras model; in Python also a function."""
+    data: Annotated[DataSection, BeforeValidator(_source_only, json_schema_input_type=str | DataSection)] = (
+        DataSection()
+    )
+    """Where the examples come from, and who gets which; a plain string is its `source`."""
+    training: TrainingSection = TrainingSection()
+    """The local work of one round."""
+    topology: Annotated[TopologySection, BeforeValidator(by_name, json_schema_input_type=str | TopologySection)] = (
+        TopologySection(name="ring")
+    )
+    """Who may talk to whom; a plain string is its `name`."""
+    network: NetworkSection = NetworkSection()
+    """Delays, rates and losses in virtual time."""
+    compute: ComputeSection = ComputeSection()
+    """How fast the peers are."""
+    evaluation: EvaluationSection = EvaluationSection()
+    """What is measured, and how often."""
+    algorithms: Annotated[
+        list[AlgorithmSection],
+        BeforeValidator(_all_by_name, json_schema_input_type=list[str | AlgorithmSection]),
+        Field(min_length=1),
+    ] = Field(default_factory=lambda: [{"name": "pairwise"}], validate_default=True)
+    """What is compared; a plain string is an algorithm's `name`."""
+
+    def __init__(self, /, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ConfigurationError(described(error, type(self))) from None
+        except RecursionError:
+            raise ConfigurationError("the scenario has tables inside tables too deep to be read") from None
+
+    @field_validator("model")
+    @classmethod
+    def _is_a_model(cls, model: Any) -> Any:
+        is_built = hasattr(model, "trainable_weights") and not isinstance(model, type)
+        if is_built or not (isinstance(model, str) or callable(model)):
+            raise ConfigurationError(
+                "a model is a name or a function without arguments that builds one, "
+                f"got {'a model that is built already' if is_built else type(model).__name__}"
+            )
+        if isinstance(model, str) and ":" not in model and model not in MODELS:
+            raise ConfigurationError(
+                f"there is no model {model!r}.{did_you_mean(model, MODELS)} There are {', '.join(MODELS)}, and "
+                "your own as package.module:function"
+            )
+        return model
+
+    @field_serializer("model")
+    def _model_by_name(self, model: Any) -> str:
+        return model if isinstance(model, str) else f"{model.__module__}:{getattr(model, '__qualname__', repr(model))}"
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "Scenario":
+        labels = self.labels
+        doubled = [label for label in labels if labels.count(label) > 1]
+        if doubled:
+            raise ConfigurationError(f"two algorithms are called {doubled[0]!r}; give one of them another label")
+        with _naming("topology"):
+            nodes = list(self.graph())
+        with _naming("network"):
+            network = self.network.model()
+        participants = dict.fromkeys(nodes)
+        for number, (section, label) in enumerate(zip(self.algorithms, labels, strict=True)):
+            with _naming(f"algorithms.{number}.topology"):
+                graph = self.graph(section)
+            if list(graph) != nodes:
+                raise ConfigurationError(
+                    f"the topology of {label!r} has {len(graph)} peers ({_some(list(graph))}), that of the scenario "
+                    f"{len(nodes)} ({_some(nodes)}); all must have the same peers"
+                )
+            with _naming(f"algorithms.{number}"):
+                recipe = self.recipe(section)
+                participants |= dict.fromkeys(recipe.network(graph))
+            if self.weighting not in recipe.weightings:
+                raise ConfigurationError(
+                    f"weighting {self.weighting!r} cannot be kept by {label!r}, whose peers end at the uniform mean; "
+                    "use weighting = 'uniform', or leave the algorithm out"
+                )
+            if recipe.patience is None and network.loses_messages:
+                raise ConfigurationError(
+                    f"{label!r} waits for ever for a message that was lost, and the network loses messages; give it a "
+                    "patience (seconds)"
+                )
+        unknown = sorted((self.network.named_peers() | set(self.compute.speeds)) - set(participants))
+        if unknown:
+            raise ConfigurationError(
+                f"network or compute names the participant {unknown[0]!r}; there are {_some(list(participants))}"
+            )
+        return self
+
+    @property
+    def labels(self) -> list[str]:
+        """What tables call the algorithms, in their order."""
+        several = any(section.topology is not None for section in self.algorithms)
+        return [section.label or self._default_label(section, several) for section in self.algorithms]
+
+    def _default_label(self, section: AlgorithmSection, several_topologies: bool) -> str:
+        if several_topologies and section.name in ("pairwise", "synchronous"):
+            return f"{section.name} ({self.topology_label(section)})"
+        return section.name
+
+    def _topology(self, section: AlgorithmSection | None) -> TopologySection:
+        return section.topology if section is not None and section.topology is not None else self.topology
+
+    def graph(self, section: AlgorithmSection | None = None) -> nx.Graph:
+        """The graph of the peers, for one of the algorithms or in general."""
+        return self._topology(section).graph(self.seed)
+
+    def topology_label(self, section: AlgorithmSection | None = None) -> str:
+        """What tables call that graph."""
+        return self._topology(section).label
+
+    def recipe(self, section: AlgorithmSection) -> Algorithm:
+        """The recipe of one of the algorithms."""
+        return section.recipe(self.training, self.weighting, self.graph(section))
+
+    def section(self, algorithm: str | None = None) -> AlgorithmSection:
+        """The algorithm of that label or name; None: the only one.
+
+        Raises ConfigurationError when there is none, or more than one.
+        """
+        labels = self.labels
+        if algorithm in labels:
+            return self.algorithms[labels.index(algorithm)]
+        found = [section for section in self.algorithms if algorithm in (None, section.name)]
+        if len(found) != 1:
+            named = "no algorithm was named" if algorithm is None else f"{algorithm!r} fits {len(found)} algorithms"
+            raise ConfigurationError(f"{named}, and the scenario has {', '.join(labels)}; name one of them")
+        return found[0]
+
+    def label_of(self, section: AlgorithmSection) -> str:
+        """What tables call one of the algorithms."""
+        return self.labels[next(i for i, other in enumerate(self.algorithms) if other is section)]
+
+    def with_changes(self, **changes: Any) -> "Scenario":
+        """The same scenario with other fields."""
+        return Scenario(**{name: getattr(self, name) for name in self.model_fields_set} | changes)
+
+
+@contextmanager
+def _naming(field: str) -> Iterator[None]:
+    """Errors that come up inside name the field."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{field}: {error}") from error
+
+
+def _some(peers: Sequence[str]) -> str:
+    return ", ".join(peers[:6]) + (", ..." if len(peers) > 6 else "")

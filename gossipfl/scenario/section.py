@@ -1,0 +1,18 @@
+"""What all sections of a scenario have in common: no unknown fields, no changes after validation."""
+
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count: TypeAlias = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+def by_name(value: Any) -> Any:
+    """A plain string stands for a table that has only this name."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

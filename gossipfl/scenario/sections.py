@@ -1,0 +1,180 @@
+"""The sections of a scenario on data, local work, topology and evaluation."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import networkx as nx
+from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
+
+from gossipfl import topology
+from gossipfl.data.partition import PARTITIONERS, Partitioner
+from gossipfl.errors import ConfigurationError
+from gossipfl.scenario.section import Count, Positive, Section, by_name
+
+
+class PartitionSection(Section):
+    """How the training examples are dealt to the peers."""
+
+    name: Literal["contiguous", "iid", "dirichlet", "shards", "labels", "quantity"] = "iid"
+    """`contiguous` parts in file order, `iid`, `dirichlet` (label skew, alpha), `shards` (sorted by label, per_peer),
+    `labels` (per_peer labels each) or `quantity` (unequal sizes, alpha)."""
+    alpha: Positive | None = None
+    """dirichlet, quantity: concentration. Lower: more skew, at the expense of peers with hardly any data."""
+    per_peer: Count | None = None
+    """shards, labels: how many each peer holds. Lower: more label skew."""
+    min_examples: Count | None = None
+    """dirichlet: draw again until every peer holds at least so many examples."""
+
+    @model_validator(mode="after")
+    def _fits_its_rule(self) -> "PartitionSection":
+        self.partitioner()
+        return self
+
+    def partitioner(self) -> Partitioner:
+        """The rule. Raises ConfigurationError when it lacks an argument or does not know one."""
+        rule = PARTITIONERS[self.name]
+        parameters = {parameter.name: parameter for parameter in dataclasses.fields(rule)}
+        given = self.parameters
+        unknown = [name for name in given if name not in parameters]
+        if unknown:
+            takes = ", ".join(parameters) or "no parameters"
+            raise ConfigurationError(f"partition {self.name!r} does not take {unknown[0]}; it takes {takes}")
+        missing = [name for name in parameters if name not in given and parameters[name].default is dataclasses.MISSING]
+        if missing:
+            raise ConfigurationError(f"partition {self.name!r} needs {missing[0]}")
+        partitioner: Partitioner = rule(**given)
+        return partitioner
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The arguments that are given."""
+        return {name: value for name, value in self if name != "name" and value is not None}
+
+
+class DataSection(Section):
+    """Where the examples come from."""
+
+    source: Any = "digits"
+    """`digits`, `tfds:NAME`, `idx:DIRECTORY`, `npz:FILE` or `package.module:function`; in Python also a Dataset."""
+    partition: Annotated[PartitionSection, BeforeValidator(by_name, json_schema_input_type=str | PartitionSection)] = (
+        PartitionSection()
+    )
+    """Which peer gets which examples; a plain string is its `name`."""
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share that is held out where the source has no test set of its own."""
+    max_train: Count | None = None
+    """Use only so many training examples, drawn once."""
+    max_test: Count | None = None
+    """Use only so many held-out examples. Lower: faster evaluation, at the expense of its precision."""
+
+    @field_validator("source")
+    @classmethod
+    def _is_a_source(cls, source: Any) -> Any:
+        if not (isinstance(source, str) or hasattr(source, "train_x")):
+            raise ConfigurationError(f"a data source is a string or a Dataset, got {type(source).__name__}")
+        return source
+
+    @field_serializer("source")
+    def _source_by_name(self, source: Any) -> str:
+        return str(source if isinstance(source, str) else source.name)
+
+
+class TrainingSection(Section):
+    """The local work of one round, the same for all algorithms of a comparison."""
+
+    epochs: Count | None = None
+    """Passes over the own shard per round (1 when `steps` is absent too). More: less communication per unit of work,
+    at the expense of drift between peers."""
+    steps: Count | None = None
+    """Optimizer steps per round, instead of epochs."""
+    batch_size: Count = 32
+    """Examples per optimizer step. Higher: faster rounds, at the expense of fewer steps per epoch."""
+    shuffle: bool = True
+    """Whether each epoch has its own order, drawn from (seed, peer, epoch)."""
+    optimizer: str | dict[str, Any] | None = None
+    """A Keras optimizer, `{name = "sgd", learning_rate = 0.1}`; absent: the one that the model is compiled with, or
+    SGD with learning rate 0.1 for a built-in model."""
+    loss: str | dict[str, Any] | None = None
+    """A Keras loss for integer labels; absent: the compiled model's, or sparse categorical cross-entropy."""
+    statistics: Literal["average", "local"] = "average"
+    """Whether BatchNorm means and variances are averaged with the weights or stay at the peer."""
+    evaluation_batch_size: Count = 500
+    """Examples per step of an evaluation. Higher: faster, at the expense of memory."""
+
+    @model_validator(mode="after")
+    def _epochs_or_steps(self) -> "TrainingSection":
+        if self.epochs is not None and self.steps is not None:
+            raise ConfigurationError(f"give either epochs ({self.epochs}) or steps ({self.steps}), not both")
+        return self
+
+    def steps_per_round(self, steps_per_epoch: int) -> int:
+        return self.steps if self.steps is not None else (self.epochs or 1) * steps_per_epoch
+
+
+_GOES_WITH = {
+    "arguments": ("name", "generator"),
+    "seed": ("name", "generator"),
+    "format": ("file",),
+    "links": ("peers",),
+}
+"""The fields of a topology that would be ignored with another kind."""
+
+
+class TopologySection(Section):
+    """Who may talk to whom: one of `name`, `generator`, `file`, or `peers` with `links`."""
+
+    name: str | None = None
+    """A topology that comes with gossipfl (`gossipfl topology list`), or a path to such a file."""
+    generator: str | None = None
+    """Any networkx generator, with `arguments`."""
+    arguments: dict[str, Any] = {}
+    """Of the generator; with `name`, they are laid over those of the file."""
+    seed: int | None = None
+    """For random generators; absent: that of the named topology, or else the run's."""
+    file: str | None = None
+    """GraphML, edge list or node-link JSON."""
+    format: Literal["graphml", "edgelist", "node_link"] | None = None
+    """Of the file, when its suffix does not say it."""
+    peers: list[str] | dict[str, dict[str, Any]] | None = None
+    """Explicit peers: names, or a table each with an `address`."""
+    links: list[tuple[str, str]] = []
+    """Pairs of explicit peers that may talk to each other."""
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> "TopologySection":
+        kinds = ("name", "generator", "file", "peers")
+        given = [kind for kind in kinds if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ConfigurationError(f"a topology needs exactly one of {', '.join(kinds)}, got {given or 'none'}")
+        for field, right_kinds in _GOES_WITH.items():
+            if getattr(self, field) not in (None, {}, []) and given[0] not in right_kinds:
+                raise ConfigurationError(f"{field} of a topology needs {' or '.join(right_kinds)}, not {given[0]}")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What tables and charts call it."""
+        return Path(self.name or self.file or self.generator or "peers").stem
+
+    def graph(self, seed: int) -> nx.Graph:
+        """The graph; `seed` is for a random generator without a seed of its own. Raises TopologyError."""
+        if self.name is not None:
+            return topology.named(self.name, self.arguments or None, self.seed)
+        if self.generator is not None:
+            return topology.from_generator(
+                self.generator, self.arguments, seed % 2**32 if self.seed is None else self.seed
+            )
+        if self.file is not None:
+            return topology.from_file(Path(self.file), self.format)
+        assert self.peers is not None
+        return topology.from_links(self.peers, self.links)
+
+
+class EvaluationSection(Section):
+    """What is measured on the held-out data, and when."""
+
+    every: Count = 1
+    """Rounds between evaluations."""
+    peers: Literal["all"] | Count = "all"
+    """All peers, or a seeded sample of so many. Fewer: faster, at the expense of the worst and best peer."""

@@ -1,0 +1,278 @@
+"""What the commands do, for Python: run scenarios in virtual time.
+
+history = simulate(Scenario(algorithms=["pairwise"], rounds=10))
+comparison = compare(Scenario(algorithms=["pairwise", "fedavg"]), num_seeds=3)
+
+simulation = initialize(Scenario(algorithms=["pairwise"]))
+while (evaluation := simulation.next()) is not None:
+    print(evaluation.round, evaluation.mean_accuracy, simulation.weights("3"))
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from gossipfl.actions import LocalWork
+from gossipfl.algorithms import POOL, Algorithm
+from gossipfl.comparison import Comparison
+from gossipfl.data.dataset import Dataset, subset
+from gossipfl.data.partition import check_partition
+from gossipfl.data.sources import load
+from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
+from gossipfl.engines.simulator import Simulator, World
+from gossipfl.errors import ConfigurationError
+from gossipfl.history import Evaluation, History
+from gossipfl.peers import Peer
+from gossipfl.randomness import generator
+from gossipfl.scenario.algorithms import AlgorithmSection
+from gossipfl.scenario.scenario import Scenario
+from gossipfl.training.batches import Batches
+from gossipfl.weights import ModelVectors, PeerId
+
+if TYPE_CHECKING:
+    import keras
+
+    from gossipfl.training.keras_trainer import KerasTrainer
+
+BUILT_IN_OPTIMIZER: dict[str, Any] = {"name": "sgd", "learning_rate": 0.1}
+"""The optimizer of built-in models, where the scenario names none."""
+
+BOUNDS = ("local", "centralized")
+"""The algorithms that every comparison shows as lower and upper bound."""
+
+
+def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
+    """The data set of a scenario, cut to its limits. Raises DataError."""
+    section = scenario.data
+    dataset = section.source
+    if isinstance(dataset, str):
+        dataset = load(dataset, download=download, test_fraction=section.test_fraction, seed=scenario.seed)
+    if section.max_train is None and section.max_test is None:
+        return dataset  # type: ignore[no-any-return]
+    return subset(dataset, section.max_train, section.max_test, generator(scenario.seed, "data", "subset"))
+
+
+class Experiment:
+    """What all algorithms of a scenario share for one seed: data, shards, trainer and initial weights.
+
+    `slots` is the number of peers trained at the same time (None: one per core); results do not depend on it.
+
+    Raises ConfigurationError or DataError when the scenario does not fit the data.
+    """
+
+    def __init__(
+        self, scenario: Scenario, dataset: Dataset | None = None, seed: int | None = None, slots: int | None = None
+    ) -> None:
+        self.scenario = scenario
+        self._slots = slots
+        self.seed = scenario.seed if seed is None else seed
+        self.dataset = load_data(scenario) if dataset is None else dataset
+        peers = list(scenario.graph())
+        partitioner = scenario.data.partition.partitioner()
+        parts = partitioner(self.dataset.train_y, len(peers), generator(self.seed, "partition"))
+        check_partition(parts, len(self.dataset.train_y))
+        self.shards: Mapping[PeerId, NDArray[np.int64]] = dict(zip(peers, parts, strict=True))
+        training = scenario.training
+        pooled = {} if POOL in self.shards else {POOL: np.sort(np.concatenate(parts))}
+        self._batches = Batches({**self.shards, **pooled}, training.batch_size, training.shuffle, self.seed)
+
+    @cached_property
+    def trainer(self) -> "KerasTrainer":
+        """The one trainer of all algorithms; built when it is first needed, because TensorFlow takes seconds."""
+        from gossipfl.training.keras_trainer import KerasTrainer
+        from gossipfl.training.models import MODELS
+        from gossipfl.training.settings import TrainingSettings
+
+        training = self.scenario.training
+        optimizer = training.optimizer
+        if optimizer is None and isinstance(self.scenario.model, str) and self.scenario.model in MODELS:
+            optimizer = BUILT_IN_OPTIMIZER
+        settings = TrainingSettings(optimizer, training.loss, training.evaluation_batch_size)
+        return KerasTrainer(self._build_model, self.dataset, self._batches, settings, self.seed, self._slots)
+
+    @cached_property
+    def _build_model(self) -> Any:
+        from gossipfl.training.models import resolve
+
+        model = self.scenario.model
+        return resolve(model, self.dataset.input_shape, self.dataset.num_classes) if isinstance(model, str) else model
+
+    def simulator(self, section: AlgorithmSection) -> Simulator:
+        """A simulator at virtual time 0 for one of the scenario's algorithms."""
+        scenario = self.scenario
+        recipe = scenario.recipe(section)
+        network = recipe.network(scenario.graph(section))
+        initial = self.trainer.initial()
+        peers = {
+            peer_id: recipe.make_peer(peer_id, network, initial, self._work(peer_id, recipe), self.seed)
+            for peer_id in network
+        }
+        data_peers = [peer_id for peer_id in network if peer_id != recipe.hub]
+        num_evaluated = None if scenario.evaluation.peers == "all" else int(scenario.evaluation.peers)
+        plan = EvaluationPlan(
+            scenario.evaluation.every,
+            evaluated_peers(data_peers, num_evaluated, generator(self.seed, "evaluation")),
+            scenario.weighting,
+        )
+        compute = scenario.compute.model(list(self.shards), generator(self.seed, "compute"))
+        world = World(scenario.network.model(), compute, scenario.network.linger)
+        return Simulator(
+            peers, self.trainer, world, plan, seed=self.seed, hub=recipe.hub, label=scenario.label_of(section)
+        )
+
+    def _work(self, peer_id: PeerId, recipe: Algorithm) -> LocalWork:
+        scenario = self.scenario
+        if peer_id == recipe.hub:
+            return LocalWork(0, 0, scenario.rounds)
+        steps = scenario.training.steps_per_round(self._batches.steps_per_epoch(peer_id))
+        if recipe.pools_data:
+            # The same epochs as the peers together; with a fixed number of steps, the sum of theirs.
+            steps = steps if scenario.training.steps is None else steps * len(self.shards)
+            return LocalWork(len(self.dataset.train_y), steps, scenario.rounds)
+        return LocalWork(len(self.shards[peer_id]), steps, scenario.rounds)
+
+    def keras_model(self, vectors: ModelVectors) -> "keras.Model":
+        """A new Keras model with the given weights and statistics, compiled as for training."""
+        return self.trainer.keras_model(vectors)
+
+
+class Simulation:
+    """One algorithm of a scenario, to be stepped from evaluation to evaluation.
+
+    Iterating, or `next`, gives an `Evaluation` per equivalent round, the first before any training; in between, the
+    weights of every peer may be looked at.
+    """
+
+    def __init__(self, experiment: Experiment, section: AlgorithmSection) -> None:
+        self.experiment = experiment
+        self.simulator = experiment.simulator(section)
+        self._section = section
+
+    def next(self) -> Evaluation | None:
+        """Go on to the next evaluation; None after the last."""
+        return self.simulator.next()
+
+    def __iter__(self) -> Iterator[Evaluation]:
+        return iter(self.simulator)
+
+    def run(self) -> History:
+        """Run to the end."""
+        return self.simulator.run()
+
+    @property
+    def history(self) -> History:
+        """All evaluations so far."""
+        return self.simulator.history
+
+    @property
+    def graph(self) -> nx.Graph:
+        """Who may talk to whom, a FedAvg server included."""
+        scenario = self.experiment.scenario
+        return scenario.recipe(self._section).network(scenario.graph(self._section))
+
+    @property
+    def peers(self) -> Sequence[PeerId]:
+        """Names of all participants."""
+        return list(self.simulator.peers)
+
+    def weights(self, peer_id: PeerId) -> list[NDArray[np.floating]]:
+        """The present trainable weights of a peer, as read-only arrays in Keras order."""
+        return self.experiment.trainer.schema.unflatten(self._peer(peer_id).weights)
+
+    def average_weights(self) -> list[NDArray[np.floating]]:
+        """The mean of all peers' trainable weights (the server's model, for FedAvg)."""
+        return self.experiment.trainer.schema.unflatten(self.simulator.average().weights)
+
+    def model(self, peer_id: PeerId | None = None) -> "keras.Model":
+        """A new Keras model with the present weights of a peer, or of the average of all peers."""
+        vectors = self.simulator.average() if peer_id is None else self._peer(peer_id).model
+        return self.experiment.keras_model(vectors)
+
+    def _peer(self, peer_id: PeerId) -> Peer:
+        if peer_id not in self.simulator.peers:
+            raise ConfigurationError(f"there is no peer {peer_id!r}; there are {', '.join(self.peers)}")
+        return self.simulator.peers[peer_id]
+
+
+def initialize(scenario: Scenario, algorithm: str | None = None) -> Simulation:
+    """One algorithm of the scenario (its label or name; None when there is only one), ready to be stepped."""
+    return Simulation(Experiment(scenario), scenario.section(algorithm))
+
+
+def simulate(scenario: Scenario, algorithm: str | None = None) -> History:
+    """Run one algorithm of the scenario (its label or name; None when there is only one) to the end."""
+    return initialize(scenario, algorithm).run()
+
+
+def compare(scenario: Scenario, num_seeds: int = 1) -> Comparison:
+    """Run all algorithms of the scenario and the bounds, with the seeds s, s + 1, ... after the scenario's s."""
+    return run_all(with_bounds(scenario), num_seeds)
+
+
+def with_bounds(scenario: Scenario) -> Scenario:
+    """The scenario with training alone and centralized training among its algorithms."""
+    missing = [name for name in BOUNDS if name not in {section.name for section in scenario.algorithms}]
+    return scenario.with_changes(algorithms=[*scenario.algorithms, *missing])
+
+
+class Observer(Protocol):
+    """Is told of a run while it goes on: records it, or shows its progress."""
+
+    def begins(self, experiment: Experiment) -> None:
+        """All algorithms are about to run with one seed."""
+        ...
+
+    def evaluated(self, label: str, evaluation: Evaluation) -> None:
+        """An algorithm was evaluated."""
+        ...
+
+    def ended(self, history: History) -> None:
+        """An algorithm's run has ended, or was interrupted."""
+        ...
+
+
+def run_all(
+    scenario: Scenario,
+    num_seeds: int = 1,
+    observers: Sequence[Observer] = (),
+    dataset: Dataset | None = None,
+) -> Comparison:
+    """Run all algorithms of a scenario; an interruption (Ctrl-C) ends it early and keeps what was measured."""
+    if num_seeds < 1:
+        raise ConfigurationError(f"the number of seeds must be at least 1, got {num_seeds}")
+    dataset = load_data(scenario) if dataset is None else dataset
+    comparison = Comparison(scenario)
+    for seed in range(scenario.seed, scenario.seed + num_seeds):
+        try:
+            experiment = Experiment(scenario, dataset, seed)
+            for observer in observers:
+                observer.begins(experiment)
+            for section in scenario.algorithms:
+                _run_one(experiment, section, observers, comparison)
+        except KeyboardInterrupt:
+            comparison.interrupted = True
+            break
+    return comparison
+
+
+def _run_one(
+    experiment: Experiment, section: AlgorithmSection, observers: Sequence[Observer], comparison: Comparison
+) -> None:
+    simulator = experiment.simulator(section)
+    history = simulator.history
+    comparison.histories.append(history)
+    try:
+        for evaluation in simulator:
+            for observer in observers:
+                observer.evaluated(history.algorithm, evaluation)
+    except BaseException:
+        history.interrupted = True
+        simulator.close()
+        raise
+    finally:
+        for observer in observers:
+            observer.ended(history)

@@ -1,0 +1,85 @@
+"""A trainer without TensorFlow for whole runs: softmax regression by SGD in NumPy, on the real data and batches."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from gossipfl.actions import Train, Update
+from gossipfl.data.dataset import Dataset
+from gossipfl.simulation import Experiment
+from gossipfl.training.batches import Batches
+from gossipfl.training.trainer import Score
+from gossipfl.weights import ModelVectors, Segment, WeightsSchema, frozen
+
+
+class SoftmaxTrainer:
+    flags = {"backend": "numpy"}  # noqa: RUF012
+    statistics_schema = WeightsSchema(())
+
+    def __init__(self, dataset: Dataset, batches: Batches) -> None:
+        self.dataset, self.batches = dataset, batches
+        num_features = int(np.prod(dataset.input_shape))
+        kernel = Segment("softmax/kernel", (num_features, dataset.num_classes), "float32")
+        self.schema = WeightsSchema((kernel, Segment("softmax/bias", (dataset.num_classes,), "float32")))
+        self.num_calls = 0
+
+    def initial(self) -> ModelVectors:
+        return ModelVectors(frozen(np.zeros(self.schema.size, np.float32)), frozen(np.zeros(0, np.float32)))
+
+    def num_examples(self, peer_id: str, first_step: int, num_steps: int) -> int:
+        return self.batches.num_examples(peer_id, first_step, num_steps)
+
+    def train(self, jobs: Sequence[Train]) -> list[Update]:
+        self.num_calls += 1
+        return [self._train_one(job) for job in jobs]
+
+    def _train_one(self, job: Train) -> Update:
+        kernel, bias = (np.array(array) for array in self.schema.unflatten(job.weights))
+        sum_of_losses, num_correct, num_examples = 0.0, 0, 0
+        for row, size in zip(*self.batches.indices(job.peer_id, job.first_step, job.num_steps), strict=True):
+            x = self.dataset.train_x[row[:size]].reshape(size, -1)
+            y = self.dataset.train_y[row[:size]]
+            probabilities = softmax(x @ kernel + bias)
+            sum_of_losses += float(-np.log(probabilities[np.arange(size), y]).sum())
+            num_correct += int((probabilities.argmax(axis=1) == y).sum())
+            num_examples += int(size)
+            probabilities[np.arange(size), y] -= 1
+            kernel -= 0.1 / size * x.T @ probabilities
+            bias -= 0.1 / size * probabilities.sum(axis=0)
+        metrics = {"loss": sum_of_losses / num_examples, "accuracy": num_correct / num_examples}
+        weights = self.schema.flatten([kernel, bias])
+        return Update(job.peer_id, job.job, weights, job.statistics, {}, num_examples, job.num_steps, metrics)
+
+    def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
+        return [self._score(model) for model in models]
+
+    def _score(self, model: ModelVectors) -> Score:
+        kernel, bias = self.schema.unflatten(model.weights)
+        x, y = self.dataset.test_x.reshape(len(self.dataset.test_y), -1), self.dataset.test_y
+        probabilities = softmax(x @ kernel + bias)
+        loss = float(-np.log(probabilities[np.arange(len(y)), y]).mean())
+        return Score(loss, float((probabilities.argmax(axis=1) == y).mean()))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def run_without_tensorflow(
+    monkeypatch: pytest.MonkeyPatch, make: type[SoftmaxTrainer] = SoftmaxTrainer
+) -> list[SoftmaxTrainer]:
+    """Every experiment trains with `make`; the list holds the trainers that were built."""
+    built: dict[int, SoftmaxTrainer] = {}
+    kept: list[SoftmaxTrainer] = []
+
+    def trainer(experiment: Experiment) -> SoftmaxTrainer:
+        if id(experiment._batches) not in built:
+            built[id(experiment._batches)] = make(experiment.dataset, experiment._batches)
+            kept.append(built[id(experiment._batches)])
+        return built[id(experiment._batches)]
+
+    monkeypatch.setattr(Experiment, "trainer", property(trainer))
+    monkeypatch.setattr("gossipfl.commands._import_tensorflow", lambda: None)
+    return kept

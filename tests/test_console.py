@@ -1,0 +1,159 @@
+"""What a person reads: numbers as measured, text as it is, no bar where there is no terminal."""
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from gossipfl.comparison import Comparison
+from gossipfl.console import (
+    Progress,
+    comparison_tables,
+    evaluation_line,
+    new_console,
+    num_bytes,
+    percent,
+    print_json,
+    run_name,
+    seconds,
+)
+from gossipfl.history import Evaluation, History
+from gossipfl.scenario import Scenario
+
+LAST = Evaluation(
+    round=3,
+    time=12.5,
+    num_bytes=31_400,
+    num_messages=5,
+    busiest_peer_bytes=9_000,
+    consensus_distance=0.0123,
+    average_loss=0.5,
+    average_accuracy=0.84375,
+    peer_loss={"a": 0.4, "b": 0.6},
+    peer_accuracy={"a": 0.75, "b": 0.9},
+    training_loss=0.3,
+    training_accuracy=0.91234,
+)
+ODD = "[red]gossip[/red] [/x] :smile:"
+
+
+def printed(*renderables: object) -> str:
+    console = new_console()
+    console.file = io.StringIO()
+    for renderable in renderables:
+        console.print(renderable)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (31_400, "31.4 kB"), (2.5e9, "2.5 GB"), (1e13, "10 TB")],
+)
+def test_bytes_have_decimal_units(size, text):
+    assert num_bytes(size) == text
+
+
+@pytest.mark.parametrize(("span", "text"), [(0, "0 s"), (0.25, "0.25 s"), (90, "1.5 min"), (7200, "2 h")])
+def test_spans_of_time_have_three_digits(span, text):
+    assert seconds(span) == text
+
+
+def test_shares_are_percent():
+    assert percent(0.84375) == "84.38"
+
+
+def test_an_evaluation_is_one_line_with_four_decimals():
+    line = evaluation_line("fedavg", LAST)
+    assert line == (
+        "fedavg: round 3, training accuracy 0.9123, test accuracy of the average model 0.8438, of the peers 0.8250 "
+        "(0.7500 to 0.9000)"
+    )
+    assert "training" not in evaluation_line("fedavg", replace(LAST, training_accuracy=None))
+    final = evaluation_line("fedavg", LAST, final=True)
+    assert final.startswith("fedavg: final model, test accuracy of the average model 0.8438")
+
+
+def test_only_further_seeds_are_named():
+    scenario = Scenario(seed=4)
+    assert [run_name("local", seed, scenario) for seed in (4, 5)] == ["local", "local, seed 5"]
+
+
+def comparison(*labels: str, **fields: object) -> Comparison:
+    algorithms = [{"name": "pairwise", "label": label} for label in labels]
+    scenario = Scenario(algorithms=[*algorithms, "local"], **fields)
+    histories = [History(label, 0, [LAST]) for label in (*labels, "local")]
+    return Comparison(scenario, histories)
+
+
+def test_the_table_shows_what_was_measured_with_bounds_last():
+    compared = comparison("gossip", targets=[0.8, 0.925])
+    text = printed(*comparison_tables([*compared.table[1:], compared.table[0]], compared.scenario))
+    lines = [line.split() for line in text.splitlines()]
+    rows = [line for line in lines if line[:1] in (["gossip"], ["local"])]
+    assert [row[0] for row in rows] == ["gossip", "local"] * 3
+    assert rows[0] == [
+        "gossip",
+        "82.50",
+        "75.00",
+        "90.00",
+        "84.38",
+        "0.0123",
+        "3",
+        "12.5",
+        "s",
+        "31.4",
+        "kB",
+        "9",
+        "kB",
+    ]
+    assert "80%" in text
+    assert "92.5%" in text
+    assert "not reached" in text
+
+
+def test_text_is_printed_as_it_is():
+    compared = comparison(ODD)
+    assert ODD in printed(*comparison_tables(compared.table, compared.scenario))
+    assert ODD in printed(ODD)
+
+
+def test_a_table_for_another_program_is_not_cut_to_80_columns():
+    compared = comparison("synchronous (random-regular), mixed")
+    text = printed(*comparison_tables(compared.table, compared.scenario))
+    assert "synchronous (random-regular), mixed" in text
+    assert "…" not in text
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_none_do_no_harm(value, capsys):
+    histories = [History("pairwise", seed, [replace(LAST, average_accuracy=value, time=value)]) for seed in (0, 1)]
+    compared = Comparison(Scenario(), histories)
+    printed(*comparison_tables(compared.table, compared.scenario))
+    evaluation_line("pairwise", histories[0].last)
+    print_json([row.as_json() for row in compared.table])
+    assert json.loads(capsys.readouterr().out)[0]["average_accuracy"]["mean"] is None
+
+
+def test_without_a_terminal_there_is_no_bar():
+    console = new_console()
+    console.file = io.StringIO()
+    for prints in (False, True):
+        with Progress(console, Scenario(), prints_evaluations=prints) as progress:
+            progress.evaluated(ODD, LAST)
+            progress.ended(History(ODD, 0))
+        assert console.file.getvalue() == (evaluation_line(ODD, LAST) + "\n" if prints else "")
+
+
+def test_on_a_terminal_a_bar_shows_round_time_accuracy_and_speed():
+    console = Console(file=io.StringIO(), force_terminal=True, width=160)
+    with Progress(console, Scenario(rounds=7), prints_evaluations=False) as progress:
+        progress.evaluated(ODD, LAST)
+        progress._progress.refresh()
+        shown = console.file.getvalue()
+        progress.ended(History(ODD, 0))
+    assert ODD in shown
+    assert "3/7" in shown
+    assert "12.5 s virtual, accuracy 0.8250, " in shown
+    assert "rounds/s" in shown
