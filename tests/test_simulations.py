@@ -1,0 +1,44 @@
+"""Every scenario in `simulations/` loads, says what it asks, and runs at toy size."""
+
+import math
+
+import pytest
+
+from gossipfl import resources
+from gossipfl.scenario import load_scenario
+
+TOY = ["rounds=2", "data.max_test=40", "data.max_train=400", "training.batch_size=20"]
+
+
+def toy_size(name: str) -> list[str]:
+    """Overrides that make a scenario small, and put data that are always there in the place of a download."""
+    return [*TOY, "data.source=digits"] if name == "kmnist_ten_clients" else TOY
+
+
+@pytest.mark.parametrize("name", resources.names("simulations"))
+def test_scenario_states_its_question(name: str) -> None:
+    scenario = load_scenario(name)
+    text = (resources.folder("simulations") / f"{name}.toml").read_text("utf-8")
+
+    assert scenario.name == name
+    assert scenario.description.endswith("?")
+    assert text.startswith("# ")
+    assert "What to expect:" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", resources.names("simulations"))
+def test_scenario_runs(name: str) -> None:
+    pytest.importorskip("tensorflow")
+    from gossipfl.simulation import run_all
+
+    scenario = load_scenario(name, toy_size(name))
+    comparison = run_all(scenario)
+
+    assert [history.algorithm for history in comparison.histories] == scenario.labels
+    for history in comparison.histories:
+        assert history.last.round == 2
+        assert history.num_refused == 0
+        assert math.isfinite(history.last.average_loss)
+        assert 0 < history.last.average_accuracy <= 1
+        assert history.last.num_bytes > 0
