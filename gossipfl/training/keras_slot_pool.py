@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -53,6 +53,8 @@ class SlotPool:
         self._free: SimpleQueue[Slot] = SimpleQueue()
         for slot in self.slots:
             self._free.put(slot)
+        # Kept, because an asynchronous run makes thousands of small calls.
+        self._threads = ThreadPoolExecutor(len(models), thread_name_prefix="slot")
         self._tracing = threading.Lock()
         self._holding = threading.Lock()
 
@@ -83,14 +85,16 @@ class SlotPool:
                     held.discard(slot)
                 self._free.put(slot)
 
-        with ThreadPoolExecutor(len(self.slots), thread_name_prefix="slot") as pool:
-            try:
-                futures = [pool.submit(on_free_slot, task) for task in tasks]
-                return [future.result() for future in futures]  # type: ignore[misc]
-            except BaseException:
-                cancelled.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                with self._holding:
-                    for slot in held:
-                        slot.stop()
-                raise
+        futures: list[Future[Result | None]] = []
+        try:
+            futures += [self._threads.submit(on_free_slot, task) for task in tasks]
+            return [future.result() for future in futures]  # type: ignore[misc]
+        except BaseException:
+            cancelled.set()
+            for future in futures:
+                future.cancel()
+            with self._holding:
+                for slot in held:
+                    slot.stop()
+            wait(futures)
+            raise
