@@ -1,6 +1,7 @@
 """What the commands of `cli` do."""
 
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from gossipfl import resources, topology
 from gossipfl.console import Progress, comparison_tables, evaluation_line, new_console, print_json, run_name
+from gossipfl.data.dataset import Dataset
 from gossipfl.data.partition import label_counts
 from gossipfl.errors import GossipFLError
 from gossipfl.scenario import Scenario, load_scenario
@@ -33,15 +35,17 @@ def run_scenario(
 ) -> None:
     """`simulate` and `compare`: run, record, report; Ctrl-C keeps what was measured."""
     from gossipfl.run_directory import RunDirectory
-    from gossipfl.simulation import load_data, run_all, with_bounds
+    from gossipfl.simulation import run_all, with_bounds
 
     scenario = _load(name, overrides, data)
     if command == "compare":
         scenario = with_bounds(scenario)
     console = new_console(stderr=as_json)
-    dataset = load_data(scenario, download=download)
+    dataset = _load_data(scenario, download)
     _import_tensorflow()
-    directory = RunDirectory.create(output, scenario, num_seeds, command)
+    directory = RunDirectory.create(
+        output, scenario, num_seeds, _command_line(command, name, overrides, data, num_seeds)
+    )
     try:
         with directory, Progress(console, scenario, prints_evaluations=command == "simulate") as progress:
             comparison = run_all(scenario, num_seeds, [directory, progress], dataset)
@@ -67,6 +71,18 @@ def run_scenario(
     if comparison.interrupted:
         console.print("Interrupted: the table and the report show what was measured until then.")
         raise typer.Exit(INTERRUPTED)
+
+
+def _command_line(command: str, name: str, overrides: Sequence[str], data: str | None, num_seeds: int) -> str:
+    """What to type to get the same numbers again."""
+    words = ["gossipfl", command, name]
+    for override in overrides:
+        words += ["--set", override]
+    if data is not None:
+        words += ["--data", data]
+    if num_seeds > 1:
+        words += ["--seeds", str(num_seeds)]
+    return shlex.join(words)
 
 
 def rewrite_report(run: Path) -> None:
@@ -120,10 +136,10 @@ def _topology_cells(summary: TopologySummary) -> list[str]:
 
 def show_data(name: str, overrides: Sequence[str], data: str | None, download: bool, as_json: bool) -> None:
     """`data show`."""
-    from gossipfl.simulation import Experiment, load_data
+    from gossipfl.simulation import Experiment
 
     scenario = _load(name, overrides, data)
-    dataset = load_data(scenario, download=download)
+    dataset = _load_data(scenario, download)
     shards = Experiment(scenario, dataset).shards
     counts = label_counts(dataset.train_y, list(shards.values()), dataset.num_classes)
     if as_json:
@@ -168,6 +184,14 @@ def print_schema() -> None:
 def _load(name: str, overrides: Sequence[str], data: str | None) -> Scenario:
     scenario = load_scenario(name, overrides)
     return scenario if data is None else scenario.with_changes(data=scenario.data.model_copy(update={"source": data}))
+
+
+def _load_data(scenario: Scenario, download: bool) -> Dataset:
+    from gossipfl.simulation import load_data
+
+    if str(scenario.data.source).startswith("tfds:"):
+        _import_tensorflow()  # reading the set would import it, with its notes
+    return load_data(scenario, download=download)
 
 
 def _import_tensorflow() -> None:

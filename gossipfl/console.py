@@ -1,6 +1,5 @@
 """What a person sees in the terminal: progress while running, the table at the end."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,9 +14,9 @@ from rich.table import Table
 
 from gossipfl.comparison import Row, Statistic, TargetCost
 from gossipfl.history import Evaluation, History
-from gossipfl.report.html import without_nan
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import BOUNDS, Experiment
+from gossipfl.strict_json import strict_json
 
 _WIDTH = 160  # where the output is no terminal and has no width of its own
 
@@ -204,4 +203,4 @@ def seconds(time_: float) -> str:
 
 def print_json(value: Any) -> None:
     """To standard output, for machines; NaN is null."""
-    sys.stdout.write(json.dumps(without_nan(value), indent=1, allow_nan=False) + "\n")
+    sys.stdout.write(strict_json(value, indent=1) + "\n")

@@ -9,18 +9,16 @@ weights/           final weights and statistics as safetensors: LABEL-seedN.aver
 report.html
 """
 
-import json
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -32,12 +30,13 @@ from gossipfl.data.partition import label_counts, partition_digest
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.report import write_report
-from gossipfl.report.html import without_nan
 from gossipfl.report.run_files import Manifest, history_rows, parsed
 from gossipfl.scenario import Scenario
-from gossipfl.simulation import BOUNDS, Experiment
+from gossipfl.simulation import BOUNDS, Experiment, optimizer_of
+from gossipfl.strict_json import strict_json
 from gossipfl.topology import summarize as summarize_topology
 from gossipfl.weights import PeerId, Vector, WeightsSchema
+from gossipfl.whole_files import write_whole
 
 _PACKAGES = ("aiohttp", "keras", "networkx", "numpy", "scipy", "tensorflow")
 
@@ -98,8 +97,7 @@ class RunDirectory:
 
     def evaluated(self, label: str, evaluation: Evaluation) -> None:
         with (self.path / "history.jsonl").open("a", encoding="utf-8") as file:
-            row = history_row(label, self._seed, evaluation)
-            file.write(json.dumps(without_nan(row), allow_nan=False) + "\n")
+            file.write(strict_json(history_row(label, self._seed, evaluation)) + "\n")
 
     def ended(self, history: History) -> None:
         if history.average is None or self._experiment is None:
@@ -125,8 +123,7 @@ class RunDirectory:
         return complete(self.path)
 
     def _write_manifest(self) -> None:
-        with _written(self.path / "manifest.json") as file:
-            json.dump(without_nan(self._manifest), file, indent=1, allow_nan=False)
+        write_whole(self.path / "manifest.json", strict_json(self._manifest, indent=1))
 
     def _described(self, experiment: Experiment) -> dict[str, Any]:
         scenario, dataset = self._scenario, experiment.dataset
@@ -175,8 +172,7 @@ def complete(path: Path) -> Path:
     _write_parquet(path / "history.parquet", rows)
     bounds = {algorithm.label: algorithm.bound for algorithm in manifest.algorithms}
     table = [{**row.as_json(), "bound": bounds.get(row.label, False)} for row in summarize(rows, manifest.targets)]
-    with _written(path / "summary.json") as file:
-        json.dump({"rows": without_nan(table)}, file, indent=1, allow_nan=False)
+    write_whole(path / "summary.json", strict_json({"rows": table}, indent=1))
     return write_report(path)
 
 
@@ -185,20 +181,19 @@ def differences(scenario: Scenario) -> list[str]:
     policies: dict[str, list[str]] = {}
     for section, label in zip(scenario.algorithms, scenario.labels, strict=True):
         policies.setdefault(section.optimizer_state, []).append(label)
-    if len(policies) < 2 or not _optimizer_has_state(scenario):
+    if len(policies) < 2 or not _has_state(optimizer_of(scenario)):
         return []
     found = "; ".join(f"{', '.join(labels)}: {policy}" for policy, labels in policies.items())
     return [f"The optimizer's state between rounds is treated differently ({found})."]
 
 
-def _optimizer_has_state(scenario: Scenario) -> bool:
-    """Whether the optimizer carries anything from step to step; one that is not named in the scenario may."""
-    optimizer = scenario.training.optimizer
-    if optimizer is None:
-        return not (isinstance(scenario.model, str) and ":" not in scenario.model)
-    name = optimizer if isinstance(optimizer, str) else optimizer.get("name", "")
-    momentum = isinstance(optimizer, dict) and optimizer.get("momentum", 0)
-    return name.lower() != "sgd" or bool(momentum)
+def _has_state(optimizer: str | Mapping[str, Any] | None) -> bool:
+    """Whether an optimizer carries anything from step to step; one that is not named in the scenario may."""
+    given = {"name": optimizer} if isinstance(optimizer, str) else optimizer or {}
+    if str(given.get("name", "")).lower() != "sgd":
+        return True
+    # A schedule of the learning rate follows the optimizer's step counter.
+    return bool(given.get("momentum")) or isinstance(given.get("learning_rate"), Mapping)
 
 
 def _topologies(scenario: Scenario) -> dict[str, Any]:
@@ -289,19 +284,6 @@ def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows
     ]
     pq.write_table(pa.Table.from_pylist(flat), path)
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[IO[str]]:
-    """A text file that appears whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            yield file
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 def _unused(path: Path) -> Path:

@@ -24,13 +24,14 @@ from gossipfl.data.partition import check_partition
 from gossipfl.data.sources import load
 from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
 from gossipfl.engines.simulator import Simulator, World
-from gossipfl.errors import ConfigurationError
+from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.history import Evaluation, History
 from gossipfl.peers import Peer
 from gossipfl.randomness import generator
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.training.batches import Batches
+from gossipfl.training.models import MODELS
 from gossipfl.weights import ModelVectors, PeerId
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
     if section.max_train is None and section.max_test is None:
         return dataset  # type: ignore[no-any-return]
     return subset(dataset, section.max_train, section.max_test, generator(scenario.seed, "data", "subset"))
+
+
+def optimizer_of(scenario: Scenario) -> str | dict[str, Any] | None:
+    """The optimizer of the scenario, or of its built-in model; None: the one that the model is compiled with."""
+    is_built_in = isinstance(scenario.model, str) and scenario.model in MODELS
+    return BUILT_IN_OPTIMIZER if is_built_in and scenario.training.optimizer is None else scenario.training.optimizer
 
 
 class Experiment:
@@ -84,14 +91,10 @@ class Experiment:
     def trainer(self) -> "KerasTrainer":
         """The one trainer of all algorithms; built when it is first needed, because TensorFlow takes seconds."""
         from gossipfl.training.keras_trainer import KerasTrainer
-        from gossipfl.training.models import MODELS
         from gossipfl.training.settings import TrainingSettings
 
         training = self.scenario.training
-        optimizer = training.optimizer
-        if optimizer is None and isinstance(self.scenario.model, str) and self.scenario.model in MODELS:
-            optimizer = BUILT_IN_OPTIMIZER
-        settings = TrainingSettings(optimizer, training.loss, training.evaluation_batch_size)
+        settings = TrainingSettings(optimizer_of(self.scenario), training.loss, training.evaluation_batch_size)
         return KerasTrainer(self._build_model, self.dataset, self._batches, settings, self.seed, self._slots)
 
     @cached_property
@@ -269,9 +272,12 @@ def _run_one(
         for evaluation in simulator:
             for observer in observers:
                 observer.evaluated(history.algorithm, evaluation)
-    except BaseException:
+    except BaseException as error:
         history.interrupted = True
         simulator.close()
+        if isinstance(error, TrainingError):
+            named = f"{history.algorithm}: {error}"
+            raise TrainingError(named, peer_id=error.peer_id, round=error.round) from error
         raise
     finally:
         for observer in observers:

@@ -4,11 +4,15 @@ import difflib
 from collections.abc import Iterable
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
+def did_you_mean(word: str, choices: Iterable[str], *, before: str = "", after: str = "") -> str:
     """A sentence with the nearest spellings, starting with a space, or the empty string when none is near.
+
+    `before` and `after` complete a choice to what has to be written.
 
     >>> did_you_mean("cycle_grap", ["cycle_graph", "star_graph"])
     " Did you mean 'cycle_graph'?"
+    >>> did_you_mean("kmnits", ["kmnist"], before="tfds:")
+    " Did you mean 'tfds:kmnist'?"
     """
     nearest = difflib.get_close_matches(word, choices, n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
+    return f" Did you mean {' or '.join(repr(f'{before}{choice}{after}') for choice in nearest)}?" if nearest else ""

@@ -7,7 +7,7 @@ validated in one pass; `Model.set_weights` is half-applying and takes NaN silent
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
@@ -42,9 +42,9 @@ class ModelVectors:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One variable of a model: name, shape and NumPy dtype name."""
+    """One variable of a model: name (which does not count when segments are compared), shape and NumPy dtype name."""
 
-    name: str
+    name: str = field(compare=False)
     shape: tuple[int, ...]
     dtype: str
 

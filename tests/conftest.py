@@ -1,6 +1,10 @@
-"""Shared by all tests: the folder of fakes and oracles is importable, and nothing of the user's machine leaks in."""
+"""Shared by all tests: fakes and oracles can be imported, and child processes run this checkout too."""
 
+import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+TESTS = Path(__file__).parent
+
+sys.path.insert(0, str(TESTS))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS.parent), os.environ.get("PYTHONPATH")]))

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shlex
 import signal
 import struct
 import subprocess
@@ -115,7 +116,9 @@ class TestRuns:
         assert manifest["data"]["source"] == "idx:images"
         assert manifest["data"]["num_train"] == 40
         assert [algorithm["label"] for algorithm in manifest["algorithms"]] == ["local"]
-        assert manifest["command"] == "simulate"
+        assert shlex.split(manifest["command"]) == [
+            *("gossipfl", "simulate", "toy.toml"), *options, "--data", "idx:images"
+        ]  # fmt: skip
         assert Scenario(**manifest["scenario"]).data.source == "idx:images"
 
     @pytest.mark.parametrize("directory", ["[red]run[/red]", "[/x] :smile:", "räume 😀"])
@@ -189,7 +192,7 @@ class TestInterruption:
     def test_training_that_fails_says_how_to_see_what_was_measured(self, gossipfl_, monkeypatch):
         self.interrupt(monkeypatch, 1, TrainingError("peer '2' ended in NaN", peer_id="2", round=1))
         outcome = gossipfl_("simulate", "toy.toml", "--set", 'algorithms=["fedavg"]', "--output", "run")
-        assert (outcome.status, outcome.err) == (1, "Error: peer '2' ended in NaN\n")
+        assert (outcome.status, outcome.err) == (1, "Error: fedavg: peer '2' ended in NaN\n")
         assert outcome.out.endswith("For a report of what was measured: gossipfl report run\n")
         assert gossipfl_("report", "run").status == 0
         assert Path("run/report.html").exists()

@@ -190,7 +190,14 @@ class TestManifest:
         assert len(manifest["topologies"]["complete_graph"]["links"]) == 6
 
     @pytest.mark.parametrize(
-        ("optimizer", "expected"), [("sgd", 0), ({"name": "sgd", "momentum": 0.9}, 1), ("Adam", 1), (None, 0)]
+        ("optimizer", "expected"),
+        [
+            ("sgd", 0),
+            ({"name": "sgd", "momentum": 0.9}, 1),
+            ({"name": "sgd", "learning_rate": {"name": "exponential_decay"}}, 1),
+            ("Adam", 1),
+            (None, 0),
+        ],
     )
     def test_a_difference_in_optimizer_state_is_told_where_there_is_a_state(self, optimizer, expected):
         scenario = toy("pairwise", "fedavg", training={"optimizer": optimizer})

@@ -91,7 +91,8 @@ def _weighted_sum(received: Sequence[Contribution], weights: Sequence[float]) ->
     for start in range(0, first.size, _BLOCK):
         for contribution, weight in zip(received[1:], weights[1:], strict=True):
             block = contribution.vector[start : start + _BLOCK]
-            total = axpy(block, total, n=block.size, a=weight, offy=start)
+            # x, y, n, a, offx, incx, offy: by position, because reading keywords takes longer than a small sum.
+            total = axpy(block, total, block.size, weight, 0, 1, start)
     return frozen(total)
 
 

@@ -1,6 +1,5 @@
 """Data sets by name: one line of text, as it stands in a scenario or on the command line, to a `Dataset`."""
 
-import difflib
 import re
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from gossipfl.data.idx import load_idx
 from gossipfl.data.npz import load_npz
 from gossipfl.errors import DataError
 from gossipfl.randomness import generator
+from gossipfl.spelling import did_you_mean
 
 SOURCE_FORMS = {
     "digits": "1,797 images of 8x8 digits, installed with scikit-learn",
@@ -58,8 +58,11 @@ def load(
     if _FUNCTION.fullmatch(source):
         try:
             return load_function(source)
-        except ModuleNotFoundError as error:
-            raise DataError(f"data source {source!r}: {error}.{_nearest(source)} The forms are:\n{_forms()}") from error
+        except DataError as error:
+            hint = _nearest(source)  # tfsd:kmnist looks like a function too
+            if not hint:
+                raise
+            raise DataError(f"{error}.{hint} The forms are:\n{_forms()}") from error
     raise DataError(f"unknown data source {source!r}.{_nearest(source)} The forms are:\n{_forms()}")
 
 
@@ -73,10 +76,8 @@ def _load_digits(test_fraction: float, split_generator: np.random.Generator) -> 
 
 def _nearest(source: str) -> str:
     kind, colon, rest = source.partition(":")
-    if not colon and (match := difflib.get_close_matches(kind.lower(), ["digits"], n=1)):
-        return f" Did you mean {match[0]!r}?"
-    if colon and (match := difflib.get_close_matches(kind.lower(), ["tfds", "idx", "npz"], n=1)):
-        return f" Did you mean '{match[0]}:{rest}'?"
+    if hint := did_you_mean(kind.lower(), ["tfds", "idx", "npz"] if colon else ["digits"], after=colon + rest):
+        return hint
     if not colon and Path(source).expanduser().is_dir():
         return f" Did you mean 'idx:{source}'?"
     if not colon and source.endswith(".npz"):

@@ -4,7 +4,6 @@ TensorFlow itself is imported only when examples are read or fetched, so asking 
 """
 
 import contextlib
-import difflib
 import re
 import sys
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from gossipfl.data.bounded_network import bounded_network
 from gossipfl.data.dataset import Dataset, as_labels, check_size, split_dataset
 from gossipfl.errors import DataError
+from gossipfl.spelling import did_you_mean
 
 
 def load_tfds(
@@ -64,9 +64,8 @@ def _builder(tfds_name: str, name: str, data_dir: Path | None) -> Any:
         return tfds.builder(tfds_name, data_dir=data_dir and data_dir.expanduser())
     except tfds.core.DatasetNotFoundError:
         wanted = re.split(r"[/:]", tfds_name)[0]
-        nearest = difflib.get_close_matches(wanted, tfds.list_builders(with_community_datasets=False), n=3)
-        hint = f"; did you mean {' or '.join(f'tfds:{match}' for match in nearest)}?" if nearest else ""
-        raise DataError(f"{name}: tensorflow-datasets {tfds.__version__} has no set {wanted!r}{hint}") from None
+        hint = did_you_mean(wanted, tfds.list_builders(with_community_datasets=False), before="tfds:")
+        raise DataError(f"{name}: tensorflow-datasets {tfds.__version__} has no set {wanted!r}.{hint}") from None
     except (ValueError, AssertionError, RuntimeError, ImportError, OSError, ParseError) as error:
         # no such configuration or version, a package that the set needs, damaged metadata
         raise DataError(f"{name} cannot be opened by tensorflow-datasets: {_summary(error)}") from error

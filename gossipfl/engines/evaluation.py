@@ -45,7 +45,7 @@ def mean_vector(vectors: Sequence[Vector], shares: Sequence[float]) -> Vector:
     """sum_i shares_i * vectors_i, summed in float64, in the dtype of the vectors."""
     total = np.zeros(vectors[0].shape, np.float64)
     for vector, share in zip(vectors, shares, strict=True):
-        total += share * vector
+        total += np.multiply(vector, share, dtype=np.float64)  # float32 times a Python number would be float32
     return frozen(total.astype(vectors[0].dtype))
 
 

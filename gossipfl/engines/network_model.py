@@ -64,7 +64,7 @@ class NetworkModel:
             for start, end in intervals:
                 if not 0 <= start < end < inf:
                     raise ConfigurationError(
-                        f"offline interval of peer {peer_id} must have 0 <= from < until, got {start} to {end}"
+                        f"offline interval of peer {peer_id} must have 0 <= start < end, got {start} to {end}"
                     )
 
     def rates_of(self, peer_id: PeerId) -> Rates:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import ExchangeId, Message
-from gossipfl.peers.snapshot import Snapshot, compose, message_of_snapshot, part, snapshot_of_message
+from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId
 
 
@@ -96,12 +96,10 @@ class Exchanges:
 
     def snapshot(self) -> Snapshot:
         values = {"opened": dict(self._opened), "resolved": dict(self._resolved), "decided": dict(self._decided)}
-        answers = {neighbor: snapshot_of_message(answer) for neighbor, answer in self._answers.items()}
-        return compose(values, {"answers": compose({}, answers)})
+        return compose(values, {"answers": snapshot_of_messages(self._answers)})
 
     def restore(self, snapshot: Snapshot) -> None:
         _, values = snapshot
         self._opened, self._resolved = dict(values["opened"]), dict(values["resolved"])
         self._decided = dict(values["decided"])
-        answers = part("answers", snapshot)
-        self._answers = {neighbor: message_of_snapshot(part(neighbor, answers)) for neighbor in answers[1]}
+        self._answers = messages_of_snapshot(part("answers", snapshot))

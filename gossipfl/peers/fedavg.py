@@ -18,7 +18,7 @@ from gossipfl.messages import Kind, Message
 from gossipfl.peers.local_model import LocalModel, encoded
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
-from gossipfl.peers.snapshot import Snapshot, compose, message_of_snapshot, part, snapshot_of_message
+from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
 
 
@@ -171,10 +171,9 @@ class FedAvgServer(Peer):
             "deadline": self._deadline,
             "generator": self._generator.bit_generator.state,
         }
-        updates = {client: snapshot_of_message(update) for client, update in self._updates.items()}
         parts = {
             "local": self.local.snapshot(),
-            "updates": compose({}, updates),
+            "updates": snapshot_of_messages(self._updates),
             "retries": self._retries.snapshot(),
         }
         return compose(values, parts)
@@ -187,8 +186,7 @@ class FedAvgServer(Peer):
         self._deadline = values["deadline"]
         self._retries.restore(part("retries", snapshot))
         self._generator.bit_generator.state = values["generator"]
-        updates = part("updates", snapshot)
-        self._updates = {client: message_of_snapshot(part(client, updates)) for client in updates[1]}
+        self._updates = messages_of_snapshot(part("updates", snapshot))
         self._awaited = set(self._sampled) - set(self._updates)
 
 
@@ -269,8 +267,11 @@ class FedAvgClient(Peer):
 
     def snapshot(self) -> Snapshot:
         values = {"round": self.round, "finished": self.finished, "training_round": self._training_round}
-        pending = {} if self._next is None else {"message": snapshot_of_message(self._next)}
-        parts = {"local": self.local.snapshot(), "next": compose({}, pending), "retries": self._retries.snapshot()}
+        parts = {
+            "local": self.local.snapshot(),
+            "next": snapshot_of_messages({} if self._next is None else {"message": self._next}),
+            "retries": self._retries.snapshot(),
+        }
         return compose(values, parts)
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -279,5 +280,4 @@ class FedAvgClient(Peer):
         self._retries.restore(part("retries", snapshot))
         self.round, self.finished = values["round"], values["finished"]
         self._training_round = values["training_round"]
-        pending = part("next", snapshot)
-        self._next = message_of_snapshot(part("message", pending)) if pending[1] else None
+        self._next = messages_of_snapshot(part("next", snapshot)).get("message")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from gossipfl.actions import Action, Send, WakeAt
 from gossipfl.messages import Kind, Message
-from gossipfl.peers.snapshot import Snapshot, compose, message_of_snapshot, part, snapshot_of_message
+from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId
 
 RETRY_DELAY = 1.0
@@ -31,15 +31,13 @@ class Retries:
         return [Send(message) for message in messages.values() if is_wanted(message)]
 
     def snapshot(self) -> Snapshot:
-        messages = {str(i): snapshot_of_message(message) for i, message in enumerate(self._messages.values())}
-        return compose({"time": self.time}, {"messages": compose({}, messages)})
+        messages = {str(i): message for i, message in enumerate(self._messages.values())}
+        return compose({"time": self.time}, {"messages": snapshot_of_messages(messages)})
 
     def restore(self, snapshot: Snapshot) -> None:
-        messages = part("messages", snapshot)
-        self._messages, self.time = {}, snapshot[1]["time"]
-        for i in messages[1]:
-            message = message_of_snapshot(part(i, messages))
-            self._messages[message.receiver, message.kind, message.round] = message
+        self.time = snapshot[1]["time"]
+        messages = messages_of_snapshot(part("messages", snapshot)).values()
+        self._messages = {(message.receiver, message.kind, message.round): message for message in messages}
 
 
 def wake_at_first(*times: float | None) -> list[Action]:

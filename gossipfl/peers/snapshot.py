@@ -66,5 +66,13 @@ def message_of_snapshot(snapshot: Snapshot) -> Message:
     )
 
 
+def snapshot_of_messages(messages: Mapping[str, Message]) -> Snapshot:
+    return compose({}, {key: snapshot_of_message(message) for key, message in messages.items()})
+
+
+def messages_of_snapshot(snapshot: Snapshot) -> dict[str, Message]:
+    return {key: message_of_snapshot(part(key, snapshot)) for key in snapshot[1]}
+
+
 def _read_only(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name: frozen(array) for name, array in arrays.items()}

@@ -18,7 +18,7 @@ from gossipfl.messages import Kind, Message
 from gossipfl.peers.local_model import LocalModel, encoded
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
-from gossipfl.peers.snapshot import Snapshot, compose, message_of_snapshot, part, snapshot_of_message
+from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
 
 _MAX_AHEAD = 2  # rounds that are kept of neighbors that are ahead; without patience they are ahead by one at most
@@ -158,10 +158,7 @@ class SynchronousGossipPeer(Peer):
 
     def snapshot(self) -> Snapshot:
         values = {"round": self.round, "finished": self.finished, "deadline": self._deadline}
-        received = {
-            str(round): compose({}, {neighbor: snapshot_of_message(message) for neighbor, message in answers.items()})
-            for round, answers in self._received.items()
-        }
+        received = {str(round): snapshot_of_messages(answers) for round, answers in self._received.items()}
         parts = {
             "local": self.local.snapshot(),
             "trained": (self._trained or {}, {"is_there": self._trained is not None}),
@@ -178,9 +175,4 @@ class SynchronousGossipPeer(Peer):
         trained, state = part("trained", snapshot)
         self._trained = {name: frozen(vector) for name, vector in trained.items()} if state["is_there"] else None
         received = part("received", snapshot)
-        self._received = {}
-        for round in received[1]:
-            answers = part(round, received)
-            self._received[int(round)] = {
-                neighbor: message_of_snapshot(part(neighbor, answers)) for neighbor in answers[1]
-            }
+        self._received = {int(round): messages_of_snapshot(part(round, received)) for round in received[1]}

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import html
-import json
 from collections.abc import Mapping
 from importlib import resources
 from string import Template
@@ -11,6 +10,7 @@ from typing import Any
 
 from gossipfl.report.payload import page_payload
 from gossipfl.report.run_files import Run
+from gossipfl.strict_json import strict_json
 
 SCRIPTS = (
     "format.js",
@@ -59,20 +59,7 @@ def embedded_json(value: Mapping[str, Any]) -> str:
     So neither `</script>` nor `<!--` can end the element, and U+2028 cannot end a line.
     Non-finite numbers become null (JSON has none).
     """
-    text = json.dumps(without_nan(value), allow_nan=False, separators=(",", ":"))
-    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
-
-
-def without_nan(value: Any) -> Any:
-    match value:
-        case float():
-            return value if abs(value) < float("inf") else None
-        case dict():
-            return {str(key): without_nan(member) for key, member in value.items()}
-        case list() | tuple():
-            return [without_nan(member) for member in value]
-        case _:
-            return value
+    return strict_json(value).replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
 
 
 def csp_digest(text: str) -> str:

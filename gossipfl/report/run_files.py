@@ -1,6 +1,5 @@
 """The three files of a run directory that the report reads, and what they must hold."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +8,9 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.strict_json import without_nan
 
-
-def finite_or_none(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-Measured: TypeAlias = Annotated[float | None, AfterValidator(finite_or_none)]
+Measured: TypeAlias = Annotated[float | None, AfterValidator(without_nan)]
 """A measured number; NaN, infinity and null all mean that there is none."""
 
 

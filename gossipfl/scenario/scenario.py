@@ -14,8 +14,7 @@ from gossipfl.scenario.section import Count, Section, by_name
 from gossipfl.scenario.sections import DataSection, EvaluationSection, TopologySection, TrainingSection
 from gossipfl.scenario.validation import described
 from gossipfl.scenario.world import ComputeSection, NetworkSection
-from gossipfl.spelling import did_you_mean
-from gossipfl.training.models import MODELS
+from gossipfl.training.models import check_name
 
 
 def _source_only(value: Any) -> Any:
@@ -87,11 +86,8 @@ class Scenario(Section):
                 "a model is a name or a function without arguments that builds one, "
                 f"got {'a model that is built already' if is_built else type(model).__name__}"
             )
-        if isinstance(model, str) and ":" not in model and model not in MODELS:
-            raise ConfigurationError(
-                f"there is no model {model!r}.{did_you_mean(model, MODELS)} There are {', '.join(MODELS)}, and "
-                "your own as package.module:function"
-            )
+        if isinstance(model, str):
+            check_name(model)
         return model
 
     @field_serializer("model")

@@ -102,12 +102,12 @@ def _check_fields(path: Path, content: Mapping[str, Any]) -> None:
             f"The topology file {str(path)!r} needs either 'generator' (with 'arguments' and 'seed') or 'peers' "
             "(with 'links')."
         )
-    mixed = {"links"} if "generator" in content else {"arguments", "seed"}
-    for field in mixed & content.keys():
-        raise TopologyError(
-            f"The topology file {str(path)!r}: {field!r} does not go with "
-            f"{'generator' if 'generator' in content else 'peers'!r}; remove one of them."
-        )
+    form, foreign = ("generator", ["links"]) if "generator" in content else ("peers", ["arguments", "seed"])
+    for field in foreign:
+        if field in content:
+            raise TopologyError(
+                f"The topology file {str(path)!r}: {field!r} does not go with {form!r}; remove one of them."
+            )
     peers = content.get("peers", [])
     if isinstance(peers, dict):
         bad_peers = [peer_id for peer_id, attributes in peers.items() if not isinstance(attributes, dict)]

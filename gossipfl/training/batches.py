@@ -56,8 +56,7 @@ class Batches:
         return 1 + max((int(shard.max()) for shard in self.shards.values() if shard.size), default=-1)
 
     def steps_per_epoch(self, peer_id: PeerId) -> int:
-        """q = ceil(n / batch_size): optimizer steps that show every example of the peer once; 0 for an empty "
-        "shard."""
+        """q = ceil(n / batch_size): optimizer steps that show every example of the peer once; 0 for an empty shard."""
         return -(-self._shard(peer_id).size // self.batch_size)
 
     def num_examples(self, peer_id: PeerId, first_step: int, num_steps: int) -> int:

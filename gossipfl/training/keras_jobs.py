@@ -89,8 +89,9 @@ class JobFormat:
         if broken:
             last_step = job.first_step + job.num_steps - 1
             return TrainingError(
-                f"peer {job.peer_id!r} diverged in job {job.job} (steps {job.first_step} to {last_step}): NaN or "
-                f"infinity in {', '.join(broken)}; lower the learning rate or clip gradients (clipnorm)",
+                f"peer {job.peer_id!r} diverged in its local round {job.job + 1} (steps {job.first_step} to "
+                f"{last_step}): NaN or infinity in {', '.join(broken)}; lower the learning rate or clip gradients "
+                f"(clipnorm)",
                 peer_id=job.peer_id,
                 round=job.job,
             )
@@ -133,11 +134,11 @@ def stacked(vectors: Sequence[NDArray[np.generic]], dtype: type[np.generic]) -> 
 
 
 def all_failures(failures: Sequence[TrainingError]) -> TrainingError:
-    """One error for all failed jobs of a call: the first one's, naming the others."""
+    """One error for all failed jobs of a call: the first one's, naming a few of the others."""
     first, *others = failures
     if not others:
         return first
-    names = ", ".join(f"{failure.peer_id!r} (job {failure.round})" for failure in others)
+    names = ", ".join(repr(failure.peer_id) for failure in others[:6]) + (", ..." if len(others) > 6 else "")
     error = TrainingError(f"{first}; {len(others)} more failed: {names}", peer_id=first.peer_id, round=first.round)
     error.__cause__ = first.__cause__
     return error

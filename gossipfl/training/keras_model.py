@@ -4,7 +4,6 @@ Slots run the forward pass, the loss, the gradient and the optimizer of a model 
 would do beyond that is refused here, with the reason.
 """
 
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -12,8 +11,10 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.spelling import did_you_mean
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 
@@ -119,17 +120,35 @@ def _compile(model: keras.Model, settings: TrainingSettings, output_shape: Any) 
 
 
 def _optimizer(given: str | Mapping[str, Any]) -> keras.optimizers.Optimizer:
-    optimizer_class, config = _named("optimizer", given, keras.optimizers, keras.optimizers.Optimizer)
+    field = "training.optimizer"
+    optimizer_class, config = _named(field, given, keras.optimizers, keras.optimizers.Optimizer)
     learning_rate = config.get("learning_rate")
     if type(learning_rate) is int:
         config["learning_rate"] = float(learning_rate)
     elif isinstance(learning_rate, Mapping):
         schedules = keras.optimizers.schedules
         schedule_class, schedule = _named(
-            "learning-rate schedule", learning_rate, schedules, schedules.LearningRateSchedule
+            f"{field}.learning_rate", learning_rate, schedules, schedules.LearningRateSchedule
         )
-        config["learning_rate"] = _made(schedule_class, schedule)
-    return _made(optimizer_class, config)
+        config["learning_rate"] = _made(f"{field}.learning_rate", schedule_class, schedule)
+    _try_out(field, _made(field, optimizer_class, config), given)
+    optimizer: keras.optimizers.Optimizer = _made(field, optimizer_class, config)
+    return optimizer
+
+
+def _try_out(field: str, optimizer: keras.optimizers.Optimizer, given: str | Mapping[str, Any]) -> None:
+    """One step on four numbers, because Keras looks at most arguments of an optimizer only when it is applied."""
+    scratch = keras.Variable(np.ones((2, 2), np.float32), name="scratch")
+    try:
+        optimizer.apply([keras.ops.ones((2, 2))], [scratch])
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise ConfigurationError(
+            f"{field} {given} cannot make a step, so one of its arguments is wrong: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _default_loss_name(num_outputs: int) -> str:
@@ -137,10 +156,11 @@ def _default_loss_name(num_outputs: int) -> str:
 
 
 def _loss(model: keras.Model, given: str | Mapping[str, Any]) -> keras.losses.Loss:
-    loss_class, config = _named("loss", given, keras.losses, keras.losses.Loss)
+    loss_class, config = _named("training.loss", given, keras.losses, keras.losses.Loss)
     if "from_logits" in inspect.signature(loss_class).parameters and "from_logits" not in config:
         config["from_logits"] = _gives_logits(model)
-    return _made(loss_class, config)
+    loss: keras.losses.Loss = _made("training.loss", loss_class, config)
+    return loss
 
 
 def _gives_logits(model: keras.Model) -> bool:
@@ -215,7 +235,7 @@ def _snake_case(name: str) -> str:
 
 
 def _named(
-    what: str, given: str | Mapping[str, Any], module: Any, base: type
+    field: str, given: str | Mapping[str, Any], module: Any, base: type
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
     """A class of a Keras module by its name in any spelling, and the arguments that are given for it."""
     config: dict[str, Any] = {"name": given} if isinstance(given, str) else dict(given)
@@ -228,14 +248,15 @@ def _named(
     by_letters = {key.replace("_", ""): value for key, value in classes.items()}
     letters = name.replace("_", "").lower()
     if letters not in by_letters:
-        nearest = difflib.get_close_matches(_snake_case(name), list(classes), n=1)
-        hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-        raise ConfigurationError(f"no Keras {what} named {name!r}{hint}; choose one of {', '.join(sorted(classes))}")
+        raise ConfigurationError(
+            f"{field} is {name!r}, which Keras does not have.{did_you_mean(_snake_case(name), classes)} There are "
+            f"{', '.join(sorted(classes))}"
+        )
     return by_letters[letters], config
 
 
-def _made(keras_class: Callable[..., Any], config: dict[str, Any]) -> Any:
+def _made(field: str, keras_class: Callable[..., Any], config: dict[str, Any]) -> Any:
     try:
         return keras_class(**config)
     except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{keras_class.__name__} does not take {config}: {error}") from error
+        raise ConfigurationError(f"{field}: {keras_class.__name__} does not take {config}: {error}") from error

@@ -55,8 +55,7 @@ def runtime_flags() -> Mapping[str, str | int | bool]:
 
 @contextmanager
 def global_seed(seed: int) -> Iterator[None]:
-    """Seed Python, NumPy, TensorFlow and Keras while a model is built; Python's and NumPy's states are put "
-    "back after."""
+    """Seed Python, NumPy, TensorFlow and Keras while a model is built; Python's and NumPy's states are put back."""
     python_state = random.getstate()
     numpy_state = np.random.get_state()  # noqa: NPY002
     keras.utils.set_random_seed(seed % 2**32)

@@ -87,8 +87,9 @@ class SlotPool:
 
         futures: list[Future[Result | None]] = []
         try:
-            futures += [self._threads.submit(on_free_slot, task) for task in tasks]
-            return [future.result() for future in futures]  # type: ignore[misc]
+            # One by one, so that an interrupt finds in the list whatever was submitted.
+            futures.extend(self._threads.submit(on_free_slot, task) for task in tasks)
+            return [_result(future) for future in futures]  # type: ignore[misc]
         except BaseException:
             cancelled.set()
             for future in futures:
@@ -98,3 +99,11 @@ class SlotPool:
                     slot.stop()
             wait(futures)
             raise
+
+
+def _result(future: Future[Result]) -> Result:
+    """The result of a task. CPython sees a signal that arrives just before a wait begins only when that wait ends, so
+    none is long."""
+    while not wait([future], timeout=0.1).done:
+        pass
+    return future.result()

@@ -199,7 +199,9 @@ class KerasTrainer:
                 return [outcome for job in jobs for outcome in self._train_group(graph, [job], slot)]
             job = jobs[0]
             failure = TrainingError(
-                f"job {job.job} of peer {job.peer_id!r} failed: {error.message}", peer_id=job.peer_id, round=job.job
+                f"local round {job.job + 1} of peer {job.peer_id!r} failed: {error.message}",
+                peer_id=job.peer_id,
+                round=job.job,
             )
             failure.__cause__ = error
             return [failure]

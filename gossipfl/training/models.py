@@ -4,14 +4,13 @@ A model comes from a function without arguments, because one model is built per 
 is built, not before.
 """
 
-import difflib
-import importlib
-import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.spelling import did_you_mean
+from gossipfl.user_functions import user_function
 
 if TYPE_CHECKING:
     import keras
@@ -96,49 +95,21 @@ def resolve(name_or_path: str, input_shape: tuple[int, ...], num_classes: int) -
 
     Raises ConfigurationError when there is no such name, module or function, with the nearest spelling.
     """
-    if ":" in name_or_path:
-        return _imported(name_or_path)
-    if name_or_path not in MODELS:
-        raise ConfigurationError(
-            f"no model named {name_or_path!r}{_nearest(name_or_path, MODELS)}; choose one of {', '.join(MODELS)}, or "
-            f"name a function without arguments that returns a keras.Model, as package.module:function"
-        )
-    return partial(MODELS[name_or_path], tuple(input_shape), num_classes)
-
-
-def _imported(path: str) -> BuildModel:
-    module_name, _, function_name = path.partition(":")
+    check_name(name_or_path)
+    if ":" not in name_or_path:
+        return partial(MODELS[name_or_path], tuple(input_shape), num_classes)
     try:
-        module = importlib.import_module(module_name)
-    except (ModuleNotFoundError, ValueError, TypeError) as error:
+        return user_function(name_or_path)
+    except ConfigurationError as error:
         raise ConfigurationError(
-            f"model {path!r}: cannot import module {module_name!r} ({error}); it must be installed or on PYTHONPATH"
+            f"model {name_or_path!r} must be a function without arguments that returns a keras.Model: {error}"
         ) from error
-    function: Any = getattr(module, function_name, None)
-    if function is None:
-        raise ConfigurationError(
-            f"model {path!r}: module {module_name!r} has no function {function_name!r}"
-            f"{_nearest(function_name, [name for name in vars(module) if callable(getattr(module, name))])}"
-        )
-    if not callable(function):
-        raise ConfigurationError(
-            f"model {path!r}: {function_name!r} is a {type(function).__name__}, expected a function without "
-            f"arguments that returns a keras.Model"
-        )
-    required = [
-        parameter.name
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    ]
-    if required:
-        raise ConfigurationError(
-            f"model {path!r}: the function needs the arguments {', '.join(required)}, expected a function "
-            f"without arguments that returns a keras.Model"
-        )
-    return function  # type: ignore[no-any-return]
 
 
-def _nearest(name: str, candidates: "Mapping[str, object] | list[str]") -> str:
-    matches = difflib.get_close_matches(name, list(candidates), n=1)
-    return f" (did you mean {matches[0]!r}?)" if matches else ""
+def check_name(name_or_path: str) -> None:
+    """Raise ConfigurationError for a name, without a colon, that no built-in model has."""
+    if ":" not in name_or_path and name_or_path not in MODELS:
+        raise ConfigurationError(
+            f"there is no model {name_or_path!r}.{did_you_mean(name_or_path, MODELS)} There are {', '.join(MODELS)}, "
+            "and your own as package.module:function"
+        )

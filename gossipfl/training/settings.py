@@ -29,13 +29,10 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.evaluation_batch_size < 1:
             raise ConfigurationError(f"evaluation_batch_size must be >= 1, got {self.evaluation_batch_size}")
-        for field in ("optimizer", "loss"):
+        for field, example in (
+            ("optimizer", '{"name": "sgd", "learning_rate": 0.02}'),
+            ("loss", '{"name": "sparse_categorical_crossentropy", "from_logits": true}'),
+        ):
             value = getattr(self, field)
             if isinstance(value, Mapping) and not isinstance(value.get("name"), str):
-                raise ConfigurationError(
-                    f'{field} must have a "name", got {dict(value)}; for example {{"name": "sgd", '
-                    f'"learning_rate": 0.02}}'
-                    if field == "optimizer"
-                    else f'{field} must have a "name", got {dict(value)}; for example '
-                    f'{{"name": "sparse_categorical_crossentropy", "from_logits": true}}'
-                )
+                raise ConfigurationError(f'{field} must have a "name", got {dict(value)}; for example {example}')

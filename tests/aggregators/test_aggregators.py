@@ -1,7 +1,6 @@
 """The exam that every aggregation rule passes: adding one is adding a row to AGGREGATORS."""
 
 import pickle
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,7 +32,7 @@ def contributions(draw, dtype=None):
 
 
 def moved(received, change):
-    return [replace(contribution, vector=change(contribution.vector)) for contribution in received]
+    return [contribution._replace(vector=change(contribution.vector)) for contribution in received]
 
 
 def assert_close(left, right):
@@ -75,7 +74,7 @@ class TestExam:
     @settings(max_examples=40)
     @given(received=contributions())
     def test_one_contribution_gives_itself(self, aggregate, received):
-        alone = replace(received[0], mixing_weight=1.0, num_examples=3)
+        alone = received[0]._replace(mixing_weight=1.0, num_examples=3)
         np.testing.assert_array_equal(aggregate([alone]), alone.vector)
 
     @settings(max_examples=40)

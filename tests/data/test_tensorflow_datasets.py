@@ -200,7 +200,7 @@ def test_a_folder_that_is_in_the_way_is_named(builders: dict[str, Any], tmp_path
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("kmnits", "has no set 'kmnits'; did you mean tfds:kmnist"),
+        ("kmnits", "has no set 'kmnits'. Did you mean 'tfds:kmnist'"),
         ("emnist/leters", "BuilderConfig leters not found"),
         ("mnist:9.9.9", "cannot be loaded at version 9.9.9"),
         ("huggingface:mnist", "without a namespace"),

@@ -71,6 +71,12 @@ def test_the_mean_is_summed_in_float64():
     np.testing.assert_array_equal(mean, [1.0, 1.0])
 
 
+@pytest.mark.parametrize("num_peers", [3, 7, 10, 100])
+def test_the_mean_of_one_vector_is_that_vector(num_peers):
+    vector = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    np.testing.assert_array_equal(mean_vector([vector] * num_peers, [1 / num_peers] * num_peers), vector)
+
+
 @pytest.fixture
 def peers():
     graph = ring(4)

@@ -169,7 +169,7 @@ def test_a_value_out_of_range_is_shown_with_its_range(fields, expected):
         ),
         (
             {"network": {"offline": [{"peer": "0", "start": 5, "end": 2}]}},
-            "network: offline interval of peer 0 must have 0 <= from < until",
+            "network: offline interval of peer 0 must have 0 <= start < end",
         ),
         (
             {"weighting": "examples", "algorithms": ["fedavg", "pairwise"]},

@@ -85,11 +85,20 @@ def test_refused_models(build, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"optimizer": {"name": "addam"}}, "no Keras optimizer named 'addam' .did you mean 'adam'"),
-        ({"optimizer": {"name": "sgd", "learning_rte": 0.1}}, "SGD does not take .*learning_rte"),
+        (
+            {"optimizer": {"name": "addam"}},
+            "training.optimizer is 'addam', .* Did you mean 'adam'",
+        ),
+        ({"optimizer": {"name": "sgd", "learning_rte": 0.1}}, "training.optimizer: SGD does not take .*learning_rte"),
+        ({"optimizer": {"name": "adam", "clipnorm": "a"}}, "training.optimizer .*clipnorm.* cannot make a step"),
+        ({"optimizer": {"name": "sgd", "global_clipnorm": [1]}}, "training.optimizer .* cannot make a step"),
+        (
+            {"optimizer": {"name": "sgd", "learning_rate": {"name": "cosine_decy"}}},
+            "training.optimizer.learning_rate is 'cosine_decy', .*'cosine_decay'",
+        ),
         (
             {"optimizer": "sgd", "loss": "sparse_crossentropy"},
-            "no Keras loss named 'sparse_crossentropy' .did you mean",
+            "training.loss is 'sparse_crossentropy', which Keras does not have. Did you mean",
         ),
         ({"optimizer": "sgd", "loss": {"name": "hinge", "margin": 1}}, "Hinge does not take"),
     ],

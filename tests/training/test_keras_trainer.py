@@ -1,6 +1,7 @@
 """Local training through slots is `model.fit` with the same batches."""
 
 import dataclasses
+import gc
 import random
 import signal
 import threading
@@ -273,12 +274,12 @@ def test_evaluation_is_model_evaluate(build):
     assert trainer.evaluate([]) == []
 
 
-def test_divergence_names_every_peer_and_the_job():
+def test_divergence_names_the_peers_and_the_round():
     trainer = toy_trainer(softmax_sgd, slots=2)
     bad = np.full(trainer.schema.size, np.nan, np.float32)
     jobs = [job_of(trainer, "a", 1), job_of(trainer, "b", 2, job=7, weights=bad), job_of(trainer, "d", 2, weights=bad)]
     with pytest.raises(
-        TrainingError, match=r"peer 'b' diverged in job 7 .steps 0 to 1.: NaN.*1 more failed: 'd'"
+        TrainingError, match=r"peer 'b' diverged in its local round 8 .steps 0 to 1.: NaN.*1 more failed: 'd'"
     ) as caught:
         trainer.train(jobs)
     assert (caught.value.peer_id, caught.value.round) == ("b", 7)
@@ -299,7 +300,7 @@ def test_a_failing_operation_names_the_peer_and_keeps_the_cause():
         lambda: compiled("sgd", layers.Flatten(), CheckedDense(10, "softmax")),
         dataset=dataclasses.replace(toy_dataset(), train_x=x),
     )
-    with pytest.raises(TrainingError, match="job 1 of peer 'd' failed") as caught:
+    with pytest.raises(TrainingError, match="local round 2 of peer 'd' failed") as caught:
         trainer.train([job_of(trainer, peer, 4) for peer in SIZES])
     assert caught.value.peer_id == "d"
     assert isinstance(caught.value.__cause__, tf.errors.InvalidArgumentError)
@@ -326,6 +327,19 @@ def test_an_interrupt_ends_running_groups_after_their_current_step(stateful_trai
     with pytest.raises(KeyboardInterrupt):
         trainer._pool.run([train_for_hours, press_ctrl_c])
     assert_same_bits(trainer.train([job_of(trainer, "d", 3)])[0], expected)
+
+
+def test_a_dropped_trainer_leaves_no_threads():
+    before = set(threading.enumerate())
+    trainer = toy_trainer(softmax_sgd, slots=2)
+    trainer.train([job_of(trainer, peer, 1) for peer in SIZES])
+    threads = set(threading.enumerate()) - before
+    assert threads
+    del trainer
+    gc.collect()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_jobs_of_another_model_are_refused_before_training():

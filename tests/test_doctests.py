@@ -1,0 +1,16 @@
+"""Every example in a docstring gives what it says."""
+
+import doctest
+from importlib import import_module
+
+import pytest
+from test_architecture import MODULES, ROOT, dotted
+
+EXAMPLES = [dotted(path) for path in MODULES if ">>> " in (ROOT / path).read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
+def test_examples_in_docstrings(module: str) -> None:
+    results = doctest.testmod(import_module(module))
+    assert results.attempted > 0
+    assert results.failed == 0
