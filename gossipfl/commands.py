@@ -1,5 +1,6 @@
 """What the commands of `cli` do."""
 
+import logging
 import os
 import shlex
 import sys
@@ -9,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import typer
+from rich import box
 from rich.table import Table
 
 from gossipfl import resources, topology
@@ -58,7 +60,7 @@ def run_scenario(
         raise typer.Exit(INTERRUPTED)
     report = directory.finish(interrupted=comparison.interrupted)
     if command == "compare":
-        for table in comparison_tables(comparison.table, scenario):
+        for table in comparison_tables(comparison.table, scenario, console.width):
             console.print(table)
     else:
         for history in comparison.histories:
@@ -99,7 +101,9 @@ def list_topologies(as_json: bool) -> None:
     if as_json:
         print_json({name: asdict(summary) for name, summary in summaries.items()})
         return
-    table = Table("name", *_TOPOLOGY_COLUMNS)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in ("name", *_TOPOLOGY_COLUMNS):  # on a narrow terminal the degrees wrap, and nothing is cut
+        table.add_column(column, no_wrap=column in ("name", "rho"), overflow="fold", min_width=min(8, len(column)))
     for name, summary in summaries.items():
         table.add_row(name, *_topology_cells(summary))
     new_console().print(table)
@@ -157,10 +161,12 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
     title = (
         f"{dataset.name}: {len(dataset.train_y)} training and {len(dataset.test_y)} held-out examples, {partition.name}"
     )
-    table = Table("peer", "examples", *(f"class {label}" for label in range(dataset.num_classes)), title=title)
+    table = Table(title=title, caption="examples in all, and of each class", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("peer", "all", *map(str, range(dataset.num_classes))):
+        table.add_column(column, justify="right", no_wrap=True, min_width=3)
     for peer_id, row in zip(shards, counts, strict=True):
         table.add_row(peer_id, str(row.sum()), *(str(count) if count else "·" for count in row))
-    new_console().print(table)
+    new_console().print(table, crop=False)  # of many classes a line is long, but whole
 
 
 def list_scenarios() -> None:
@@ -191,6 +197,7 @@ def _load_data(scenario: Scenario, download: bool) -> Dataset:
 
     if str(scenario.data.source).startswith("tfds:"):
         _import_tensorflow()  # reading the set would import it, with its notes
+        logging.getLogger("absl").setLevel(logging.ERROR)  # tensorflow-datasets warns of its own calls
     return load_data(scenario, download=download)
 
 
@@ -206,6 +213,8 @@ def _import_tensorflow() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
+        except KeyboardInterrupt:
+            raise
         except BaseException:
             notes.seek(0)
             os.write(standard_error, notes.read())

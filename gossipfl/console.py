@@ -99,39 +99,33 @@ def evaluation_line(label: str, evaluation: Evaluation, *, final: bool = False) 
     return ", ".join(parts)
 
 
-def comparison_tables(rows: Sequence[Row], scenario: Scenario) -> list[Table]:
-    """The common table: what each algorithm reached at the end, and for each target what it took to get there."""
+def comparison_tables(rows: Sequence[Row], scenario: Scenario, width: int = _WIDTH) -> list[Table]:
+    """The common table: what each algorithm reached at the end, and for each target what it took to get there.
+
+    Where the first does not fit in `width` characters it comes in two parts, accuracy and cost: a number is never cut.
+    """
     bounds = {
         label for section, label in zip(scenario.algorithms, scenario.labels, strict=True) if section.name in BOUNDS
     }
     ordered = sorted(rows, key=lambda row: row.label in bounds)
     styles = ["dim" if row.label in bounds else "" for row in ordered]
-    tables = [
-        _table(
-            f"{scenario.name}: accuracy on held-out data in %, and what it cost",
-            [
-                "algorithm",
-                "peers",
-                "worst",
-                "best",
-                "average\nmodel",
-                "consensus\ndistance",
-                "rounds",
-                "virtual\ntime",
-                "bytes",
-                "bytes at\nbusiest",
-            ],
-            [_row_at_the_end(row) for row in ordered],
-            styles,
-        )
-    ]
+    reached = ["peers", "worst", "best", "average\nmodel", "consensus\ndistance"]
+    cost = ["rounds", "virtual\ntime", "bytes", "bytes at\nbusiest"]
+
+    def table(title: str, headings: Sequence[str], cells: Callable[[Row], Sequence[str]]) -> Table:
+        return _table(title, ["algorithm", *headings], [[row.label, *cells(row)] for row in ordered], styles)
+
+    title = f"{scenario.name}: accuracy on held-out data in %"
+    whole = table(f"{title}, and what it cost", reached + cost, lambda row: [*_reached(row), *_cost(row)])
+    tables = [whole]
+    if _natural_width(whole) > width:
+        tables = [table(title, reached, _reached), table(f"{scenario.name}: what it cost", cost, _cost)]
     for position, target in enumerate(scenario.targets):
         tables.append(
-            _table(
+            table(
                 f"what it took until the peers' mean accuracy was {100 * target:g}%",
-                ["algorithm", "rounds", "virtual\ntime", "bytes", "seeds"],
-                [_row_at_target(row.label, row.targets[position]) for row in ordered],
-                styles,
+                ["rounds", "virtual\ntime", "bytes", "seeds"],
+                lambda row, position=position: _cost_of_target(row.targets[position]),  # type: ignore[misc]
             )
         )
     return tables
@@ -140,32 +134,48 @@ def comparison_tables(rows: Sequence[Row], scenario: Scenario) -> list[Table]:
 def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for position, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if position else "left", vertical="bottom", no_wrap=position == 0)
+        words = [word for text in (heading, *(row[position] for row in rows)) for word in text.split()]
+        table.add_column(
+            heading,
+            justify="right" if position else "left",
+            vertical="bottom",
+            overflow="fold",
+            min_width=max(map(len, words)) if position else None,
+        )
     for row, style in zip(rows, styles, strict=True):
         table.add_row(*row, style=style)
     return table
 
 
-def _row_at_the_end(row: Row) -> list[str]:
-    values = row.values
+def _natural_width(table: Table) -> int:
+    """Characters that a table takes when no cell is wrapped."""
+    console = Console(width=10_000, markup=False, emoji=False)
+    return console.measure(table).maximum
+
+
+def _reached(row: Row) -> list[str]:
     accuracies = ("mean_accuracy", "worst_accuracy", "best_accuracy", "average_accuracy")
     return [
-        row.label,
-        *(_statistic(values[name], percent) for name in accuracies),
-        _statistic(values["consensus_distance"], "{:.3g}".format),
-        _statistic(values["rounds"], "{:.0f}".format),
-        _statistic(values["time"], seconds),
-        num_bytes(values["num_bytes"].mean),
-        num_bytes(values["busiest_peer_bytes"].mean),
+        *(_statistic(row.values[name], percent) for name in accuracies),
+        _statistic(row.values["consensus_distance"], "{:.3g}".format),
     ]
 
 
-def _row_at_target(label: str, target: TargetCost) -> list[str]:
+def _cost(row: Row) -> list[str]:
+    return [
+        _statistic(row.values["rounds"], "{:.0f}".format),
+        _statistic(row.values["time"], seconds),
+        num_bytes(row.values["num_bytes"].mean),
+        num_bytes(row.values["busiest_peer_bytes"].mean),
+    ]
+
+
+def _cost_of_target(target: TargetCost) -> list[str]:
     rounds, time_, size = (target.costs[name] for name in ("rounds", "time", "num_bytes"))
     seeds = f"{target.reached} of {target.of}"
     if rounds is None or time_ is None or size is None:
-        return [label, "not reached", "", "", seeds]
-    return [label, _statistic(rounds, "{:.3g}".format), _statistic(time_, seconds), num_bytes(size.mean), seeds]
+        return ["not reached", "", "", seeds]
+    return [_statistic(rounds, "{:.3g}".format), _statistic(time_, seconds), num_bytes(size.mean), seeds]
 
 
 def _statistic(statistic: Statistic, shown: Callable[[float], str]) -> str:

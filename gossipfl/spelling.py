@@ -11,8 +11,12 @@ def did_you_mean(word: str, choices: Iterable[str], *, before: str = "", after: 
 
     >>> did_you_mean("cycle_grap", ["cycle_graph", "star_graph"])
     " Did you mean 'cycle_graph'?"
+    >>> did_you_mean("wan", ["LAN", "WAN"])
+    " Did you mean 'WAN'?"
     >>> did_you_mean("kmnits", ["kmnist"], before="tfds:")
     " Did you mean 'tfds:kmnist'?"
     """
-    nearest = difflib.get_close_matches(word, choices, n=3, cutoff=0.6)
+    known = list(choices)
+    nearest = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    nearest = nearest or [choice for choice in known if choice.casefold() == word.casefold()]
     return f" Did you mean {' or '.join(repr(f'{before}{choice}{after}') for choice in nearest)}?" if nearest else ""

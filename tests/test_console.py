@@ -126,6 +126,24 @@ def test_a_table_for_another_program_is_not_cut_to_80_columns():
     assert "…" not in text
 
 
+@pytest.mark.parametrize("num_seeds", [1, 2])
+def test_no_number_is_cut_on_a_terminal_of_80_columns(num_seeds):
+    label = "pairwise (random-regular)"
+    other = replace(LAST, peer_accuracy={"a": 0.5, "b": 1.0}, time=13.25, consensus_distance=0.0987)
+    histories = [History(label, seed, [last]) for seed, last in enumerate([LAST, other][:num_seeds])]
+    compared = Comparison(Scenario(algorithms=[{"name": "pairwise", "label": label}]), histories)
+    console = Console(width=80, file=io.StringIO(), markup=False)
+    for table in comparison_tables(compared.table, compared.scenario, console.width):
+        console.print(table)
+    lines = console.file.getvalue().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert not any("…" in line for line in lines)
+    words = {word for line in lines for word in line.split()}
+    statistics = [compared.table[0].values[name] for name in ("mean_accuracy", "worst_accuracy", "best_accuracy")]
+    assert {percent(statistic.mean) for statistic in statistics} <= words
+    assert {"31.4", "9", "kB"} <= words
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_that_are_none_do_no_harm(value, capsys):
     histories = [History("pairwise", seed, [replace(LAST, average_accuracy=value, time=value)]) for seed in (0, 1)]
