@@ -6,8 +6,9 @@ from typing import Annotated, Optional
 
 import typer
 
+from gossipfl import __version__
+
 app = typer.Typer(
-    help="Decentralized deep learning for Keras: simulate gossip between peers, and compare it with FedAvg.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -20,6 +21,7 @@ app.add_typer(topology_app, name="topology")
 app.add_typer(data_app, name="data")
 app.add_typer(scenario_app, name="scenario")
 
+ScenarioName = Annotated[str, typer.Argument(help="A scenario file, or the name of one in simulations/.")]
 Set = Annotated[
     Optional[list[str]],  # noqa: UP045, typer reads this at run time
     typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the scenario: --set training.batch_size=32"),
@@ -39,9 +41,24 @@ Output = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"gossipfl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def gossipfl(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Decentralized deep learning for Keras: simulate gossip between peers, and compare it with FedAvg."""
+
+
 @app.command()
 def simulate(
-    scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of one in simulations/.")],
+    scenario: ScenarioName,
     set_: Set = None,
     data: Data = None,
     download: Download = False,
@@ -57,7 +74,7 @@ def simulate(
 
 @app.command()
 def compare(
-    scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of one in simulations/.")] = "default",
+    scenario: ScenarioName = "gossip_vs_fedavg",
     set_: Set = None,
     data: Data = None,
     download: Download = False,
@@ -100,7 +117,7 @@ def topology_show(
 
 @data_app.command("show")
 def data_show(
-    scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of one in simulations/.")] = "default",
+    scenario: ScenarioName = "gossip_vs_fedavg",
     set_: Set = None,
     data: Data = None,
     download: Download = False,
@@ -122,7 +139,7 @@ def scenario_list() -> None:
 
 @scenario_app.command("show")
 def scenario_show(
-    scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of one in simulations/.")],
+    scenario: ScenarioName,
     set_: Set = None,
 ) -> None:
     """Check a scenario and print it as JSON, defaults included."""
@@ -151,6 +168,3 @@ def main() -> None:
     except (GossipFLError, OSError) as error:  # OSError: a full disk, a directory that is not writable
         sys.stderr.write(f"Error: {error}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted.\n")
-        sys.exit(130)

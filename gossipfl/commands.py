@@ -58,7 +58,8 @@ def run_scenario(
     if not directory.has_begun:
         console.print("Interrupted before the run began.")
         raise typer.Exit(INTERRUPTED)
-    report = directory.finish(interrupted=comparison.interrupted)
+    failures = [history.failure for history in comparison.histories if history.failure is not None]
+    report = directory.finish(interrupted=comparison.interrupted, failures=failures)
     if command == "compare":
         for table in comparison_tables(comparison.table, scenario, console.width):
             console.print(table)
@@ -73,6 +74,8 @@ def run_scenario(
     if comparison.interrupted:
         console.print("Interrupted: the table and the report show what was measured until then.")
         raise typer.Exit(INTERRUPTED)
+    if failures:
+        raise GossipFLError("\n".join(failures))
 
 
 def _command_line(command: str, name: str, overrides: Sequence[str], data: str | None, num_seeds: int) -> str:

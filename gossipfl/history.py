@@ -67,6 +67,8 @@ class History:
     num_refused: int = 0
     """Messages that a peer refused because they broke a rule of the protocol."""
     interrupted: bool = False
+    failure: str | None = None
+    """Why the run ended before its time, when local training failed."""
 
     def __iter__(self) -> Iterator[Evaluation]:
         return iter(self.evaluations)

@@ -116,9 +116,9 @@ class RunDirectory:
             vectors | {key: vector for key, vector in statistics.items() if vector.size}, f"{stem}.peers.safetensors"
         )
 
-    def finish(self, *, interrupted: bool = False) -> Path:
+    def finish(self, *, interrupted: bool = False, failures: Sequence[str] = ()) -> Path:
         """Write the Parquet file, the summary and the report; returns the path of the report."""
-        self._manifest |= {"interrupted": interrupted}
+        self._manifest |= {"interrupted": interrupted, "failures": list(failures)}
         self._write_manifest()
         return complete(self.path)
 
@@ -137,6 +137,7 @@ class RunDirectory:
             "gossipfl": __version__,
             "engine": "virtual time",
             "interrupted": False,
+            "failures": [],
             "seeds": self._seeds,
             "scenario": scenario.model_dump(mode="json", exclude_none=True),
             "versions": {"python": platform.python_version(), **_versions()},

@@ -244,7 +244,10 @@ def run_all(
     observers: Sequence[Observer] = (),
     dataset: Dataset | None = None,
 ) -> Comparison:
-    """Run all algorithms of a scenario; an interruption (Ctrl-C) ends it early and keeps what was measured."""
+    """Run all algorithms of a scenario; an interruption (Ctrl-C) ends it early and keeps what was measured.
+
+    An algorithm whose local training fails ends there, with the reason in `History.failure`; the others go on.
+    """
     if num_seeds < 1:
         raise ConfigurationError(f"the number of seeds must be at least 1, got {num_seeds}")
     dataset = load_data(scenario) if dataset is None else dataset
@@ -272,12 +275,12 @@ def _run_one(
         for evaluation in simulator:
             for observer in observers:
                 observer.evaluated(history.algorithm, evaluation)
-    except BaseException as error:
+    except TrainingError as error:
+        history.failure = f"{history.algorithm}: {error}"
+        simulator.close()
+    except BaseException:
         history.interrupted = True
         simulator.close()
-        if isinstance(error, TrainingError):
-            named = f"{history.algorithm}: {error}"
-            raise TrainingError(named, peer_id=error.peer_id, round=error.round) from error
         raise
     finally:
         for observer in observers:

@@ -1,6 +1,7 @@
 """Every command and option once; what goes wrong is one line on standard error and an exit status."""
 
 import gzip
+import itertools
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
 import gossipfl
+from gossipfl import __version__
 from gossipfl.cli import main
 from gossipfl.errors import TrainingError
 from gossipfl.resources import names
@@ -140,11 +142,18 @@ class TestRuns:
         assert Path("run/report.html").read_text() == written
 
 
+def test_version(gossipfl_):
+    outcome = gossipfl_("--version")
+    assert (outcome.status, outcome.out) == (0, f"gossipfl {__version__}\n")
+
+
 class TestInterruption:
     def interrupt(self, monkeypatch, call: int, error: BaseException) -> None:
+        calls = itertools.count()
+
         class Interrupted(SoftmaxTrainer):
             def train(self, jobs):
-                if self.num_calls == call:
+                if next(calls) == call:
                     raise error
                 return super().train(jobs)
 
@@ -189,13 +198,15 @@ class TestInterruption:
             assert (outcome.status, outcome.err) == (130, "")
             assert Path(command, "report.html").exists()
 
-    def test_training_that_fails_says_how_to_see_what_was_measured(self, gossipfl_, monkeypatch):
+    def test_an_algorithm_whose_training_fails_does_not_stop_the_others(self, gossipfl_, monkeypatch):
         self.interrupt(monkeypatch, 1, TrainingError("peer '2' ended in NaN", peer_id="2", round=1))
-        outcome = gossipfl_("simulate", "toy.toml", "--set", 'algorithms=["fedavg"]', "--output", "run")
+        outcome = gossipfl_("compare", "toy.toml", "--set", 'algorithms=["fedavg", "pairwise"]', "--output", "run")
         assert (outcome.status, outcome.err) == (1, "Error: fedavg: peer '2' ended in NaN\n")
-        assert outcome.out.endswith("For a report of what was measured: gossipfl report run\n")
-        assert gossipfl_("report", "run").status == 0
-        assert Path("run/report.html").exists()
+        assert "Report: run/report.html" in outcome.out
+        last_rounds = {row["algorithm"]: row["round"] for row in rows_in(Path("run"))}
+        assert last_rounds == {"fedavg": 1, "pairwise": 2, "local": 2, "centralized": 2}
+        assert json.loads(Path("run/manifest.json").read_text())["failures"] == ["fedavg: peer '2' ended in NaN"]
+        assert "Ended early" in Path("run/report.html").read_text()
 
 
 class TestLooking:
@@ -398,7 +409,16 @@ class TestWithKeras:
 
     def test_ctrl_c_ends_a_real_run_with_its_report(self, tmp_path, monkeypatch, environment):
         monkeypatch.chdir(tmp_path)
-        arguments = ["simulate", "default", "--set", "rounds=100000", "--set", "evaluation.every=5", "--output", "run"]
+        arguments = [
+            "simulate",
+            "gossip_vs_fedavg",
+            "--set",
+            "rounds=100000",
+            "--set",
+            "evaluation.every=5",
+            "--output",
+            "run",
+        ]
         with subprocess.Popen(
             python("-u", "-m", "gossipfl", *arguments),
             env=environment,

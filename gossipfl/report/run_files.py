@@ -52,6 +52,7 @@ class Manifest(Part):
     description: str | None = None
     created: str | None = None
     interrupted: bool = False
+    failures: list[str] = []
     partition: RunPartition = RunPartition()
     topologies: dict[str, RunTopology] = {}
     algorithms: list[RunAlgorithm]

@@ -54,7 +54,7 @@ function comparedSentence() {
 }
 
 function drawNotices(box) {
-  const { interrupted, differences = [] } = RUN.manifest;
+  const { interrupted, failures = [], differences = [] } = RUN.manifest;
   const empty = LABELS.filter((label) => RUN.histories[label].length === 0);
   const notice = (kind, title, ...text) =>
     element("p", { class: `notice ${kind}` }, element("strong", {}, title), " ", ...text);
@@ -69,6 +69,9 @@ function drawNotices(box) {
     );
   } else if (empty.length) {
     box.append(notice("warning", "Not everything was measured.", `There is no evaluation of ${empty.join(", ")}.`));
+  }
+  if (failures.length) {
+    box.append(notice("warning", "Ended early:", `${failures.join("; ").replace(/\.$/, "")}.`));
   }
   if (differences.length) {
     box.append(notice("", "Not the same for all:", `${differences.join("; ").replace(/\.$/, "")}.`));
