@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl import __version__
+from gossipfl.algorithms import ALGORITHMS
 from gossipfl.comparison import summarize
 from gossipfl.data.partition import label_counts, partition_digest
 from gossipfl.errors import ConfigurationError
@@ -35,7 +36,7 @@ from gossipfl.scenario import Scenario
 from gossipfl.simulation import BOUNDS, Experiment, optimizer_of
 from gossipfl.strict_json import strict_json
 from gossipfl.topology import summarize as summarize_topology
-from gossipfl.weights import PeerId, Vector, WeightsSchema
+from gossipfl.weights import Vector, WeightsSchema
 from gossipfl.whole_files import write_whole
 
 _PACKAGES = ("aiohttp", "keras", "networkx", "numpy", "scipy", "tensorflow")
@@ -214,7 +215,7 @@ def _topologies(scenario: Scenario) -> dict[str, Any]:
 def _algorithms(scenario: Scenario, seeds: Sequence[int]) -> list[dict[str, Any]]:
     described = []
     for section, label in zip(scenario.algorithms, scenario.labels, strict=True):
-        hub: PeerId | None = scenario.recipe(section).hub
+        hub = ALGORITHMS[section.name].hub
         talks_on_graph = hub is None and section.name not in BOUNDS
         topology = scenario.topology_label(section) if talks_on_graph else None
         described.append(

@@ -32,7 +32,7 @@ from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.training.batches import Batches
 from gossipfl.training.models import MODELS
-from gossipfl.weights import ModelVectors, PeerId
+from gossipfl.weights import PeerId
 
 if TYPE_CHECKING:
     import keras
@@ -107,8 +107,9 @@ class Experiment:
     def simulator(self, section: AlgorithmSection) -> Simulator:
         """A simulator at virtual time 0 for one of the scenario's algorithms."""
         scenario = self.scenario
-        recipe = scenario.recipe(section)
-        network = recipe.network(scenario.graph(section))
+        graph = scenario.graph(section)
+        recipe = scenario.recipe(section, graph)
+        network = recipe.network(graph)
         initial = self.trainer.initial()
         peers = {
             peer_id: recipe.make_peer(peer_id, network, initial, self._work(peer_id, recipe), self.seed)
@@ -137,10 +138,6 @@ class Experiment:
             steps = steps if scenario.training.steps is None else steps * len(self.shards)
             return LocalWork(len(self.dataset.train_y), steps, scenario.rounds)
         return LocalWork(len(self.shards[peer_id]), steps, scenario.rounds)
-
-    def keras_model(self, vectors: ModelVectors) -> "keras.Model":
-        """A new Keras model with the given weights and statistics, compiled as for training."""
-        return self.trainer.keras_model(vectors)
 
 
 class Simulation:
@@ -175,7 +172,8 @@ class Simulation:
     def graph(self) -> nx.Graph:
         """Who may talk to whom, a FedAvg server included."""
         scenario = self.experiment.scenario
-        return scenario.recipe(self._section).network(scenario.graph(self._section))
+        graph = scenario.graph(self._section)
+        return scenario.recipe(self._section, graph).network(graph)
 
     @property
     def peers(self) -> Sequence[PeerId]:
@@ -193,7 +191,7 @@ class Simulation:
     def model(self, peer_id: PeerId | None = None) -> "keras.Model":
         """A new Keras model with the present weights of a peer, or of the average of all peers."""
         vectors = self.simulator.average() if peer_id is None else self._peer(peer_id).model
-        return self.experiment.keras_model(vectors)
+        return self.experiment.trainer.keras_model(vectors)
 
     def _peer(self, peer_id: PeerId) -> Peer:
         if peer_id not in self.simulator.peers:

@@ -62,7 +62,7 @@ def test_fedavg_is_the_loop_of_fit(partition: Any, weighting: str) -> None:
     data = experiment.dataset
 
     def make_model() -> Any:
-        model = experiment.keras_model(experiment.trainer.initial())
+        model = experiment.trainer.keras_model(experiment.trainer.initial())
         model.compile(optimizer=keras.optimizers.SGD(0.1), loss="sparse_categorical_crossentropy")
         return model
 

@@ -122,16 +122,16 @@ class LocalModel:
             raise RemoteProtocolError(f"a {message.kind} from peer {message.sender} carries no weights")
         own = self.shared()
         vectors = {}
-        for name, encoded in message.vectors.items():
+        for name, theirs in message.vectors.items():
             mine = own.get(name)
             if mine is not None:
-                if encoded.size != mine.size:
+                if theirs.size != mine.size:
                     raise RemoteProtocolError(
-                        f"{name} from peer {message.sender} has {encoded.size} elements, expected {mine.size}"
+                        f"{name} from peer {message.sender} has {theirs.size} elements, expected {mine.size}"
                     )
             elif name != "optimizer" or self.sharing.optimizer_state != "average":
                 continue
-            vector = vectors[name] = decompress(encoded)
+            vector = vectors[name] = decompress(theirs)
             if vector.dtype != self.weights.dtype:
                 raise RemoteProtocolError(
                     f"{name} from peer {message.sender} is {vector.dtype}, expected {self.weights.dtype}"

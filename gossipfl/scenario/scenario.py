@@ -101,20 +101,21 @@ class Scenario(Section):
         if doubled:
             raise ConfigurationError(f"two algorithms are called {doubled[0]!r}; give one of them another label")
         with _naming("topology"):
-            nodes = list(self.graph())
+            common = self.graph()
+            nodes = list(common)
         with _naming("network"):
             network = self.network.model()
         participants = dict.fromkeys(nodes)
         for number, (section, label) in enumerate(zip(self.algorithms, labels, strict=True)):
             with _naming(f"algorithms.{number}.topology"):
-                graph = self.graph(section)
+                graph = common if section.topology is None else self.graph(section)
             if list(graph) != nodes:
                 raise ConfigurationError(
                     f"the topology of {label!r} has {len(graph)} peers ({_some(list(graph))}), that of the scenario "
                     f"{len(nodes)} ({_some(nodes)}); all must have the same peers"
                 )
             with _naming(f"algorithms.{number}"):
-                recipe = self.recipe(section)
+                recipe = self.recipe(section, graph)
                 participants |= dict.fromkeys(recipe.network(graph))
             if self.weighting not in recipe.weightings:
                 raise ConfigurationError(
@@ -155,9 +156,9 @@ class Scenario(Section):
         """What tables call that graph."""
         return self._topology(section).label
 
-    def recipe(self, section: AlgorithmSection) -> Algorithm:
-        """The recipe of one of the algorithms."""
-        return section.recipe(self.training, self.weighting, self.graph(section))
+    def recipe(self, section: AlgorithmSection, graph: nx.Graph) -> Algorithm:
+        """The recipe of one of the algorithms, on its graph."""
+        return section.recipe(self.training, self.weighting, graph)
 
     def section(self, algorithm: str | None = None) -> AlgorithmSection:
         """The algorithm of that label or name; None: the only one.

@@ -234,7 +234,11 @@ def test_peers_called_like_other_participants_are_fine_without_them(kind):
 
 def test_examples_are_a_goal_of_fedavg_and_the_bounds():
     scenario = Scenario(weighting="examples", algorithms=["fedavg", "local", "centralized"])
-    assert [scenario.recipe(section).hub for section in scenario.algorithms] == ["server", None, None]
+    assert [scenario.recipe(section, scenario.graph(section)).hub for section in scenario.algorithms] == [
+        "server",
+        None,
+        None,
+    ]
 
 
 def test_lost_messages_are_fine_with_patience():
@@ -246,4 +250,4 @@ def test_a_mixing_matrix_is_taken_in_node_order():
     matrix = np.full((3, 3), 1 / 3).tolist()
     algorithms = [{"name": "synchronous", "mixing": matrix}]
     scenario = Scenario(topology={"name": "ring", "arguments": {"n": 3}}, algorithms=algorithms)
-    np.testing.assert_allclose(scenario.recipe(scenario.section()).mixing.toarray(), matrix)
+    np.testing.assert_allclose(scenario.recipe(scenario.section(), scenario.graph()).mixing.toarray(), matrix)

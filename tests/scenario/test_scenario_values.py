@@ -10,6 +10,7 @@ from gossipfl.data.sources import load
 from gossipfl.errors import ConfigurationError
 from gossipfl.resources import names
 from gossipfl.scenario import Scenario, load_scenario
+from gossipfl.scenario.sections import TopologySection
 
 RICH: dict[str, Any] = {
     "name": "rich",
@@ -42,8 +43,8 @@ def test_a_scenario_survives_json(scenario):
     again = Scenario(**json.loads(scenario.model_dump_json()))
     assert again == scenario
     assert again.labels == scenario.labels
-    assert [again.recipe(section) for section in again.algorithms] == [
-        scenario.recipe(section) for section in scenario.algorithms
+    assert [again.recipe(section, again.graph(section)) for section in again.algorithms] == [
+        scenario.recipe(section, scenario.graph(section)) for section in scenario.algorithms
     ]
 
 
@@ -154,3 +155,16 @@ def test_an_algorithm_is_found_by_label_or_by_a_name_that_only_one_has():
     twins = [{"name": "pairwise", "label": "a"}, {"name": "pairwise", "label": "b"}]
     with pytest.raises(ConfigurationError, match="'pairwise' fits 2 algorithms"):
         Scenario(algorithms=twins).section("pairwise")
+
+
+def test_validation_builds_every_graph_once(monkeypatch):
+    built = []
+    graph = TopologySection.graph
+
+    def counted(self, seed):
+        built.append(self.label)
+        return graph(self, seed)
+
+    monkeypatch.setattr(TopologySection, "graph", counted)
+    Scenario(topology="ring", algorithms=["pairwise", {"name": "synchronous", "topology": "torus"}, "fedavg", "local"])
+    assert built == ["ring", "torus"]
