@@ -83,11 +83,13 @@ class VectorSchema:
 
 def encoded_size(message: Message) -> int:
     """Exact number of bytes of `encode(message)`, by arithmetic: 8 + 512 + 160 a + payload, for a arrays."""
-    num_bytes = _LENGTH_BYTES + _HEADER_BYTES
-    for encoded in message.vectors.values():
-        for array in encoded.arrays.values():
-            num_bytes += _HEADER_BYTES_PER_ARRAY + array.nbytes
-    return num_bytes
+    arrays = [array.nbytes for encoded in message.vectors.values() for array in encoded.arrays.values()]
+    return largest_size(sum(arrays), len(arrays))
+
+
+def largest_size(payload: int, num_arrays: int) -> int:
+    """Number of bytes of a message with `payload` bytes in at most `num_arrays` arrays."""
+    return _LENGTH_BYTES + _HEADER_BYTES + _HEADER_BYTES_PER_ARRAY * num_arrays + payload
 
 
 def encode(message: Message) -> bytes:
@@ -177,7 +179,7 @@ def decode(body: bytes | bytearray | memoryview, expected: Mapping[str, VectorSc
     for name, encoded in vectors.items():
         for array_name, array in encoded.arrays.items():
             if not np.isfinite(array).all():
-                raise RemoteProtocolError(f"{name}.{array_name} holds NaN or infinity")
+                raise RemoteProtocolError(f"{name}.{array_name} holds NaN or infinity", reason="not_finite")
     return message
 
 

@@ -36,7 +36,11 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """Another peer broke the rules: its message is dropped and counted, and this peer lives on."""
+    """Another peer broke the rules: its message is dropped and counted, under `reason`, and this peer lives on."""
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class SchemaMismatchError(GossipFLError):

@@ -49,6 +49,16 @@ class Evaluation:
         return max(self.peer_accuracy.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """At `time` (seconds) peer `peer` found `neighbor` "unreachable" or "reachable" again, or was told that it "left"."""
+
+    time: float
+    peer: PeerId
+    neighbor: PeerId
+    event: str
+
+
 @dataclass(slots=True)
 class History:
     """The record of one algorithm's run with one seed."""
@@ -64,6 +74,8 @@ class History:
     """Last vectors of every peer."""
     average: ModelVectors | None = None
     """Mean of the last vectors of all peers (the server's model, for FedAvg)."""
+    contacts: list[Contact] = field(default_factory=list)
+    """When peers lost and found each other; empty in virtual time, whose outages are part of the scenario."""
     num_refused: int = 0
     """Messages that a peer refused because they broke a rule of the protocol."""
     interrupted: bool = False

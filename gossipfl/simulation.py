@@ -8,9 +8,10 @@ while (evaluation := simulation.next()) is not None:
     print(evaluation.round, evaluation.mean_accuracy, simulation.weights("3"))
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import networkx as nx
 import numpy as np
@@ -32,7 +33,7 @@ from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.training.batches import Batches
 from gossipfl.training.models import MODELS
-from gossipfl.weights import PeerId
+from gossipfl.weights import ModelVectors, PeerId
 
 if TYPE_CHECKING:
     import keras
@@ -75,7 +76,9 @@ class Experiment:
         self, scenario: Scenario, dataset: Dataset | None = None, seed: int | None = None, slots: int | None = None
     ) -> None:
         self.scenario = scenario
-        self._slots = slots
+        self.slots = slots
+        self.first_model: ModelVectors | None = None
+        """Initial weights from elsewhere; None: those that the seed gives."""
         self.seed = scenario.seed if seed is None else seed
         self.dataset = load_data(scenario) if dataset is None else dataset
         peers = list(scenario.graph())
@@ -95,7 +98,11 @@ class Experiment:
 
         training = self.scenario.training
         settings = TrainingSettings(optimizer_of(self.scenario), training.loss, training.evaluation_batch_size)
-        return KerasTrainer(self._build_model, self.dataset, self._batches, settings, self.seed, self._slots)
+        return KerasTrainer(self._build_model, self.dataset, self._batches, settings, self.seed, self.slots)
+
+    def initial(self) -> ModelVectors:
+        """The model that every peer begins with."""
+        return self.trainer.initial() if self.first_model is None else self.first_model
 
     @cached_property
     def _build_model(self) -> Any:
@@ -107,14 +114,20 @@ class Experiment:
     def simulator(self, section: AlgorithmSection) -> Simulator:
         """A simulator at virtual time 0 for one of the scenario's algorithms."""
         scenario = self.scenario
+        cast = self.cast(section)
+        peers = {peer_id: cast.make_peer(peer_id) for peer_id in cast.network}
+        compute = scenario.compute.model(list(self.shards), generator(self.seed, "compute"))
+        world = World(scenario.network.model(), compute, scenario.network.linger)
+        return Simulator(
+            peers, self.trainer, world, cast.plan, seed=self.seed, hub=cast.recipe.hub, label=scenario.label_of(section)
+        )
+
+    def cast(self, section: AlgorithmSection) -> "Cast":
+        """The participants of one of the scenario's algorithms."""
+        scenario = self.scenario
         graph = scenario.graph(section)
         recipe = scenario.recipe(section, graph)
         network = recipe.network(graph)
-        initial = self.trainer.initial()
-        peers = {
-            peer_id: recipe.make_peer(peer_id, network, initial, self._work(peer_id, recipe), self.seed)
-            for peer_id in network
-        }
         data_peers = [peer_id for peer_id in network if peer_id != recipe.hub]
         num_evaluated = None if scenario.evaluation.peers == "all" else int(scenario.evaluation.peers)
         plan = EvaluationPlan(
@@ -122,13 +135,9 @@ class Experiment:
             evaluated_peers(data_peers, num_evaluated, generator(self.seed, "evaluation")),
             scenario.weighting,
         )
-        compute = scenario.compute.model(list(self.shards), generator(self.seed, "compute"))
-        world = World(scenario.network.model(), compute, scenario.network.linger)
-        return Simulator(
-            peers, self.trainer, world, plan, seed=self.seed, hub=recipe.hub, label=scenario.label_of(section)
-        )
+        return Cast(self, section, recipe, network, plan)
 
-    def _work(self, peer_id: PeerId, recipe: Algorithm) -> LocalWork:
+    def work(self, peer_id: PeerId, recipe: Algorithm) -> LocalWork:
         scenario = self.scenario
         if peer_id == recipe.hub:
             return LocalWork(0, 0, scenario.rounds)
@@ -138,6 +147,22 @@ class Experiment:
             steps = steps if scenario.training.steps is None else steps * len(self.shards)
             return LocalWork(len(self.dataset.train_y), steps, scenario.rounds)
         return LocalWork(len(self.shards[peer_id]), steps, scenario.rounds)
+
+
+@dataclass(frozen=True, eq=False)
+class Cast:
+    """Who takes part in one algorithm of an experiment, and who talks to whom; peers are made one at a time."""
+
+    experiment: Experiment
+    section: AlgorithmSection
+    recipe: Algorithm
+    network: nx.Graph
+    plan: EvaluationPlan
+
+    def make_peer(self, peer_id: PeerId) -> Peer:
+        experiment = self.experiment
+        work = experiment.work(peer_id, self.recipe)
+        return self.recipe.make_peer(peer_id, self.network, experiment.initial(), work, experiment.seed)
 
 
 class Simulation:
@@ -236,11 +261,25 @@ class Observer(Protocol):
         ...
 
 
+class Engine(Protocol):
+    """What runs one algorithm: iterating gives its evaluations, `history` holds all so far, `close` completes it."""
+
+    history: History
+
+    def __iter__(self) -> Iterator[Evaluation]: ...
+
+    def close(self) -> None: ...
+
+
+MakeEngine: TypeAlias = Callable[["Experiment", AlgorithmSection], Engine]
+
+
 def run_all(
     scenario: Scenario,
     num_seeds: int = 1,
     observers: Sequence[Observer] = (),
     dataset: Dataset | None = None,
+    make_engine: MakeEngine = Experiment.simulator,
 ) -> Comparison:
     """Run all algorithms of a scenario; an interruption (Ctrl-C) ends it early and keeps what was measured.
 
@@ -256,29 +295,26 @@ def run_all(
             for observer in observers:
                 observer.begins(experiment)
             for section in scenario.algorithms:
-                _run_one(experiment, section, observers, comparison)
+                _run_one(make_engine(experiment, section), observers, comparison)
         except KeyboardInterrupt:
             comparison.interrupted = True
             break
     return comparison
 
 
-def _run_one(
-    experiment: Experiment, section: AlgorithmSection, observers: Sequence[Observer], comparison: Comparison
-) -> None:
-    simulator = experiment.simulator(section)
-    history = simulator.history
+def _run_one(engine: Engine, observers: Sequence[Observer], comparison: Comparison) -> None:
+    history = engine.history
     comparison.histories.append(history)
     try:
-        for evaluation in simulator:
+        for evaluation in engine:
             for observer in observers:
                 observer.evaluated(history.algorithm, evaluation)
     except TrainingError as error:
         history.failure = f"{history.algorithm}: {error}"
-        simulator.close()
+        engine.close()
     except BaseException:
         history.interrupted = True
-        simulator.close()
+        engine.close()
         raise
     finally:
         for observer in observers:

@@ -35,6 +35,8 @@ class NumpyTrainer:
         size = next(iter(self.shards.values())).shape[1]
         return ModelVectors(frozen(np.zeros(size)), frozen(np.ones(size if self.has_statistics else 0)))
 
+    def prepare(self) -> None: ...
+
     def steps_per_epoch(self, peer_id: PeerId) -> int:
         size = self.batch_size or len(self.shards[peer_id])
         return -(-len(self.shards[peer_id]) // size)

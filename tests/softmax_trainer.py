@@ -16,6 +16,7 @@ from gossipfl.weights import ModelVectors, Segment, WeightsSchema, frozen
 class SoftmaxTrainer:
     flags = {"backend": "numpy"}  # noqa: RUF012
     statistics_schema = WeightsSchema(())
+    optimizer_size = 0
 
     def __init__(self, dataset: Dataset, batches: Batches) -> None:
         self.dataset, self.batches = dataset, batches
@@ -26,6 +27,8 @@ class SoftmaxTrainer:
 
     def initial(self) -> ModelVectors:
         return ModelVectors(frozen(np.zeros(self.schema.size, np.float32)), frozen(np.zeros(0, np.float32)))
+
+    def prepare(self) -> None: ...
 
     def num_examples(self, peer_id: str, first_step: int, num_steps: int) -> int:
         return self.batches.num_examples(peer_id, first_step, num_steps)

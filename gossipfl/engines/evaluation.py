@@ -6,8 +6,10 @@ from math import sqrt
 
 import numpy as np
 
+from gossipfl.actions import Update
 from gossipfl.algorithms import Weighting
 from gossipfl.errors import ConfigurationError
+from gossipfl.history import Evaluation
 from gossipfl.peers import Peer
 from gossipfl.training.trainer import Score, Trainer
 from gossipfl.weights import ModelVectors, PeerId, Vector, frozen
@@ -49,32 +51,113 @@ def mean_vector(vectors: Sequence[Vector], shares: Sequence[float]) -> Vector:
     return frozen(total.astype(vectors[0].dtype))
 
 
-def average_model(peers: Sequence[Peer], weighting: Weighting) -> ModelVectors:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One peer at one moment: its model, and the number of its training examples."""
+
+    peer_id: PeerId
+    model: ModelVectors
+    num_examples: int
+
+    @classmethod
+    def of(cls, peer: Peer) -> "Standing":
+        return cls(peer.peer_id, peer.model, peer.local.work.num_examples)
+
+    @property
+    def weights(self) -> Vector:
+        return self.model.weights
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What was sent since the start, in all, and the largest sum of sent and received bytes at one participant."""
+
+    num_bytes: int
+    num_messages: int
+    busiest_peer_bytes: int
+
+
+@dataclass(slots=True)
+class TrainingMetrics:
+    """Sums over the local training that has ended since they were last taken."""
+
+    loss: float = 0.0
+    accuracy: float = 0.0
+    num_examples: int = 0
+
+    def add(self, update: Update) -> None:
+        self.loss += update.metrics["loss"] * update.num_examples
+        self.accuracy += update.metrics["accuracy"] * update.num_examples
+        self.num_examples += update.num_examples
+
+    def take(self) -> tuple[float | None, float | None]:
+        """Mean loss and accuracy over the examples, None without any; then begin anew."""
+        num_examples = self.num_examples
+        means = (self.loss / num_examples, self.accuracy / num_examples) if num_examples else (None, None)
+        self.loss, self.accuracy, self.num_examples = 0.0, 0.0, 0
+        return means
+
+
+def average_model(standings: Sequence[Standing], weighting: Weighting) -> ModelVectors:
     """The mean of the peers' weights and statistics, uniform or by number of examples."""
-    counts = [peer.local.work.num_examples if weighting == "examples" else 1 for peer in peers]
+    counts = [standing.num_examples if weighting == "examples" else 1 for standing in standings]
     shares = [count / sum(counts) for count in counts]
     return ModelVectors(
-        mean_vector([peer.weights for peer in peers], shares),
-        mean_vector([peer.local.statistics for peer in peers], shares),
+        mean_vector([standing.weights for standing in standings], shares),
+        mean_vector([standing.model.statistics for standing in standings], shares),
     )
 
 
-def consensus_distance(peers: Sequence[Peer]) -> float:
+def consensus_distance(standings: Sequence[Standing]) -> float:
     """sqrt(mean_i ||x_i - mean(x)||^2) of the peers' weights (Kong et al., 2021)."""
-    mean = mean_vector([peer.weights for peer in peers], [1 / len(peers)] * len(peers)).astype(np.float64)
+    vectors = [standing.weights for standing in standings]
+    mean = mean_vector(vectors, [1 / len(vectors)] * len(vectors)).astype(np.float64)
     squares: dict[int, float] = {}  # peers may share one vector
-    for peer in peers:
-        if id(peer.weights) not in squares:
-            difference = peer.weights - mean
+    for vector in vectors:
+        if id(vector) not in squares:
+            difference = vector - mean
             # Not a dot product: BLAS wakes a thread per core for it, which costs more than it brings.
-            squares[id(peer.weights)] = float(np.square(difference, out=difference).sum())
-    return sqrt(sum(squares[id(peer.weights)] for peer in peers) / len(peers))
+            squares[id(vector)] = float(np.square(difference, out=difference).sum())
+    return sqrt(sum(squares[id(vector)] for vector in vectors) / len(vectors))
 
 
-def scores(trainer: Trainer, peers: Sequence[Peer], average: ModelVectors) -> tuple[Score, Mapping[PeerId, Score]]:
+def scores(
+    trainer: Trainer, standings: Sequence[Standing], average: ModelVectors
+) -> tuple[Score, Mapping[PeerId, Score]]:
     """Scores of the average model and of each peer's own model; vectors that several share are scored once."""
-    models = [average, *(peer.model for peer in peers)]
+    models = [average, *(standing.model for standing in standings)]
     keys = [(id(model.weights), id(model.statistics)) for model in models]
     distinct = dict(zip(keys, models, strict=True))
     by_key = dict(zip(distinct, trainer.evaluate(list(distinct.values())), strict=True))
-    return by_key[keys[0]], {peer.peer_id: by_key[key] for peer, key in zip(peers, keys[1:], strict=True)}
+    return by_key[keys[0]], {standing.peer_id: by_key[key] for standing, key in zip(standings, keys[1:], strict=True)}
+
+
+def evaluate(
+    trainer: Trainer,
+    plan: EvaluationPlan,
+    standings: Sequence[Standing],
+    average: ModelVectors,
+    traffic: Traffic,
+    training: tuple[float | None, float | None],
+    *,
+    round: int,
+    time: float,
+) -> Evaluation:
+    """The evaluation of all data holders at one moment; `average` is the mean of their models, or the hub's model."""
+    chosen = [standing for standing in standings if plan.peers is None or standing.peer_id in plan.peers]
+    average_score, peer_scores = scores(trainer, chosen, average)
+    training_loss, training_accuracy = training
+    return Evaluation(
+        round=round,
+        time=time,
+        num_bytes=traffic.num_bytes,
+        num_messages=traffic.num_messages,
+        busiest_peer_bytes=traffic.busiest_peer_bytes,
+        consensus_distance=consensus_distance(standings),
+        average_loss=average_score.loss,
+        average_accuracy=average_score.accuracy,
+        peer_loss={peer_id: score.loss for peer_id, score in peer_scores.items()},
+        peer_accuracy={peer_id: score.accuracy for peer_id, score in peer_scores.items()},
+        training_loss=training_loss,
+        training_accuracy=training_accuracy,
+    )

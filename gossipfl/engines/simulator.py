@@ -20,7 +20,7 @@ import numpy as np
 from gossipfl.actions import Action, Send, Train, Update, WakeAt
 from gossipfl.codec import encoded_size
 from gossipfl.engines.compute_model import ComputeModel
-from gossipfl.engines.evaluation import EvaluationPlan, average_model, consensus_distance, scores
+from gossipfl.engines.evaluation import EvaluationPlan, Standing, Traffic, TrainingMetrics, average_model, evaluate
 from gossipfl.engines.network_model import IDEAL, Link, NetworkModel
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.history import Evaluation, History
@@ -116,7 +116,7 @@ class Simulator:
         self._last_change = 0.0
         self._is_evaluation_due = False
         self._next_round = self._plan.every
-        self._training_sums = (0.0, 0.0, 0)  # loss, accuracy and number of examples since the last evaluation
+        self._training = TrainingMetrics()
         self._state = "new"
         for peer_id in self._plan.peers or ():
             if peer_id not in self._data_peers:
@@ -244,12 +244,7 @@ class Simulator:
             self._updates |= zip(self._jobs, self._trainer.train(jobs), strict=True)
             self._jobs.clear()
         update = self._updates.pop(peer_id)
-        loss, accuracy, num_examples = self._training_sums
-        self._training_sums = (
-            loss + update.metrics["loss"] * update.num_examples,
-            accuracy + update.metrics["accuracy"] * update.num_examples,
-            num_examples + update.num_examples,
-        )
+        self._training.add(update)
         self._last_change = self.now
         self._call(self.peers[peer_id], self.peers[peer_id].training_finished, update)
 
@@ -317,27 +312,26 @@ class Simulator:
         """The hub's model, or else the mean of all peers' models."""
         if self._hub is not None:
             return self.peers[self._hub].model
-        return average_model([self.peers[peer_id] for peer_id in self._data_peers], self._plan.weighting)
+        return average_model(self._standings(), self._plan.weighting)
+
+    def _standings(self) -> list[Standing]:
+        return [Standing.of(self.peers[peer_id]) for peer_id in self._data_peers]
 
     def _evaluate(self, round: int) -> Evaluation:
-        data_peers = [self.peers[peer_id] for peer_id in self._data_peers]
-        chosen = self._data_peers if self._plan.peers is None else self._plan.peers
-        average_score, peer_scores = scores(self._trainer, [self.peers[peer_id] for peer_id in chosen], self.average())
-        loss, accuracy, num_examples = self._training_sums
-        self._training_sums = (0.0, 0.0, 0)
-        evaluation = Evaluation(
+        traffic = Traffic(
+            sum(route.num_bytes for route in self._routes.values()),
+            sum(route.num_messages for route in self._routes.values()),
+            max(wires.sent + wires.received for wires in self._wires.values()),
+        )
+        evaluation = evaluate(
+            self._trainer,
+            self._plan,
+            self._standings(),
+            self.average(),
+            traffic,
+            self._training.take(),
             round=round,
             time=self.now,
-            num_bytes=sum(route.num_bytes for route in self._routes.values()),
-            num_messages=sum(route.num_messages for route in self._routes.values()),
-            busiest_peer_bytes=max(wires.sent + wires.received for wires in self._wires.values()),
-            consensus_distance=consensus_distance(data_peers),
-            average_loss=average_score.loss,
-            average_accuracy=average_score.accuracy,
-            peer_loss={peer_id: score.loss for peer_id, score in peer_scores.items()},
-            peer_accuracy={peer_id: score.accuracy for peer_id, score in peer_scores.items()},
-            training_loss=loss / num_examples if num_examples else None,
-            training_accuracy=accuracy / num_examples if num_examples else None,
         )
         self.history.evaluations.append(evaluation)
         return evaluation

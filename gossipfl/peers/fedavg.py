@@ -50,6 +50,10 @@ class FedAvgServer(Peer):
         self._unacknowledged: list[PeerId] = []  # clients that may not have the final model yet
         self._deadline: float | None = None
 
+    @property
+    def is_drained(self) -> bool:
+        return self.finished and not self._unacknowledged
+
     def start(self, now: float) -> list[Action]:
         if self.finished:
             return self._send_final(now)

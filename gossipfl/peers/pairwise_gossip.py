@@ -83,6 +83,10 @@ class PairwiseGossipPeer(Peer):
         self._averaged_while_training = False
         self._convex: dict[str, tuple[float, Vector]] = {}
 
+    @property
+    def is_drained(self) -> bool:
+        return self.finished and not self._exchanges.unresolved()
+
     # What the engine calls
 
     def start(self, now: float) -> list[Action]:

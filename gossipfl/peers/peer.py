@@ -41,6 +41,11 @@ class Peer(ABC):
         """Weights and statistics, as they are now."""
         return ModelVectors(self.local.weights, self.local.statistics)
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether it has finished and waits for nothing any more: nobody owes it an answer."""
+        return self.finished
+
     @abstractmethod
     def start(self, now: float) -> list[Action]:
         """Begin, or go on after `restore`: what was asked for and not yet answered is asked for again."""

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_serializer, 
 from gossipfl.algorithms import Algorithm, Weighting
 from gossipfl.errors import ConfigurationError
 from gossipfl.scenario.algorithms import AlgorithmSection
+from gossipfl.scenario.http import HTTPSection
 from gossipfl.scenario.section import Count, Section, by_name
 from gossipfl.scenario.sections import DataSection, EvaluationSection, TopologySection, TrainingSection
 from gossipfl.scenario.validation import described
@@ -60,6 +61,8 @@ class Scenario(Section):
     """Delays, rates and losses in virtual time."""
     compute: ComputeSection = ComputeSection()
     """How fast the peers are."""
+    http: HTTPSection = HTTPSection()
+    """Peers over HTTP."""
     evaluation: EvaluationSection = EvaluationSection()
     """What is measured, and how often."""
     algorithms: Annotated[

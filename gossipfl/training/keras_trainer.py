@@ -101,6 +101,16 @@ class KerasTrainer:
         """Number of graphs built so far: at most three per slot (training, corrected training, evaluation)."""
         return sum(slot.num_traces for slot in self._pool.slots)
 
+    @property
+    def optimizer_size(self) -> int:
+        """Number of floats in the optimizer's state."""
+        return int(self._format.initial_optimizer.size)
+
+    def prepare(self) -> None:
+        """Build the graphs of training and evaluation, which takes a second or two each."""
+        self._pool.trace("train")
+        self._pool.trace("evaluate")
+
     def initial(self) -> ModelVectors:
         """The model's initial weights and statistics: the same bits for the same seed."""
         return self._initial

@@ -19,6 +19,10 @@ class Score:
 class Trainer(Protocol):
     """Turns weights and a shard into new weights. Results do not depend on how jobs were grouped into calls."""
 
+    def prepare(self) -> None:
+        """Build what training and evaluation need, so that the first call takes no longer than the others."""
+        ...
+
     def num_examples(self, peer_id: PeerId, first_step: int, num_steps: int) -> int:
         """Number of examples (with repetition) in the steps [first_step, first_step + num_steps) of a peer."""
         ...

@@ -9,6 +9,7 @@ from gossipfl.algorithms import LocalOnly
 from gossipfl.engines.compute_model import ComputeModel, drawn_speeds
 from gossipfl.engines.evaluation import (
     EvaluationPlan,
+    Standing,
     average_model,
     consensus_distance,
     evaluated_peers,
@@ -81,7 +82,8 @@ def test_the_mean_of_one_vector_is_that_vector(num_peers):
 def peers():
     graph = ring(4)
     models = random_models(graph)
-    return list(make_peers(LocalOnly(), graph, NumpyTrainer(unequal_shards(graph)), initial=models).values())
+    made = make_peers(LocalOnly(), graph, NumpyTrainer(unequal_shards(graph)), initial=models)
+    return [Standing.of(peer) for peer in made.values()]
 
 
 def test_the_average_model_is_uniform_or_by_examples(peers):

@@ -1,0 +1,147 @@
+"""From a scenario to peers over HTTP: what a run's peers agree on, where they are, and how each is hosted."""
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import networkx as nx
+
+from gossipfl.codec import VectorSchema
+from gossipfl.engines.http.envelope import PROTOCOL
+from gossipfl.engines.http.federation import LoopbackFederation, Member
+from gossipfl.engines.http.http_peer import Hosting
+from gossipfl.engines.http.run_facts import RunFacts, digest_of_model
+from gossipfl.engines.http.status import PeerStatus
+from gossipfl.errors import ConfigurationError, TopologyError
+from gossipfl.scenario import Scenario
+from gossipfl.scenario.algorithms import AlgorithmSection
+from gossipfl.simulation import Cast, Experiment
+from gossipfl.weights import PeerId
+
+
+def run_facts(cast: Cast) -> RunFacts:
+    """What all peers of an algorithm's run must agree on."""
+    experiment = cast.experiment
+    scenario, initial, trainer = experiment.scenario, experiment.initial(), experiment.trainer
+    policies = cast.section.optimizer_state, scenario.training.statistics
+    vectors = {"weights": VectorSchema(initial.weights.size, str(initial.weights.dtype))}
+    if initial.statistics.size and policies[1] == "average":
+        vectors["statistics"] = VectorSchema(initial.statistics.size, str(initial.statistics.dtype))
+    if policies[0] == "average" and trainer.optimizer_size:
+        vectors["optimizer"] = VectorSchema(trainer.optimizer_size)
+    fields = scenario.model_dump(mode="json")
+    agreed = {
+        "protocol": PROTOCOL,
+        **{name: fields[name] for name in ("name", "rounds", "weighting", "model", "training")},
+        "seed": experiment.seed,
+        "algorithm": cast.section.model_dump(mode="json", exclude={"label", "topology"}),
+        "participants": list(cast.network),
+        "links": [list(link) for link in cast.network.edges],
+        "initial": digest_of_model(initial),
+    }
+    return RunFacts(agreed, vectors, scenario.rounds, len(cast.network))
+
+
+def addresses(scenario: Scenario, network: nx.Graph) -> dict[PeerId, str | None]:
+    """The address of each participant; None for a peer with `listen = false`, and "" where none is given.
+
+    Raises TopologyError for an address that is none, and for a link between two peers that others cannot reach.
+    """
+    found: dict[PeerId, str | None] = {}
+    for peer_id, attributes in network.nodes(data=True):
+        address = scenario.http.addresses.get(peer_id, attributes.get("address", ""))
+        listens = attributes.get("listen", True)
+        if not isinstance(listens, bool):
+            raise TopologyError(f"peer {peer_id!r}: listen is true or false, got {listens!r}")
+        found[peer_id] = checked_address(peer_id, address) if listens else None
+    for peer_id in scenario.http.addresses:
+        if peer_id not in network:
+            raise ConfigurationError(f"http.addresses names {peer_id!r}; there are {', '.join(network)}")
+    for first, second in network.edges:
+        if found[first] is None and found[second] is None:
+            raise TopologyError(
+                f"peers {first!r} and {second!r} are linked, but neither can be reached (listen = false): remove the "
+                "link, or let one of them listen"
+            )
+    return found
+
+
+def checked_address(peer_id: PeerId, address: object) -> str:
+    """An address as given, or "". Raises TopologyError unless it is http(s)://HOST:PORT."""
+    if address == "":
+        return ""
+    try:
+        parts = urlsplit(str(address))
+        is_right = (
+            isinstance(address, str)
+            and parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port is not None
+            and parts.path in ("", "/")
+            and not (parts.query or parts.fragment or parts.username or parts.password)
+        )
+    except ValueError:  # a port that is none
+        is_right = False
+    if not is_right:
+        raise TopologyError(f"the address of peer {peer_id!r} is http(s)://HOST:PORT, got {address!r}")
+    return str(address).rstrip("/")
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Of a checked address."""
+    parts = urlsplit(address)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host can be reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def loopback_federation(
+    experiment: Experiment,
+    section: AlgorithmSection,
+    look: Callable[[Sequence[PeerStatus]], None] | None = None,
+) -> LoopbackFederation:
+    """All participants of an algorithm in this process, ready to run; a port that the topology gives is used."""
+    scenario = experiment.scenario
+    cast = experiment.cast(section)
+    where = addresses(scenario, cast.network)
+    hosting = Hosting(
+        scenario.http.limits(), linger=scenario.http.linger, meeting_seconds=scenario.http.meeting_seconds
+    )
+    members = [
+        Member(
+            cast.make_peer(peer_id),
+            tuple(cast.network.neighbors(peer_id)),
+            replace(hosting, listens=address is not None),
+            _loopback_port(address),
+        )
+        for peer_id, address in where.items()
+    ]
+    return LoopbackFederation(
+        members,
+        run_facts(cast),
+        experiment.trainer,
+        cast.plan,
+        seed=experiment.seed,
+        hub=cast.recipe.hub,
+        label=scenario.label_of(section),
+        num_slots=int(experiment.trainer.flags.get("slots", 1)),
+        look=look,
+    )
+
+
+def _loopback_port(address: str | None) -> int:
+    if not address:
+        return 0
+    host, port = host_and_port(address)
+    return port if is_loopback(host) else 0

@@ -1,0 +1,215 @@
+"""The client's side: POSTs to neighbors, and the messages that come back in the answers."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import aiohttp
+
+from gossipfl.codec import decode
+from gossipfl.engines.http.bodies import received, slices
+from gossipfl.engines.http.certificates import server_name
+from gossipfl.engines.http.envelope import NO_DIGEST, SESSION, Envelope, Purpose, Sealed, digest_of
+from gossipfl.engines.http.gate import Gate
+from gossipfl.engines.http.limits import Limits
+from gossipfl.engines.http.neighbor import Neighbor, Parcel
+from gossipfl.engines.http.refusals import Refusal
+from gossipfl.engines.http.sealing import Sealer
+from gossipfl.errors import RemoteProtocolError, TransportError
+from gossipfl.messages import Message
+from gossipfl.weights import PeerId
+
+MAX_TRIES = 4
+"""Of one delivery, for reasons that a further try can mend: a new session, a busy neighbor."""
+
+_NOT_NOW = {"too_many_requests", "not_ready"}
+
+
+class Refused(TransportError):
+    """A neighbor answered, and did not take it; `reason` is the one that it gave."""
+
+    def __init__(self, neighbor: str, reason: str, detail: str) -> None:
+        super().__init__(f"peer {neighbor} refused it: {reason} ({detail})")
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: its envelope and its message, where it has them."""
+
+    envelope: Envelope
+    message: Message | None
+
+
+class Client:
+    """Delivers parcels to neighbors: sealed, streamed, with deadlines. Answers pass the same gate as requests."""
+
+    def __init__(
+        self,
+        sealer: Sealer,
+        limits: Limits,
+        refuse: Callable[[PeerId, Refusal], None],
+    ) -> None:
+        self._sealer = sealer
+        self._gate = sealer.gate
+        self._limits = limits
+        self._refuse = refuse
+        self._tls: ssl.SSLContext | bool = True
+        if sealer.credentials is not None:
+            self._tls = sealer.credentials.client_context()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            raise_for_status=False,
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def meet(self, neighbor: Neighbor) -> None:
+        """Learn the neighbor's session. Raises TransportError when it cannot be reached."""
+        timeout = aiohttp.ClientTimeout(total=self._limits.request_seconds, sock_connect=self._limits.connect_seconds)
+        try:
+            async with self._request("GET", neighbor, "/v1/session", timeout) as response:
+                self._note_session(neighbor, response)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise TransportError(f"peer {neighbor.name} at {neighbor.url} cannot be reached: {_said(error)}") from error
+        if not neighbor.session:
+            raise TransportError(f"{neighbor.url} answers, but is no peer of gossipfl")
+
+    async def deliver(self, neighbor: Neighbor, parcel: Parcel) -> Answer | None:
+        """Deliver a parcel, or poll; gives what came back.
+
+        Raises TransportError when the neighbor could not be reached, or did not take it (`Refused`); it may have been
+        delivered all the same.
+        """
+        for number in range(1, MAX_TRIES + 1):
+            if not neighbor.session:
+                await self.meet(neighbor)
+            try:
+                return await self._post(neighbor, parcel)
+            except _TryAgain as again:
+                if number == MAX_TRIES:
+                    raise Refused(neighbor.name, again.reason, f"{number} times in a row") from None
+                await asyncio.sleep(again.delay)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise TransportError(
+                    f"peer {neighbor.name} at {neighbor.url} cannot be reached: {_said(error)}"
+                ) from error
+        raise AssertionError("a delivery ends in its last try")
+
+    async def _post(self, neighbor: Neighbor, parcel: Parcel) -> Answer | None:
+        wrapped = await self._sealer.wrap(neighbor, parcel)
+        size, limits = wrapped.size, self._limits
+        waiting = limits.poll_seconds if parcel.purpose is Purpose.POLL else 0
+        timeout = aiohttp.ClientTimeout(
+            total=limits.transfer_seconds(size + self._gate.facts.max_body_bytes) + waiting,
+            sock_connect=limits.connect_seconds,
+            sock_read=limits.request_seconds + waiting + size / limits.slowest_rate,
+        )
+        headers = wrapped.sealed.headers() | {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        async with self._request("POST", neighbor, "/v1/messages", timeout, headers, wrapped.parts) as response:
+            self._note_session(neighbor, response)
+            neighbor.sent += size
+            neighbor.num_messages += parcel.message is not None
+            if response.status == 204:
+                return None
+            if response.status == 200:
+                return await self._answer(neighbor, response)
+            raise await self._failure(neighbor, response)
+
+    def _request(
+        self,
+        method: str,
+        neighbor: Neighbor,
+        path: str,
+        timeout: aiohttp.ClientTimeout,
+        headers: Mapping[str, str] | None = None,
+        parts: list[memoryview] | None = None,
+    ) -> "aiohttp.client._RequestContextManager":
+        assert neighbor.url is not None, f"peer {neighbor.name} polls"
+        return self._session.request(
+            method,
+            neighbor.url.rstrip("/") + path,
+            data=slices(parts) if parts else None,
+            headers=headers,
+            timeout=timeout,
+            allow_redirects=False,
+            ssl=self._tls,
+            server_hostname=server_name(neighbor.name) if neighbor.url.startswith("https:") else None,
+        )
+
+    def _note_session(self, neighbor: Neighbor, response: aiohttp.ClientResponse) -> None:
+        session = response.headers.get(SESSION, "")
+        if len(session) == 32 and session.isalnum() and session.isascii():
+            neighbor.heard(session, asyncio.get_running_loop().time())
+
+    async def _answer(self, neighbor: Neighbor, response: aiohttp.ClientResponse) -> Answer | None:
+        """A message in an answer is verified and read as one in a request is."""
+        try:
+            envelope = self._gate.admit(Sealed.read(response.headers.get), response.content_length or 0, None)
+            if envelope.sender != neighbor.name:
+                raise Refusal("wrong_sender")
+            message = None
+            if envelope.size:
+                body = await received(response.content, envelope.size)
+                if body is None:
+                    raise Refusal("broken_body")
+                message = await self._sealer.offloading.run(envelope.size, checked_message, self._gate, envelope, body)
+                neighbor.received_bytes += envelope.size
+                neighbor.received = max(neighbor.received, envelope.counter)
+            return Answer(envelope, message)
+        except Refusal as refusal:
+            self._refuse(neighbor.name, refusal)
+            return None
+
+    async def _failure(self, neighbor: Neighbor, response: aiohttp.ClientResponse) -> Exception:
+        reason, detail = f"http_{response.status}", ""
+        text = await response.content.read(2048)
+        try:
+            told = json.loads(text)
+            reason, detail = str(told["reason"])[:40], str(told["message"])[:400]
+        except (ValueError, KeyError, TypeError):
+            pass
+        if reason == "other_session" and neighbor.session:
+            return _TryAgain(reason, 0.0)
+        if reason in _NOT_NOW:
+            return _TryAgain(reason, _seconds(response.headers.get("Retry-After")))
+        return Refused(neighbor.name, reason, detail)
+
+
+class _TryAgain(Exception):
+    def __init__(self, reason: str, delay: float) -> None:
+        super().__init__(reason)
+        self.reason, self.delay = reason, delay
+
+
+def checked_message(gate: Gate, envelope: Envelope, body: bytearray) -> Message:
+    """The message in a body: the one that was signed, whole, finite and possible. Raises Refusal."""
+    if envelope.digest != NO_DIGEST and digest_of([memoryview(body)]) != envelope.digest:
+        raise Refusal("wrong_digest")
+    try:
+        message = decode(body, gate.facts.vectors)
+    except RemoteProtocolError as error:
+        raise Refusal(error.reason or "malformed_message", str(error)) from None
+    if (message.sender, message.receiver) != (envelope.sender, envelope.receiver):
+        raise Refusal("wrong_sender")
+    absurdity = gate.facts.absurdity(message)
+    if absurdity is not None:
+        raise Refusal("absurd_number", absurdity)
+    return message
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        return min(5.0, max(0.05, float(text or 1)))
+    except ValueError:
+        return 1.0
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__

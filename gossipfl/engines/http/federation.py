@@ -1,0 +1,283 @@
+"""All peers of an algorithm in one process, over real HTTP on loopback: the real engine with the simulator's face.
+
+It gives the same history as the simulator, from real time and real bytes: one evaluation per equivalent round, of what
+the peers were at the moment when that round was crossed.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gossipfl.actions import Update
+from gossipfl.engines.evaluation import EvaluationPlan, Standing, Traffic, TrainingMetrics, average_model, evaluate
+from gossipfl.engines.http.http_peer import Hosting, HTTPPeer
+from gossipfl.engines.http.run_facts import RunFacts
+from gossipfl.engines.http.status import PeerStatus, status_of
+from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.history import Contact, Evaluation, History
+from gossipfl.peers import Peer
+from gossipfl.training.trainer import Trainer
+from gossipfl.weights import ModelVectors, PeerId
+
+LOOPBACK = "127.0.0.1"
+_LOOKS_PER_SECOND = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One participant: its peer, who may talk to it, and how it is hosted."""
+
+    peer: Peer
+    neighbors: tuple[PeerId, ...]
+    hosting: Hosting
+    port: int = 0
+
+
+class LoopbackFederation:
+    """Runs `members` (in node order, the hub included) until all are over; iterating gives evaluations.
+
+    `look` is called a few times a second with what the peers say of themselves. `num_slots` is the number of groups
+    that the trainer trains at the same time.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        facts: RunFacts,
+        trainer: Trainer,
+        plan: EvaluationPlan | None = None,
+        *,
+        seed: int = 0,
+        hub: PeerId | None = None,
+        label: str = "",
+        num_slots: int = 1,
+        look: Callable[[Sequence[PeerStatus]], None] | None = None,
+    ) -> None:
+        self.peers = {member.peer.peer_id: member.peer for member in members}
+        self.history = History(label, seed)
+        self._members = members
+        self._facts = facts
+        self._trainer = trainer
+        self._plan = plan or EvaluationPlan()
+        self._hub = hub
+        self._num_slots = num_slots
+        self._look = look
+        self._runner: asyncio.Runner | None = asyncio.Runner()
+        self._hosts: dict[PeerId, HTTPPeer] = {}
+        self._work: asyncio.Task[None] | None = None
+        self._room: TrainingRoom | None = None
+        self._evaluations: asyncio.Queue[Evaluation | None] = asyncio.Queue()
+        self._due: asyncio.Queue[Callable[[Trainer], Evaluation] | None] = asyncio.Queue()
+        self._data_peers = [peer_id for peer_id in self.peers if peer_id != hub]
+        self._num_rounds = facts.num_rounds
+        self._sum_of_rounds = 0
+        self._next_round = self._plan.every
+        self._training = TrainingMetrics()
+        self._began = 0.0
+        self._last_change = 0.0
+
+    def run(self) -> History:
+        """Run to the end."""
+        for _ in self:
+            pass
+        return self.history
+
+    def __iter__(self) -> Iterator[Evaluation]:
+        while (evaluation := self.next()) is not None:
+            yield evaluation
+
+    def next(self) -> Evaluation | None:
+        """Run until the next evaluation is made; None after the last one.
+
+        Raises TrainingError when local training fails.
+        """
+        if self._runner is None:
+            return None
+        evaluation = self._runner.run(self._next())
+        if evaluation is None:
+            self.close()
+        else:
+            self.history.evaluations.append(evaluation)
+        return evaluation
+
+    def close(self) -> None:
+        """Complete the history, and drop whatever still runs."""
+        if self._runner is None:
+            return
+        runner, self._runner = self._runner, None
+        if self._hosts:
+            self._complete_history()
+        runner.run(self._stop())
+        runner.close()
+
+    async def _next(self) -> Evaluation | None:
+        if self._work is None:
+            self._work = asyncio.create_task(self._live())
+        asking = asyncio.create_task(self._evaluations.get())
+        await asyncio.wait([asking, self._work], return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done():
+            asking.cancel()
+            self._work.result()
+            raise AssertionError("the last evaluation is None")
+        return asking.result()
+
+    async def _stop(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.wait([self._work])
+
+    async def _live(self) -> None:
+        """Open all servers, then let all peers live at the same time."""
+        self._room = TrainingRoom(self._trainer, self._num_slots)
+        self._hosts = {
+            member.peer.peer_id: HTTPPeer(member.peer, self._facts, self._room, member.neighbors, self, member.hosting)
+            for member in self._members
+        }
+        addresses: dict[PeerId, str | None] = {}
+        for member in self._members:
+            name = member.peer.peer_id
+            _, port = await self._hosts[name].listen(LOOPBACK, member.port)
+            addresses[name] = f"http://{LOOPBACK}:{port}" if member.hosting.listens else None
+        for host in self._hosts.values():
+            host.connect({name: addresses[name] for name in host.neighbors})
+        self._trainer.prepare()  # in this thread, before time counts
+        self._request_evaluation()
+        await self._evaluate_next()
+        self._began = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            side = [group.create_task(self._evaluate_on()), group.create_task(self._keep_looking())]
+            try:
+                await self._all_over()
+            finally:
+                self._due.put_nowait(None)
+                side[1].cancel()
+                if not all(host.state == "over" for host in self._hosts.values()):
+                    side[0].cancel()
+        await self._room.close()
+        if self._look is not None:
+            self._look(self.statuses())
+        self._evaluations.put_nowait(None)
+
+    async def _all_over(self) -> None:
+        """Until all peers are over; when one fails, the others leave too."""
+        running = {asyncio.create_task(host.run()) for host in self._hosts.values()}
+        try:
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for host in self._hosts.values():
+                host.stop()
+            await asyncio.wait(running)
+        self._request_evaluation(final=True)
+
+    async def _keep_looking(self) -> None:
+        while self._look is not None:
+            self._look(self.statuses())
+            await asyncio.sleep(1 / _LOOKS_PER_SECOND)
+
+    def statuses(self) -> list[PeerStatus]:
+        """What the peers say of themselves, in node order."""
+        return [status_of(host) for host in self._hosts.values()]
+
+    # What the peers tell: a `Watcher`
+
+    def reacted(self, host: HTTPPeer, round_before: int) -> None:
+        peer = host.peer
+        self._last_change = self._now()
+        if peer.round == round_before:
+            return
+        if peer.peer_id != self._hub:
+            self._sum_of_rounds += peer.round - round_before
+        if self._next_round <= self._progress() < self._num_rounds:
+            self._request_evaluation()
+            self._next_round = self._plan.every * (self._progress() // self._plan.every + 1)
+
+    def trained(self, host: HTTPPeer, update: Update) -> None:
+        self._training.add(update)
+
+    def contact(self, host: HTTPPeer, neighbor: PeerId, event: str) -> None:
+        self.history.contacts.append(Contact(self._now(), host.peer.peer_id, neighbor, event))
+
+    # Measuring
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time() - self._began if self._began else 0.0
+
+    def _progress(self) -> int:
+        if self._hub is not None:
+            return self.peers[self._hub].round
+        return self._sum_of_rounds // len(self._data_peers)
+
+    def average(self) -> ModelVectors:
+        """The hub's model, or else the mean of all peers' models."""
+        if self._hub is not None:
+            return self.peers[self._hub].model
+        return average_model(self._standings(), self._plan.weighting)
+
+    def _standings(self) -> list[Standing]:
+        return [Standing.of(self.peers[peer_id]) for peer_id in self._data_peers]
+
+    def _request_evaluation(self, *, final: bool = False) -> None:
+        """Evaluate the peers as they are now, as soon as may be: vectors never change, so they need not be copied."""
+        standings = self._standings()
+        hub = None if self._hub is None else self.peers[self._hub].model
+        measured: dict[str, Any] = {
+            "round": self._progress(),
+            "time": self._last_change if final else self._now(),
+        }
+        traffic, training = self._traffic(), self._training.take()
+
+        def make(trainer: Trainer) -> Evaluation:
+            average = hub or average_model(standings, self._plan.weighting)
+            return evaluate(trainer, self._plan, standings, average, traffic, training, **measured)
+
+        self._due.put_nowait(make)
+
+    async def _evaluate_on(self) -> None:
+        while await self._evaluate_next():
+            pass
+
+    async def _evaluate_next(self) -> bool:
+        make = await self._due.get()
+        if make is None:
+            return False
+        assert self._room is not None
+        evaluation = await self._room.evaluate(make)
+        for peer_id, accuracy in evaluation.peer_accuracy.items():
+            self._hosts[peer_id].scores = {"loss": evaluation.peer_loss[peer_id], "accuracy": accuracy}
+        if self._hub is not None:
+            self._hosts[self._hub].scores = {
+                "loss": evaluation.average_loss,
+                "accuracy": evaluation.average_accuracy,
+            }
+        self._evaluations.put_nowait(evaluation)
+        return True
+
+    def _traffic(self) -> Traffic:
+        sent, received = self._bytes_sent(), self._bytes_received()
+        num_messages = sum(link.num_messages for host in self._hosts.values() for link in host.neighbors.values())
+        return Traffic(sum(sent.values()), num_messages, max(sent[name] + received[name] for name in sent))
+
+    def _bytes_sent(self) -> Mapping[PeerId, int]:
+        return {name: sum(link.sent for link in host.neighbors.values()) for name, host in self._hosts.items()}
+
+    def _bytes_received(self) -> Mapping[PeerId, int]:
+        return {
+            name: sum(link.received_bytes for link in host.neighbors.values()) for name, host in self._hosts.items()
+        }
+
+    def _complete_history(self) -> None:
+        history = self.history
+        sent, received = self._bytes_sent(), self._bytes_received()
+        history.peer_bytes = {name: (sent[name], received[name]) for name in sent}
+        history.link_traffic = {
+            (name, link.name): (link.num_messages, link.sent)
+            for name, host in self._hosts.items()
+            for link in host.neighbors.values()
+            if link.num_messages
+        }
+        history.num_refused = sum(sum(host.refusals.values()) for host in self._hosts.values())
+        history.final = {name: peer.model for name, peer in self.peers.items()}
+        history.average = self.average()

@@ -1,0 +1,79 @@
+"""Who may talk: the checks that an envelope has to pass before anything of its body is read."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from gossipfl.engines.http.certificates import BadCertificate, BadSignature, Verifier
+from gossipfl.engines.http.envelope import NO_DIGEST, PROTOCOL, Envelope, Purpose, Sealed, read_line
+from gossipfl.engines.http.refusals import Refusal
+from gossipfl.engines.http.replay import ReplayWindow
+from gossipfl.engines.http.run_facts import RunFacts
+from gossipfl.weights import PeerId
+
+
+@dataclass(slots=True)
+class Gate:
+    """The gate of peer `own` in its life `session`; without a `verifier` nothing is signed, and names are believed."""
+
+    facts: RunFacts
+    own: PeerId
+    session: str
+    neighbors: Iterable[PeerId]
+    verifier: Verifier | None = None
+    _windows: Mapping[PeerId, ReplayWindow] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._windows = {name: ReplayWindow() for name in self.neighbors}
+
+    def admit(self, sealed: Sealed | None, content_length: int, tls_name: PeerId | None) -> Envelope:
+        """The envelope, when everything about it is in order; its counter is then used up.
+
+        `tls_name` is the name in the certificate of the connection, where it has one. Raises Refusal with the first
+        rule that is broken; the cheap rules come first, and nothing is remembered of what is refused.
+        """
+        if sealed is None:
+            raise Refusal("no_envelope")
+        protocol, envelope = read_line(sealed.line)
+        if envelope is None:
+            if not protocol or protocol == PROTOCOL:
+                raise Refusal("no_envelope")
+            raise Refusal("other_protocol", f"this is {PROTOCOL}")
+        self._check_addresses(envelope)
+        self._check_size(envelope, content_length)
+        if tls_name is not None and tls_name != envelope.sender:
+            raise Refusal("bad_certificate", "the connection and the envelope name different peers")
+        self._check_signature(sealed, envelope)
+        if envelope.addressee != self.session:
+            raise Refusal("other_session")
+        self._windows[envelope.sender].check(envelope.incarnation, envelope.counter)
+        return envelope
+
+    def _check_addresses(self, envelope: Envelope) -> None:
+        if envelope.run != self.facts.run_id:
+            raise Refusal("other_run")
+        if envelope.receiver != self.own:
+            raise Refusal("wrong_receiver")
+        if envelope.sender not in self._windows:
+            raise Refusal("unknown_sender")
+        if envelope.schema != self.facts.schema:
+            raise Refusal("other_schema")
+
+    def _check_size(self, envelope: Envelope, content_length: int) -> None:
+        if envelope.size > self.facts.max_body_bytes:
+            raise Refusal("too_large", f"{envelope.size} bytes, at most {self.facts.max_body_bytes}")
+        if envelope.size != content_length or (envelope.size > 0) != (envelope.purpose is Purpose.MESSAGE):
+            raise Refusal("wrong_length", f"{content_length} bytes, the envelope says {envelope.size}")
+
+    def _check_signature(self, sealed: Sealed, envelope: Envelope) -> None:
+        if self.verifier is None:
+            return
+        try:
+            signer = self.verifier.verify(sealed.certificate, sealed.signature, sealed.line.encode())
+        except BadCertificate:
+            raise Refusal("bad_certificate") from None
+        except BadSignature:
+            raise Refusal("bad_signature") from None
+        if signer != envelope.sender:
+            raise Refusal("bad_certificate", "the certificate names another peer")
+        if envelope.digest == NO_DIGEST and envelope.size:
+            raise Refusal("bad_signature", "the body is not signed")

@@ -1,0 +1,54 @@
+"""What is said to those who break a rule: an HTTP status and a reason that machines can read."""
+
+import json
+
+REASONS: dict[str, tuple[int, str]] = {
+    # Decided from the headers, before the body is read
+    "not_found": (404, "there is nothing at this path"),
+    "method": (405, "this path knows another method only"),
+    "malformed_http": (400, "the request is not HTTP/1.1"),
+    "no_length": (411, "a body comes with its Content-Length, never in chunks"),
+    "content_encoding": (415, "bodies are not compressed"),
+    "no_envelope": (400, "the header Gossipfl-Envelope is missing or garbled"),
+    "other_protocol": (400, "the sender speaks another version of the protocol"),
+    "other_run": (409, "the sender takes part in another run, or with another model, seed, topology or algorithm"),
+    "other_schema": (409, "the sender's model has other shapes or dtypes"),
+    "wrong_receiver": (403, "this is for another peer"),
+    "unknown_sender": (403, "the sender is no neighbor of this peer"),
+    "too_large": (413, "the body is larger than any message of this run"),
+    "wrong_length": (400, "the Content-Length is not the size in the envelope"),
+    "bad_certificate": (403, "the certificate was not issued to the sender by the run's authority, or has expired"),
+    "bad_signature": (403, "the envelope is not signed by the sender"),
+    "other_session": (409, "this is for an earlier life of this peer; its session is in the header Gossipfl-Session"),
+    "old_incarnation": (409, "a later incarnation of the sender has been heard: resume from its newest checkpoint"),
+    "replayed": (409, "this POST has been received before"),
+    "too_many_requests": (429, "too many requests"),
+    "too_many_connections": (503, "too many connections"),
+    "slow_headers": (408, "the headers did not arrive in time"),
+    # Decided while the body comes, or after
+    "slow_body": (408, "the body did not arrive in time"),
+    "broken_body": (400, "the connection broke in the body"),
+    "wrong_digest": (422, "the body is not the one that was signed"),
+    "malformed_message": (422, "the body is not a message"),
+    "not_finite": (422, "the message holds NaN or infinity"),
+    "wrong_sender": (403, "the message and its envelope name different peers"),
+    "absurd_number": (422, "the message claims a number that cannot be"),
+    "against_protocol": (422, "the message breaks a rule of the algorithm"),
+    "stopping": (503, "this peer is stopping"),
+    "not_ready": (503, "this peer has not started yet"),
+}
+"""Every reason with its status and meaning; refusals are counted under these names and no others."""
+
+
+class Refusal(Exception):
+    """A request that is not served; `reason` is one of `REASONS`, `detail` says more, for people."""
+
+    def __init__(self, reason: str, detail: str = "", *, retry_after: float | None = None) -> None:
+        self.reason = reason
+        self.status, meaning = REASONS[reason]
+        self.detail = f"{meaning}: {detail}" if detail else meaning
+        self.retry_after = retry_after
+        super().__init__(self.detail)
+
+    def body(self) -> bytes:
+        return json.dumps({"reason": self.reason, "message": self.detail}).encode()

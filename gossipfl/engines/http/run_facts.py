@@ -1,0 +1,66 @@
+"""What all peers of a run agree on; whoever disagrees takes part in another run."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gossipfl.codec import MAX_ARRAYS_PER_VECTOR, VERSION, VectorSchema, largest_size
+from gossipfl.messages import Message
+from gossipfl.weights import ModelVectors
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """`agreed` is everything that must be the same at every peer, as JSON-ready values; `vectors` are what a message
+    may carry, by name."""
+
+    agreed: Mapping[str, Any]
+    vectors: Mapping[str, VectorSchema]
+    num_rounds: int
+    num_participants: int
+    max_num_examples: int = 10**9
+    """What a peer may claim to have trained on; one that claims more would outweigh all others."""
+
+    @cached_property
+    def run_id(self) -> str:
+        """SHA-256 (hex) over what was agreed."""
+        return hashlib.sha256(json.dumps(self.agreed, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def schema(self) -> str:
+        """SHA-256 (hex) over the wire format and the vectors that messages carry."""
+        vectors = {name: [schema.size, schema.dtype] for name, schema in self.vectors.items()}
+        return hashlib.sha256(json.dumps([VERSION, vectors], sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def max_body_bytes(self) -> int:
+        """Size of the largest message of the run."""
+        payload = sum(schema.size * np.dtype(schema.dtype).itemsize for schema in self.vectors.values())
+        return largest_size(payload, MAX_ARRAYS_PER_VECTOR * len(self.vectors))
+
+    def absurdity(self, message: Message) -> str | None:
+        """What a message claims that cannot be, or None."""
+        if message.num_examples > self.max_num_examples:
+            return f"{message.num_examples} examples, at most {self.max_num_examples}"
+        if message.mass > self.num_participants:
+            return f"a mass of {message.mass}, all {self.num_participants} peers together have {self.num_participants}"
+        if message.degree >= self.num_participants:
+            return f"{message.degree} neighbors among {self.num_participants} peers"
+        if message.round > self.num_rounds:
+            return f"round {message.round} of {self.num_rounds}"
+        return None
+
+
+def digest_of_model(model: ModelVectors) -> str:
+    """SHA-256 (hex) over the little-endian bytes of weights and statistics."""
+    digest = hashlib.sha256()
+    for vector in (model.weights, model.statistics):
+        portable = np.ascontiguousarray(vector, dtype=vector.dtype.newbyteorder("<"))
+        digest.update(f"{portable.dtype.str} {portable.size}\n".encode())
+        digest.update(portable.data)
+    return digest.hexdigest()

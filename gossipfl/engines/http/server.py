@@ -1,0 +1,183 @@
+"""The server's side: strangers are turned away at the headers, messages are read within bounds."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from aiohttp import web
+
+from gossipfl.engines.http.bodies import received, slices
+from gossipfl.engines.http.certificates import BadCertificate, name_of_peer_certificate
+from gossipfl.engines.http.client import checked_message
+from gossipfl.engines.http.connections import Connection, ConnectionServer
+from gossipfl.engines.http.envelope import SESSION, Envelope, Purpose, Sealed
+from gossipfl.engines.http.gate import Gate
+from gossipfl.engines.http.limits import Limits, TokenBucket
+from gossipfl.engines.http.offloading import Offloading
+from gossipfl.engines.http.refusals import Refusal
+from gossipfl.engines.http.sealing import Wrapped
+from gossipfl.messages import Message
+from gossipfl.weights import PeerId
+
+Handle = Callable[[Envelope, Message | None], Awaitable[Wrapped | None]]
+
+
+class PeerServer:
+    """Serves `POST /v1/messages` and `GET /v1/session` for one peer.
+
+    What passes all checks goes to `handle`, whose reply rides in the answer; `answered` is told whether it was
+    written. `refuse(sender, refusal)` counts what is turned away, `sender` being "" for strangers.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        limits: Limits,
+        offloading: Offloading,
+        handle: Handle,
+        answered: Callable[[Envelope, Wrapped, bool], None],
+        refuse: Callable[[PeerId, Refusal], None],
+    ) -> None:
+        self._gate = gate
+        self._limits = limits
+        self._offloading = offloading
+        self._handle = handle
+        self._answered = answered
+        self._refuse = refuse
+        clock = asyncio.get_running_loop().time
+        self._buckets = {name: TokenBucket(limits.requests_per_second, clock) for name in gate.neighbors}
+        self._reading: set[PeerId] = set()
+        self._server = ConnectionServer(self._serve, limits, lambda refusal: refuse("", refusal))
+        self._listener: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> tuple[str, int]:
+        """Listen; gives the address that was taken (port 0 takes any). Raises OSError when it is taken already."""
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._server,
+            host,
+            port,
+            ssl=tls,
+            backlog=256,
+            ssl_handshake_timeout=None if tls is None else self._limits.header_seconds,
+        )
+        address: tuple[str, int] = self._listener.sockets[0].getsockname()[:2]
+        return address
+
+    async def stop(self) -> None:
+        """Stop listening, and drop what is under way after a moment."""
+        if self._listener is not None:
+            self._listener.close()
+            await self._server.shutdown(0.2)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.serving(True)
+        sender = ""
+        try:
+            envelope = self._admit(request, connection)
+            if envelope is None:
+                return self._plain(204)
+            sender = envelope.sender
+            connection.is_trusted, connection.num_failures = True, 0
+            reply = await self._handle(envelope, await self._message(request, envelope))
+            return self._plain(204) if reply is None else await self._answer(request, envelope, reply)
+        except Refusal as refusal:
+            self._refuse(sender, refusal)
+            return self._refused(request, connection, refusal)
+        finally:
+            connection.serving(False)
+
+    def _admit(self, request: web.BaseRequest, connection: Connection) -> Envelope | None:
+        """The envelope of a POST; None for a question about the session. Raises Refusal."""
+        if request.path == "/v1/session":
+            if request.method != "GET":
+                raise Refusal("method")
+            _take(connection.bucket)
+            return None
+        if request.path != "/v1/messages":
+            raise Refusal("not_found")
+        if request.method != "POST":
+            raise Refusal("method")
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Refusal("content_encoding")
+        if request.content_length is None or "Transfer-Encoding" in request.headers:
+            raise Refusal("no_length")
+        envelope = self._gate.admit(Sealed.read(request.headers.get), request.content_length, _tls_name(request))
+        _take(self._buckets[envelope.sender])
+        return envelope
+
+    async def _message(self, request: web.BaseRequest, envelope: Envelope) -> Message | None:
+        if envelope.purpose is not Purpose.MESSAGE:
+            return None
+        if envelope.sender in self._reading:  # one body at a time bounds the memory that a neighbor can take
+            raise Refusal("too_many_requests", "another body of this sender is on its way", retry_after=0.2)
+        self._reading.add(envelope.sender)
+        try:
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # only now that it would be taken
+            async with asyncio.timeout(self._limits.transfer_seconds(envelope.size)):
+                body = await received(request.content, envelope.size)
+        except TimeoutError:
+            raise Refusal("slow_body") from None
+        except (web.RequestPayloadError, ConnectionError, EOFError):
+            raise Refusal("broken_body") from None
+        finally:
+            self._reading.discard(envelope.sender)
+        if body is None:
+            raise Refusal("broken_body")
+        return await self._offloading.run(envelope.size, checked_message, self._gate, envelope, body)
+
+    async def _answer(self, request: web.BaseRequest, envelope: Envelope, reply: Wrapped) -> web.StreamResponse:
+        response = web.StreamResponse(headers=reply.sealed.headers() | {SESSION: self._gate.session})
+        response.content_type = "application/octet-stream"
+        response.content_length = reply.size
+        is_written = False
+        try:
+            async with asyncio.timeout(self._limits.transfer_seconds(reply.size)):
+                await response.prepare(request)
+                async for piece in slices(reply.parts):
+                    await response.write(piece)
+                await response.write_eof()
+            is_written = True
+        except TimeoutError:  # a neighbor that does not read its answer loses its connection
+            raise ConnectionResetError("the answer was not read in time") from None
+        finally:
+            self._answered(envelope, reply, is_written)
+        return response
+
+    def _plain(self, status: int) -> web.Response:
+        return web.Response(status=status, headers={SESSION: self._gate.session})
+
+    def _refused(self, request: web.BaseRequest, connection: Connection, refusal: Refusal) -> web.Response:
+        response = web.Response(
+            status=refusal.status,
+            body=refusal.body(),
+            content_type="application/json",
+            headers={SESSION: self._gate.session},
+        )
+        if refusal.retry_after is not None:
+            response.headers["Retry-After"] = f"{refusal.retry_after:.3f}"
+        if connection.failed(self._limits.failures_per_connection) or request.can_read_body:
+            response.force_close()
+        return response
+
+
+def _take(bucket: TokenBucket) -> None:
+    pause = bucket.take()
+    if pause > 0:
+        raise Refusal("too_many_requests", retry_after=pause)
+
+
+def _tls_name(request: web.BaseRequest) -> PeerId | None:
+    """The name in the client's certificate; None without TLS."""
+    if request.transport is None:
+        return None
+    connection = request.transport.get_extra_info("ssl_object")
+    if connection is None:
+        return None
+    certificate = connection.getpeercert(binary_form=True)
+    with suppress(BadCertificate):
+        return name_of_peer_certificate(certificate or b"")
+    return ""

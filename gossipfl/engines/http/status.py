@@ -1,0 +1,97 @@
+"""What a running peer says of itself."""
+
+import asyncio
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from gossipfl.weights import PeerId
+
+if TYPE_CHECKING:
+    from gossipfl.engines.http.http_peer import HTTPPeer
+
+
+@dataclass(frozen=True, slots=True)
+class NeighborStatus:
+    """One neighbor, as a peer sees it; `seconds_since_contact` is None before the first contact."""
+
+    name: PeerId
+    contact: str
+    seconds_since_contact: float | None
+    sent: int
+    received: int
+    num_failures: int
+    waiting: int
+    refused: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """One peer: how far it is, how good, whom it sees, what it refused (by reason). No secrets."""
+
+    peer: PeerId
+    run: str
+    state: str
+    round: int
+    rounds: int
+    incarnation: int
+    seconds: float
+    loss: float | None
+    accuracy: float | None
+    training_loss: float | None
+    training_accuracy: float | None
+    sent: int
+    received: int
+    num_messages: int
+    neighbors: tuple[NeighborStatus, ...]
+    refusals: dict[str, int]
+
+    @property
+    def num_reachable(self) -> int:
+        return sum(neighbor.contact in ("reachable", "finished") for neighbor in self.neighbors)
+
+    @property
+    def num_failures(self) -> int:
+        """Neighbors that do not answer, and messages refused on either side."""
+        refused = sum(sum(neighbor.refused.values()) for neighbor in self.neighbors)
+        return sum(neighbor.num_failures > 0 for neighbor in self.neighbors) + refused + sum(self.refusals.values())
+
+
+def status_of(host: "HTTPPeer") -> PeerStatus:
+    """The status of a peer at this moment."""
+    now = asyncio.get_running_loop().time()
+    links = list(host.neighbors.values())
+    return PeerStatus(
+        peer=host.peer.peer_id,
+        run=host.facts.run_id,
+        state=host.state,
+        round=host.peer.round,
+        rounds=host.facts.num_rounds,
+        incarnation=host.incarnation,
+        seconds=host.now() if host.state != "new" else 0.0,
+        loss=host.scores.get("loss"),
+        accuracy=host.scores.get("accuracy"),
+        training_loss=host.training_metrics.get("loss"),
+        training_accuracy=host.training_metrics.get("accuracy"),
+        sent=sum(link.sent for link in links),
+        received=sum(link.received_bytes for link in links),
+        num_messages=sum(link.num_messages for link in links),
+        neighbors=tuple(
+            NeighborStatus(
+                link.name,
+                link.contact,
+                None if link.last_contact is None else max(0.0, now - link.last_contact),
+                link.sent,
+                link.received_bytes,
+                link.num_failures,
+                len(link.parcels),
+                dict(link.refusals),
+            )
+            for link in links
+        ),
+        refusals=dict(host.refusals),
+    )
+
+
+def as_json(status: PeerStatus) -> dict[str, Any]:
+    """The status as JSON-ready values."""
+    return asdict(status)

@@ -1,0 +1,123 @@
+"""Watching a peer: health, status and metrics, on a port of its own that only this machine reaches by default."""
+
+import json
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from gossipfl.codec import encode
+from gossipfl.compression import dense
+from gossipfl.engines.http.http_peer import HTTPPeer
+from gossipfl.engines.http.status import PeerStatus, status_of
+from gossipfl.messages import Kind, Message
+
+STATES = ("new", "meeting", "training", "waiting", "lingering", "over")
+
+
+class Watch:
+    """Serves `/healthz`, `/status` (JSON), `/metrics` (Prometheus) and `/weights` (safetensors) of one peer."""
+
+    def __init__(self, host: HTTPPeer) -> None:
+        self._host = host
+        self._registry = CollectorRegistry()
+        self._registry.register(_PeerCollector(lambda: status_of(host)))
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
+        """Listen; gives host and port. Raises OSError when the port is taken."""
+        application = web.Application(client_max_size=0)
+        application.add_routes(
+            [
+                web.get("/healthz", self._health),
+                web.get("/status", self._status),
+                web.get("/metrics", self._metrics),
+                web.get("/weights", self._weights),
+            ]
+        )
+        self._runner = web.AppRunner(
+            application, access_log=None, keepalive_timeout=15.0, handle_signals=False, auto_decompress=False
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, ssl_context=tls)
+        await site.start()
+        address: tuple[str, int] = self._runner.addresses[0][:2]
+        return address
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _health(self, request: web.Request) -> web.Response:
+        """200 while the peer works, 503 when it is over: what an orchestrator asks."""
+        state = self._host.state
+        return web.json_response({"state": state}, status=503 if state == "over" else 200)
+
+    async def _status(self, request: web.Request) -> web.Response:
+        return web.json_response(asdict(status_of(self._host)), dumps=lambda value: json.dumps(value, allow_nan=False))
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _weights(self, request: web.Request) -> web.Response:
+        """The present model, as a message of the peer to itself."""
+        peer = self._host.peer
+        vectors = {"weights": dense(peer.weights)}
+        if peer.local.statistics.size:
+            vectors["statistics"] = dense(peer.local.statistics)
+        message = Message(peer.peer_id, peer.peer_id, Kind.MODEL, peer.round, vectors=vectors)
+        return web.Response(body=encode(message), content_type="application/octet-stream")
+
+
+class _PeerCollector(Collector):
+    """Metrics of one peer. Labels are neighbors and reasons: few, and none that a stranger could make up."""
+
+    def __init__(self, status: Callable[[], PeerStatus]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status()
+        peer = [status.peer]
+
+        def gauge(name: str, text: str, value: float | None) -> Iterator[Metric]:
+            if value is not None:
+                family = GaugeMetricFamily(f"gossipfl_{name}", text, labels=["peer"])
+                family.add_metric(peer, value)
+                yield family
+
+        yield from gauge("round", "Local rounds finished.", status.round)
+        yield from gauge("rounds_planned", "Local rounds to do.", status.rounds)
+        yield from gauge("incarnation", "Starts of this peer from its run directory.", status.incarnation)
+        yield from gauge("run_seconds", "Seconds that the peer has run.", status.seconds)
+        yield from gauge("loss", "Loss on held-out data.", status.loss)
+        yield from gauge("accuracy", "Accuracy on held-out data.", status.accuracy)
+        yield from gauge("training_loss", "Loss of the last local round.", status.training_loss)
+        yield from gauge("training_accuracy", "Accuracy of the last local round.", status.training_accuracy)
+        state = GaugeMetricFamily("gossipfl_state", "1 for the state that the peer is in.", labels=["peer", "state"])
+        for name in STATES:
+            state.add_metric([*peer, name], float(name == status.state))
+        yield state
+        labels = ["peer", "neighbor"]
+        sent = CounterMetricFamily("gossipfl_sent_bytes", "Bytes of bodies sent.", labels=labels)
+        received = CounterMetricFamily("gossipfl_received_bytes", "Bytes of bodies received.", labels=labels)
+        up = GaugeMetricFamily("gossipfl_neighbor_reachable", "1 while a neighbor answers.", labels=labels)
+        refused = CounterMetricFamily(
+            "gossipfl_refused_by_neighbor", "Messages that a neighbor refused.", labels=[*labels, "reason"]
+        )
+        for neighbor in status.neighbors:
+            sent.add_metric([*peer, neighbor.name], neighbor.sent)
+            received.add_metric([*peer, neighbor.name], neighbor.received)
+            up.add_metric([*peer, neighbor.name], float(neighbor.contact in ("reachable", "finished")))
+            for reason, count in neighbor.refused.items():
+                refused.add_metric([*peer, neighbor.name, reason], count)
+        refusals = CounterMetricFamily(
+            "gossipfl_refused", "Requests that were refused, by reason.", labels=["peer", "reason"]
+        )
+        for reason, count in status.refusals.items():
+            refusals.add_metric([*peer, reason], count)
+        yield from (sent, received, up, refused, refusals)

@@ -1,0 +1,105 @@
+"""Peers of an algorithm over real HTTP on loopback, all in one event loop, with a numpy trainer."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import networkx as nx
+from federation import make_peers
+from numpy_trainer import NumpyTrainer
+
+from gossipfl.algorithms import Algorithm
+from gossipfl.codec import VectorSchema
+from gossipfl.engines.http.http_peer import Hosting, HTTPPeer
+from gossipfl.engines.http.run_facts import RunFacts
+from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.weights import ModelVectors, PeerId
+
+
+class Log:
+    """A watcher that remembers."""
+
+    def __init__(self) -> None:
+        self.contacts: list[tuple[PeerId, PeerId, str]] = []
+        self.updates: dict[PeerId, int] = {}
+
+    def reacted(self, host: HTTPPeer, round_before: int) -> None: ...
+
+    def trained(self, host: HTTPPeer, update: Any) -> None:
+        self.updates[host.peer.peer_id] = self.updates.get(host.peer.peer_id, 0) + 1
+
+    def contact(self, host: HTTPPeer, neighbor: PeerId, event: str) -> None:
+        self.contacts.append((host.peer.peer_id, neighbor, event))
+
+
+def facts_for(initial: ModelVectors, *, num_rounds: int, num_participants: int, **agreed: Any) -> RunFacts:
+    vectors = {"weights": VectorSchema(initial.weights.size, str(initial.weights.dtype))}
+    if initial.statistics.size:
+        vectors["statistics"] = VectorSchema(initial.statistics.size, str(initial.statistics.dtype))
+    vectors["optimizer"] = VectorSchema(initial.weights.size, str(initial.weights.dtype))
+    return RunFacts({"run": "test", **agreed}, vectors, num_rounds, num_participants)
+
+
+class Loopback:
+    """All participants, listening on ports of their own; used inside a running event loop."""
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        graph: nx.Graph,
+        trainer: NumpyTrainer,
+        *,
+        num_rounds: int = 5,
+        seed: int = 0,
+        initial: Mapping[PeerId, ModelVectors] | None = None,
+        hosting: Callable[[PeerId], Hosting] | None = None,
+    ) -> None:
+        network = algorithm.network(graph)
+        first = trainer.initial()
+        peers = make_peers(algorithm, graph, trainer, num_rounds=num_rounds, seed=seed, initial=initial)
+        self.facts = facts_for(first, num_rounds=num_rounds, num_participants=len(network))
+        self.room = TrainingRoom(trainer, 2)
+        self.log = Log()
+        self.network = network
+        self.hosts = {
+            peer_id: HTTPPeer(
+                peer,
+                self.facts,
+                self.room,
+                tuple(network.neighbors(peer_id)),
+                self.log,
+                Hosting(linger=20.0, meeting_seconds=5.0) if hosting is None else hosting(peer_id),
+            )
+            for peer_id, peer in peers.items()
+        }
+        self.addresses: dict[PeerId, str | None] = {}
+
+    async def listen(self) -> None:
+        for peer_id, host in self.hosts.items():
+            credentials = host.hosting.credentials
+            tls = None if credentials is None else credentials.server_context()
+            _, port = await host.listen("127.0.0.1", 0, tls)
+            scheme = "http" if tls is None else "https"
+            self.addresses[peer_id] = f"{scheme}://127.0.0.1:{port}" if host.hosting.listens else None
+
+    async def run(self) -> None:
+        if not self.addresses:
+            await self.listen()
+        for host in self.hosts.values():
+            host.connect(self.addresses)
+        try:
+            await asyncio.gather(*(host.run() for host in self.hosts.values()))
+        finally:
+            await self.room.close()
+
+
+def run_loopback(*arguments: Any, timeout: float = 60.0, **options: Any) -> Loopback:
+    """Run a federation over loopback to its end."""
+
+    async def run() -> Loopback:
+        loopback = Loopback(*arguments, **options)
+        async with asyncio.timeout(timeout):
+            await loopback.run()
+        return loopback
+
+    return asyncio.run(run())
