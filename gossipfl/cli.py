@@ -1,6 +1,7 @@
 """The command line. Only typer is imported here; each command imports what it needs, so that `--help` is quick."""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -17,9 +18,11 @@ app = typer.Typer(
 topology_app = typer.Typer(help="Who may talk to whom: the graphs that come with gossipfl.", no_args_is_help=True)
 data_app = typer.Typer(help="Where examples come from, and who gets which.", no_args_is_help=True)
 scenario_app = typer.Typer(help="Scenarios: list, check and describe them.", no_args_is_help=True)
+certs_app = typer.Typer(help="Who may talk: a run's own certificate authority.", no_args_is_help=True)
 app.add_typer(topology_app, name="topology")
 app.add_typer(data_app, name="data")
 app.add_typer(scenario_app, name="scenario")
+app.add_typer(certs_app, name="certs")
 
 ScenarioName = Annotated[str, typer.Argument(help="A scenario file, or the name of one in simulations/.")]
 Set = Annotated[
@@ -38,7 +41,29 @@ Output = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="Directory for the run; must be new or empty. [default: runs/NAME-DATE-TIME]"),
 ]
+AlgorithmLabel = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(metavar="LABEL", help="Which of the scenario's algorithms, where it has several."),
+]
+Certificates = Annotated[Path, typer.Option(help="Directory of the run's certificates.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+
+
+class EngineName(StrEnum):
+    virtual = "virtual"
+    http = "http"
+
+
+class LogFormat(StrEnum):
+    text = "text"
+    json = "json"
+
+
+class LogLevel(StrEnum):
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -53,7 +78,7 @@ def gossipfl(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Decentralized deep learning for Keras: simulate gossip between peers, and compare it with FedAvg."""
+    """Decentralized deep learning for Keras: simulate gossip, deploy its peers, and compare it with FedAvg."""
 
 
 @app.command()
@@ -67,9 +92,9 @@ def simulate(
     json: Json = False,
 ) -> None:
     """Run every algorithm of a scenario in virtual time."""
-    from gossipfl.commands import run_scenario
+    from gossipfl.commands import RunOptions, run_scenario
 
-    run_scenario("simulate", scenario, set_ or [], data, download, seeds, output, json)
+    run_scenario("simulate", RunOptions(scenario, set_ or [], data, download, seeds, output, json))
 
 
 @app.command()
@@ -81,11 +106,173 @@ def compare(
     seeds: Seeds = 1,
     output: Output = None,
     json: Json = False,
+    engine: Annotated[
+        EngineName, typer.Option(help="In virtual time, or over real HTTP on this machine.")
+    ] = EngineName.virtual,
 ) -> None:
     """Run a scenario with local-only and centralized training as bounds, and print the common table."""
-    from gossipfl.commands import run_scenario
+    from gossipfl.commands import RunOptions, run_scenario
 
-    run_scenario("compare", scenario, set_ or [], data, download, seeds, output, json)
+    options = RunOptions(scenario, set_ or [], data, download, seeds, output, json, engine is EngineName.http)
+    run_scenario("compare", options)
+
+
+@app.command()
+def launch(
+    scenario: ScenarioName,
+    set_: Set = None,
+    data: Data = None,
+    download: Download = False,
+    seeds: Seeds = 1,
+    output: Output = None,
+    json: Json = False,
+    processes: Annotated[
+        bool, typer.Option("--processes", help="A process for each peer, instead of all in this one.")
+    ] = False,
+) -> None:
+    """Run every algorithm of a scenario in real time: all its peers on this machine, over HTTP."""
+    from gossipfl.commands import RunOptions, run_scenario
+
+    options = RunOptions(scenario, set_ or [], data, download, seeds, output, json, True, processes)
+    run_scenario("launch", options)
+
+
+@app.command()
+def peer(
+    scenario: ScenarioName,
+    name: Annotated[str, typer.Option(help="Which peer of the scenario this is.")],
+    set_: Set = None,
+    algorithm: AlgorithmLabel = None,
+    data: Data = None,
+    shard: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="SOURCE", help="This peer's own examples, all of them, in place of its part of the scenario's data."
+        ),
+    ] = None,
+    download: Download = False,
+    listen: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="HOST:PORT", help="Where to listen. [default: the peer's address in the topology]"),
+    ] = None,
+    address: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="NAME=URL", help="Where a neighbor is, beside or instead of its address in the topology."),
+    ] = None,
+    certs: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Directory with ca.pem, NAME.pem and NAME.key: mutual TLS, and every message is signed."),
+    ] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="A proxy ends TLS: listen in the clear; messages stay signed.")
+    ] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Talk to other machines in the clear, for networks that are trusted.")
+    ] = False,
+    initial: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Begin with these weights (.safetensors, .keras, .weights.h5), the same at every peer."),
+    ] = None,
+    run_directory: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where checkpoints and results go. [default: runs/SCENARIO-NAME]"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint in the run directory, if there is one.")
+    ] = False,
+    time: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0.0, metavar="SECONDS", help="Leave after so much time, whatever the rounds."),
+    ] = None,
+    watch: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to serve /healthz, /status and /metrics; port 0 is any.")
+    ] = "127.0.0.1:0",
+    seed: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Of this run. [default: the scenario's]"),
+    ] = None,
+    listen_fd: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, hidden=True, help="A socket that is listening already."),
+    ] = None,
+    log_format: Annotated[LogFormat, typer.Option(help="Lines for people, or JSON for machines.")] = LogFormat.text,
+    log_level: Annotated[LogLevel, typer.Option(help="The least that is written.")] = LogLevel.info,
+) -> None:
+    """Run one peer of a scenario, until its rounds or its time are done, or until SIGTERM."""
+    from gossipfl.commands import run_one_peer
+    from gossipfl.peer_process import PeerOptions
+
+    run_one_peer(
+        scenario,
+        set_ or [],
+        data,
+        lambda command, chosen: PeerOptions(
+            name=name,
+            run_directory=run_directory or Path("runs") / f"{chosen.name}-{name}",
+            command=command,
+            algorithm=algorithm,
+            seed=seed,
+            listen=_host_and_port("--listen", listen) if listen else None,
+            listen_fd=listen_fd,
+            addresses=_addresses(address or []),
+            watch=_host_and_port("--watch", watch),
+            certificates=certs,
+            behind_proxy=behind_proxy,
+            insecure=insecure,
+            shard=shard,
+            initial=initial,
+            resume=resume,
+            seconds=time,
+            download=download,
+        ),
+        log_format.value,
+        log_level.value,
+    )
+
+
+@app.command()
+def status(
+    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Where peers are watched: http://HOST:PORT")],
+    json: Json = False,
+) -> None:
+    """What running peers say of themselves."""
+    from gossipfl.commands import show_status
+
+    show_status(urls, json)
+
+
+@app.command()
+def gather(
+    directories: Annotated[list[Path], typer.Argument(metavar="DIRECTORY...", help="Run directories of single peers.")],
+    output: Annotated[Path, typer.Option(help="Directory for the whole run; must be new or empty.")],
+) -> None:
+    """Put the run directories of a run's peers together into one, with one report."""
+    from gossipfl.commands import gather_peers
+
+    gather_peers(directories, output)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="The directory of a run, or of one peer's run.")],
+    output: Annotated[Path, typer.Option(help="A new .keras or .weights.h5 file.")],
+    peer: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="The final model of this peer."),
+    ] = None,
+    average: Annotated[
+        bool, typer.Option("--average", help="The average of all peers' final models (the server's, for FedAvg).")
+    ] = False,
+    algorithm: AlgorithmLabel = None,
+    seed: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Which of the run's seeds. [default: the first]"),
+    ] = None,
+) -> None:
+    """Write a final model of a run as a file that Keras opens."""
+    from gossipfl.commands import export_model
+
+    export_model(run, peer, average, algorithm, seed, output)
 
 
 @app.command()
@@ -154,6 +341,58 @@ def scenario_schema() -> None:
     from gossipfl.commands import print_schema
 
     print_schema()
+
+
+@certs_app.command("init")
+def certs_init(
+    directory: Certificates = Path("certs"),
+    days: Annotated[int, typer.Option(min=1, help="How long the authority is valid.")] = 365,
+) -> None:
+    """Make a certificate authority for one run: ca.pem for all peers, ca.key for nobody else."""
+    from gossipfl.commands import make_authority
+
+    make_authority(directory, days)
+
+
+@certs_app.command("issue")
+def certs_issue(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of peers, as in the topology.")],
+    directory: Certificates = Path("certs"),
+    days: Annotated[int, typer.Option(min=1, help="How long the certificates are valid.")] = 365,
+    proxy: Annotated[
+        bool,
+        typer.Option("--proxy", help="For a proxy in front of the peer: it can end TLS, but not sign messages."),
+    ] = False,
+) -> None:
+    """Issue certificates to peers: NAME.pem and NAME.key."""
+    from gossipfl.commands import issue_certificates
+
+    issue_certificates(directory, names, days, proxy)
+
+
+@certs_app.command("show")
+def certs_show(directory: Certificates = Path("certs"), json: Json = False) -> None:
+    """Whom certificates name, and until when they are valid."""
+    from gossipfl.commands import show_certificates
+
+    show_certificates(directory, json)
+
+
+def _host_and_port(option: str, text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdecimal() and int(port) < 2**16):
+        raise typer.BadParameter(f"{option} is HOST:PORT, for example 127.0.0.1:7000; got {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def _addresses(pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, url = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--address is NAME=URL, for example berlin=http://127.0.0.1:7001; got {pair!r}")
+        found[name] = url
+    return found
 
 
 def main() -> None:

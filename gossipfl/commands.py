@@ -5,52 +5,82 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from gossipfl import resources, topology
-from gossipfl.console import Progress, comparison_tables, evaluation_line, new_console, print_json, run_name
+from gossipfl.console import Progress, comparison_tables, evaluation_line, new_console, peer_table, print_json, run_name
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.partition import label_counts
-from gossipfl.errors import GossipFLError
+from gossipfl.errors import ConfigurationError, GossipFLError
 from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.topology import TopologySummary
+
+if TYPE_CHECKING:
+    from gossipfl.comparison import Comparison
+    from gossipfl.peer_process import PeerOptions
+    from gossipfl.run_directory import RunDirectory
+    from gossipfl.simulation import MakeEngine
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
 
-def run_scenario(
-    command: str,
-    name: str,
-    overrides: Sequence[str],
-    data: str | None,
-    download: bool,
-    num_seeds: int,
-    output: Path | None,
-    as_json: bool,
-) -> None:
-    """`simulate` and `compare`: run, record, report; Ctrl-C keeps what was measured."""
-    from gossipfl.run_directory import RunDirectory
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What `simulate`, `compare` and `launch` are told on the command line."""
+
+    scenario: str
+    overrides: Sequence[str]
+    data: str | None
+    download: bool
+    num_seeds: int
+    output: Path | None
+    as_json: bool
+    over_http: bool = False
+    as_processes: bool = False
+
+    def words(self, command: str) -> str:
+        """What to type to run the same again."""
+        words = ["gossipfl", command, self.scenario]
+        for override in self.overrides:
+            words += ["--set", override]
+        if self.data is not None:
+            words += ["--data", self.data]
+        if self.num_seeds > 1:
+            words += ["--seeds", str(self.num_seeds)]
+        if command == "compare" and self.over_http:
+            words += ["--engine", "http"]
+        if self.as_processes:
+            words += ["--processes"]
+        return shlex.join(words)
+
+
+def run_scenario(command: str, options: RunOptions) -> None:
+    """`simulate`, `compare` and `launch`: run, record, report; Ctrl-C keeps what was measured."""
+    from gossipfl.run_directory import HTTP, VIRTUAL_TIME, RunDirectory
     from gossipfl.simulation import run_all, with_bounds
 
-    scenario = _load(name, overrides, data)
+    scenario = _load(options.scenario, options.overrides, options.data)
     if command == "compare":
         scenario = with_bounds(scenario)
-    console = new_console(stderr=as_json)
-    dataset = _load_data(scenario, download)
+    console = new_console(stderr=options.as_json)
+    dataset = _load_data(scenario, options.download)
     _import_tensorflow()
-    directory = RunDirectory.create(
-        output, scenario, num_seeds, _command_line(command, name, overrides, data, num_seeds)
-    )
+    engine = HTTP if options.over_http else VIRTUAL_TIME
+    directory = RunDirectory.create(options.output, scenario, options.num_seeds, options.words(command), engine)
+    progress = Progress(console, scenario, prints_evaluations=command != "compare", engine=engine)
+    make_engine = _engine(options, directory, progress)
     try:
-        with directory, Progress(console, scenario, prints_evaluations=command == "simulate") as progress:
-            comparison = run_all(scenario, num_seeds, [directory, progress], dataset)
+        with directory, progress:
+            comparison = run_all(scenario, options.num_seeds, [directory, progress], dataset, make_engine)
     except GossipFLError:
         if directory.has_begun:
             console.print(f"For a report of what was measured: gossipfl report {directory.path}", soft_wrap=True)
@@ -60,17 +90,10 @@ def run_scenario(
         raise typer.Exit(INTERRUPTED)
     failures = [history.failure for history in comparison.histories if history.failure is not None]
     report = directory.finish(interrupted=comparison.interrupted, failures=failures)
-    if command == "compare":
-        for table in comparison_tables(comparison.table, scenario, console.width):
-            console.print(table)
-    else:
-        for history in comparison.histories:
-            if history.evaluations:
-                name = run_name(history.algorithm, history.seed, scenario)
-                console.print(evaluation_line(name, history.last, final=True), soft_wrap=True)
-    if as_json:
-        print_json({"run": str(directory.path), "rows": [row.as_json() for row in comparison.table]})
+    _print_results(command, options, console, comparison, engine)
     console.print(f"Run: {directory.path}\nReport: {report}", soft_wrap=True)
+    if options.as_json:
+        print_json({"run": str(directory.path), "rows": [row.as_json() for row in comparison.table]})
     if comparison.interrupted:
         console.print("Interrupted: the table and the report show what was measured until then.")
         raise typer.Exit(INTERRUPTED)
@@ -78,16 +101,126 @@ def run_scenario(
         raise GossipFLError("\n".join(failures))
 
 
-def _command_line(command: str, name: str, overrides: Sequence[str], data: str | None, num_seeds: int) -> str:
-    """What to type to get the same numbers again."""
-    words = ["gossipfl", command, name]
-    for override in overrides:
-        words += ["--set", override]
-    if data is not None:
-        words += ["--data", data]
-    if num_seeds > 1:
-        words += ["--seeds", str(num_seeds)]
-    return shlex.join(words)
+def _engine(options: RunOptions, directory: "RunDirectory", progress: Progress) -> "MakeEngine":
+    from gossipfl.simulation import Experiment
+
+    if not options.over_http:
+        return Experiment.simulator
+    if not options.as_processes:
+        from gossipfl.deployment import loopback_federation
+
+        return lambda experiment, section: loopback_federation(experiment, section, progress.look)
+    from gossipfl.process_federation import ProcessFederation
+
+    extra = ["--download"] if options.download else []
+    return lambda experiment, section: ProcessFederation(
+        experiment, section, directory.peers_directory(experiment, section), progress.look, extra
+    )
+
+
+def _print_results(command: str, options: RunOptions, console: Console, comparison: "Comparison", engine: str) -> None:
+    scenario = comparison.scenario
+    if command != "simulate":
+        for table in comparison_tables(comparison.table, scenario, console.width, engine):
+            console.print(table)
+        return
+    for history in comparison.histories:
+        if history.evaluations:
+            name = run_name(history.algorithm, history.seed, scenario)
+            console.print(evaluation_line(name, history.last, final=True), soft_wrap=True)
+
+
+def run_one_peer(
+    name: str,
+    overrides: Sequence[str],
+    data: str | None,
+    options: "Callable[[str, Scenario], PeerOptions]",
+    log_format: str,
+    log_level: str,
+) -> None:
+    """`peer`."""
+    from gossipfl import logs
+    from gossipfl.peer_process import run_peer
+
+    scenario = _load(name, overrides, data)
+    chosen = options(shlex.join(["gossipfl", *sys.argv[1:]]), scenario)
+    logs.configure(log_format, log_level)
+    _import_tensorflow()
+    raise typer.Exit(run_peer(scenario, chosen))
+
+
+def show_status(urls: Sequence[str], as_json: bool) -> None:
+    """`status`."""
+    from gossipfl.status_of_peers import ask
+
+    answers = {url: ask(url) for url in urls}
+    if as_json:
+        print_json(answers)
+    else:
+        console = new_console()
+        console.print(peer_table([answer for answer in answers.values() if "error" not in answer]))
+        for url, answer in answers.items():
+            if "error" in answer:
+                console.print(f"{url}: {answer['error']}", soft_wrap=True)
+    if any("error" in answer for answer in answers.values()):
+        raise typer.Exit(1)
+
+
+def gather_peers(directories: Sequence[Path], output: Path) -> None:
+    """`gather`."""
+    from gossipfl.gathering import gather
+
+    new_console().print(f"Run: {output}\nReport: {gather(directories, output)}", soft_wrap=True)
+
+
+def export_model(
+    run: Path, peer: str | None, average: bool, algorithm: str | None, seed: int | None, output: Path
+) -> None:
+    """`export`."""
+    from gossipfl.export import export
+
+    if (peer is None) == (not average):
+        raise ConfigurationError("say which model to export: --peer NAME, or --average")
+    _import_tensorflow()
+    new_console().print(f"Model: {export(run, peer, algorithm, seed, output)}", soft_wrap=True)
+
+
+def make_authority(directory: Path, days: int) -> None:
+    """`certs init`."""
+    from gossipfl.engines.http.certificates import create_authority
+
+    create_authority(directory, days)
+    new_console().print(
+        f"Authority: {directory / 'ca.pem'} (give it to every peer)\nIts key: {directory / 'ca.key'} (keep it here)",
+        soft_wrap=True,
+    )
+
+
+def issue_certificates(directory: Path, names: Sequence[str], days: int, proxy: bool) -> None:
+    """`certs issue`."""
+    from gossipfl.engines.http.certificates import issue
+
+    console = new_console()
+    for name in names:
+        path = issue(directory, name, days, proxy=proxy)
+        console.print(f"{name}: {path} and {path.with_suffix('.key')}", soft_wrap=True)
+
+
+def show_certificates(directory: Path, as_json: bool) -> None:
+    """`certs show`."""
+    from gossipfl.engines.http.certificates import described
+
+    facts = described(directory)
+    if as_json:
+        print_json([{key: str(value) for key, value in asdict(fact).items()} for fact in facts])
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("name", "kind", "valid until", "days left", "SHA-256 of the certificate"):
+        table.add_column(column, overflow="fold")
+    for fact in facts:
+        left = str(fact.days_left) if fact.days_left >= 0 else "expired"
+        table.add_row(fact.name, fact.kind, f"{fact.not_after:%Y-%m-%d}", left, fact.fingerprint)
+    new_console().print(table)
 
 
 def rewrite_report(run: Path) -> None:

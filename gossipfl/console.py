@@ -2,18 +2,22 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from gossipfl.comparison import Row, Statistic, TargetCost
+from gossipfl.engines.http.status import PeerStatus
 from gossipfl.history import Evaluation, History
+from gossipfl.run_directory import HTTP, VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import BOUNDS, Experiment
 from gossipfl.strict_json import strict_json
@@ -30,14 +34,18 @@ def new_console(*, stderr: bool = False) -> Console:
 
 
 class Progress:
-    """Shows a bar per algorithm (round, virtual time, accuracy so far, rounds per second); an `Observer`.
+    """Shows a bar per algorithm (round, time, accuracy so far, rounds per second); an `Observer`.
 
-    Without a terminal there is no bar. With `prints_evaluations` every evaluation is one line, with or without.
+    Peers over HTTP are shown in a table too, from what `look` is told. Without a terminal there is neither. With
+    `prints_evaluations` every evaluation is one line, with or without.
     """
 
-    def __init__(self, console: Console, scenario: Scenario, *, prints_evaluations: bool) -> None:
+    def __init__(
+        self, console: Console, scenario: Scenario, *, prints_evaluations: bool, engine: str = VIRTUAL_TIME
+    ) -> None:
         self._console = console
         self._scenario = scenario
+        self._time = "real" if engine == HTTP else "virtual"
         self._prints_evaluations = prints_evaluations
         self._progress = RichProgress(
             TextColumn("{task.description}", markup=False),
@@ -45,21 +53,31 @@ class Progress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
             console=console,
-            disable=not console.is_terminal,
-            transient=True,
         )
+        self._statuses: Sequence[PeerStatus] = ()
+        self._live = Live(get_renderable=self._shown, console=console, transient=True)
         self._task: TaskID | None = None
         self._began = 0.0
         self._seed = scenario.seed
 
     def __enter__(self) -> "Progress":
-        self._progress.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._live.stop()
+
+    def look(self, statuses: Sequence[PeerStatus]) -> None:
+        """Show what the peers say of themselves."""
+        self._statuses = statuses
+
+    def _shown(self) -> RenderableType:
+        if not self._statuses:
+            return self._progress
+        return Group(self._progress, peer_table([asdict(status) for status in self._statuses], self._console.height))
 
     def begins(self, experiment: Experiment) -> None:
         self._seed = experiment.seed
@@ -70,12 +88,15 @@ class Progress:
             self._task = self._progress.add_task(name, total=self._scenario.rounds, state="")
             self._began = time.monotonic()
         rate = evaluation.round / max(time.monotonic() - self._began, 1e-9)
-        state = f"{seconds(evaluation.time)} virtual, accuracy {evaluation.mean_accuracy:.4f}, {rate:.1f} rounds/s"
+        accuracy = f"accuracy {evaluation.mean_accuracy:.4f}"
+        state = f"{seconds(evaluation.time)} {self._time}, {accuracy}, {rate:.1f} rounds/s"
         self._progress.update(self._task, completed=evaluation.round, state=state)
+        self._live.refresh()
         if self._prints_evaluations:
-            self._progress.console.print(evaluation_line(name, evaluation), soft_wrap=True)
+            self._console.print(evaluation_line(name, evaluation), soft_wrap=True)
 
     def ended(self, history: History) -> None:
+        self._statuses = ()
         if self._task is not None:
             self._progress.stop_task(self._task)
             self._task = None
@@ -99,7 +120,34 @@ def evaluation_line(label: str, evaluation: Evaluation, *, final: bool = False) 
     return ", ".join(parts)
 
 
-def comparison_tables(rows: Sequence[Row], scenario: Scenario, width: int = _WIDTH) -> list[Table]:
+def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> Table:
+    """One line for each peer, from its status as JSON has it; what does not fit in `height` lines is counted."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("peer", "state", "round", "loss", "accuracy", "neighbors", "sent", "received", "failures"):
+        table.add_column(column, justify="left" if column in ("peer", "state") else "right", overflow="fold")
+    num_shown = len(statuses) if len(statuses) + 8 <= height else max(1, height - 9)
+    for status in statuses[:num_shown]:
+        neighbors = status["neighbors"]
+        silent = sum(neighbor["contact"] in ("unreachable", "left") for neighbor in neighbors)
+        refused = sum(status["refusals"].values()) + sum(sum(n["refused"].values()) for n in neighbors)
+        table.add_row(
+            status["peer"],
+            status["state"],
+            f"{status['round']}/{status['rounds']}",
+            *("" if status[name] is None else f"{status[name]:.4f}" for name in ("loss", "accuracy")),
+            f"{len(neighbors) - silent}/{len(neighbors)}",
+            num_bytes(status["sent"]),
+            num_bytes(status["received"]),
+            str(silent + refused),
+        )
+    if num_shown < len(statuses):
+        table.add_row(f"and {len(statuses) - num_shown} more", *[""] * 8)
+    return table
+
+
+def comparison_tables(
+    rows: Sequence[Row], scenario: Scenario, width: int = _WIDTH, engine: str = VIRTUAL_TIME
+) -> list[Table]:
     """The common table: what each algorithm reached at the end, and for each target what it took to get there.
 
     Where the first does not fit in `width` characters it comes in two parts, accuracy and cost: a number is never cut.
@@ -110,7 +158,8 @@ def comparison_tables(rows: Sequence[Row], scenario: Scenario, width: int = _WID
     ordered = sorted(rows, key=lambda row: row.label in bounds)
     styles = ["dim" if row.label in bounds else "" for row in ordered]
     reached = ["peers", "worst", "best", "average\nmodel", "consensus\ndistance"]
-    cost = ["rounds", "virtual\ntime", "bytes", "bytes at\nbusiest"]
+    time_ = "real\ntime" if engine == HTTP else "virtual\ntime"
+    cost = ["rounds", time_, "bytes", "bytes at\nbusiest"]
 
     def table(title: str, headings: Sequence[str], cells: Callable[[Row], Sequence[str]]) -> Table:
         return _table(title, ["algorithm", *headings], [[row.label, *cells(row)] for row in ordered], styles)
@@ -124,7 +173,7 @@ def comparison_tables(rows: Sequence[Row], scenario: Scenario, width: int = _WID
         tables.append(
             table(
                 f"what it took until the peers' mean accuracy was {100 * target:g}%",
-                ["rounds", "virtual\ntime", "bytes", "seeds"],
+                ["rounds", time_, "bytes", "seeds"],
                 lambda row, position=position: _cost_of_target(row.targets[position]),  # type: ignore[misc]
             )
         )

@@ -51,7 +51,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """At `time` (seconds) peer `peer` found `neighbor` "unreachable" or "reachable" again, or was told that it "left"."""
+    """At `time` (seconds) `peer` found `neighbor` "unreachable" or "reachable" again, or heard that it has "left"."""
 
     time: float
     peer: PeerId

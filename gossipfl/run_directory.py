@@ -4,14 +4,13 @@ manifest.json      scenario, seeds, versions, flags, digests of data and partiti
 history.jsonl      one row per evaluation, written while the run goes on
 history.parquet    the same at the end
 summary.json       the common table
-weights/           final weights and statistics as safetensors: LABEL-seedN.average (by Keras path),
-                   LABEL-seedN.peers (PEER and PEER/statistics, flat)
+events.jsonl       when peers lost and found each other, if they ran over a network
+weights/           final weights and statistics (`gossipfl.weight_files`)
 report.html
 """
 
 import os
 import platform
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -21,8 +20,6 @@ from types import TracebackType
 from typing import Any
 
 import networkx as nx
-import numpy as np
-from numpy.typing import NDArray
 
 from gossipfl import __version__
 from gossipfl.algorithms import ALGORITHMS
@@ -33,11 +30,16 @@ from gossipfl.history import Evaluation, History, history_row
 from gossipfl.report import write_report
 from gossipfl.report.run_files import Manifest, history_rows, parsed
 from gossipfl.scenario import Scenario
+from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.simulation import BOUNDS, Experiment, optimizer_of
 from gossipfl.strict_json import strict_json
 from gossipfl.topology import summarize as summarize_topology
-from gossipfl.weights import Vector, WeightsSchema
+from gossipfl.weight_files import by_name, file_stems, write_weights
+from gossipfl.weights import WeightsSchema
 from gossipfl.whole_files import write_whole
+
+VIRTUAL_TIME, HTTP = "virtual time", "HTTP"
+"""The engines, as a manifest names them."""
 
 _PACKAGES = ("aiohttp", "keras", "networkx", "numpy", "scipy", "tensorflow")
 
@@ -45,31 +47,31 @@ _PACKAGES = ("aiohttp", "keras", "networkx", "numpy", "scipy", "tensorflow")
 class RunDirectory:
     """Records a run as it goes on; an `Observer`. What was measured is on disk, whatever happens to the process."""
 
-    def __init__(self, path: Path, scenario: Scenario, num_seeds: int, command: str) -> None:
+    def __init__(
+        self, path: Path, scenario: Scenario, num_seeds: int, command: str, engine: str = VIRTUAL_TIME
+    ) -> None:
         self.path = path
         self._scenario = scenario
         self._seeds = list(range(scenario.seed, scenario.seed + num_seeds))
         self._command = command
+        self._engine = engine
         self._manifest: dict[str, Any] = {}
         self._seed = scenario.seed
         self._experiment: Experiment | None = None
         self._existed = path.exists()
-        self._stems = _file_stems(scenario.labels)
+        self._stems = file_stems(scenario.labels)
 
     @classmethod
-    def create(cls, path: Path | None, scenario: Scenario, num_seeds: int, command: str) -> "RunDirectory":
+    def create(
+        cls, path: Path | None, scenario: Scenario, num_seeds: int, command: str, engine: str = VIRTUAL_TIME
+    ) -> "RunDirectory":
         """A new directory, `runs/NAME-DATE-TIME` by default.
 
         Raises ConfigurationError when there is already something at `path`.
         """
         chosen = path or _unused(Path("runs") / f"{scenario.name}-{datetime.now():%Y%m%d-%H%M%S}")
-        if chosen.exists() and (not chosen.is_dir() or any(chosen.iterdir())):
-            raise ConfigurationError(f"{chosen} is there and not empty; give another --output, nothing was changed")
-        directory = cls(chosen, scenario, num_seeds, command)
-        try:
-            (chosen / "weights").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(f"cannot make the run directory {chosen}: {error.strerror}") from error
+        directory = cls(chosen, scenario, num_seeds, command, engine)
+        make_run_directory(chosen)
         return directory
 
     def __enter__(self) -> "RunDirectory":
@@ -89,10 +91,15 @@ class RunDirectory:
         """Whether there is a run in it, though it may not be measured yet."""
         return bool(self._manifest)
 
+    def peers_directory(self, experiment: Experiment, section: AlgorithmSection) -> Path:
+        """Where the peers of one algorithm, as processes, have their own run directories."""
+        stem = self._stems[self._scenario.label_of(section)]
+        return self.path / "peers" / f"{stem}-seed{experiment.seed}"
+
     def begins(self, experiment: Experiment) -> None:
         self._experiment, self._seed = experiment, experiment.seed
         if not self._manifest:  # data and versions are those of the first seed
-            self._manifest = self._described(experiment)
+            self._manifest = run_manifest(self._scenario, experiment, self._seeds, self._command, self._engine)
             self._write_manifest()
             (self.path / "history.jsonl").touch()
 
@@ -101,20 +108,19 @@ class RunDirectory:
             file.write(strict_json(history_row(label, self._seed, evaluation)) + "\n")
 
     def ended(self, history: History) -> None:
+        if history.contacts:
+            with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
+                for contact in history.contacts:
+                    row = {"algorithm": history.algorithm, "seed": history.seed, **asdict(contact)}
+                    file.write(strict_json(row) + "\n")
         if history.average is None or self._experiment is None:
             return
-        from safetensors.numpy import save_file
-
-        stem = self.path / "weights" / f"{self._stems[history.algorithm]}-seed{history.seed}"
         trainer, average = self._experiment.trainer, history.average
-        save_file(
-            _by_name(trainer.schema, average.weights) | _by_name(trainer.statistics_schema, average.statistics),
-            f"{stem}.average.safetensors",
-        )
-        vectors = {peer_id: model.weights for peer_id, model in history.final.items()}
-        statistics = {f"{peer_id}/statistics": model.statistics for peer_id, model in history.final.items()}
-        save_file(
-            vectors | {key: vector for key, vector in statistics.items() if vector.size}, f"{stem}.peers.safetensors"
+        write_weights(
+            self.path / "weights",
+            f"{self._stems[history.algorithm]}-seed{history.seed}",
+            by_name(trainer.schema, average.weights) | by_name(trainer.statistics_schema, average.statistics),
+            history.final,
         )
 
     def finish(self, *, interrupted: bool = False, failures: Sequence[str] = ()) -> Path:
@@ -126,43 +132,71 @@ class RunDirectory:
     def _write_manifest(self) -> None:
         write_whole(self.path / "manifest.json", strict_json(self._manifest, indent=1))
 
-    def _described(self, experiment: Experiment) -> dict[str, Any]:
-        scenario, dataset = self._scenario, experiment.dataset
-        parts = list(experiment.shards.values())
-        counts = label_counts(dataset.train_y, parts, dataset.num_classes)
-        return {
-            "name": scenario.name,
-            "description": scenario.description,
-            "command": self._command,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "gossipfl": __version__,
-            "engine": "virtual time",
-            "interrupted": False,
-            "failures": [],
-            "seeds": self._seeds,
-            "scenario": scenario.model_dump(mode="json", exclude_none=True),
-            "versions": {"python": platform.python_version(), **_versions()},
-            "machine": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
-            "flags": dict(experiment.trainer.flags),
-            "data": {
-                "source": dataset.name,
-                "num_train": len(dataset.train_y),
-                "num_test": len(dataset.test_y),
-                "num_classes": dataset.num_classes,
-                "digest": dataset.digest,
-            },
-            "partition": {
-                "name": scenario.data.partition.name,
-                "parameters": scenario.data.partition.parameters,
-                "digest": partition_digest(parts),
-                "label_counts": dict(zip(experiment.shards, counts.tolist(), strict=True)),
-            },
-            "model": {"name": scenario.model_dump()["model"], "num_weights": experiment.trainer.schema.size},
-            "topologies": _topologies(scenario),
-            "algorithms": _algorithms(scenario, self._seeds),
-            "targets": scenario.targets,
-            "differences": differences(scenario),
-        }
+
+def run_manifest(
+    scenario: Scenario, experiment: Experiment, seeds: Sequence[int], command: str, engine: str
+) -> dict[str, Any]:
+    """What `manifest.json` says at the start of a run: everything needed to repeat it."""
+    dataset, trainer = experiment.dataset, experiment.trainer
+    parts = list(experiment.shards.values())
+    counts = label_counts(dataset.train_y, parts, dataset.num_classes)
+    return {
+        "name": scenario.name,
+        "description": scenario.description,
+        "command": command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "gossipfl": __version__,
+        "engine": engine,
+        "interrupted": False,
+        "failures": [],
+        "seeds": list(seeds),
+        "scenario": scenario.model_dump(mode="json", exclude_none=True),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "machine": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
+        "flags": dict(trainer.flags),
+        "data": {
+            "source": dataset.name,
+            "num_train": len(dataset.train_y),
+            "num_test": len(dataset.test_y),
+            "num_classes": dataset.num_classes,
+            "digest": dataset.digest,
+        },
+        "partition": {
+            "name": scenario.data.partition.name,
+            "parameters": scenario.data.partition.parameters,
+            "digest": partition_digest(parts),
+            "label_counts": dict(zip(experiment.shards, counts.tolist(), strict=True)),
+        },
+        "model": {
+            "name": scenario.model_dump()["model"],
+            "num_weights": trainer.schema.size,
+            "input_shape": list(dataset.input_shape),
+            "num_classes": dataset.num_classes,
+            "segments": _segments(trainer.schema),
+            "statistics_segments": _segments(trainer.statistics_schema),
+        },
+        "topologies": _topologies(scenario),
+        "algorithms": _algorithms(scenario, seeds),
+        "targets": scenario.targets,
+        "differences": differences(scenario),
+    }
+
+
+def _segments(schema: WeightsSchema) -> list[tuple[str, list[int], str]]:
+    return [(segment.name, list(segment.shape), segment.dtype) for segment in schema.segments]
+
+
+def make_run_directory(path: Path) -> None:
+    """Make the directory of a run, with a place for weights in it.
+
+    Raises ConfigurationError when there is already something at `path`, or nothing can be made there.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigurationError(f"{path} is there and not empty; give another --output, nothing was changed")
+    try:
+        (path / "weights").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make the run directory {path}: {error.strerror}") from error
 
 
 def complete(path: Path) -> Path:
@@ -239,27 +273,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "absent"
     return found
-
-
-def _file_stems(labels: Sequence[str]) -> dict[str, str]:
-    """A file name for each label; two labels never share one."""
-    stems: dict[str, str] = {}
-    for label in labels:
-        stem = re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-.") or "algorithm"
-        taken = {other.lower() for other in stems.values()}
-        number = 1
-        while (f"{stem}-{number}" if number > 1 else stem).lower() in taken:
-            number += 1
-        stems[label] = f"{stem}-{number}" if number > 1 else stem
-    return stems
-
-
-def _by_name(schema: WeightsSchema, vector: Vector) -> dict[str, NDArray[np.floating]]:
-    """The arrays of a vector by the names of their variables, numbered where two variables have one name."""
-    names = [segment.name for segment in schema.segments]
-    if len(set(names)) < len(names):
-        names = [f"{position}/{name}" for position, name in enumerate(names)]
-    return dict(zip(names, schema.unflatten(vector), strict=True))
 
 
 def _read(path: Path) -> tuple[Manifest, list[dict[str, Any]]]:

@@ -67,13 +67,19 @@ def optimizer_of(scenario: Scenario) -> str | dict[str, Any] | None:
 class Experiment:
     """What all algorithms of a scenario share for one seed: data, shards, trainer and initial weights.
 
-    `slots` is the number of peers trained at the same time (None: one per core); results do not depend on it.
+    `slots` is the number of peers trained at the same time (None: one per core); results do not depend on it. `shards`
+    are the examples of each peer that trains here; None: those of the scenario's partition.
 
     Raises ConfigurationError or DataError when the scenario does not fit the data.
     """
 
     def __init__(
-        self, scenario: Scenario, dataset: Dataset | None = None, seed: int | None = None, slots: int | None = None
+        self,
+        scenario: Scenario,
+        dataset: Dataset | None = None,
+        seed: int | None = None,
+        slots: int | None = None,
+        shards: Mapping[PeerId, NDArray[np.int64]] | None = None,
     ) -> None:
         self.scenario = scenario
         self.slots = slots
@@ -81,14 +87,17 @@ class Experiment:
         """Initial weights from elsewhere; None: those that the seed gives."""
         self.seed = scenario.seed if seed is None else seed
         self.dataset = load_data(scenario) if dataset is None else dataset
-        peers = list(scenario.graph())
-        partitioner = scenario.data.partition.partitioner()
+        self.shards = self._partition() if shards is None else shards
+        training = scenario.training
+        pooled = {} if POOL in self.shards else {POOL: np.sort(np.concatenate(list(self.shards.values())))}
+        self._batches = Batches({**self.shards, **pooled}, training.batch_size, training.shuffle, self.seed)
+
+    def _partition(self) -> dict[PeerId, NDArray[np.int64]]:
+        peers = list(self.scenario.graph())
+        partitioner = self.scenario.data.partition.partitioner()
         parts = partitioner(self.dataset.train_y, len(peers), generator(self.seed, "partition"))
         check_partition(parts, len(self.dataset.train_y))
-        self.shards: Mapping[PeerId, NDArray[np.int64]] = dict(zip(peers, parts, strict=True))
-        training = scenario.training
-        pooled = {} if POOL in self.shards else {POOL: np.sort(np.concatenate(parts))}
-        self._batches = Batches({**self.shards, **pooled}, training.batch_size, training.shuffle, self.seed)
+        return dict(zip(peers, parts, strict=True))
 
     @cached_property
     def trainer(self) -> "KerasTrainer":

@@ -174,7 +174,14 @@ class TestManifest:
         assert {peer: sum(row) for peer, row in counts.items()} == {
             peer: len(shard) for peer, shard in experiment.shards.items()
         }
-        assert manifest["model"] == {"name": "softmax", "num_weights": 650}
+        assert manifest["model"] == {
+            "name": "softmax",
+            "num_weights": 650,
+            "input_shape": [8, 8, 1],
+            "num_classes": 10,
+            "segments": [["softmax/kernel", [64, 10], "float32"], ["softmax/bias", [10], "float32"]],
+            "statistics_segments": [],
+        }
         assert manifest["targets"] == [0.3, 0.99]
 
     def test_algorithms_name_their_topology_hub_and_whether_they_are_bounds(self, tmp_path):

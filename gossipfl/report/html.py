@@ -22,6 +22,7 @@ SCRIPTS = (
     "findings.js",
     "table.js",
     "drawings.js",
+    "contact.js",
     "labels.js",
     "provenance.js",
     "report.js",

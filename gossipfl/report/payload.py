@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
+from gossipfl.report.contact import contact
 from gossipfl.report.layout import Positions, graph_positions, wheel
 from gossipfl.report.run_files import HistoryRow, Manifest, Run, RunAlgorithm
 
@@ -33,7 +34,7 @@ COLUMNS = (
 
 def page_payload(run: Run) -> JSON:
     """The run as JSON: manifest, summary, one table of columns per algorithm and seed, per-peer accuracies of the first
-    seed, positions and links of every drawing, label counts per peer."""
+    seed, positions and links of every drawing, label counts per peer, interruptions of the contact between peers."""
     peers = peer_order(run)
     return {
         "manifest": manifest_facts(run.manifest),
@@ -46,12 +47,16 @@ def page_payload(run: Run) -> JSON:
         "peer_accuracy": peer_accuracies(run, peers),
         "drawings": drawings(run, peers),
         "label_counts": [run.manifest.partition.label_counts.get(peer) for peer in peers],
+        "contact": contact(run),
     }
 
 
 def manifest_facts(manifest: Manifest) -> JSON:
-    """The manifest without what the page receives in another form: nodes, links and label counts."""
+    """The manifest without what the page receives in another form (nodes, links, label counts) or does not show."""
     facts = manifest.model_dump(exclude={"algorithms": True, "partition": {"label_counts"}})
+    if isinstance(facts.get("model"), dict):
+        for shapes in ("segments", "statistics_segments"):
+            facts["model"].pop(shapes, None)
     for topology in facts["topologies"].values():
         del topology["nodes"], topology["links"]
     return facts

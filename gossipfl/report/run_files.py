@@ -1,11 +1,11 @@
-"""The three files of a run directory that the report reads, and what they must hold."""
+"""The files of a run directory that the report reads, and what they must hold."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.strict_json import without_nan
@@ -51,6 +51,7 @@ class Manifest(Part):
     name: str
     description: str | None = None
     created: str | None = None
+    engine: str = "virtual time"
     interrupted: bool = False
     failures: list[str] = []
     partition: RunPartition = RunPartition()
@@ -80,6 +81,21 @@ class HistoryRow(Part):
     best_accuracy: Measured = None
     peer_accuracy: dict[str, Measured] = {}
     peer_loss: dict[str, Measured] = {}
+
+
+ContactEvent: TypeAlias = Literal["unreachable", "reachable", "left"]
+"""A peer could not, or could again, reach a neighbor; or the neighbor said goodbye before the end."""
+
+
+class EventRow(Part):
+    """One line of `events.jsonl`: what `peer` noticed of `neighbor`, `time` seconds after the start of the run."""
+
+    algorithm: str
+    seed: int
+    time: FiniteFloat
+    peer: str
+    neighbor: str
+    event: ContactEvent
 
 
 class MeanAndSpread(Part):
@@ -130,37 +146,50 @@ class Run:
     manifest: Manifest
     history: list[HistoryRow]
     summary: Summary
+    events: list[EventRow]
 
 
 def read_run(directory: Path) -> Run:
-    """The manifest, history and summary of `directory`.
+    """The manifest, history and summary of `directory`, and its events, which a simulation has not.
 
-    A last history line without its newline is left out: the run was stopped while it was written.
+    A last line without its newline is left out: the run was stopped while it was written.
     Raises `ConfigurationError`, naming file and field, when a file is missing or is not what a run writes.
     """
     if not directory.is_dir():
-        raise ConfigurationError(
-            f"There is no run directory {directory}; give the folder that simulate or compare wrote."
-        )
+        raise ConfigurationError(f"There is no run directory {directory}; give the folder that a run wrote.")
     manifest = parsed(directory / "manifest.json", Manifest.model_validate_json)
     summary = parsed(directory / "summary.json", Summary.model_validate_json)
     history = parsed(directory / "history.jsonl", history_rows)
+    events = parsed(directory / "events.jsonl", lines_of(EventRow)) if (directory / "events.jsonl").exists() else []
     labels = {algorithm.label for algorithm in manifest.algorithms}
-    for label in (*(row.algorithm for row in history), *(row.label for row in summary.rows)):
+    for label in (
+        *(row.algorithm for row in history),
+        *(row.algorithm for row in events),
+        *(row.label for row in summary.rows),
+    ):
         if label not in labels:
             raise ConfigurationError(
-                f"{directory} mixes two runs: its history or summary names the algorithm {label!r}, but manifest.json "
-                f"lists only {', '.join(sorted(labels)) or 'none'}. Run the comparison again into an empty folder."
+                f"{directory} mixes two runs: its history, events or summary name the algorithm {label!r}, but "
+                f"manifest.json lists only {', '.join(sorted(labels)) or 'none'}. Run again into an empty folder."
             )
-    return Run(manifest, history, summary)
+    return Run(manifest, history, summary, events)
 
 
-def history_rows(text: str) -> list[HistoryRow]:
-    complete = text[: text.rfind("\n") + 1]
-    return [HistoryRow.model_validate_json(line) for line in complete.split("\n") if line.strip()]
-
-
+Row = TypeVar("Row", bound=Part)
 Parsed = TypeVar("Parsed")
+
+
+def lines_of(kind: type[Row]) -> Callable[[str], list[Row]]:
+    """What reads a text with a JSON object in each line; a last line without its newline is left out."""
+
+    def rows(text: str) -> list[Row]:
+        complete = text[: text.rfind("\n") + 1]
+        return [kind.model_validate_json(line) for line in complete.split("\n") if line.strip()]
+
+    return rows
+
+
+history_rows = lines_of(HistoryRow)
 
 
 def parsed(path: Path, parse: Callable[[str], Parsed]) -> Parsed:
@@ -169,7 +198,7 @@ def parsed(path: Path, parse: Callable[[str], Parsed]) -> Parsed:
     except FileNotFoundError:
         raise ConfigurationError(
             f"{path} is missing; a report needs manifest.json, history.jsonl and summary.json of one run. "
-            f"Give the folder that simulate or compare wrote."
+            f"Give the folder that a run wrote."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}.") from error

@@ -1,5 +1,6 @@
-"""Reads scenarios from TOML files, by path or by name, with single fields overridden."""
+"""Reads scenarios from TOML or JSON files, by path or by name, with single fields overridden."""
 
+import json
 import re
 import tomllib
 from collections.abc import Sequence
@@ -13,16 +14,19 @@ from gossipfl.spelling import did_you_mean
 
 
 def load_scenario(name: str | Path, overrides: Sequence[str] = ()) -> Scenario:
-    """The scenario in a TOML file, or the one of that name in `simulations/`.
+    """The scenario in a TOML (or .json) file, or the one of that name in `simulations/`.
 
     Each override is `field.subfield=value` with a TOML value, quotes around a plain word being optional.
     Raises ConfigurationError for a missing or garbled file and for whatever is wrong with the scenario.
     """
     path = _find(str(name))
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not TOML, or endless digits
         raise ConfigurationError(f"cannot read the scenario {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"cannot read the scenario {path}: it is a {type(content).__name__}, not a table")
     for override in overrides:
         _set(content, override)
     try:

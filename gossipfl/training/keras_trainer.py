@@ -8,6 +8,7 @@ are grouped and however many slots there are.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -120,15 +121,20 @@ class KerasTrainer:
 
         Raises SchemaMismatchError for vectors that do not belong to this model.
         """
+        return filled_model(self._build, self._seed, vectors)
+
+    def read_keras(self, path: Path) -> ModelVectors:
+        """The weights and statistics in a `.keras` or `.weights.h5` file of the same architecture.
+
+        Raises ValueError or OSError when the file is not there or does not fit the model.
+        """
         (model,) = build_models(self._build, 1, self._seed)
+        if path.suffix == ".keras":
+            model.set_weights(keras.models.load_model(path, compile=False).get_weights())
+        else:
+            model.load_weights(path)
         layout = variable_layout(model)
-        for variables, schema, vector in (
-            (layout.weights, self.schema, vectors.weights),
-            (layout.statistics, self.statistics_schema, vectors.statistics),
-        ):
-            for variable, array in zip(variables, schema.unflatten(vector), strict=True):
-                variable.assign(array)
-        return model
+        return ModelVectors(values_of(layout.weights), values_of(layout.statistics))
 
     def num_examples(self, peer_id: PeerId, first_step: int, num_steps: int) -> int:
         """Number of examples (with repetition) in the steps [first_step, first_step + num_steps) of a peer."""
@@ -229,3 +235,13 @@ class KerasTrainer:
                 "batches": np.array(batches, np.int32),
             },
         )
+
+
+def filled_model(build: Callable[[], keras.Model], seed: int, vectors: ModelVectors) -> keras.Model:
+    """A new model with the given weights and statistics. Raises SchemaMismatchError when they do not belong to it."""
+    (model,) = build_models(build, 1, seed)
+    layout = variable_layout(model)
+    for variables, vector in ((layout.weights, vectors.weights), (layout.statistics, vectors.statistics)):
+        for variable, array in zip(variables, schema_of(variables).unflatten(vector), strict=True):
+            variable.assign(array)
+    return model

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,22 @@ def graph_named(name: str, num_peers: int) -> nx.Graph:
     ordered.add_nodes_from(str(node) for node in range(num_peers))
     ordered.add_edges_from((str(a), str(b)) for a, b in graph.edges())
     return ordered
+
+
+def fake_events(directory: Path, *events: tuple[str, int, float, str, str, str]) -> Path:
+    """Write events.jsonl into the run in `directory`: rows of (algorithm, seed, time, peer, neighbor, event)."""
+    names = ("algorithm", "seed", "time", "peer", "neighbor", "event")
+    lines = [json.dumps(dict(zip(names, event, strict=True))) + "\n" for event in events]
+    (directory / "events.jsonl").write_text("".join(lines), encoding="utf-8")
+    return directory
+
+
+def change_rows(directory: Path, change: Callable[[JSON], JSON]) -> Path:
+    """Replace every row of history.jsonl of the run in `directory` by what `change` makes of it."""
+    path = directory / "history.jsonl"
+    rows = [change(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    path.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows), encoding="utf-8")
+    return directory
 
 
 def history(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 from chromium import Page, chromium_page, chromium_path
-from fake_run import FIVE_AND_BOUNDS, fake_run
+from fake_run import FIVE_AND_BOUNDS, JSON, change_rows, fake_events, fake_run
 
 from gossipfl.report import write_report
 
@@ -184,6 +184,130 @@ def test_sparse_runs_are_shown_all_the_same(tmp_path: Path) -> None:
         found = await seen(page, write_report(nothing))
         assert "<b>nothing</b>" in found["text"]
         assert found["canvases"] == []
+
+    in_browser(visit)
+
+
+def test_contact_between_peers_is_drawn_and_told(tmp_path: Path) -> None:
+    ring, fedavg = FIVE_AND_BOUNDS[0], FIVE_AND_BOUNDS[4]
+    run = fake_run(tmp_path, algorithms=(ring, fedavg), num_peers=60, num_seeds=2, overrides={"engine": "HTTP"})
+    lost = [(ring.label, 0, 1.0 + number / 10, str(number), str(number + 1), "unreachable") for number in range(45)]
+    back = [(ring.label, 0, 12.0, str(number), str(number + 1), "reachable") for number in range(1, 45)]
+    report = write_report(fake_events(run, *lost, *back, (ring.label, 0, 20.0, "5", "6", "left")))
+
+    async def visit(page: Page) -> None:
+        for width, dark in ((1280, False), (1280, True), (360, False), (360, True)):
+            text = (await seen(page, report, width=width, dark=dark))["text"].replace("\u00a0", " ")
+            assert "45 of 60 links were interrupted. The longest: peer 0 could not reach peer 1 from 1.000 s" in text
+            assert "1 peer left before the end: peer 6 at 20.00 s." in text
+            assert "… and 5 more links." in text
+            assert "seed 0, the first of 2" in text
+            assert "No link was interrupted." in text
+            bars = await page.evaluate("document.querySelectorAll('.timeline .outage').length")
+            assert bars == 40
+            colors = await page.evaluate(
+                "['.outage', '.card'].map(s => getComputedStyle(document.querySelector('#contact ' + s)))"
+                ".map((style, index) => index ? style.backgroundColor : style.fill)"
+            )
+            assert colors[0] != colors[1]
+        described = "document.querySelector('.timeline svg').querySelector('desc').textContent"
+        assert "6 left: at" in await page.evaluate(described)
+        await page.evaluate("document.querySelector('#contact details').open = true")
+        assert await page.evaluate("document.querySelectorAll('#contact tbody tr').length") == 41
+        await page.hover(".timeline .hit")
+        tip = await page.evaluate("document.getElementById('tooltip').innerText")
+        assert tip.startswith("0 → 1")
+        assert "peer 0 could not reach peer 1" in tip
+        assert page.problems == []
+
+    in_browser(visit)
+
+
+def test_nothing_is_said_of_contact_without_events(report: Path) -> None:
+    async def visit(page: Page) -> None:
+        found = await seen(page, report)
+        assert "Contact between peers" not in found["text"]
+        assert "virtual time" in found["text"]
+
+    in_browser(visit)
+
+
+EVERYTHING = """[...document.querySelectorAll("details")].forEach((details) => { details.open = true; });
+  [document.body.innerText, ...[...document.querySelectorAll("[aria-label], [title], option")].map(
+    (element) => `${element.getAttribute("aria-label")} ${element.title ?? ""} ${element.value ?? ""}`)].join(" ")"""
+
+PIXELS_OF_THE_FIRST_HUE = """(() => {
+  const canvas = document.querySelector(".chart.tall canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let found = 0;
+  for (let i = 0; i < data.length; i += 4) found += data[i] === 0 && data[i + 1] === 114 && data[i + 2] === 178;
+  return found;
+})()"""
+
+
+def test_a_run_in_real_time_claims_no_other(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, num_seeds=1, overrides={"engine": "HTTP"})
+    report = write_report(fake_events(run, (FIVE_AND_BOUNDS[0].label, 0, 1.0, "0", "1", "unreachable")))
+
+    async def visit(page: Page) -> None:
+        await seen(page, report)
+        text = await page.evaluate(EVERYTHING)
+        assert "virtual" not in text.lower()
+        assert "real time, over HTTP" in text
+        assert "Least real time to 90" in text.replace("\u00a0", " ")
+        assert "get the same numbers" not in text
+        assert "The network and the speeds in it are the simulator\u2019s" in text
+        await click(page, ".segmented button", "Real time")
+        assert page.problems == []
+
+    in_browser(visit)
+
+
+def as_gathered(row: JSON) -> JSON:
+    """As from separate hosts: no average model, and the distance in the last row only."""
+    last = {} if row["round"] == 20 else {"consensus_distance": None}
+    return row | {"average_loss": None, "average_accuracy": None} | last
+
+
+def test_what_was_not_measured_is_a_gap_and_never_a_number(tmp_path: Path) -> None:
+    gathered = fake_run(
+        tmp_path / "gathered", algorithms=FIVE_AND_BOUNDS[:1], num_seeds=1, overrides={"engine": "HTTP"}
+    )
+    summary = json.loads((gathered / "summary.json").read_text())
+    summary["rows"][0]["average_accuracy"] = {"mean": None, "std": None}
+    (gathered / "summary.json").write_text(json.dumps(summary))
+    sparse = fake_run(tmp_path / "sparse", algorithms=FIVE_AND_BOUNDS[:2], num_seeds=1)
+    unmeasured = {"average_loss": None, "average_accuracy": None, "consensus_distance": None}
+    never = fake_run(tmp_path / "never", algorithms=FIVE_AND_BOUNDS[:1], num_seeds=1)
+
+    async def visit(page: Page) -> None:
+        found = await seen(page, write_report(change_rows(gathered, as_gathered)))
+        assert [canvas["title"] for canvas in found["canvases"]] == [
+            "Accuracy",
+            "Spread over peers",
+            "Consensus distance",
+            "Loss",
+        ]
+        assert "exactly zero" not in found["text"].lower()
+        average = "document.querySelector('.comparison tbody td:nth-of-type(4)').innerText"
+        assert await page.evaluate(average) == "\u2013"
+        await click(page, ".segmented button", "Average model")
+        assert "No accuracy was measured" in await page.evaluate("document.body.innerText")
+        shown = await page.evaluate("document.body.innerText")
+        assert not [word for word in ("NaN", "Infinity", "null", "undefined") if word in shown]
+
+        # Every second value alone, between gaps: dots.
+        change_rows(sparse, lambda row: row | (unmeasured if row["round"] % 2 else {}))
+        found = await seen(page, write_report(sparse))
+        await click(page, ".segmented button", "Average model")
+        assert len(found["canvases"]) == 4
+        assert await page.evaluate(PIXELS_OF_THE_FIRST_HUE) > 10 * 9
+
+        change_rows(never, lambda row: row | unmeasured)
+        found = await seen(page, write_report(never))
+        assert found["empty"] == ["Consensus distance"]
+        assert "No consensus distance was measured" in found["text"]
+        assert page.problems == []
 
     in_browser(visit)
 

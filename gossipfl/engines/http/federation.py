@@ -137,7 +137,7 @@ class LoopbackFederation:
         addresses: dict[PeerId, str | None] = {}
         for member in self._members:
             name = member.peer.peer_id
-            _, port = await self._hosts[name].listen(LOOPBACK, member.port)
+            _, port = await self._hosts[name].listen((LOOPBACK, member.port))
             addresses[name] = f"http://{LOOPBACK}:{port}" if member.hosting.listens else None
         for host in self._hosts.values():
             host.connect({name: addresses[name] for name in host.neighbors})

@@ -2,12 +2,14 @@
 
 Every reaction of the peer happens under one lock, one after the other. What it asks for is carried out here: `Train`
 in the training room, `Send` as a parcel for the neighbor's courier or in the answer to the request that caused it,
-`WakeAt` as a timer. With a journal, a parcel leaves, and an arrival is confirmed, after the checkpoint that knows of it.
+`WakeAt` as a timer. With a journal, a parcel leaves, and an arrival is confirmed, after the checkpoint that knows of
+it.
 """
 
 import asyncio
 import logging
 import secrets
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
@@ -19,12 +21,13 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 
 from gossipfl.actions import Action, Send, Train, Update, WakeAt
-from gossipfl.engines.http.certificates import Credentials
 from gossipfl.engines.http.client import Answer, Client, Refused
+from gossipfl.engines.http.credentials import Credentials
 from gossipfl.engines.http.envelope import Envelope, Purpose
 from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.journal import Arrays, Checkpoint, Journal, next_incarnation
 from gossipfl.engines.http.limits import Limits
+from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
 from gossipfl.engines.http.neighbor import Neighbor, Parcel
 from gossipfl.engines.http.offloading import Offloading
 from gossipfl.engines.http.refusals import Refusal
@@ -107,7 +110,7 @@ class HTTPPeer:
         self.training_metrics: Mapping[str, float] = {}
         self.state: State = "new"
         self.incarnation = 1 if self.hosting.directory is None else next_incarnation(self.hosting.directory)
-        self._room = room
+        self.room = room
         self._watcher = watcher
         self._generator = np.random.default_rng(secrets.randbits(64))  # for jitter alone: no result depends on it
         self.neighbors = {name: Neighbor(name, None, self._contact_changed) for name in neighbors}
@@ -136,9 +139,13 @@ class HTTPPeer:
 
     # Life
 
-    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
-        """Open the server; gives host and port. Requests wait until the peer has begun."""
-        return await self._server.start(host, port, tls)
+    async def listen(
+        self, where: tuple[str, int] | socket.socket, tls: ssl.SSLContext | None = None
+    ) -> tuple[str, int]:
+        """Open the server on host and port, or on a bound socket; gives host and port. Requests wait until the peer has
+        begun."""
+        SPEAKER.set(self._log_facts)
+        return await self._server.start(where, tls)
 
     def connect(self, addresses: Mapping[PeerId, str | None]) -> None:
         """Say where the neighbors are; None for one that polls."""
@@ -161,6 +168,7 @@ class HTTPPeer:
 
         Raises TrainingError when local training fails, OSError when a checkpoint cannot be written.
         """
+        SPEAKER.set(self._log_facts)
         self._began = asyncio.get_running_loop().time() - self._earliest_now
         for neighbor in self.neighbors.values():
             if neighbor.url is not None:
@@ -301,7 +309,7 @@ class HTTPPeer:
     async def _train(self, job: Train) -> None:
         if self.state == "waiting":
             self.state = "training"
-        update = await self._room.train(job)
+        update = await self.room.train(job)
         self.state = "waiting"
         self._training = None
         self.training_metrics = update.metrics
@@ -364,7 +372,7 @@ class HTTPPeer:
                 answer = await self._client.deliver(neighbor, parcel)
             except Refused as refused:
                 neighbor.refusals[refused.reason] += 1
-                _LOGGER.warning("peer %s: %s", self.peer.peer_id, refused)
+                _LOGGER.warning("%s", refused)
                 neighbor.parcels.remove(parcel)
                 neighbor.was_told |= parcel.purpose in _GOODBYES
                 await self._give_up(parcel)
@@ -382,7 +390,7 @@ class HTTPPeer:
         loop = asyncio.get_running_loop()
         longest = min(0.1 * 2.0 ** min(neighbor.num_failures, 30), self.hosting.limits.max_backoff)
         if neighbor.num_failures == 0:
-            _LOGGER.info("peer %s: %s", self.peer.peer_id, error)
+            _LOGGER.info("%s", error)
         neighbor.lost(loop.time() + longest * self._generator.uniform(0.5, 1.0))
         if neighbor.said_goodbye:
             neighbor.taken(_GOODBYES)
@@ -422,6 +430,7 @@ class HTTPPeer:
 
     async def _handle(self, envelope: Envelope, message: Message | None) -> Wrapped | None:
         """What the server calls with a request that is in order; gives what rides in the answer."""
+        MESSAGE.set(f"{envelope.sender}/{envelope.incarnation}/{envelope.counter}")
         neighbor = self.neighbors[envelope.sender]
         neighbor.heard(envelope.session, asyncio.get_running_loop().time())
         neighbor.received_bytes += envelope.size
@@ -479,13 +488,15 @@ class HTTPPeer:
         self.refusals[refusal.reason] += 1
         _LOGGER.log(
             logging.WARNING if sender else logging.DEBUG,
-            "peer %s refused what %s sent: %s (%s)",
-            self.peer.peer_id,
+            "refused what %s sent: %s (%s)",
             sender or "a stranger",
             refusal.reason,
             refusal.detail,
         )
 
+    def _log_facts(self) -> Mapping[str, str | int]:
+        return {"peer": self.peer.peer_id, "round": self.peer.round}
+
     def _contact_changed(self, neighbor: Neighbor, event: str) -> None:
-        _LOGGER.info("peer %s: %s is %s", self.peer.peer_id, neighbor.name, event)
+        _LOGGER.info("%s is %s", neighbor.name, event)
         self._watcher.contact(self, neighbor.name, event)

@@ -76,12 +76,12 @@ class Neighbor:
         """It is alive, in the life `session`."""
         if session != self.session:
             self.session, self.received = session, 0
+            self.said_goodbye = False  # it was resumed, and goes on
         self.last_contact = now
         self.num_failures, self.not_before = 0, 0.0
-        if self.contact in ("unknown", "unreachable"):
-            # What was never reached before has nothing to come back from.
-            if self.contact == "unreachable":
-                self.changed(self, "reachable")
+        if self.contact in ("unreachable", "left") and not self.said_goodbye:
+            self.changed(self, "reachable")
+        if not self.said_goodbye:
             self.contact = "reachable"
 
     def lost(self, not_before: float) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gossipfl.codec import encode_parts
-from gossipfl.engines.http.certificates import Credentials
+from gossipfl.engines.http.credentials import Credentials
 from gossipfl.engines.http.envelope import NO_DIGEST, Envelope, Sealed, digest_of
 from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.neighbor import Neighbor, Parcel

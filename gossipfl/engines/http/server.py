@@ -1,14 +1,15 @@
 """The server's side: strangers are turned away at the headers, messages are read within bounds."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 from aiohttp import web
 
 from gossipfl.engines.http.bodies import received, slices
-from gossipfl.engines.http.certificates import BadCertificate, name_of_peer_certificate
 from gossipfl.engines.http.client import checked_message
 from gossipfl.engines.http.connections import Connection, ConnectionServer
 from gossipfl.engines.http.envelope import SESSION, Envelope, Purpose, Sealed
@@ -17,6 +18,7 @@ from gossipfl.engines.http.limits import Limits, TokenBucket
 from gossipfl.engines.http.offloading import Offloading
 from gossipfl.engines.http.refusals import Refusal
 from gossipfl.engines.http.sealing import Wrapped
+from gossipfl.engines.http.verifier import BadCertificate, name_of_peer_certificate
 from gossipfl.messages import Message
 from gossipfl.weights import PeerId
 
@@ -51,12 +53,17 @@ class PeerServer:
         self._server = ConnectionServer(self._serve, limits, lambda refusal: refuse("", refusal))
         self._listener: asyncio.Server | None = None
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> tuple[str, int]:
-        """Listen; gives the address that was taken (port 0 takes any). Raises OSError when it is taken already."""
+    async def start(self, where: tuple[str, int] | socket.socket, tls: ssl.SSLContext | None) -> tuple[str, int]:
+        """Listen on host and port (0 takes any free one), or on a bound socket; gives host and port.
+
+        Raises OSError when the port is taken.
+        """
+        place: dict[str, Any] = {"sock": where}
+        if isinstance(where, tuple):
+            place = {"host": where[0], "port": where[1]}
         self._listener = await asyncio.get_running_loop().create_server(
             self._server,
-            host,
-            port,
+            **place,
             ssl=tls,
             backlog=256,
             ssl_handshake_timeout=None if tls is None else self._limits.header_seconds,

@@ -17,6 +17,7 @@ class NeighborStatus:
     name: PeerId
     contact: str
     seconds_since_contact: float | None
+    num_messages: int
     sent: int
     received: int
     num_failures: int
@@ -80,6 +81,7 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
                 link.name,
                 link.contact,
                 None if link.last_contact is None else max(0.0, now - link.last_contact),
+                link.num_messages,
                 link.sent,
                 link.received_bytes,
                 link.num_failures,

@@ -32,7 +32,7 @@ function xAxis(against, log) {
   const known = {
     round: { kind: "count", title: "round", name: "round" },
     num_bytes: { kind: "bytes", title: "bytes sent by all", name: "bytes" },
-    time: { kind: "seconds", title: "virtual time", name: "time" },
+    time: { kind: "seconds", title: CLOCK, name: "time" },
   }[against];
   return {
     ...known,
@@ -66,7 +66,7 @@ function accuracyChart() {
       [
         ["round", "Rounds"],
         ["num_bytes", "Bytes"],
-        ["time", "Virtual time"],
+        ["time", CLOCK_TITLE],
       ],
       against,
       (value) => {
@@ -106,15 +106,19 @@ function accuracyChart() {
   return chart;
 }
 
+const isMeasured = (label, measure) => curve(label, measure, "round").some((point) => isNumber(point.y));
+
 function lossChart() {
-  let measure = "average_loss";
+  const measures = [
+    ["average_loss", "Average model"],
+    ["training_loss", "Training"],
+  ];
+  // Peers on separate hosts have no average model to measure while they run.
+  let [measure] = measures.find(([key]) => MEASURED.some((label) => isMeasured(label, key))) ?? measures[0];
   const controls = [
     segmented(
       "Loss of",
-      [
-        ["average_loss", "Average model"],
-        ["training_loss", "Training"],
-      ],
+      measures,
       measure,
       (value) => {
         measure = value;
@@ -129,6 +133,7 @@ function lossChart() {
       x,
       y: { kind: "number" },
       caption: `${measure === "average_loss" ? "On held-out data." : "Over the examples of the local training."} ${seedsCaption()}`,
+      empty: "No loss was measured for the algorithms shown.",
     };
   });
   return chart;
@@ -145,15 +150,18 @@ function consensusChart() {
   const chart = chartCard("Consensus distance", controls, () => {
     const x = xAxis("round", false);
     const y = { kind: "number", log };
-    const zero = MEASURED.filter(
-      (label) => visible.has(label) && curve(label, "consensus_distance", "round").every((point) => !(point.y > 0)),
+    const measured = MEASURED.filter((label) => visible.has(label) && isMeasured(label, "consensus_distance"));
+    const zero = measured.filter((label) =>
+      curve(label, "consensus_distance", "round").every((point) => !(point.y > 0)),
     );
     return {
       lines: algorithmLines("consensus_distance", "round", x, y),
       x,
       y,
       caption: `How far peers’ weights are from their mean: √(meanᵢ ‖xᵢ − x̄‖²). ${log && zero.length ? `Exactly zero, so not on a logarithmic axis: ${zero.join(", ")}. ` : ""}`,
-      empty: "All peers hold the same weights at every evaluation: the distance is exactly zero.",
+      empty: measured.length
+        ? "All peers hold the same weights at every evaluation: the distance is exactly zero."
+        : "No consensus distance was measured for the algorithms shown.",
     };
   });
   return chart;
@@ -184,6 +192,7 @@ function spreadChart() {
     const rows = seen.values
       .map((values, index) => ({ x: seen.rounds[index], sorted: values.filter(isNumber).sort((a, b) => a - b) }))
       .filter(({ sorted }) => sorted.length);
+    if (rows.length === 0) return { lines: [], x, y };
     const numPeers = Math.max(...rows.map(({ sorted }) => sorted.length));
     const between = (low, high) =>
       rows.map(({ x: at, sorted }) => ({ x: at, y: null, low: quantile(sorted, low), high: quantile(sorted, high) }));

@@ -5,6 +5,10 @@ const LABELS = RUN.algorithms.map((algorithm) => algorithm.label);
 const ALGORITHM = Object.fromEntries(RUN.algorithms.map((algorithm) => [algorithm.label, algorithm]));
 const COMPETITORS = LABELS.filter((label) => !ALGORITHM[label].bound);
 const BOUNDS = LABELS.filter((label) => ALGORITHM[label].bound);
+// What the seconds are: those of a simulated network, or those that went by.
+const IS_REAL = RUN.manifest.engine === "HTTP";
+const CLOCK = IS_REAL ? "real time" : "virtual time";
+const CLOCK_TITLE = IS_REAL ? "Real time" : "Virtual time";
 const NUM_SEEDS = Math.max(1, ...LABELS.map((label) => RUN.histories[label].length));
 const MEASURED = LABELS.filter((label) => RUN.histories[label].length > 0);
 const SUMMARY = Object.fromEntries(RUN.summary.map((row) => [row.label, row]));

@@ -3,7 +3,7 @@
 function drawHead(box) {
   const { manifest } = RUN;
   const facts = [
-    manifest.engine,
+    IS_REAL ? `${CLOCK}, over ${manifest.engine}` : manifest.engine,
     manifest.created ? shownDate(manifest.created) : null,
     manifest.gossipfl ? `gossipfl ${manifest.gossipfl}` : null,
   ].filter(Boolean);
@@ -74,7 +74,7 @@ function drawNotices(box) {
     box.append(notice("warning", "Ended early:", `${failures.join("; ").replace(/\.$/, "")}.`));
   }
   if (differences.length) {
-    box.append(notice("", "Not the same for all:", `${differences.join("; ").replace(/\.$/, "")}.`));
+    box.append(notice("", "Please note:", differences.map((text) => text.replace(/\.?$/, ".")).join(" ")));
   }
 }
 
@@ -135,7 +135,7 @@ function findings() {
       found: best(toTarget(target, "num_bytes"), "low"),
     });
     list.push({
-      title: `${alone ? "Virtual time" : "Least virtual time"} to ${shownTarget(target)}`,
+      title: `${alone ? CLOCK_TITLE : `Least ${CLOCK}`} to ${shownTarget(target)}`,
       kind: "seconds",
       found: best(toTarget(target, "time"), "low"),
     });

@@ -67,9 +67,10 @@ function plotOf({ x, y, marks = [] }, lines, width, height) {
       data.push(values);
     }
     const color = themeColor(line.property, line.opacity ?? 1);
-    const alone = line.points.filter((point) => usable(point.y)).length <= 1;
+    const dots = column.filter((_, position) => isSingle(line.points, position, usable));
+    const points = { show: false, filter: () => (dots.length ? dots : null), size: dots.length > 1 ? 6 : 8, fill: color };
     series.push(
-      { stroke: color, width: line.width, dash: line.dash, points: { show: alone, size: 8, fill: color } },
+      { stroke: color, width: line.width, dash: line.dash, points },
       { stroke: "transparent", width: 0, points: { show: false } },
       { stroke: "transparent", width: 0, points: { show: false } },
     );
@@ -128,6 +129,12 @@ function plotOf({ x, y, marks = [] }, lines, width, height) {
     },
   };
   return { options, data };
+}
+
+// Whether a point has no neighbor to draw a line to: it is then a dot.
+function isSingle(points, position, usable) {
+  const has = (index) => usable(points[index]?.y);
+  return has(position) && !has(position - 1) && !has(position + 1);
 }
 
 function xRange(low, high, { log }, xs) {

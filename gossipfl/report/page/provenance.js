@@ -17,8 +17,13 @@ function drawProvenance(section) {
     ])
     .filter(([, facts]) => facts.length);
   section.append(
-    sectionHead("How this was made", "Enough to run it again and get the same numbers."),
-    manifest.command ? element("pre", { class: "command" }, manifest.command) : "",
+    sectionHead(
+      "How this was made",
+      IS_REAL
+        ? "Enough to run it again; times, and whatever depends on the order of messages, are never quite the same."
+        : "Enough to run it again and get the same numbers.",
+    ),
+    manifest.command ? element("pre", { class: "command" }, manifest.command.split("\n").join("\n$ ")) : "",
     element(
       "div",
       { class: "facts-grid" },
@@ -43,6 +48,9 @@ function drawProvenance(section) {
           "details",
           { class: "card" },
           element("summary", {}, "Scenario"),
+          IS_REAL
+            ? element("p", { class: "caption" }, "The network and the speeds in it are the simulator’s; this run had real ones.")
+            : "",
           element("pre", {}, JSON.stringify(manifest.scenario, null, 2)),
         )
       : "",

@@ -6,6 +6,7 @@ drawFindings(byId("findings"));
 drawComparison(byId("comparison"));
 drawCurves(byId("curves"));
 drawTopologies(byId("topologies"));
+drawContact(byId("contact"));
 drawLabels(byId("labels"));
 drawProvenance(byId("provenance"));
 byId("foot").append(

@@ -37,7 +37,7 @@ function comparisonColumns() {
     },
     { group: "Agreement", title: "Consensus distance", kind: "number", number: own("consensus_distance") },
     { group: "Cost of the whole run", title: "Rounds", kind: "count", number: own("rounds") },
-    { group: "Cost of the whole run", title: "Virtual time", kind: "seconds", better: "low", number: own("time") },
+    { group: "Cost of the whole run", title: CLOCK_TITLE, kind: "seconds", better: "low", number: own("time") },
     { group: "Cost of the whole run", title: "Bytes", kind: "bytes", better: "low", number: own("num_bytes") },
     {
       group: "Cost of the whole run",
@@ -58,7 +58,7 @@ function comparisonColumns() {
     const group = `To reach ${shownTarget(target)}`;
     columns.push(
       { group, title: "Rounds", kind: "count", better: "low", number: cost("rounds"), target },
-      { group, title: "Virtual time", kind: "seconds", better: "low", number: cost("time"), target },
+      { group, title: CLOCK_TITLE, kind: "seconds", better: "low", number: cost("time"), target },
       { group, title: "Bytes", kind: "bytes", better: "low", number: cost("num_bytes"), target },
     );
   }
@@ -220,7 +220,7 @@ function tableCell(column, label, inner) {
 function measurements() {
   const columns = [
     ["round", "Round", "count"],
-    ["time", "Virtual time", "seconds"],
+    ["time", CLOCK_TITLE, "seconds"],
     ["num_bytes", "Bytes", "bytes"],
     ["training_accuracy", "Training accuracy", "percent"],
     ["training_loss", "Training loss", "number"],

@@ -78,7 +78,7 @@ class Loopback:
         for peer_id, host in self.hosts.items():
             credentials = host.hosting.credentials
             tls = None if credentials is None else credentials.server_context()
-            _, port = await host.listen("127.0.0.1", 0, tls)
+            _, port = await host.listen(("127.0.0.1", 0), tls)
             scheme = "http" if tls is None else "https"
             self.addresses[peer_id] = f"{scheme}://127.0.0.1:{port}" if host.hosting.listens else None
 

@@ -1,0 +1,112 @@
+"""Final weights of a run as files that Keras opens."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from pydantic import ValidationError
+
+from gossipfl.errors import ConfigurationError, SchemaMismatchError
+from gossipfl.model_files import KERAS_SUFFIXES, read_arrays, vectors_of
+from gossipfl.report.run_files import Manifest, Part, parsed
+from gossipfl.scenario import Scenario
+from gossipfl.simulation import optimizer_of
+from gossipfl.weight_files import file_stems
+from gossipfl.weights import ModelVectors, Segment, WeightsSchema
+
+if TYPE_CHECKING:
+    import keras
+
+Segments: TypeAlias = list[tuple[str, tuple[int, ...], str]]
+
+
+class _ModelPart(Part):
+    input_shape: tuple[int, ...]
+    num_classes: int
+    segments: Segments
+    statistics_segments: Segments
+
+
+class _ExportManifest(Manifest):
+    scenario: dict[str, Any]
+    model: _ModelPart
+    seeds: list[int]
+    peer: str | None = None
+
+
+def export(run: Path, peer: str | None, label: str | None, seed: int | None, output: Path) -> Path:
+    """Write the final model of `peer`, or the average of all (peer None), to a `.keras` or `.weights.h5` file.
+
+    `run` is a run directory or that of one peer; `label` and `seed` choose among several algorithms and seeds. Raises
+    ConfigurationError when there is no such model, or something at `output` already.
+    """
+    if not output.name.endswith(KERAS_SUFFIXES):
+        raise ConfigurationError(f"{output} should end in {' or '.join(KERAS_SUFFIXES)}")
+    if output.exists():
+        raise ConfigurationError(f"{output} is there already; give another --output, nothing was changed")
+    manifest = parsed(run / "manifest.json", _manifest)
+    try:
+        model = _model(manifest, _final(run, manifest, peer, label, seed))
+    except SchemaMismatchError as error:
+        raise ConfigurationError(f"the weights in {run} do not fit its model: {error}") from error
+    if output.name.endswith(".keras"):
+        model.save(output)
+    else:
+        model.save_weights(output)
+    return output
+
+
+def _manifest(text: str) -> _ExportManifest:
+    try:
+        return _ExportManifest.model_validate_json(text)
+    except ValidationError as error:
+        raise ConfigurationError(f"the manifest does not describe a model that could be exported: {error}") from error
+
+
+def _final(run: Path, manifest: _ExportManifest, peer: str | None, label: str | None, seed: int | None) -> ModelVectors:
+    kind = "average" if peer is None else "peers"
+    path = run / "weights" / f"{_stem(manifest, label, seed)}.{kind}.safetensors"
+    if manifest.peer is not None:
+        if peer not in (None, manifest.peer):
+            raise ConfigurationError(f"{run} is the run directory of peer {manifest.peer!r}, not of {peer!r}")
+        path = run / "weights" / "final.safetensors"
+    if not path.exists():
+        raise ConfigurationError(f"there is no {path}: the run left no final weights")
+    arrays = read_arrays(path)
+    if manifest.peer is None and peer is not None:
+        if peer not in arrays:
+            peers = sorted(name for name in arrays if not name.endswith("/statistics"))
+            raise ConfigurationError(f"there is no peer {peer!r} in {run}; there are {', '.join(peers)}")
+        arrays = {"weights": arrays[peer], "statistics": arrays.get(f"{peer}/statistics", np.zeros(0, np.float32))}
+    return vectors_of(arrays, _schema(manifest.model.segments), _schema(manifest.model.statistics_segments))
+
+
+def _schema(segments: Segments) -> WeightsSchema:
+    return WeightsSchema(tuple(Segment(*segment) for segment in segments))
+
+
+def _stem(manifest: _ExportManifest, label: str | None, seed: int | None) -> str:
+    labels = [algorithm.label for algorithm in manifest.algorithms]
+    if label is None and len(labels) > 1:
+        raise ConfigurationError(f"the run has {', '.join(labels)}; name one with --algorithm")
+    if label is not None and label not in labels:
+        raise ConfigurationError(f"the run has no algorithm {label!r}; it has {', '.join(labels)}")
+    if seed is not None and seed not in manifest.seeds:
+        raise ConfigurationError(f"the run has no seed {seed}; it has {', '.join(map(str, manifest.seeds))}")
+    stems = file_stems(labels)
+    return f"{stems[label or labels[0]]}-seed{manifest.seeds[0] if seed is None else seed}"
+
+
+def _model(manifest: _ExportManifest, vectors: ModelVectors) -> "keras.Model":
+    from gossipfl.training.keras_model import Task, compiled_model
+    from gossipfl.training.keras_trainer import filled_model
+    from gossipfl.training.models import resolve
+    from gossipfl.training.settings import TrainingSettings
+
+    fields = {key: value for key, value in manifest.scenario.items() if key in ("model", "training")}
+    scenario = Scenario(**fields)
+    task = Task(manifest.model.input_shape, manifest.model.num_classes)
+    settings = TrainingSettings(optimizer_of(scenario), scenario.training.loss)
+    build = resolve(scenario.model, *task)
+    return filled_model(partial(compiled_model, build, task, settings), scenario.seed, vectors)

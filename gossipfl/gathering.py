@@ -1,0 +1,178 @@
+"""Put the run directories of single peers, copied from their hosts, together into one run directory.
+
+Every peer has measured itself. What needs all peers at one moment, the average model and the consensus distance, is
+known at the end only, from the final weights; a FedAvg server has measured its model all along.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from gossipfl.engines.evaluation import Standing, average_model, consensus_distance
+from gossipfl.errors import ConfigurationError
+from gossipfl.gathered_history import gathered_rows, timeline
+from gossipfl.peer_records import PeerRecord, read_peer
+from gossipfl.run_directory import complete, make_run_directory
+from gossipfl.strict_json import strict_json
+from gossipfl.weight_files import Arrays, by_name, file_stems, write_weights
+from gossipfl.weights import ModelVectors, Vector, WeightsSchema
+from gossipfl.whole_files import write_whole
+
+JSON: TypeAlias = dict[str, Any]
+
+_OF_A_HOST = ("gossipfl", "versions", "machine", "flags")
+"""Fields of a manifest that may differ from host to host."""
+
+
+def gather(directories: Sequence[Path], output: Path) -> Path:
+    """Make the run directory `output` of those of single peers, and return the path of its report.
+
+    Their order does not matter, and some may be missing, which the report says. The clocks of the hosts are taken as
+    they are: where they differ by seconds, so do the times.
+
+    Raises ConfigurationError when the directories are not those of different peers of one run, or when there is
+    already something at `output`.
+    """
+    records = _of_one_run([read_peer(Path(directory)) for directory in directories])
+    manifest = records[0].manifest
+    label, seed = manifest.algorithms[0].label, manifest.seeds[0]
+    happened = timeline(records)
+    rows = gathered_rows(records, happened, manifest.scenario.evaluation.every)
+    standings = [
+        Standing(record.peer, record.final, record.num_examples)
+        for record in records
+        if record.final is not None and not record.is_hub
+    ]
+    if rows and len(standings) >= 2:
+        rows[-1]["consensus_distance"] = consensus_distance(standings)
+    start = happened[0].wall if happened else min((event.wall for one in records for event in one.events), default=0.0)
+
+    make_run_directory(output)
+    write_whole(output / "manifest.json", strict_json(_manifest(records), indent=1))
+    own = {"algorithm": label, "seed": seed}
+    write_whole(output / "history.jsonl", _lines(own | row for row in rows))
+    write_whole(output / "events.jsonl", _lines(own | event for event in _events(records, start)))
+    average = _average(records, standings)
+    if average is not None:
+        model = manifest.model
+        named = _named("weights", average.weights, model.weights_schema)
+        named |= _named("statistics", average.statistics, model.statistics_schema)
+        final = {record.peer: record.final for record in records if record.final is not None}
+        write_weights(output / "weights", f"{file_stems([label])[label]}-seed{seed}", named, final)
+    return complete(output)
+
+
+def _of_one_run(records: Sequence[PeerRecord]) -> list[PeerRecord]:
+    """In node order. Raises ConfigurationError unless they are of different peers of the same run."""
+    if not records:
+        raise ConfigurationError("there is nothing to gather; give the run directories of the peers of one run")
+    first = records[0]
+    by_peer: dict[str, PeerRecord] = {}
+    for record in records:
+        if record.manifest.run_id != first.manifest.run_id:
+            raise ConfigurationError(
+                f"{first.directory} and {record.directory} are of two runs (run_id {first.manifest.run_id[:12]}... and "
+                f"{record.manifest.run_id[:12]}...); peers are of one run when they had the same scenario, data and "
+                "versions"
+            )
+        if record.manifest.participants != first.manifest.participants:
+            raise ConfigurationError(f"{first.directory} and {record.directory} name other participants of one run")
+        if record.peer in by_peer:
+            raise ConfigurationError(
+                f"{by_peer[record.peer].directory} and {record.directory} are both of the peer {record.peer!r}; give "
+                "one directory for each peer"
+            )
+        by_peer[record.peer] = record
+    ordered = [by_peer[peer] for peer in first.manifest.participants if peer in by_peer]
+    _check_shapes([record for record in ordered if record.final is not None])
+    return ordered
+
+
+def _check_shapes(records: Sequence[PeerRecord]) -> None:
+    def sizes(final: ModelVectors | None) -> tuple[int, int]:
+        return (0, 0) if final is None else (final.weights.size, final.statistics.size)
+
+    for record in records:
+        if sizes(record.final) != sizes(records[0].final):
+            raise ConfigurationError(
+                f"the final weights in {records[0].directory} and {record.directory} are of two models: "
+                f"{sizes(records[0].final)} and {sizes(record.final)} weights and statistics"
+            )
+
+
+def _manifest(records: Sequence[PeerRecord]) -> JSON:
+    """That of the first peer, without what concerns only itself and with what concerns all."""
+    manifests = [record.manifest.model_dump(mode="json", exclude_unset=True, exclude={"peer"}) for record in records]
+    differences = _distinct(note for record in records for note in record.manifest.differences)
+    merged = manifests[0] | {
+        "interrupted": any(record.manifest.interrupted for record in records),
+        "failures": _distinct(failure for record in records for failure in record.manifest.failures),
+        "differences": differences + _missing(records),
+    }
+    created = [record.manifest.created for record in records if record.manifest.created is not None]
+    if created:
+        merged["created"] = min(created)
+    commands = _distinct(manifest["command"] for manifest in manifests if "command" in manifest)
+    if commands:
+        merged["command"] = "\n".join(commands)
+    counts = {peer: row for record in records for peer, row in record.manifest.partition.label_counts.items()}
+    if "partition" in merged:
+        merged["partition"] |= {"label_counts": counts}
+    for field in _OF_A_HOST:
+        found = {record.peer: manifest.get(field) for record, manifest in zip(records, manifests, strict=True)}
+        if len({strict_json(value) for value in found.values()}) > 1:
+            merged[field] = ", ".join(_distinct(map(str, found.values()))) if field == "gossipfl" else found
+    return merged
+
+
+def _missing(records: Sequence[PeerRecord]) -> list[str]:
+    """What is not there, in sentences."""
+    here = {record.peer for record in records}
+    absent = [peer for peer in records[0].manifest.participants if peer not in here]
+    killed = [record.peer for record in records if record.final is None]
+    notes = []
+    if absent:
+        are = "directory of {} is" if len(absent) == 1 else "directories of {} are"
+        notes.append(f"The run {are.format(', '.join(absent))} not here.")
+    if killed and len(killed) < len(records):
+        notes.append(f"Without final weights: {', '.join(killed)}.")
+    return notes
+
+
+def _events(records: Sequence[PeerRecord], start: float) -> list[JSON]:
+    """By time, of the same time in node order; what happened before the first evaluation happened at its time."""
+    events = [
+        {
+            "time": round(max(0.0, event.wall - start), 6),
+            "peer": event.peer,
+            "neighbor": event.neighbor,
+            "event": event.event,
+        }
+        for record in records
+        for event in record.events
+    ]
+    return sorted(events, key=lambda event: event["time"])
+
+
+def _average(records: Sequence[PeerRecord], standings: Sequence[Standing]) -> ModelVectors | None:
+    """The hub's model, or else the mean of the peers' final models, as far as they are here."""
+    hub = next((record.final for record in records if record.is_hub), None)
+    if hub is not None or not standings:
+        return hub
+    by_examples = all(standing.num_examples for standing in standings)
+    return average_model(standings, records[0].manifest.scenario.weighting if by_examples else "uniform")
+
+
+def _named(name: str, vector: Vector, schema: WeightsSchema) -> Arrays:
+    """The variables in a vector, or the vector as it is where the manifest does not say what is in it."""
+    if schema.segments:
+        return by_name(schema, vector)
+    return {name: vector} if vector.size else {}
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(strict_json(row) + "\n" for row in rows)

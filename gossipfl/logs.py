@@ -1,0 +1,45 @@
+"""Log lines of the commands: text for people, one JSON object a line for machines. The library configures nothing."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from gossipfl.engines.http.log_context import facts
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, text, and peer, round and message id where there are any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "text": record.getMessage(),
+            **facts(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+class TextFormatter(logging.Formatter):
+    """One line for people: time of day, peer and round, text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        known = facts()
+        speaker = f" {known['peer']} round {known['round']}" if "peer" in known else ""
+        level = "" if record.levelno <= logging.INFO else f" {record.levelname.lower()}:"
+        text = f"{datetime.fromtimestamp(record.created):%H:%M:%S}{speaker}{level} {record.getMessage()}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def configure(form: str, level: str) -> None:
+    """Write the lines of this process from `level` on to standard error, as "text" or "json"."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JSONFormatter() if form == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("gossipfl").setLevel(level.upper())

@@ -1,0 +1,329 @@
+"""`gossipfl peer`: one peer of a scenario as a process, until its rounds or its time are done."""
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gossipfl.actions import Update
+from gossipfl.deployment import addresses, checked_address, host_and_port, is_loopback, run_facts
+from gossipfl.engines.evaluation import TrainingMetrics
+from gossipfl.engines.http.credentials import Credentials, load_credentials
+from gossipfl.engines.http.http_peer import Hosting, HTTPPeer
+from gossipfl.engines.http.journal import Checkpoint, newest_checkpoint
+from gossipfl.engines.http.run_facts import RunFacts
+from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.engines.http.watch import Watch
+from gossipfl.errors import ConfigurationError
+from gossipfl.model_files import read_model
+from gossipfl.peer_directory import PeerDirectory
+from gossipfl.run_directory import HTTP, run_manifest
+from gossipfl.scenario import Scenario
+from gossipfl.simulation import Cast, Experiment, load_data
+from gossipfl.training.trainer import Score, Trainer
+from gossipfl.weights import PeerId
+
+_LOGGER = logging.getLogger(__name__)
+
+Where = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class PeerOptions:
+    """What the command line says of one peer, beyond the scenario."""
+
+    name: PeerId
+    run_directory: Path
+    command: str
+    algorithm: str | None = None
+    seed: int | None = None
+    listen: Where | None = None
+    listen_fd: int | None = None
+    addresses: Mapping[PeerId, str] = field(default_factory=dict)
+    watch: Where = ("127.0.0.1", 0)
+    certificates: Path | None = None
+    behind_proxy: bool = False
+    insecure: bool = False
+    shard: str | None = None
+    initial: Path | None = None
+    resume: bool = False
+    seconds: float | None = None
+    download: bool = False
+
+
+def run_peer(scenario: Scenario, options: PeerOptions) -> int:
+    """Run the peer to its end; gives the exit status: 0, or 130 after Ctrl-C.
+
+    Raises ConfigurationError, DataError or TopologyError before anything runs, TrainingError when training fails.
+    """
+    credentials = None
+    if options.certificates is not None:
+        credentials = load_credentials(options.certificates, options.name)
+    section = scenario.section(options.algorithm)
+    where = _addresses(scenario, options)
+    listen = _listening_address(options, where[options.name])
+    _check_exposure(options, where, listen, credentials)
+    directory = PeerDirectory.open(options.run_directory, resume=options.resume)
+    experiment = _experiment(scenario, options)
+    cast = experiment.cast(section)
+    if options.initial is not None:
+        experiment.first_model = read_model(options.initial, experiment.trainer)
+    process = _Process(options, cast, run_facts(cast), credentials, where, listen, directory)
+    return asyncio.run(process.live())
+
+
+def _addresses(scenario: Scenario, options: PeerOptions) -> dict[PeerId, str | None]:
+    """Addresses of the peer itself and of its neighbors."""
+    section = scenario.section(options.algorithm)
+    graph = scenario.graph(section)
+    network = scenario.recipe(section, graph).network(graph)
+    if options.name not in network:
+        raise ConfigurationError(f"there is no peer {options.name!r}; there are {', '.join(network)}")
+    where = addresses(scenario, network)
+    for name, address in options.addresses.items():
+        if name not in network:
+            raise ConfigurationError(f"--address names {name!r}; there are {', '.join(network)}")
+        where[name] = checked_address(name, address)
+    neighbors = list(network.neighbors(options.name))
+    missing = [name for name in neighbors if where[name] == ""]
+    if missing:
+        raise ConfigurationError(
+            f"nothing says where {', '.join(missing)} can be reached: give peers an address in the topology, or "
+            f"--address {missing[0]}=http://HOST:PORT"
+        )
+    return {name: where[name] for name in (options.name, *neighbors)}
+
+
+def _listening_address(options: PeerOptions, own: str | None) -> Where | None:
+    """Where to listen; None for a peer that cannot be reached and polls."""
+    if own is None:
+        return None
+    if options.listen is not None:
+        return options.listen
+    if options.listen_fd is not None:
+        return None
+    if not own:
+        raise ConfigurationError(
+            f"nothing says where {options.name} listens: give it an address in the topology, or --listen HOST:PORT"
+        )
+    host, port = host_and_port(own)
+    return (host if is_loopback(host) else "0.0.0.0", port)
+
+
+def _check_exposure(
+    options: PeerOptions,
+    where: Mapping[PeerId, str | None],
+    listen: Where | None,
+    credentials: Credentials | None,
+) -> None:
+    """Raise ConfigurationError where words would leave this machine in the clear, or could not be understood."""
+    serves_tls = credentials is not None and not options.behind_proxy
+    for name, address in where.items():
+        if not address:
+            continue
+        if address.startswith("https:") and credentials is None:
+            raise ConfigurationError(
+                f"{name} is at {address}: TLS needs certificates (gossipfl certs init, gossipfl certs issue {name}, "
+                "then --certs DIRECTORY)"
+            )
+        host, _ = host_and_port(address)
+        if address.startswith("http:") and not is_loopback(host) and not options.insecure:
+            raise ConfigurationError(
+                f"{name} is at {address}, in the clear and not on this machine: use https:// and --certs, or say "
+                "--insecure"
+            )
+    own = where[options.name]
+    if own and serves_tls and own.startswith("http:"):
+        raise ConfigurationError(
+            f"the address of {options.name} is {own}, but with --certs it serves https://: change the address, or say "
+            "--behind-proxy where a proxy ends TLS"
+        )
+    if listen is not None and not serves_tls and not is_loopback(listen[0]) and not options.insecure:
+        raise ConfigurationError(
+            f"listening on {listen[0]}:{listen[1]} without TLS would be open to the network: give --certs, listen on "
+            "127.0.0.1, or say --insecure"
+        )
+
+
+def _experiment(scenario: Scenario, options: PeerOptions) -> Experiment:
+    if options.shard is None:
+        return Experiment(scenario, load_data(scenario, download=options.download), options.seed, slots=1)
+    data = scenario.data.model_copy(update={"source": options.shard})
+    dataset = load_data(scenario.with_changes(data=data), download=options.download)
+    shards = {options.name: np.arange(len(dataset.train_y), dtype=np.int64)}
+    return Experiment(scenario, dataset, options.seed, slots=1, shards=shards)
+
+
+class _Process:
+    """The event loop's side of `gossipfl peer`, and the `Watcher` that records it."""
+
+    def __init__(
+        self,
+        options: PeerOptions,
+        cast: Cast,
+        facts: RunFacts,
+        credentials: Credentials | None,
+        where: Mapping[PeerId, str | None],
+        listen: Where | None,
+        directory: PeerDirectory,
+    ) -> None:
+        self._options = options
+        self._cast = cast
+        self._facts = facts
+        self._credentials = credentials
+        self._where = where
+        self._listen = listen
+        self._directory = directory
+        self._trainer: Trainer = cast.experiment.trainer
+        self._training = TrainingMetrics()
+        self._due: asyncio.Queue[Callable[[], Any] | None] = asyncio.Queue()
+        self._status = 0
+
+    async def live(self) -> int:
+        options, experiment = self._options, self._cast.experiment
+        checkpoint = newest_checkpoint(self._directory.path) if options.resume else None
+        host = self._host(checkpoint)
+        self._directory.begin(self._manifest(), host.peer.round)
+        self._room = host.room
+        watch = Watch(host)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, host.stop)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt, host)
+        if options.seconds is not None:
+            loop.call_later(options.seconds, host.stop)
+        try:
+            watched = await watch.start(*options.watch)
+            listening = await self._open(host)
+            self._directory.addresses(listening, watched)
+            _LOGGER.info("listening on %s, status at http://%s:%d/status", _shown(listening), *watched)
+            await loop.run_in_executor(None, self._trainer.prepare)
+            recording = asyncio.create_task(self._record(host))
+            if checkpoint is None:
+                self._request_row(host)
+            await host.run()
+            if self._rounds_recorded != host.peer.round:
+                self._request_row(host)
+            self._due.put_nowait(None)
+            await recording
+        finally:
+            await host.room.close()
+            await watch.stop()
+        path = self._directory.finish(host.peer.model)
+        _LOGGER.info("done after round %d of %d: %s", host.peer.round, experiment.scenario.rounds, path)
+        return self._status
+
+    def _host(self, checkpoint: Checkpoint | None) -> HTTPPeer:
+        http = self._cast.experiment.scenario.http
+        hosting = Hosting(
+            http.limits(),
+            self._credentials,
+            self._directory.path,
+            http.linger,
+            0.0 if checkpoint is not None else http.meeting_seconds,
+            listens=self._where[self._options.name] is not None,
+        )
+        neighbors = {name: address for name, address in self._where.items() if name != self._options.name}
+        room = TrainingRoom(self._trainer, 1)
+        peer = self._cast.make_peer(self._options.name)
+        host = HTTPPeer(peer, self._facts, room, tuple(neighbors), self, hosting)
+        host.connect(neighbors)
+        if checkpoint is not None:
+            if checkpoint.values["run"] != self._facts.run_id:
+                raise ConfigurationError(
+                    f"{self._directory.path} holds the run of another scenario, model or seed; give another "
+                    "--run-directory"
+                )
+            host.restore(checkpoint)
+        return host
+
+    async def _open(self, host: HTTPPeer) -> Where | None:
+        tls = None
+        if self._credentials is not None and not self._options.behind_proxy:
+            tls = self._credentials.server_context()
+        if self._options.listen_fd is not None:
+            return await host.listen(socket.socket(fileno=self._options.listen_fd), tls)
+        return None if self._listen is None else await host.listen(self._listen, tls)
+
+    def _interrupt(self, host: HTTPPeer) -> None:
+        self._status = 130
+        host.stop()
+
+    def _manifest(self) -> dict[str, Any]:
+        options, cast = self._options, self._cast
+        experiment = cast.experiment
+        manifest = run_manifest(experiment.scenario, experiment, [experiment.seed], options.command, HTTP)
+        label = experiment.scenario.label_of(cast.section)
+        counts = manifest["partition"]["label_counts"]
+        manifest["partition"]["label_counts"] = {name: row for name, row in counts.items() if name == options.name}
+        return manifest | {
+            "peer": options.name,
+            "run_id": self._facts.run_id,
+            "participants": list(cast.network),
+            "algorithms": [entry for entry in manifest["algorithms"] if entry["label"] == label],
+        }
+
+    # What the peer tells: a `Watcher`
+
+    def reacted(self, host: HTTPPeer, round_before: int) -> None:
+        every = self._cast.plan.every
+        if host.peer.round // every > round_before // every:
+            self._request_row(host)
+
+    def trained(self, host: HTTPPeer, update: Update) -> None:
+        self._training.add(update)
+
+    def contact(self, host: HTTPPeer, neighbor: PeerId, event: str) -> None:
+        self._directory.event(host.peer.peer_id, neighbor, event, host.now())
+
+    # Rows of the history
+
+    _rounds_recorded = -1
+
+    def _request_row(self, host: HTTPPeer) -> None:
+        """Evaluate the peer's own model as it is now, when the trainer is free."""
+        model, links = host.peer.model, list(host.neighbors.values())
+        num_examples = self._training.num_examples
+        training_loss, training_accuracy = self._training.take()
+        self._rounds_recorded = host.peer.round
+        row: dict[str, Any] = {
+            "round": host.peer.round,
+            "time": host.now() if host.state != "new" else 0.0,
+            "wall": time.time(),
+            "training_loss": training_loss,
+            "training_accuracy": training_accuracy,
+            "training_examples": num_examples,
+            "sent": sum(link.sent for link in links),
+            "received": sum(link.received_bytes for link in links),
+            "num_messages": sum(link.num_messages for link in links),
+        }
+
+        def scored(trainer: Trainer) -> tuple[Score, dict[str, Any]]:
+            (score,) = trainer.evaluate([model])
+            return score, row
+
+        self._due.put_nowait(lambda: host.room.evaluate(scored))
+
+    async def _record(self, host: HTTPPeer) -> None:
+        rounds = self._cast.experiment.scenario.rounds
+        while (evaluate := await self._due.get()) is not None:
+            score, row = await evaluate()
+            host.scores = {"loss": score.loss, "accuracy": score.accuracy}
+            self._directory.row(row | host.scores)
+            _LOGGER.info(
+                "round %d of %d: loss %.4f, accuracy %.4f on held-out data",
+                row["round"],
+                rounds,
+                score.loss,
+                score.accuracy,
+            )
+
+
+def _shown(where: Where | None) -> str:
+    return "no port (it polls)" if where is None else f"{where[0]}:{where[1]}"

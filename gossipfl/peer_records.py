@@ -1,0 +1,174 @@
+"""What one peer of a run over a network leaves on its host: its own manifest, history, events and final weights.
+
+manifest.json               that of the run, with the peer's name, the run's id and the names of all participants
+history.jsonl               a `PeerRow` per evaluation of the peer's own model
+events.jsonl                a `PeerEvent` whenever it lost or found a neighbor
+weights/final.safetensors   "weights" and, where there are any, "statistics": flat; absent when it was killed
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, FiniteFloat, ValidationError
+
+from gossipfl.algorithms import Weighting
+from gossipfl.errors import ConfigurationError
+from gossipfl.model_files import read_arrays
+from gossipfl.report.run_files import ContactEvent, Manifest, Measured, Part, RunAlgorithm, lines_of, parsed
+from gossipfl.weights import ModelVectors, PeerId, Segment, Vector, WeightsSchema, frozen
+
+
+class PlanPart(Part):
+    every: int = Field(1, ge=1)
+
+
+class ScenarioPart(Part):
+    evaluation: PlanPart = PlanPart()
+    weighting: Weighting = "uniform"
+
+
+class ModelPart(Part):
+    segments: list[tuple[str, tuple[int, ...], str]] = Field(default_factory=list)
+    statistics_segments: list[tuple[str, tuple[int, ...], str]] = Field(default_factory=list)
+
+    @property
+    def weights_schema(self) -> WeightsSchema:
+        """The variables behind the weights; none where the manifest does not name them."""
+        return WeightsSchema(tuple(Segment(*segment) for segment in self.segments))
+
+    @property
+    def statistics_schema(self) -> WeightsSchema:
+        return WeightsSchema(tuple(Segment(*segment) for segment in self.statistics_segments))
+
+
+class PeerManifest(Manifest):
+    """`manifest.json` of a peer: that of the run, with one algorithm and one seed."""
+
+    peer: PeerId
+    run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    participants: list[PeerId]
+    """All of them in node order, a hub included."""
+    seeds: Annotated[list[int], Field(min_length=1, max_length=1)]
+    algorithms: Annotated[list[RunAlgorithm], Field(min_length=1, max_length=1)]
+    scenario: ScenarioPart = ScenarioPart()
+    model: ModelPart = ModelPart()
+
+
+class PeerRow(Part):
+    """One line of a peer's `history.jsonl`.
+
+    `wall` is Unix time; `sent`, `received` (bytes) and `num_messages` count from the start; `training_*` are means
+    over the `training_examples` since the row before.
+    """
+
+    round: int
+    wall: FiniteFloat
+    loss: Measured = None
+    accuracy: Measured = None
+    training_loss: Measured = None
+    training_accuracy: Measured = None
+    training_examples: int = Field(0, ge=0)
+    sent: int = 0
+    received: int = 0
+    num_messages: int = 0
+
+
+class PeerEvent(Part):
+    """One line of a peer's `events.jsonl`; `wall` is Unix time."""
+
+    wall: FiniteFloat
+    peer: PeerId
+    neighbor: PeerId
+    event: ContactEvent
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRecord:
+    """The run directory of one peer, read and checked; `final` is None when it left no weights."""
+
+    directory: Path
+    manifest: PeerManifest
+    rows: Sequence[PeerRow]
+    events: Sequence[PeerEvent]
+    final: ModelVectors | None
+
+    @property
+    def peer(self) -> PeerId:
+        return self.manifest.peer
+
+    @property
+    def is_hub(self) -> bool:
+        return self.peer == self.manifest.algorithms[0].hub
+
+    @property
+    def num_examples(self) -> int:
+        """Training examples that the peer holds, as far as its manifest says."""
+        return sum(self.manifest.partition.label_counts.get(self.peer, []))
+
+
+def read_peer(directory: Path) -> PeerRecord:
+    """What a peer has left in `directory`; a last line without its newline is left out, for the peer was killed then.
+
+    Raises ConfigurationError, naming the file, when it is not the run directory of a peer, or garbled.
+    """
+    manifest = _read_manifest(_there(directory / "manifest.json"))
+    events = directory / "events.jsonl"
+    record = PeerRecord(
+        directory,
+        manifest,
+        parsed(_there(directory / "history.jsonl"), lines_of(PeerRow)),
+        parsed(events, lines_of(PeerEvent)) if events.exists() else [],
+        _read_weights(directory / "weights" / "final.safetensors"),
+    )
+    if record.final is not None:
+        model = manifest.model
+        _check_size(directory, "weights", record.final.weights, model.weights_schema)
+        _check_size(directory, "statistics", record.final.statistics, model.statistics_schema)
+    return record
+
+
+def _check_size(directory: Path, name: str, vector: Vector, schema: WeightsSchema) -> None:
+    if schema.segments and vector.size != schema.size:
+        raise ConfigurationError(
+            f"{directory} mixes two runs: its final {name} are {vector.size} numbers, but the model in its manifest "
+            f"has {schema.size}"
+        )
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise ConfigurationError(f"{path.parent} is not the run directory of a peer: there is no {path.name} in it")
+    return path
+
+
+def _read_manifest(path: Path) -> PeerManifest:
+    def manifest(text: str) -> PeerManifest:
+        try:
+            return PeerManifest.model_validate_json(text)
+        except ValidationError as error:
+            missing = [fault["loc"] for fault in error.errors() if fault["type"] == "missing"]
+            if ("peer",) not in missing:
+                raise
+        raise ConfigurationError(
+            f"{path.parent} is not the run directory of a single peer: its manifest.json names no peer. Give the "
+            "directories that the peers of one run wrote on their hosts"
+        )
+
+    found = parsed(path, manifest)
+    if found.peer not in found.participants:
+        raise ConfigurationError(f"{path} is garbled: its peer {found.peer!r} is not among its participants")
+    return found
+
+
+def _read_weights(path: Path) -> ModelVectors | None:
+    if not path.is_file():
+        return None
+    tensors = read_arrays(path)
+    weights = tensors.get("weights", np.empty(0, np.float32))
+    statistics = tensors.get("statistics", np.empty(0, np.float32))
+    if weights.size == 0 or any(vector.ndim != 1 or vector.dtype != np.float32 for vector in (weights, statistics)):
+        raise ConfigurationError(f"{path} should hold 'weights', and perhaps 'statistics', as flat float32 vectors")
+    return ModelVectors(frozen(weights), frozen(statistics))

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+import pytest
+from issued import new_run
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run of peers "a" and "b"; read only."""
+    return new_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="session")
+def other_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another run, whose peers have the same names."""
+    return new_run(tmp_path_factory.mktemp("other-run"))
