@@ -40,9 +40,9 @@ class PeerDirectory:
         make_run_directory(path)
         return cls(path)
 
-    def begin(self, manifest: Mapping[str, Any], last_round: int) -> None:
+    def begin(self, manifest: Mapping[str, Any], last_round: int) -> int:
         """Write the manifest of a new run, or check that a resumed one is the same, and drop what was measured after
-        round `last_round`, from which it goes on.
+        round `last_round`, from which it goes on; gives the last round that has been measured, -1 for none.
 
         Raises ConfigurationError when the directory holds another run.
         """
@@ -50,16 +50,18 @@ class PeerDirectory:
         if not path.is_file():
             write_whole(path, strict_json(manifest, indent=1))
             (self.path / "history.jsonl").touch()
-            return
+            return -1
         before = json.loads(path.read_text("utf-8"))
         if (before.get("run_id"), before.get("peer")) != (manifest["run_id"], manifest["peer"]):
             raise ConfigurationError(
                 f"{self.path} holds the run of another peer, scenario, model or seed; give another --run-directory"
             )
         history = self.path / "history.jsonl"
-        lines = history.read_text("utf-8").splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]
-        write_whole(history, "".join(line for line in whole if json.loads(line)["round"] <= last_round))
+        lines = [line for line in history.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
+        rounds = [int(json.loads(line)["round"]) for line in lines]
+        kept = [line for line, round in zip(lines, rounds, strict=True) if round <= last_round]
+        write_whole(history, "".join(kept))
+        return max((round for round in rounds if round <= last_round), default=-1)
 
     def addresses(self, listen: tuple[str, int] | None, watch: tuple[str, int]) -> None:
         """Say where the peer listens, and where it can be watched."""

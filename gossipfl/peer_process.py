@@ -185,13 +185,14 @@ class _Process:
         self._training = TrainingMetrics()
         self._due: asyncio.Queue[Callable[[], Any] | None] = asyncio.Queue()
         self._status = 0
+        self._last_row = -1  # the newest round of which there is a row
 
     async def live(self) -> int:
         options, experiment = self._options, self._cast.experiment
         checkpoint = newest_checkpoint(self._directory.path) if options.resume else None
         host = self._host(checkpoint)
-        self._directory.begin(self._manifest(), host.peer.round)
-        self._room = host.room
+        self._last_row = self._directory.begin(self._manifest(), host.peer.round)
+        experiment.trainer.forget_initial()
         watch = Watch(host)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, host.stop)
@@ -205,10 +206,10 @@ class _Process:
             _LOGGER.info("listening on %s, status at http://%s:%d/status", _shown(listening), *watched)
             await loop.run_in_executor(None, self._trainer.prepare)
             recording = asyncio.create_task(self._record(host))
-            if checkpoint is None:
+            if self._last_row != host.peer.round:
                 self._request_row(host)
             await host.run()
-            if self._rounds_recorded != host.peer.round:
+            if self._last_row != host.peer.round:
                 self._request_row(host)
             self._due.put_nowait(None)
             await recording
@@ -284,14 +285,12 @@ class _Process:
 
     # Rows of the history
 
-    _rounds_recorded = -1
-
     def _request_row(self, host: HTTPPeer) -> None:
         """Evaluate the peer's own model as it is now, when the trainer is free."""
         model, links = host.peer.model, list(host.neighbors.values())
         num_examples = self._training.num_examples
         training_loss, training_accuracy = self._training.take()
-        self._rounds_recorded = host.peer.round
+        self._last_row = host.peer.round
         row: dict[str, Any] = {
             "round": host.peer.round,
             "time": host.now() if host.state != "new" else 0.0,

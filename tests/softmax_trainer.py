@@ -30,6 +30,8 @@ class SoftmaxTrainer:
 
     def prepare(self) -> None: ...
 
+    def forget_initial(self) -> None: ...
+
     def num_examples(self, peer_id: str, first_step: int, num_steps: int) -> int:
         return self.batches.num_examples(peer_id, first_step, num_steps)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ class JobFormat:
         """The update of the job in a row of the training graph's results, or the error that it diverged."""
         num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
         loss = float(results["loss"][row]) / num_examples
-        vectors = {name: _own(results[name][row]) for name in ("weights", "statistics", "optimizer")}
+        vectors = {name: _own(results[name], row) for name in ("weights", "statistics", "optimizer")}
         broken = [name for name, vector in vectors.items() if not np.isfinite(vector).all()]
         if not np.isfinite(loss):
             broken.append("loss")
@@ -106,7 +107,7 @@ class JobFormat:
             num_examples=num_examples,
             num_steps=job.num_steps,
             metrics={"loss": loss, "accuracy": float(results["num_correct"][row]) / num_examples},
-            vectors={MEAN_GRADIENT: _own(results[MEAN_GRADIENT][row])} if MEAN_GRADIENT in job.wants else {},
+            vectors={MEAN_GRADIENT: _own(results[MEAN_GRADIENT], row)} if MEAN_GRADIENT in job.wants else {},
         )
 
     def _empty_state(self, job: Train) -> State:
@@ -126,7 +127,9 @@ def check_size(what: str, vector: NDArray[np.generic], size: int) -> None:
 
 
 def stacked(vectors: Sequence[NDArray[np.generic]], dtype: type[np.generic]) -> NDArray[np.generic]:
-    """One array [n, size] of n vectors."""
+    """One array [n, size] of n vectors; a single one is not copied."""
+    if len(vectors) == 1 and vectors[0].dtype == dtype:
+        return vectors[0][np.newaxis]
     rows = np.empty((len(vectors), vectors[0].size), dtype)
     for row, vector in zip(rows, vectors, strict=True):
         row[:] = vector
@@ -144,6 +147,7 @@ def all_failures(failures: Sequence[TrainingError]) -> TrainingError:
     return error
 
 
-def _own(row: NDArray[np.floating]) -> Vector:
-    """A copy, so that one peer's vector does not keep its whole group's in memory."""
-    return frozen(row.copy())
+def _own(rows: NDArray[np.generic], row: int) -> Vector:
+    """A copy, so that one peer's vector does not keep its whole group's in memory; a single row is its own group."""
+    vector = cast(Vector, rows[row])
+    return frozen(vector) if len(rows) == 1 else frozen(vector.copy())

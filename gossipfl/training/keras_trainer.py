@@ -28,7 +28,7 @@ from gossipfl.training.keras_state import schema_of, size_of, values_of, variabl
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Score
-from gossipfl.weights import ModelVectors, PeerId, WeightsSchema
+from gossipfl.weights import ModelVectors, PeerId, WeightsSchema, frozen
 
 MAX_CALL_BYTES = 256 * 2**20
 """Bound on the rows and index matrices of all running groups together; more peers make more groups."""
@@ -115,6 +115,11 @@ class KerasTrainer:
     def initial(self) -> ModelVectors:
         """The model's initial weights and statistics: the same bits for the same seed."""
         return self._initial
+
+    def forget_initial(self) -> None:
+        """Keep the initial vectors no longer: a process with a single peer needs them once."""
+        empty = frozen(np.zeros(0, np.float32))
+        self._initial = ModelVectors(empty, empty)
 
     def keras_model(self, vectors: ModelVectors) -> keras.Model:
         """A new model, compiled as for training, with the given weights and statistics.

@@ -1,0 +1,257 @@
+"""The commands for peers over HTTP, without TensorFlow: launch, peer, status, certs, gather; and what they refuse."""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from softmax_trainer import run_without_tensorflow
+
+from gossipfl.cli import main
+from gossipfl.scenario import Scenario, load_scenario
+
+TOY = """
+rounds = 3
+targets = [0.3]
+model = "softmax"
+data = { source = "digits", partition = "iid", max_train = 80, max_test = 40 }
+topology = { name = "ring", arguments = { n = 4 } }
+http = { linger = 5, meeting_seconds = 5 }
+algorithms = ["synchronous", "fedavg"]
+"""
+
+PEERS = """
+rounds = 2
+model = "softmax"
+data = { source = "digits", partition = "iid", max_train = 80, max_test = 40 }
+http = { linger = 1, meeting_seconds = 0.2 }
+algorithms = ["local", "pairwise"]
+
+[topology]
+links = [["a", "b"]]
+
+[topology.peers]
+a = { address = "%s" }
+b = { address = "%s" }
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def gossipfl_(monkeypatch, capsys, tmp_path) -> Iterator[Callable[..., Outcome]]:
+    """Runs the command line in this process and in a directory of its own; logging is put back after the test."""
+    run_without_tensorflow(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    Path("toy.toml").write_text(TOY)
+    Path("peers.toml").write_text(PEERS % ("http://127.0.0.1:7901", "http://127.0.0.1:7902"))
+    root, own = logging.getLogger(), logging.getLogger("gossipfl")
+    before = root.handlers[:], root.level, own.level
+
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["gossipfl", *arguments])
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return Outcome(end.value.code or 0, captured.out, captured.err)
+
+    yield run
+    root.handlers[:], root.level = before[0], before[1]
+    own.setLevel(before[2])
+
+
+def rows_in(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+class TestLaunch:
+    def test_it_ends_with_the_history_table_and_report_of_a_simulation(self, gossipfl_):
+        virtual = gossipfl_("simulate", "toy.toml", "--output", "virtual")
+        real = gossipfl_("launch", "toy.toml", "--output", "real")
+        assert (virtual.status, real.status, real.err) == (0, 0, "")
+        measured = ("algorithm", "seed", "round", "average_accuracy", "mean_accuracy", "consensus_distance")
+        expected = [{name: row[name] for name in measured} for row in rows_in(Path("virtual/history.jsonl"))]
+        found = [{name: row[name] for name in measured} for row in rows_in(Path("real/history.jsonl"))]
+        finals = [row for row in expected if row["round"] in (0, 3)]
+        assert [row for row in found if row["round"] in (0, 3)] == finals  # between, a real moment is not a virtual one
+        assert [row["round"] for row in found] == [row["round"] for row in expected]
+        last = rows_in(Path("real/history.jsonl"))[-1]
+        assert last["num_bytes"] == rows_in(Path("virtual/history.jsonl"))[-1]["num_bytes"]
+        manifest = json.loads(Path("real/manifest.json").read_text())
+        assert manifest["engine"] == "HTTP"
+        assert manifest["command"] == "gossipfl launch toy.toml"
+        assert "real" in real.out
+        assert "virtual" not in real.out
+        assert Path("real/report.html").exists()
+        assert {path.name for path in Path("real/weights").iterdir()} == {
+            path.name for path in Path("virtual/weights").iterdir()
+        }
+
+    def test_compare_runs_over_http_with_the_bounds(self, gossipfl_):
+        outcome = gossipfl_("compare", "toy.toml", "--engine", "http", "--output", "run", "--json")
+        answer = json.loads(outcome.out)
+        assert [row["label"] for row in answer["rows"]] == ["synchronous", "fedavg", "local", "centralized"]
+        assert json.loads(Path("run/manifest.json").read_text())["command"].endswith("--engine http")
+
+    def test_two_peers_that_cannot_be_reached_on_one_link_are_refused(self, gossipfl_):
+        peers = {"a": {"listen": False}, "b": {"listen": False}, "c": {}}
+        topology = json.dumps({"peers": peers, "links": [["a", "b"], ["b", "c"]]})
+        Path("nat.json").write_text(json.dumps({"topology": json.loads(topology), "model": "softmax"}))
+        outcome = gossipfl_("launch", "nat.json")
+        assert outcome.status == 1
+        assert "peers 'a' and 'b' are linked, but neither can be reached" in outcome.err
+
+    def test_a_peer_that_polls_takes_part(self, gossipfl_):
+        peers = {"a": {"listen": False}, "b": {}, "c": {}}
+        scenario = load_scenario("toy.toml").model_dump(mode="json", exclude_none=True)
+        scenario["topology"] = {"peers": peers, "links": [["a", "b"], ["b", "c"]]}
+        Path("nat.json").write_text(json.dumps(scenario))
+        assert gossipfl_("launch", "nat.json", "--output", "run").status == 0
+        assert gossipfl_("simulate", "nat.json", "--output", "virtual").status == 0
+        real, virtual = (rows_in(Path(run, "history.jsonl"))[-1] for run in ("run", "virtual"))
+        assert real["peer_accuracy"] == virtual["peer_accuracy"]
+
+
+class TestPeer:
+    def test_a_peer_leaves_what_gather_reads(self, gossipfl_):
+        outcome = gossipfl_("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
+        assert outcome.status == 0
+        assert "a round 2 done after round 2 of 2" in outcome.err
+        rows = rows_in(Path("a/history.jsonl"))
+        assert [row["round"] for row in rows] == [0, 1, 2]
+        gossipfl_("peer", "peers.toml", "--name", "b", "--algorithm", "local", "--run-directory", "b")
+        gathered = gossipfl_("gather", "a", "b", "--output", "run")
+        assert (gathered.status, gathered.out) == (0, "Run: run\nReport: run/report.html\n")
+        assert rows_in(Path("run/history.jsonl"))[-1]["peer_accuracy"].keys() == {"a", "b"}
+
+    def test_alone_it_does_its_rounds_and_leaves_after_its_linger_time(self, gossipfl_):
+        options = ("--set", "algorithms=[{name='pairwise', timeout=0.2, max_backoff=0.4}]", "--run-directory", "a")
+        outcome = gossipfl_("peer", "peers.toml", "--name", "a", *options)
+        assert outcome.status == 0
+        assert "cannot be reached" in outcome.err
+        assert rows_in(Path("a/history.jsonl"))[-1]["round"] == 2
+
+    def test_it_goes_on_only_when_it_is_told_to(self, gossipfl_):
+        options = ("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
+        assert gossipfl_(*options).status == 0
+        again = gossipfl_(*options)
+        assert again.status == 1
+        assert "a holds a run already; go on with it (--resume)" in again.err
+        resumed = gossipfl_(*options, "--resume")
+        assert resumed.status == 0
+        assert [row["round"] for row in rows_in(Path("a/history.jsonl"))] == [0, 1, 2]
+        assert Path("a/incarnation").read_text() == "2\n"
+        other = gossipfl_(*options, "--resume", "--set", "seed=1")
+        assert other.status == 1
+        assert "holds the run of another" in other.err
+
+    def test_log_lines_for_machines_are_json_with_peer_and_round(self, gossipfl_):
+        options = ("--algorithm", "local", "--run-directory", "a", "--log-format", "json")
+        lines = gossipfl_("peer", "peers.toml", "--name", "a", *options).err.splitlines()
+        said = [json.loads(line) for line in lines]
+        assert {line["peer"] for line in said if "peer" in line} == {"a"}
+        assert any(line.get("round") == 2 for line in said)
+        assert all({"time", "level", "logger", "text"} <= line.keys() for line in said)
+
+    def test_a_shard_of_its_own_takes_the_place_of_its_part(self, gossipfl_):
+        options = ("--algorithm", "local", "--run-directory", "a", "--shard", "digits")
+        assert gossipfl_("peer", "peers.toml", "--name", "a", *options).status == 0
+        manifest = json.loads(Path("a/manifest.json").read_text())
+        assert {name: sum(row) for name, row in manifest["partition"]["label_counts"].items()} == {"a": 80}
+
+    @pytest.mark.parametrize(
+        ("scenario", "options", "expected"),
+        [
+            ("peers.toml", ["--name", "c"], "there is no peer 'c'; there are a, b"),
+            ("toy.toml", ["--name", "0"], "nothing says where 1, 3 can be reached"),
+            ("toy.toml", ["--name", "0", "--address", "1=http://x"], "the address of peer '1' is http(s)://HOST:PORT"),
+            ("peers.toml", ["--name", "a", "--address", "z=http://127.0.0.1:1"], "--address names 'z'; there are a, b"),
+            ("peers.toml", ["--name", "a", "--listen", "0.0.0.0:0"], "without TLS would be open to the network"),
+            ("peers.toml", ["--name", "a", "--address", "b=http://10.0.0.1:80"], "in the clear and not on this machine"),
+            ("peers.toml", ["--name", "a", "--address", "b=https://127.0.0.1:1"], "TLS needs certificates"),
+            ("peers.toml", ["--name", "a", "--certs", "nowhere"], "nowhere"),
+            ("peers.toml", ["--name", "a", "--initial", "nowhere.safetensors"], "nowhere.safetensors"),
+        ],
+    )
+    def test_what_cannot_be_done_is_one_line_and_leaves_nothing(self, gossipfl_, scenario, options, expected):
+        algorithm = ["--algorithm", "synchronous" if scenario == "toy.toml" else "pairwise"]
+        outcome = gossipfl_("peer", scenario, *options, *algorithm)
+        assert (outcome.status, outcome.out) == (1, "")
+        assert expected in outcome.err
+        assert outcome.err.startswith("Error: ")
+        assert "Traceback" not in outcome.err
+
+    @pytest.mark.parametrize("listen", ["7000", "host", "host:port", "host:99999", ":80"])
+    def test_a_garbled_address_is_a_usage_error(self, gossipfl_, listen):
+        outcome = gossipfl_("peer", "peers.toml", "--name", "a", "--listen", listen)
+        assert outcome.status == 2
+        assert "--listen is HOST:PORT" in re.sub(r"\s+", " ", outcome.err)
+
+
+class TestStatus:
+    def test_nobody_there_is_said_and_is_a_failure(self, gossipfl_):
+        outcome = gossipfl_("status", "http://127.0.0.1:9", "ftp://x", "--json")
+        assert outcome.status == 1
+        answers = json.loads(outcome.out)
+        assert "cannot be reached" in answers["http://127.0.0.1:9"]["error"]
+        assert "watched at http://HOST:PORT" in answers["ftp://x"]["error"]
+
+
+class TestCertificates:
+    def test_an_authority_issues_and_shows(self, gossipfl_):
+        assert gossipfl_("certs", "init").status == 0
+        assert gossipfl_("certs", "issue", "a", "b").status == 0
+        assert Path("certs/a.key").stat().st_mode & 0o777 == 0o600
+        shown = gossipfl_("certs", "show", "--json")
+        assert [fact["name"] for fact in json.loads(shown.out)] == ["a", "b", json.loads(shown.out)[2]["name"]]
+        assert "a" in gossipfl_("certs", "show").out
+
+    def test_nothing_is_overwritten(self, gossipfl_):
+        gossipfl_("certs", "init")
+        key = Path("certs/ca.key").read_bytes()
+        outcome = gossipfl_("certs", "init")
+        assert outcome.status == 1
+        assert outcome.err.startswith("Error: ")
+        assert Path("certs/ca.key").read_bytes() == key
+
+    def test_secrets_are_in_no_file_and_no_line(self, gossipfl_, tmp_path):
+        Path("tls.toml").write_text(PEERS % ("https://127.0.0.1:7901", "https://127.0.0.1:7902"))
+        gossipfl_("certs", "init")
+        said = gossipfl_("certs", "issue", "a", "b")
+        options = ("--certs", "certs", "--log-level", "debug", "--run-directory")
+        algorithm = ("--set", "algorithms=[{name='pairwise', timeout=0.2, max_backoff=0.4}]")
+        runs = [gossipfl_("peer", "tls.toml", "--name", name, *algorithm, *options, name) for name in ("a", "b")]
+        assert [run.status for run in runs] == [0, 0], runs
+        gossipfl_("gather", "a", "b", "--output", "run")
+        secrets = set()
+        for key in Path("certs").glob("*.key"):
+            secrets |= {line for line in key.read_text().splitlines() if not line.startswith("-----")}
+        assert len(secrets) >= 3
+        texts = [said.out, said.err, *(run.out + run.err for run in runs)]
+        texts += [
+            path.read_bytes().decode("latin-1")
+            for folder in ("a", "b", "run")
+            for path in (tmp_path / folder).rglob("*")
+            if path.is_file()
+        ]
+        assert len(texts) > 10
+        for secret in secrets:
+            assert not any(secret in text for text in texts)
+
+
+def test_a_scenario_may_be_json(gossipfl_):
+    scenario = load_scenario("toy.toml")
+    Path("toy.json").write_text(json.dumps(scenario.model_dump(mode="json", exclude_none=True)))
+    assert load_scenario("toy.json") == Scenario(**scenario.model_dump(exclude_none=True))
+    Path("list.json").write_text("[]")
+    assert "it is a list" in gossipfl_("simulate", "list.json").err
