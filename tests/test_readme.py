@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -18,7 +20,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("gossipfl ")]
+LINES = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("gossipfl ")]
+DEPLOYMENT = ("peer", "gather", "export", "certs")
+COMMANDS = [line for line in LINES if line.split()[1] not in DEPLOYMENT]
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -57,14 +61,45 @@ def test_command_runs(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     if f"idx:{FASHION_MNIST}" in arguments and not FASHION_MNIST.exists():
         pytest.skip("Debian's dataset-fashion-mnist is not installed")
     monkeypatch.chdir(tmp_path)
-    if arguments[0] in ("simulate", "compare"):
+    runs = ("simulate", "compare", "launch")
+    if arguments[0] in runs:
         arguments += ["--set", "rounds=1", "--set", "data.max_train=400", "--set", "data.max_test=100"]
 
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
 
     assert result.exit_code == 0, result.output
     assert result.output.strip()
-    assert bool(list(tmp_path.glob("runs/*/report.html"))) == (arguments[0] in ("simulate", "compare"))
+    assert bool(list(tmp_path.glob("runs/*/report.html"))) == (arguments[0] in runs)
+
+
+@pytest.mark.slow
+def test_four_terminals_and_four_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of the deployments, as they stand there, with fewer rounds; all hosts are this machine."""
+    keras = pytest.importorskip("keras")
+    monkeypatch.chdir(tmp_path)
+    lines = {word: [line for line in LINES if line.split()[1] == word] for word in DEPLOYMENT}
+    *terminals, host = lines["peer"]
+
+    def run(line: str, *options: str) -> subprocess.Popen[str]:
+        words = [sys.executable, "-m", *shlex.split(line), *options]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def ends_well(process: subprocess.Popen[str]) -> str:
+        said, _ = process.communicate(timeout=200)
+        assert process.returncode == 0, said
+        return said
+
+    for line in lines["certs"]:
+        assert ends_well(run(line))
+    toy = ("--set", "rounds=2", "--set", "training.epochs=1")
+    peers = [run(line, *toy) for line in terminals]
+    assert all("done after round 2 of 2" in ends_well(peer) for peer in peers)
+    for line in (*lines["gather"], *lines["export"]):
+        ends_well(run(line))
+    assert keras.models.load_model("digits.keras").count_params() > 10_000
+    alone = ("--set", "http.meeting_seconds=0", "--set", "http.linger=0", "--set", "http.connect_seconds=0.1")
+    said = ends_well(run(host, *toy, *alone, "--listen", "127.0.0.1:0"))
+    assert "done after round 2 of 2" in said
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
-"""Jobs as rows of a slot's arrays, and rows as updates: what is checked before training, and after it."""
+"""Jobs as arguments of a slot, and its results as updates: what is checked before training, and after it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gossipfl.actions import State, Train, Update
 from gossipfl.errors import SchemaMismatchError, TrainingError
 from gossipfl.training.batches import Batches
-from gossipfl.training.keras_slot import Rows
+from gossipfl.training.keras_grouped import Arrays
 from gossipfl.training.keras_state import VariableLayout
 from gossipfl.weights import Vector, frozen
 
@@ -59,31 +59,30 @@ class JobFormat:
         num_corrections = self.num_weights * is_corrected(job)
         return 4 * (3 * num_floats + 4 * num_corrections + job.num_steps * (self.batches.width + 1))
 
-    def rows(self, jobs: Sequence[Train], *, corrected: bool) -> Rows:
-        """The arguments of a slot's training graph for a group of checked jobs."""
-        batches = [self.batches.indices(job.peer_id, job.first_step, job.num_steps) for job in jobs]
-        states = [job.state or self._empty_state(job) for job in jobs]
-        rows = {
-            "weights": stacked([job.weights for job in jobs], np.float32),
-            "statistics": stacked([job.statistics for job in jobs], np.float32),
-            "optimizer": stacked([state["optimizer"] for state in states], np.float32),
-            "integers": stacked([state["integers"] for state in states], np.int64),
-            "indices": np.concatenate([indices for indices, _ in batches]),
-            "sizes": np.concatenate([sizes for _, sizes in batches]),
-            "first_rows": np.cumsum([0, *(job.num_steps for job in jobs)], dtype=np.int32),
+    def arguments(self, job: Train, *, corrected: bool) -> Arrays:
+        """What a slot's training graph takes for a checked job."""
+        indices, sizes = self.batches.indices(job.peer_id, job.first_step, job.num_steps)
+        state = job.state or self._empty_state(job)
+        arguments: dict[str, NDArray[Any]] = {
+            "weights": np.asarray(job.weights, np.float32),
+            "statistics": np.asarray(job.statistics, np.float32),
+            "optimizer": np.asarray(state["optimizer"], np.float32),
+            "integers": np.asarray(state["integers"], np.int64),
+            "indices": indices,
+            "sizes": sizes,
         }
         if corrected:
-            no_correction = np.zeros(self.num_weights, np.float32)
-            rows["c"] = stacked([job.vectors.get("c", no_correction) for job in jobs], np.float32)
-            rows["anchor"] = stacked([job.vectors.get("anchor", job.weights) for job in jobs], np.float32)
-            rows["proximal_mu"] = np.array([job.proximal_mu for job in jobs], np.float32)
-        return rows
+            c, anchor = job.vectors.get("c"), job.vectors.get("anchor", job.weights)
+            arguments["c"] = np.zeros(self.num_weights, np.float32) if c is None else np.asarray(c, np.float32)
+            arguments["anchor"] = np.asarray(anchor, np.float32)
+            arguments["proximal_mu"] = np.asarray(job.proximal_mu, np.float32)
+        return arguments
 
-    def outcome(self, job: Train, row: int, results: Rows) -> Update | TrainingError:
-        """The update of the job in a row of the training graph's results, or the error that it diverged."""
+    def outcome(self, job: Train, results: Arrays) -> Update | TrainingError:
+        """The update of the job from its results of the training graph, or the error that it diverged."""
         num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
-        loss = float(results["loss"][row]) / num_examples
-        vectors = {name: _own(results[name], row) for name in ("weights", "statistics", "optimizer")}
+        loss = float(results["loss"]) / num_examples
+        vectors = {name: frozen(results[name]) for name in ("weights", "statistics", "optimizer")}
         broken = [name for name, vector in vectors.items() if not np.isfinite(vector).all()]
         if not np.isfinite(loss):
             broken.append("loss")
@@ -96,18 +95,16 @@ class JobFormat:
                 peer_id=job.peer_id,
                 round=job.job,
             )
-        integers: NDArray[np.generic] = results["integers"][row].copy()
-        integers.setflags(write=False)
         return Update(
             peer_id=job.peer_id,
             job=job.job,
             weights=vectors["weights"],
             statistics=vectors["statistics"],
-            state={"optimizer": vectors["optimizer"], "integers": integers},
+            state={"optimizer": vectors["optimizer"], "integers": frozen(results["integers"])},
             num_examples=num_examples,
             num_steps=job.num_steps,
-            metrics={"loss": loss, "accuracy": float(results["num_correct"][row]) / num_examples},
-            vectors={MEAN_GRADIENT: _own(results[MEAN_GRADIENT], row)} if MEAN_GRADIENT in job.wants else {},
+            metrics={"loss": loss, "accuracy": float(results["num_correct"]) / num_examples},
+            vectors={MEAN_GRADIENT: frozen(results[MEAN_GRADIENT])} if MEAN_GRADIENT in job.wants else {},
         )
 
     def _empty_state(self, job: Train) -> State:
@@ -126,16 +123,6 @@ def check_size(what: str, vector: NDArray[np.generic], size: int) -> None:
         raise SchemaMismatchError(f"{what}: shape {vector.shape}, the model has ({size},)")
 
 
-def stacked(vectors: Sequence[NDArray[np.generic]], dtype: type[np.generic]) -> NDArray[np.generic]:
-    """One array [n, size] of n vectors; a single one is not copied."""
-    if len(vectors) == 1 and vectors[0].dtype == dtype:
-        return vectors[0][np.newaxis]
-    rows = np.empty((len(vectors), vectors[0].size), dtype)
-    for row, vector in zip(rows, vectors, strict=True):
-        row[:] = vector
-    return rows
-
-
 def all_failures(failures: Sequence[TrainingError]) -> TrainingError:
     """One error for all failed jobs of a call: the first one's, naming a few of the others."""
     first, *others = failures
@@ -145,9 +132,3 @@ def all_failures(failures: Sequence[TrainingError]) -> TrainingError:
     error = TrainingError(f"{first}; {len(others)} more failed: {names}", peer_id=first.peer_id, round=first.round)
     error.__cause__ = first.__cause__
     return error
-
-
-def _own(rows: NDArray[np.generic], row: int) -> Vector:
-    """A copy, so that one peer's vector does not keep its whole group's in memory; a single row is its own group."""
-    vector = cast(Vector, rows[row])
-    return frozen(vector) if len(rows) == 1 else frozen(vector.copy())

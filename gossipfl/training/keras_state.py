@@ -9,7 +9,7 @@ constants               frozen variables (`trainable = False`): the same for eve
 ======================  ==========================================================================================
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -43,6 +43,11 @@ class VariableLayout:
     def integers(self) -> list[keras.Variable]:
         """All variables behind the state vector `integers`, in order."""
         return [*self.optimizer_integers, *self.model_integers, *self.seeds]
+
+    @property
+    def num_floats(self) -> int:
+        """Number of floats of a peer: weights, statistics and optimizer."""
+        return size_of([*self.weights, *self.statistics, *self.optimizer])
 
     @cached_property
     def first_integers(self) -> NDArray[np.int64]:
@@ -146,6 +151,35 @@ def join(tensors: Sequence[tf.Tensor], dtype: Any) -> tf.Tensor:
 def read(variables: Sequence[keras.Variable], dtype: Any = tf.float32) -> tf.Tensor:
     """In a graph: the variables' values as a vector [size]."""
     return join([variable.value.read_value() for variable in variables], dtype)
+
+
+def parts_of(vector: NDArray[Any], variables: Sequence[keras.Variable]) -> list[NDArray[Any]]:
+    """Views on the parts of a vector [size], in the shapes of the variables."""
+    ends = np.cumsum([_num_elements(variable) for variable in variables], dtype=np.int64)
+    return [
+        vector[end - _num_elements(variable) : end].reshape(variable.shape)
+        for end, variable in zip(ends, variables, strict=True)
+    ]
+
+
+def load(variables: Sequence[keras.Variable], vector: NDArray[Any]) -> None:
+    """Outside graphs: set the variables from a vector [size], with at most one variable's bytes beside them.
+
+    TensorFlow copies an array twice to make a tensor of it, so the old value goes first: one variable may be most of a
+    large model.
+    """
+    for variable, part in zip(variables, parts_of(vector, variables), strict=True):
+        handle = variable.value.handle
+        tf.raw_ops.AssignVariableOp(resource=handle, value=tf.zeros(0, variable.dtype))  # any shape will do
+        tf.raw_ops.AssignVariableOp(resource=handle, value=tf.convert_to_tensor(part, variable.dtype))
+
+
+def vector_of(tensors: Iterable[tf.Tensor], variables: Sequence[keras.Variable], dtype: Any) -> NDArray[Any]:
+    """Outside graphs: one vector [size] of tensors in the shapes of the variables, which are taken one by one."""
+    vector = np.empty(size_of(variables), dtype)
+    for part, tensor in zip(parts_of(vector, variables), tensors, strict=True):
+        part[...] = np.asarray(memoryview(tensor))
+    return vector
 
 
 def _is_float(variable: keras.Variable) -> bool:

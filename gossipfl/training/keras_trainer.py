@@ -19,10 +19,11 @@ from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.training.batches import Batches
 from gossipfl.training.groups import balanced_groups, equal_parts
-from gossipfl.training.keras_jobs import JobFormat, all_failures, check_size, is_corrected, stacked
+from gossipfl.training.keras_grouped import Arrays
+from gossipfl.training.keras_jobs import JobFormat, all_failures, check_size, is_corrected
 from gossipfl.training.keras_model import Task, compiled_model
 from gossipfl.training.keras_runtime import available_cores, runtime_flags, use_slots
-from gossipfl.training.keras_slot import DataTensors, Rows, Slot
+from gossipfl.training.keras_slot import DataTensors, Slot
 from gossipfl.training.keras_slot_pool import SlotPool, build_models
 from gossipfl.training.keras_state import schema_of, size_of, values_of, variable_layout
 from gossipfl.training.models import BuildModel
@@ -195,8 +196,10 @@ class KerasTrainer:
         num_parts = num_slots * max(1, min(len(models), -(-num_bytes // MAX_CALL_BYTES)))
         parts = equal_parts(len(models) * self._num_test_batches, num_parts)
         results = self._pool.run([partial(self._evaluate_part, models, first, end) for first, end in parts])
-        losses = np.concatenate([part["loss"] for part in results]).reshape(len(models), -1).sum(axis=1)
-        num_correct = np.concatenate([part["num_correct"] for part in results]).reshape(len(models), -1).sum(axis=1)
+        losses, num_correct = (
+            np.concatenate([scores[name] for part in results for scores in part]).reshape(len(models), -1).sum(axis=1)
+            for name in ("loss", "num_correct")
+        )
         num_examples = self._num_test_examples
         return [
             Score(loss=float(loss) / num_examples, accuracy=int(correct) / num_examples)
@@ -214,7 +217,8 @@ class KerasTrainer:
 
     def _train_group(self, graph: str, jobs: list[Train], slot: Slot) -> list[Update | TrainingError]:
         try:
-            results = slot.run(graph, self._format.rows(jobs, corrected=graph == "train_corrected"))
+            corrected = graph == "train_corrected"
+            results = slot.run(graph, [self._format.arguments(job, corrected=corrected) for job in jobs])
         except tf.errors.OpError as error:
             if len(jobs) > 1:  # find whose job it was; a job may be run again with the same result
                 return [outcome for job in jobs for outcome in self._train_group(graph, [job], slot)]
@@ -226,19 +230,22 @@ class KerasTrainer:
             )
             failure.__cause__ = error
             return [failure]
-        return [self._format.outcome(job, row, results) for row, job in enumerate(jobs)]
+        return [self._format.outcome(job, result) for job, result in zip(jobs, results, strict=True)]
 
-    def _evaluate_part(self, models: Sequence[ModelVectors], first: int, end: int, slot: Slot) -> Rows:
+    def _evaluate_part(self, models: Sequence[ModelVectors], first: int, end: int, slot: Slot) -> list[Arrays]:
         num_batches = self._num_test_batches
-        chosen = range(first // num_batches, -(-end // num_batches))
-        batches = [(max(first - i * num_batches, 0), min(end - i * num_batches, num_batches)) for i in chosen]
         return slot.run(
             "evaluate",
-            {
-                "weights": stacked([models[i].weights for i in chosen], np.float32),
-                "statistics": stacked([models[i].statistics for i in chosen], np.float32),
-                "batches": np.array(batches, np.int32),
-            },
+            [
+                {
+                    "weights": np.asarray(models[i].weights, np.float32),
+                    "statistics": np.asarray(models[i].statistics, np.float32),
+                    "batches": np.clip(
+                        [first - i * num_batches, end - i * num_batches], 0, num_batches, dtype=np.int32
+                    ),
+                }
+                for i in range(first // num_batches, -(-end // num_batches))
+            ],
         )
 
 

@@ -2,9 +2,9 @@
 
     python simulations/benchmarks/http_speed.py
 
-Exchange: one peer posts 31 kB, 0.8 MB, 6.6 MB and 100 MB of weights to another process on loopback, beside a
-bare aiohttp POST of the same bytes into a buffer, which checks nothing. Expect at least 0.7 of the bare throughput without signatures,
-and at least 0.5 with signature and body digest, which are read, checked and decoded; TLS is shown beside.
+Exchange: one peer posts 31 kB, 0.8 MB, 6.6 MB and 100 MB of weights to another process on loopback, beside a bare
+aiohttp POST of the same bytes into a buffer, which checks nothing. Expect at least 0.7 of the bare throughput without
+signatures, and at least 0.5 with signature and body digest, which are read, checked and decoded; TLS is shown beside.
 
 Lateness: how late the event loop of a peer is while its 2NN trains. Expect 99 % of all calls within 20 ms.
 

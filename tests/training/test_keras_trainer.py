@@ -309,16 +309,15 @@ def test_a_failing_operation_names_the_peer_and_keeps_the_cause():
 def test_an_interrupt_ends_running_groups_after_their_current_step(stateful_trainers):
     trainer = stateful_trainers[1]
     expected = trainer.train([job_of(trainer, "d", 3)])[0]
-    hours = dict(trainer._format.rows([job_of(trainer, "d", 1)], corrected=False))
+    hours = dict(trainer._format.arguments(job_of(trainer, "d", 1), corrected=False))
     num_steps = 5_000_000
     hours["indices"] = np.broadcast_to(hours["indices"][:, :1], (num_steps, 1))
     hours["sizes"] = np.broadcast_to(np.int32(1), num_steps)
-    hours["first_rows"] = np.array([0, num_steps], np.int32)
     started = threading.Event()
 
     def train_for_hours(slot):
         started.set()
-        return slot.run("train", hours)
+        return slot.run("train", [hours])
 
     def press_ctrl_c(slot):
         started.wait()

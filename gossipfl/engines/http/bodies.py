@@ -11,7 +11,7 @@ SLICE = 256 * 2**10
 """Bytes per write: larger ones block the event loop, smaller ones cost (measured: 64 KiB is a third slower)."""
 
 
-def as_data(parts: Sequence[memoryview]) -> bytes | AsyncIterator[memoryview] | None:
+def as_data(parts: Sequence[memoryview] | None) -> bytes | AsyncIterator[memoryview] | None:
     """The parts as aiohttp sends them best: few bytes in one piece with the headers, many in slices."""
     if not parts:
         return None

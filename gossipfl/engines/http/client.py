@@ -4,14 +4,15 @@ import asyncio
 import json
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import aiohttp
 
 from gossipfl.codec import decode
-from gossipfl.engines.http.bodies import received, slices
+from gossipfl.engines.http.bodies import as_data, received
 from gossipfl.engines.http.certificates import server_name
-from gossipfl.engines.http.envelope import NO_DIGEST, SESSION, Envelope, Purpose, Sealed, digest_of
+from gossipfl.engines.http.envelope import SESSION, Envelope, Purpose, Sealed
 from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.neighbor import Neighbor, Parcel
@@ -23,6 +24,9 @@ from gossipfl.weights import PeerId
 
 MAX_TRIES = 4
 """Of one delivery, for reasons that a further try can mend: a new session, a busy neighbor."""
+
+_LONGEST_REFUSAL = 2048
+"""Bytes that are read of what a neighbor says when it does not take something."""
 
 _NOT_NOW = {"too_many_requests", "not_ready"}
 
@@ -109,7 +113,6 @@ class Client:
         timeout = aiohttp.ClientTimeout(
             total=limits.transfer_seconds(size + self._gate.facts.max_body_bytes) + waiting,
             sock_connect=limits.connect_seconds,
-            sock_read=limits.request_seconds + waiting + size / limits.slowest_rate,
         )
         headers = wrapped.sealed.headers() | {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         async with self._request("POST", neighbor, "/v1/messages", timeout, headers, wrapped.parts) as response:
@@ -135,7 +138,7 @@ class Client:
         return self._session.request(
             method,
             neighbor.url.rstrip("/") + path,
-            data=slices(parts) if parts else None,
+            data=as_data(parts),
             headers=headers,
             timeout=timeout,
             allow_redirects=False,
@@ -151,34 +154,35 @@ class Client:
     async def _answer(self, neighbor: Neighbor, response: aiohttp.ClientResponse) -> Answer | None:
         """A message in an answer is verified and read as one in a request is."""
         try:
-            envelope = self._gate.admit(Sealed.read(response.headers.get), response.content_length or 0, None)
-            if envelope.sender != neighbor.name:
-                raise Refusal("wrong_sender")
+            sealed = Sealed.read(response.headers.get)
+            envelope = self._gate.admit(sealed, response.content_length or 0, neighbor.name)
             message = None
             if envelope.size:
-                body = await received(response.content, envelope.size)
-                if body is None:
+                arrived = await received(response.content, envelope)
+                if arrived is None:
                     raise Refusal("broken_body")
-                message = await self._sealer.offloading.run(envelope.size, checked_message, self._gate, envelope, body)
+                message = await self._sealer.offloading.run(
+                    envelope.size, checked_message, self._gate, envelope, *arrived
+                )
                 neighbor.received_bytes += envelope.size
-                neighbor.received = max(neighbor.received, envelope.counter)
             return Answer(envelope, message)
         except Refusal as refusal:
             self._refuse(neighbor.name, refusal)
             return None
 
     async def _failure(self, neighbor: Neighbor, response: aiohttp.ClientResponse) -> Exception:
-        reason, detail = f"http_{response.status}", ""
-        text = await response.content.read(2048)
-        try:
+        reason, detail, delay = f"http_{response.status}", "", 1.0
+        text = b""
+        while piece := await response.content.read(_LONGEST_REFUSAL - len(text)):
+            text += piece
+        with suppress(ValueError, KeyError, TypeError, RecursionError, OverflowError):
             told = json.loads(text)
             reason, detail = str(told["reason"])[:40], str(told["message"])[:400]
-        except (ValueError, KeyError, TypeError):
-            pass
+            delay = min(5.0, max(0.05, float(told.get("retry_after", delay))))
         if reason == "other_session" and neighbor.session:
             return _TryAgain(reason, 0.0)
         if reason in _NOT_NOW:
-            return _TryAgain(reason, _seconds(response.headers.get("Retry-After")))
+            return _TryAgain(reason, delay)
         return Refused(neighbor.name, reason, detail)
 
 
@@ -188,9 +192,9 @@ class _TryAgain(Exception):
         self.reason, self.delay = reason, delay
 
 
-def checked_message(gate: Gate, envelope: Envelope, body: bytearray) -> Message:
-    """The message in a body: the one that was signed, whole, finite and possible. Raises Refusal."""
-    if envelope.digest != NO_DIGEST and digest_of([memoryview(body)]) != envelope.digest:
+def checked_message(gate: Gate, envelope: Envelope, body: bytearray, digest: str) -> Message:
+    """The message in a body with that digest: the one that was signed, whole, finite and possible. Raises Refusal."""
+    if digest != envelope.digest:
         raise Refusal("wrong_digest")
     try:
         message = decode(body, gate.facts.vectors)
@@ -202,13 +206,6 @@ def checked_message(gate: Gate, envelope: Envelope, body: bytearray) -> Message:
     if absurdity is not None:
         raise Refusal("absurd_number", absurdity)
     return message
-
-
-def _seconds(text: str | None) -> float:
-    try:
-        return min(5.0, max(0.05, float(text or 1)))
-    except ValueError:
-        return 1.0
 
 
 def _said(error: BaseException) -> str:

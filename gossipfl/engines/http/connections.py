@@ -1,65 +1,137 @@
-"""Connections that cannot be held for nothing: deadlines for headers, a cap on their number, all errors counted."""
+"""Connections that cannot be held for nothing: deadlines both ways, a cap on their number, all errors counted."""
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 
 from gossipfl.engines.http.limits import Limits, TokenBucket
 from gossipfl.engines.http.refusals import Refusal
+from gossipfl.weights import PeerId
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Connection(web.RequestHandler):
-    """One connection of the server; `is_trusted` once a valid request came over it."""
+    """One connection of the server; `sender` is who sent the last valid request over it, "" for a stranger."""
 
     def __init__(self, server: "ConnectionServer", **options: Any) -> None:
         super().__init__(server, **options)
+        self._max_msg_queue_size, self._msg_queue_resume_size = 2, 1  # whoever sends on without waiting may wait
         self._server = server
         self._deadline: asyncio.TimerHandle | None = None
         self._is_serving = False
-        self.is_trusted = False
+        self._is_last = False
+        self._raw: asyncio.Transport | None = (
+            None  # as long as it is not lost; aiohttp forgets it when it begins to close
+        )
+        self.opening: asyncio.Task[bool] | None = None
+        self.sender: PeerId = ""
         self.num_failures = 0
         self.bucket = TokenBucket(server.limits.requests_per_second, asyncio.get_running_loop().time)
 
+    # What asyncio and aiohttp call
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._raw = self.transport
         self._expect_headers()
-        self._server.make_room(self)
+        assert self._task_handler is not None
+        self._task_handler.add_done_callback(self._is_closing)
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_serving:
+        if data and not self._is_serving:
             self._expect_headers()
         super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._raw = None
         self._stop_deadline()
+        self._server.forget(self)
         super().connection_lost(exc)
 
-    def serving(self, is_serving: bool) -> None:
-        """The headers of a request are here, or its answer is on its way."""
-        self._is_serving = is_serving
-        self._stop_deadline()
+    def force_close(self) -> None:
+        if self._raw is not None and self._raw.is_closing():
+            self._raw.abort()  # a TLS transport that is closed twice cannot be aborted any more
+        super().force_close()
 
-    def failed(self, limit: int) -> bool:
-        """Note a refusal; True when the connection has had enough of them."""
-        self.num_failures += 1
-        return self.num_failures >= limit
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        try:
+            async with asyncio.timeout(self._server.limits.closing_seconds):
+                finished = await super().finish_response(request, resp, start_time)
+        except TimeoutError:
+            self.turn_away(Refusal("slow_reader"))
+            return resp, True
+        with suppress(TimeoutError, web.RequestPayloadError, OSError):
+            async with asyncio.timeout(self._server.limits.closing_seconds):
+                # Throw away what is left of a body, so that the sender sees the answer and not a reset.
+                while self.transport is not None and not request.content.is_eof():
+                    await request.content.readany()
+        return finished
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """What aiohttp could not read as HTTP; its own page would tell the sender about this process."""
-        refusal = Refusal("malformed_http") if status < 500 else Refusal("stopping")
+        """Answer what aiohttp could not read as HTTP, or what went wrong in serving it; its own page would tell the
+        sender about this process."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # nobody is there any more
+        refusal = Refusal("malformed_http")
+        if status >= 500:
+            _LOGGER.error("a request failed by a defect of this program", exc_info=exc)
+            refusal = Refusal("internal_error")
         self._server.refuse(refusal)
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("an answer is under way already")
         response = web.Response(status=refusal.status, body=refusal.body(), content_type="application/json")
-        response.force_close()
+        self.end_with(response)
         return response
+
+    # What the server calls
+
+    def serving(self, is_serving: bool) -> None:
+        """The headers of a request are here, or its answer is on its way."""
+        self._is_serving = is_serving or self._is_last
+        self._stop_deadline()
+
+    def failed(self) -> bool:
+        """Note a refusal; True when the connection has had enough of them."""
+        self.num_failures += 1
+        return self.num_failures >= self._server.limits.failures_per_connection
+
+    def end_with(self, response: web.StreamResponse) -> None:
+        """Close the connection after this answer; what still comes is no longer looked at."""
+        response.force_close()
+        self._is_last = True
+        self.serving(True)
+
+    def turn_away(self, refusal: Refusal) -> None:
+        """Hang up; say why, unless an answer to something else is under way."""
+        self._server.refuse(refusal)
+        if self.transport is not None and not self._is_serving:
+            body = refusal.body()
+            head = f"HTTP/1.1 {refusal.status} {refusal.reason}\r\nContent-Type: application/json\r\n"
+            self.transport.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close at once, whatever is still to be written."""
+        self._server.forget(self)
+        if self._raw is not None:
+            self._raw.abort()
+        elif self.opening is not None:
+            self.opening.cancel()
+        self.force_close()
 
     def _expect_headers(self) -> None:
         if self._deadline is None:
-            loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(self._server.limits.header_seconds, self._too_slow)
+            self._deadline = self._loop.call_later(self._server.limits.header_seconds, self._too_slow)
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:
@@ -68,8 +140,12 @@ class Connection(web.RequestHandler):
 
     def _too_slow(self) -> None:
         self._deadline = None
-        self._server.refuse(Refusal("slow_headers"))
-        self.force_close()
+        self.turn_away(Refusal("slow_headers"))
+
+    def _is_closing(self, _: object) -> None:
+        """aiohttp has begun to close, and would wait for ever for a client that does not read the last answer."""
+        if self._raw is not None:
+            self._loop.call_later(self._server.limits.closing_seconds, self.hang_up)
 
 
 class ConnectionServer(web.Server):
@@ -81,14 +157,12 @@ class ConnectionServer(web.Server):
         limits: Limits,
         refuse: Callable[[Refusal], None],
     ) -> None:
-        # Headers are small; bodies are never inflated; what follows a refusal is read for a second and thrown away, so
-        # that the sender sees the answer and not a reset.
         super().__init__(handler)
         self._options: dict[str, Any] = {
             "loop": asyncio.get_running_loop(),
             "keepalive_timeout": limits.idle_seconds,
             "auto_decompress": False,
-            "lingering_time": 1.0,
+            "lingering_time": 0,  # see Connection.finish_response
             "max_line_size": 2048,
             "max_field_size": 4096,
             "max_headers": 40,
@@ -96,15 +170,25 @@ class ConnectionServer(web.Server):
         }
         self.limits = limits
         self.refuse = refuse
+        self._open: dict[Connection, None] = {}  # from the first byte to the last, the oldest first
 
     def __call__(self) -> Connection:
         return Connection(self, **self._options)
 
-    def make_room(self, newest: Connection) -> None:
-        """When there are too many connections, close the oldest that has not carried a valid request."""
-        connections = [connection for connection in self.connections if connection.transport is not None]
-        if len(connections) <= self.limits.max_connections:
-            return
-        strangers = [connection for connection in connections if not connection.is_trusted]  # type: ignore[attr-defined]
-        self.refuse(Refusal("too_many_connections"))
-        (strangers[0] if strangers else newest).force_close()
+    def admit(self, newest: Connection) -> None:
+        """Take in one more. When there are too many, close the oldest of those that have not carried a valid request;
+        when all have, the oldest of the peer that holds the most."""
+        if len(self._open) >= self.limits.max_connections:
+            holders = Counter(connection.sender for connection in self._open)
+            holder = "" if "" in holders else holders.most_common(1)[0][0]
+            oldest = next(connection for connection in self._open if connection.sender == holder)
+            oldest.turn_away(Refusal("too_many_connections"))
+        self._open[newest] = None
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        await super().shutdown(timeout)
+        for connection in list(self._open):
+            connection.hang_up()
+
+    def forget(self, connection: Connection) -> None:
+        self._open.pop(connection, None)

@@ -124,7 +124,7 @@ def read_line(line: str) -> tuple[str, Envelope | None]:
 
 def digest_of(parts: list[memoryview]) -> str:
     """BLAKE3 (hex) over a body in pieces. Measured here: 3 to 4 GB/s on one core, SHA-256 1.6 GB/s."""
-    digest = blake3()
+    digest = blake3(max_threads=blake3.AUTO)
     for part in parts:
         digest.update(part)
     return digest.hexdigest()

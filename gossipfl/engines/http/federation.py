@@ -134,6 +134,33 @@ class LoopbackFederation:
             member.peer.peer_id: HTTPPeer(member.peer, self._facts, self._room, member.neighbors, self, member.hosting)
             for member in self._members
         }
+        try:
+            await self._open()
+        except OSError:
+            await self._all_leave()
+            raise
+        self._trainer.prepare()  # in this thread, before time counts
+        self._request_evaluation()
+        await self._evaluate_next()
+        self._began = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.TaskGroup() as group:
+                side = [group.create_task(self._evaluate_on()), group.create_task(self._keep_looking())]
+                try:
+                    await self._all_over()
+                finally:
+                    self._due.put_nowait(None)
+                    side[1].cancel()
+                    if not all(host.state == "over" for host in self._hosts.values()):
+                        side[0].cancel()
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        await self._room.close()
+        if self._look is not None:
+            self._look(self.statuses())
+        self._evaluations.put_nowait(None)
+
+    async def _open(self) -> None:
         addresses: dict[PeerId, str | None] = {}
         for member in self._members:
             name = member.peer.peer_id
@@ -141,23 +168,12 @@ class LoopbackFederation:
             addresses[name] = f"http://{LOOPBACK}:{port}" if member.hosting.listens else None
         for host in self._hosts.values():
             host.connect({name: addresses[name] for name in host.neighbors})
-        self._trainer.prepare()  # in this thread, before time counts
-        self._request_evaluation()
-        await self._evaluate_next()
-        self._began = asyncio.get_running_loop().time()
-        async with asyncio.TaskGroup() as group:
-            side = [group.create_task(self._evaluate_on()), group.create_task(self._keep_looking())]
-            try:
-                await self._all_over()
-            finally:
-                self._due.put_nowait(None)
-                side[1].cancel()
-                if not all(host.state == "over" for host in self._hosts.values()):
-                    side[0].cancel()
-        await self._room.close()
-        if self._look is not None:
-            self._look(self.statuses())
-        self._evaluations.put_nowait(None)
+
+    async def _all_leave(self) -> None:
+        """Close what is open of peers that do not run."""
+        for host in self._hosts.values():
+            host.stop()
+        await asyncio.gather(*(host.run() for host in self._hosts.values()))
 
     async def _all_over(self) -> None:
         """Until all peers are over; when one fails, the others leave too."""

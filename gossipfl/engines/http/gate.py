@@ -25,11 +25,11 @@ class Gate:
     def __post_init__(self) -> None:
         self._windows = {name: ReplayWindow() for name in self.neighbors}
 
-    def admit(self, sealed: Sealed | None, content_length: int, tls_name: PeerId | None) -> Envelope:
+    def admit(self, sealed: Sealed | None, content_length: int, caller: PeerId | None) -> Envelope:
         """The envelope, when everything about it is in order; its counter is then used up.
 
-        `tls_name` is the name in the certificate of the connection, where it has one. Raises Refusal with the first
-        rule that is broken; the cheap rules come first, and nothing is remembered of what is refused.
+        `caller` is who is at the other end of the connection, where that is known. Raises Refusal with the first rule
+        that is broken; the cheap rules come first, and nothing is remembered of what is refused.
         """
         if sealed is None:
             raise Refusal("no_envelope")
@@ -40,7 +40,7 @@ class Gate:
             raise Refusal("other_protocol", f"this is {PROTOCOL}")
         self._check_addresses(envelope)
         self._check_size(envelope, content_length)
-        if tls_name is not None and tls_name != envelope.sender:
+        if caller is not None and caller != envelope.sender:
             raise Refusal("bad_certificate", "the connection and the envelope name different peers")
         self._check_signature(sealed, envelope)
         if envelope.addressee != self.session:

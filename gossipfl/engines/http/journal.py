@@ -24,8 +24,13 @@ Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 GENERATIONS = ("checkpoint-a.safetensors", "checkpoint-b.safetensors")
 _INCARNATION = "incarnation"
 
-_TENSOR_DTYPES = {"float32": "F32", "float64": "F64", "float16": "F16", "int64": "I64", "int32": "I32", "uint8": "U8"}
+_TENSOR_DTYPES = {f"{kind}{bits}": f"{kind[0].upper()}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
+_TENSOR_DTYPES |= {"float16": "F16", "float32": "F32", "float64": "F64", "bool": "BOOL"}
 _NUMPY_DTYPES = {tensor: name for name, tensor in _TENSOR_DTYPES.items()}
+
+# A file begins with the length of its header, and the header with the digest of all other bytes of the file.
+_BEFORE_DIGEST = b'{"__metadata__": {"digest": "'
+_DIGEST = slice(8 + len(_BEFORE_DIGEST), 8 + len(_BEFORE_DIGEST) + 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,44 +52,34 @@ class Journal:
         self._directory = directory
         self._take = take
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._waiting: list[asyncio.Future[None]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
         self._number = max((found.number for found in checkpoints(directory)), default=0)
         self.seconds = 0.0
         """Time spent on writing."""
 
     async def commit(self) -> None:
         """Return when all that has happened is on disk. Raises OSError when it cannot be written."""
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.append(done)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._write())
-        await done
+        if self._next is None:
+            self._next = asyncio.create_task(self._write(self._running))
+        await asyncio.shield(self._next)
 
     async def close(self) -> None:
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        for writing in (self._running, self._next):
+            if writing is not None:
+                await asyncio.wait([writing])
         self._thread.shutdown()
 
-    async def _write(self) -> None:
+    async def _write(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        self._running, self._next = self._next, None  # what happens from now on is for the next one
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            waiting, self._waiting = self._waiting, []
-            began = loop.time()
-            arrays, values = await self._take()
-            self._number += 1
-            checkpoint = Checkpoint(self._number, arrays, values)
-            try:
-                await loop.run_in_executor(self._thread, write_checkpoint, self._directory, checkpoint)
-            except OSError as error:
-                for done in waiting:
-                    if not done.done():
-                        done.set_exception(error)
-                continue
-            self.seconds += loop.time() - began
-            for done in waiting:
-                if not done.done():
-                    done.set_result(None)
+        began = loop.time()
+        self._number += 1
+        checkpoint = Checkpoint(self._number, *await self._take())
+        await loop.run_in_executor(self._thread, write_checkpoint, self._directory, checkpoint)
+        self.seconds += loop.time() - began
 
 
 def write_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
@@ -93,7 +88,6 @@ def write_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
     aliases: dict[str, str] = {}
     header: dict[str, Any] = {}
     parts: list[memoryview] = []
-    digest = blake3()
     offset = 0
     for name, array in checkpoint.arrays.items():
         if id(array) in names:
@@ -106,15 +100,15 @@ def write_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
             "shape": list(array.shape),
             "data_offsets": [offset, offset + array.nbytes],
         }
-        digest.update(part)
         parts.append(part)
         offset += array.nbytes
     values = json.dumps({"number": checkpoint.number, "aliases": aliases, "values": checkpoint.values})
-    header["__metadata__"] = {"gossipfl": values, "arrays": digest.hexdigest(), "digest": _hash(values)}
-    text = json.dumps(header).encode()
+    text = json.dumps({"__metadata__": {"digest": "0" * 64, "gossipfl": values}, **header}).encode()
     text = text.ljust(-(-len(text) // 8) * 8)
+    beginning = bytearray(len(text).to_bytes(8, "little") + text)
+    beginning[_DIGEST] = _digest(memoryview(beginning), *parts)
     with durable(directory / GENERATIONS[checkpoint.number % 2]) as file:
-        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(beginning)
         for part in parts:
             file.write(part)
 
@@ -134,22 +128,20 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     """The checkpoint in a file; None when there is none, or when a bit of it is not what was written."""
     try:
         content = path.read_bytes()
-        end = 8 + int.from_bytes(content[:8], "little")
-        header = json.loads(content[8:end])
-        metadata = header.pop("__metadata__")
-        body = memoryview(content)[end:]
-        if blake3(body).hexdigest() != metadata["arrays"] or _hash(metadata["gossipfl"]) != metadata["digest"]:
-            return None
-        known = json.loads(metadata["gossipfl"])
-        arrays = {}
-        for name, tensor in header.items():
-            first, last = tensor["data_offsets"]
-            array = np.frombuffer(body[first:last], _NUMPY_DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
-            arrays[name] = array
-        arrays |= {name: arrays[other] for name, other in known["aliases"].items()}
-        return Checkpoint(known["number"], arrays, known["values"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except OSError:
         return None
+    if content[_DIGEST] != _digest(memoryview(content)):
+        return None
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    known = json.loads(header.pop("__metadata__")["gossipfl"])
+    body = memoryview(content)[end:]
+    arrays = {}
+    for name, tensor in header.items():
+        first, last = tensor["data_offsets"]
+        arrays[name] = np.frombuffer(body[first:last], _NUMPY_DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
+    arrays |= {name: arrays[other] for name, other in known["aliases"].items()}
+    return Checkpoint(known["number"], arrays, known["values"])
 
 
 def next_incarnation(directory: Path) -> int:
@@ -169,5 +161,9 @@ def next_incarnation(directory: Path) -> int:
     return last + 1
 
 
-def _hash(text: str) -> str:
-    return blake3(text.encode()).hexdigest()
+def _digest(beginning: memoryview, *rest: memoryview) -> bytes:
+    """BLAKE3 (hex) of the bytes of a file, those of the digest itself left out."""
+    digest = blake3(beginning[: _DIGEST.start])
+    for part in (beginning[_DIGEST.stop :], *rest):
+        digest.update(part)
+    return digest.hexdigest().encode()

@@ -13,7 +13,8 @@ class Limits:
     `connect_seconds`: to open a connection, TLS included. Higher: tolerates slow networks, at the expense of noticing
     a dead host later. `request_seconds`: from the headers of a request to its answer, beside the time that the body
     takes at `slowest_rate` (bytes per second). `header_seconds`: for the headers of a request; `idle_seconds`: until a
-    silent connection is closed. `poll_seconds`: how long a poll waits for a message.
+    silent connection is closed; `closing_seconds`: for a client to read its last answer, while what it still sends is
+    thrown away, so that it sees the answer and not a reset. `poll_seconds`: how long a poll waits for a message.
     `max_connections`: when one more comes, the oldest that has not carried a valid request is closed.
     `requests_per_second` (in bursts of twice as many): what one neighbor may ask; more is answered with 429.
     `failures_per_connection`: refusals after which a connection is closed.
@@ -26,6 +27,7 @@ class Limits:
     slowest_rate: float = 100e3
     header_seconds: float = 10.0
     idle_seconds: float = 75.0
+    closing_seconds: float = 1.0
     poll_seconds: float = 20.0
     max_connections: int = 256
     requests_per_second: float = 500.0

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -11,6 +12,8 @@ from gossipfl.messages import Message
 from gossipfl.weights import PeerId
 
 Contact: TypeAlias = Literal["unknown", "reachable", "unreachable", "finished", "left"]
+
+GOODBYES = (Purpose.FINISHED, Purpose.LEAVING)
 
 
 @dataclass(eq=False, slots=True)
@@ -37,19 +40,18 @@ class Neighbor:
     session: str = ""
     """Its present life, as far as known; envelopes are addressed to it."""
     received: int = 0
-    """Highest counter of the messages that came in its answers in that life."""
+    """Highest counter of what came in its answers in that life, and was taken in."""
     counter: int = 0
     """Of the last POST to it, or answer with a message."""
     parcels: deque[Parcel] = field(default_factory=deque)
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when a parcel was added."""
+    """Set when a parcel was added, or a pause is over."""
     num_failures: int = 0
     """Failed deliveries in a row."""
     not_before: float = 0.0
     """Loop time before which it is left alone."""
     last_contact: float | None = None
     """Loop time at which it was last heard."""
-    said_goodbye: bool = False
     was_told: bool = False
     """Whether our goodbye has arrived, or cannot arrive any more."""
     num_messages: int = 0
@@ -58,9 +60,32 @@ class Neighbor:
     refusals: Counter[str] = field(default_factory=Counter)
     """What it refused of ours, by reason."""
 
+    @property
+    def traffic(self) -> tuple[int, int, int]:
+        """Messages and bytes sent to it, and bytes received from it, since the run began."""
+        return self.num_messages, self.sent, self.received_bytes
+
+    @traffic.setter
+    def traffic(self, traffic: tuple[int, int, int]) -> None:
+        self.num_messages, self.sent, self.received_bytes = traffic
+
+    @property
+    def said_goodbye(self) -> bool:
+        return self.contact in ("finished", "left")
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is nothing more to say: it has finished and knows that we have, or it has left."""
+        return self.contact == "left" or (self.contact == "finished" and self.was_told)
+
     def add(self, parcel: Parcel) -> None:
         self.parcels.append(parcel)
         self.waiting.set()
+
+    def discard(self, parcel: Parcel) -> None:
+        """Let a parcel no longer wait, if it does: while it was on its way it may have been given up."""
+        with suppress(ValueError):
+            self.parcels.remove(parcel)
 
     def taken(self, purposes: Collection[Purpose]) -> list[Parcel]:
         """The parcels for those purposes, which no longer wait."""
@@ -73,30 +98,36 @@ class Neighbor:
         return self.counter
 
     def heard(self, session: str, now: float) -> None:
-        """It is alive, in the life `session`."""
+        """It is alive, in the life `session`. One that had left and was resumed is back; one that has finished stays
+        so in all its lives, because that was on its disk before it said so."""
+        is_back = self.contact == "left" and session != self.session
         if session != self.session:
             self.session, self.received = session, 0
-            self.said_goodbye = False  # it was resumed, and goes on
         self.last_contact = now
-        self.num_failures, self.not_before = 0, 0.0
-        if self.contact in ("unreachable", "left") and not self.said_goodbye:
+        if self.not_before:
+            self.num_failures, self.not_before = 0, 0.0
+            self.waiting.set()
+        if self.contact == "unreachable" or is_back:
             self.changed(self, "reachable")
-        if not self.said_goodbye:
+        if self.contact in ("unknown", "unreachable") or is_back:
             self.contact = "reachable"
+        if is_back:
+            self.was_told = False
 
     def lost(self, not_before: float) -> None:
         """A delivery failed; it is left alone until `not_before`."""
         self.num_failures += 1
         self.not_before = not_before
-        if self.contact == "reachable":
+        if self.contact == "reachable":  # what was never reached before was not lost
             self.contact = "unreachable"
             self.changed(self, "unreachable")
 
     def goodbye(self, purpose: Purpose) -> None:
-        """It has finished, or leaves."""
-        self.said_goodbye = True
-        if purpose is Purpose.LEAVING and self.contact != "left":
+        """It has finished, or leaves, which is its last word in a life."""
+        if self.contact == "left":
+            return
+        if purpose is Purpose.FINISHED:
+            self.contact = "finished"
+        else:
             self.contact = "left"
             self.changed(self, "left")
-        elif purpose is Purpose.FINISHED:
-            self.contact = "finished"

@@ -7,6 +7,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "not_found": (404, "there is nothing at this path"),
     "method": (405, "this path knows another method only"),
     "malformed_http": (400, "the request is not HTTP/1.1"),
+    "upgrade": (400, "connections stay HTTP/1.1, and lead nowhere else"),
     "no_length": (411, "a body comes with its Content-Length, never in chunks"),
     "content_encoding": (415, "bodies are not compressed"),
     "no_envelope": (400, "the header Gossipfl-Envelope is missing or garbled"),
@@ -24,6 +25,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "replayed": (409, "this POST has been received before"),
     "too_many_requests": (429, "too many requests"),
     "too_many_connections": (503, "too many connections"),
+    "tls_handshake": (400, "the TLS handshake failed or took too long, or no certificate of this run was presented"),
     "slow_headers": (408, "the headers did not arrive in time"),
     # Decided while the body comes, or after
     "slow_body": (408, "the body did not arrive in time"),
@@ -34,6 +36,8 @@ REASONS: dict[str, tuple[int, str]] = {
     "wrong_sender": (403, "the message and its envelope name different peers"),
     "absurd_number": (422, "the message claims a number that cannot be"),
     "against_protocol": (422, "the message breaks a rule of the algorithm"),
+    "slow_reader": (408, "the answer was not read in time"),
+    "internal_error": (500, "this peer has a defect; its log says more"),
     "stopping": (503, "this peer is stopping"),
     "not_ready": (503, "this peer has not started yet"),
 }
@@ -41,7 +45,8 @@ REASONS: dict[str, tuple[int, str]] = {
 
 
 class Refusal(Exception):
-    """A request that is not served; `reason` is one of `REASONS`, `detail` says more, for people."""
+    """A request that is not served; `reason` is one of `REASONS`, `detail` says more, for people. `retry_after` is in
+    seconds."""
 
     def __init__(self, reason: str, detail: str = "", *, retry_after: float | None = None) -> None:
         self.reason = reason
@@ -51,4 +56,7 @@ class Refusal(Exception):
         super().__init__(self.detail)
 
     def body(self) -> bytes:
-        return json.dumps({"reason": self.reason, "message": self.detail}).encode()
+        said: dict[str, str | float] = {"reason": self.reason, "message": self.detail}
+        if self.retry_after is not None:
+            said["retry_after"] = round(self.retry_after, 3)  # the header Retry-After knows whole seconds only
+        return json.dumps(said).encode()

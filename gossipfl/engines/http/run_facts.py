@@ -13,6 +13,9 @@ from gossipfl.codec import MAX_ARRAYS_PER_VECTOR, VERSION, VectorSchema, largest
 from gossipfl.messages import Message
 from gossipfl.weights import ModelVectors
 
+LARGEST_SHARE = 0.25
+"""Of the largest number of a dtype: what a value may have at most, so that differences and sums of two stay finite."""
+
 
 @dataclass(frozen=True)
 class RunFacts:
@@ -53,6 +56,11 @@ class RunFacts:
             return f"{message.degree} neighbors among {self.num_participants} peers"
         if message.round > self.num_rounds:
             return f"round {message.round} of {self.num_rounds}"
+        for name, encoded in message.vectors.items():
+            largest = float(np.finfo(self.vectors[name].dtype).max) * LARGEST_SHARE
+            for array in encoded.arrays.values():
+                if array.size and not -largest <= float(array.min()) <= float(array.max()) <= largest:
+                    return f"values of {name} that are no longer finite once they are averaged"
         return None
 
 

@@ -1,11 +1,11 @@
 """The server's side: strangers are turned away at the headers, messages are read within bounds."""
 
 import asyncio
+import math
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 from aiohttp import web
 
@@ -15,6 +15,7 @@ from gossipfl.engines.http.connections import Connection, ConnectionServer
 from gossipfl.engines.http.envelope import SESSION, Envelope, Purpose, Sealed
 from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.limits import Limits, TokenBucket
+from gossipfl.engines.http.listener import Listener
 from gossipfl.engines.http.offloading import Offloading
 from gossipfl.engines.http.refusals import Refusal
 from gossipfl.engines.http.sealing import Wrapped
@@ -49,32 +50,23 @@ class PeerServer:
         self._refuse = refuse
         clock = asyncio.get_running_loop().time
         self._buckets = {name: TokenBucket(limits.requests_per_second, clock) for name in gate.neighbors}
-        self._reading: set[PeerId] = set()
+        self._busy: set[PeerId] = set()
         self._server = ConnectionServer(self._serve, limits, lambda refusal: refuse("", refusal))
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
 
     async def start(self, where: tuple[str, int] | socket.socket, tls: ssl.SSLContext | None) -> tuple[str, int]:
         """Listen on host and port (0 takes any free one), or on a bound socket; gives host and port.
 
         Raises OSError when the port is taken.
         """
-        place: dict[str, Any] = {"sock": where}
-        if isinstance(where, tuple):
-            place = {"host": where[0], "port": where[1]}
-        self._listener = await asyncio.get_running_loop().create_server(
-            self._server,
-            **place,
-            ssl=tls,
-            backlog=256,
-            ssl_handshake_timeout=None if tls is None else self._limits.header_seconds,
-        )
-        address: tuple[str, int] = self._listener.sockets[0].getsockname()[:2]
-        return address
+        self._listener = Listener(self._server, tls)
+        return await self._listener.start(where)
 
     async def stop(self) -> None:
         """Stop listening, and drop what is under way after a moment."""
         if self._listener is not None:
-            self._listener.close()
+            await self._listener.stop()
+            self._server.pre_shutdown()
             await self._server.shutdown(0.2)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -85,11 +77,14 @@ class PeerServer:
         try:
             envelope = self._admit(request, connection)
             if envelope is None:
-                return self._plain(204)
-            sender = envelope.sender
-            connection.is_trusted, connection.num_failures = True, 0
-            reply = await self._handle(envelope, await self._message(request, envelope))
-            return self._plain(204) if reply is None else await self._answer(request, envelope, reply)
+                response = self._plain(204)
+                if request.can_read_body:
+                    connection.end_with(response)
+                return response
+            sender = connection.sender = envelope.sender
+            connection.num_failures = 0
+            reply = await self._reply(request, envelope)
+            return self._plain(204) if reply is None else await self._answer(request, connection, envelope, reply)
         except Refusal as refusal:
             self._refuse(sender, refusal)
             return self._refused(request, connection, refusal)
@@ -98,6 +93,9 @@ class PeerServer:
 
     def _admit(self, request: web.BaseRequest, connection: Connection) -> Envelope | None:
         """The envelope of a POST; None for a question about the session. Raises Refusal."""
+        if request.method == "CONNECT" or "Upgrade" in request.headers:
+            # aiohttp would read the body of such a request as further requests.
+            raise Refusal("upgrade")
         if request.path == "/v1/session":
             if request.method != "GET":
                 raise Refusal("method")
@@ -111,32 +109,38 @@ class PeerServer:
             raise Refusal("content_encoding")
         if request.content_length is None or "Transfer-Encoding" in request.headers:
             raise Refusal("no_length")
-        envelope = self._gate.admit(Sealed.read(request.headers.get), request.content_length, _tls_name(request))
+        envelope = self._gate.admit(Sealed.read(request.headers.get), request.content_length, _caller(request))
         _take(self._buckets[envelope.sender])
         return envelope
 
-    async def _message(self, request: web.BaseRequest, envelope: Envelope) -> Message | None:
+    async def _reply(self, request: web.BaseRequest, envelope: Envelope) -> Wrapped | None:
         if envelope.purpose is not Purpose.MESSAGE:
-            return None
-        if envelope.sender in self._reading:  # one body at a time bounds the memory that a neighbor can take
-            raise Refusal("too_many_requests", "another body of this sender is on its way", retry_after=0.2)
-        self._reading.add(envelope.sender)
+            return await self._handle(envelope, None)
+        if envelope.sender in self._busy:  # one message at a time bounds the memory that a neighbor can take
+            raise Refusal("too_many_requests", "another message of this sender is being handled", retry_after=0.2)
+        self._busy.add(envelope.sender)
+        try:
+            return await self._handle(envelope, await self._message(request, envelope))
+        finally:
+            self._busy.discard(envelope.sender)
+
+    async def _message(self, request: web.BaseRequest, envelope: Envelope) -> Message:
         try:
             if request.headers.get("Expect", "").lower() == "100-continue":
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # only now that it would be taken
             async with asyncio.timeout(self._limits.transfer_seconds(envelope.size)):
-                body = await received(request.content, envelope.size)
+                arrived = await received(request.content, envelope)
         except TimeoutError:
             raise Refusal("slow_body") from None
-        except (web.RequestPayloadError, ConnectionError, EOFError):
+        except (web.RequestPayloadError, OSError, EOFError):
             raise Refusal("broken_body") from None
-        finally:
-            self._reading.discard(envelope.sender)
-        if body is None:
+        if arrived is None:
             raise Refusal("broken_body")
-        return await self._offloading.run(envelope.size, checked_message, self._gate, envelope, body)
+        return await self._offloading.run(envelope.size, checked_message, self._gate, envelope, *arrived)
 
-    async def _answer(self, request: web.BaseRequest, envelope: Envelope, reply: Wrapped) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.BaseRequest, connection: Connection, envelope: Envelope, reply: Wrapped
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers=reply.sealed.headers() | {SESSION: self._gate.session})
         response.content_type = "application/octet-stream"
         response.content_length = reply.size
@@ -148,7 +152,8 @@ class PeerServer:
                     await response.write(piece)
                 await response.write_eof()
             is_written = True
-        except TimeoutError:  # a neighbor that does not read its answer loses its connection
+        except TimeoutError:
+            connection.turn_away(Refusal("slow_reader"))
             raise ConnectionResetError("the answer was not read in time") from None
         finally:
             self._answered(envelope, reply, is_written)
@@ -165,9 +170,9 @@ class PeerServer:
             headers={SESSION: self._gate.session},
         )
         if refusal.retry_after is not None:
-            response.headers["Retry-After"] = f"{refusal.retry_after:.3f}"
-        if connection.failed(self._limits.failures_per_connection) or request.can_read_body:
-            response.force_close()
+            response.headers["Retry-After"] = str(math.ceil(refusal.retry_after))
+        if connection.failed() or request.can_read_body or refusal.reason == "upgrade":
+            connection.end_with(response)
         return response
 
 
@@ -177,10 +182,10 @@ def _take(bucket: TokenBucket) -> None:
         raise Refusal("too_many_requests", retry_after=pause)
 
 
-def _tls_name(request: web.BaseRequest) -> PeerId | None:
+def _caller(request: web.BaseRequest) -> PeerId | None:
     """The name in the client's certificate; None without TLS."""
     if request.transport is None:
-        return None
+        raise ConnectionResetError("the sender has gone")
     connection = request.transport.get_extra_info("ssl_object")
     if connection is None:
         return None

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gossipfl.actions import Train, Update
 from gossipfl.training.trainer import Trainer
-from gossipfl.weights import Vector, frozen
+from gossipfl.weights import frozen
 
 CALL_SECONDS = 0.5
 """A call of the trainer is made to last about so long at most: whoever stops waits for the end of a call."""
@@ -28,7 +29,7 @@ class _Work:
     job: Train
     rest: Train
     done: asyncio.Future[Update]
-    parts: list[Update] = field(default_factory=list)
+    sums: "_Sums" = field(default_factory=lambda: _Sums())
 
 
 class TrainingRoom:
@@ -44,11 +45,11 @@ class TrainingRoom:
         self._threads = ThreadPoolExecutor(num_slots + 1, thread_name_prefix="training")
         self._waiting: deque[_Work] = deque()
         self._workers: set[asyncio.Task[None]] = set()
+        self._num_busy = 0  # of the workers: those with a call that runs
         self._num_evaluations = 0
         self._no_evaluation = asyncio.Event()
         self._no_evaluation.set()
         self._steps_per_call = 1.0  # of one job; the first call also builds the graphs
-        self._is_closed = False
 
     async def train(self, job: Train) -> Update:
         """Run a job. Raises TrainingError; when cancelled, the job is dropped at the end of its present part."""
@@ -57,7 +58,6 @@ class TrainingRoom:
         if len(self._workers) < self._num_slots:
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
         return await work.done
 
     async def evaluate(self, work: Callable[[Trainer], Result]) -> Result:
@@ -73,9 +73,8 @@ class TrainingRoom:
 
     async def close(self) -> None:
         """Drop what waits, and wait for the calls that run."""
-        self._is_closed = True
         self._waiting.clear()
-        for worker in self._workers:
+        for worker in list(self._workers):
             worker.cancel()
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
 
@@ -84,13 +83,20 @@ class TrainingRoom:
 
     async def _work(self) -> None:
         """Train group after group until nothing waits."""
-        while self._waiting:
-            await asyncio.sleep(0)  # peers that finish together begin together: let all of them ask first
-            await self._no_evaluation.wait()
-            group = self._next_group()
-            if not group:
-                continue
-            await self._train_group(group)
+        try:
+            while self._waiting:
+                await asyncio.sleep(0)  # peers that finish together begin together: let all of them ask first
+                await self._no_evaluation.wait()
+                group = self._next_group()
+                if group:
+                    self._num_busy += 1
+                    try:
+                        await self._train_group(group)
+                    finally:
+                        self._num_busy -= 1
+        finally:
+            # At once, not when the task's end is announced: a job that comes in between would find nobody to do it.
+            self._workers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _train_group(self, group: list[_Work]) -> None:
         jobs = [replace(work.rest, num_steps=self._length(work.rest)) for work in group]
@@ -104,14 +110,15 @@ class TrainingRoom:
                 self._note(work, update)
         elif len(group) > 1:  # find whose job it was; a job may be run again with the same result
             for work in group:
-                await self._train_group([work])
+                if not work.done.done():
+                    await self._train_group([work])
         elif not group[0].done.done():
             group[0].done.set_exception(error)
 
     def _next_group(self) -> list[_Work]:
-        """This slot's share of what waits."""
-        share = -(-len(self._waiting) // self._num_slots)
-        group = [self._waiting.popleft() for _ in range(min(share, len(self._waiting)))]
+        """The share of a free slot in what waits."""
+        share = -(-len(self._waiting) // (self._num_slots - self._num_busy))
+        group = [self._waiting.popleft() for _ in range(share)]
         return [work for work in group if not work.done.done()]
 
     def _length(self, rest: Train) -> int:
@@ -125,12 +132,12 @@ class TrainingRoom:
         self._steps_per_call = max(1.0, min(wanted, 16 * self._steps_per_call))
 
     def _note(self, work: _Work, update: Update) -> None:
-        work.parts.append(update)
+        work.sums.add(update)
         rest = work.rest
         if work.done.done():  # nobody waits for it any more
             return
         if update.num_steps == rest.num_steps:
-            work.done.set_result(whole(work.job, work.parts))
+            work.done.set_result(update if work.rest is work.job else work.sums.whole(update))
             return
         work.rest = replace(
             rest,
@@ -143,27 +150,33 @@ class TrainingRoom:
         self._waiting.append(work)
 
 
-def whole(job: Train, parts: Sequence[Update]) -> Update:
-    """The update of a job from those of its parts: the last one's weights and state, means over all parts."""
-    last = parts[-1]
-    if len(parts) == 1:
-        return last
-    num_examples = sum(part.num_examples for part in parts)
-    metrics = {
-        name: sum(part.metrics[name] * part.num_examples for part in parts) / num_examples for name in last.metrics
-    }
-    return replace(
-        last,
-        num_examples=num_examples,
-        num_steps=job.num_steps,
-        metrics=metrics,
-        vectors={name: _mean_over_steps(name, parts) for name in last.vectors},
-    )
+@dataclass(slots=True)
+class _Sums:
+    """What the parts of a job have in common to give: sums over their examples and steps, and no weights."""
 
+    num_examples: int = 0
+    num_steps: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    vectors: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
-def _mean_over_steps(name: str, parts: Sequence[Update]) -> Vector:
-    num_steps = sum(part.num_steps for part in parts)
-    total = np.zeros(parts[0].vectors[name].shape, np.float64)
-    for part in parts:
-        total += np.multiply(part.vectors[name], part.num_steps / num_steps, dtype=np.float64)
-    return frozen(total.astype(parts[0].vectors[name].dtype))
+    def add(self, part: Update) -> None:
+        self.num_examples += part.num_examples
+        self.num_steps += part.num_steps
+        for name, value in part.metrics.items():
+            self.metrics[name] = self.metrics.get(name, 0.0) + value * part.num_examples
+        for name, vector in part.vectors.items():
+            total = self.vectors.setdefault(name, np.zeros(vector.shape, np.float64))
+            total += np.multiply(vector, part.num_steps, dtype=np.float64)
+
+    def whole(self, last: Update) -> Update:
+        """The update of the job, whose last part ended in `last`: its weights and state, means over all parts."""
+        return replace(
+            last,
+            num_examples=self.num_examples,
+            num_steps=self.num_steps,
+            metrics={name: total / self.num_examples for name, total in self.metrics.items()},
+            vectors={
+                name: frozen((total / self.num_steps).astype(last.vectors[name].dtype))
+                for name, total in self.vectors.items()
+            },
+        )

@@ -1,6 +1,5 @@
 """Watching a peer: health, status and metrics, on a port of its own that only this machine reaches by default."""
 
-import json
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from gossipfl.compression import dense
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.status import PeerStatus, status_of
 from gossipfl.messages import Kind, Message
+from gossipfl.strict_json import strict_json
 
 STATES = ("new", "meeting", "training", "waiting", "lingering", "over")
 
@@ -59,7 +59,8 @@ class Watch:
         return web.json_response({"state": state}, status=503 if state == "over" else 200)
 
     async def _status(self, request: web.Request) -> web.Response:
-        return web.json_response(asdict(status_of(self._host)), dumps=lambda value: json.dumps(value, allow_nan=False))
+        """NaN, the loss of a model that has diverged, is null."""
+        return web.json_response(asdict(status_of(self._host)), dumps=strict_json)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -13,6 +13,7 @@ from gossipfl.codec import VectorSchema
 from gossipfl.engines.http.http_peer import Hosting, HTTPPeer
 from gossipfl.engines.http.run_facts import RunFacts
 from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.peers import Peer
 from gossipfl.weights import ModelVectors, PeerId
 
 
@@ -41,7 +42,10 @@ def facts_for(initial: ModelVectors, *, num_rounds: int, num_participants: int, 
 
 
 class Loopback:
-    """All participants, listening on ports of their own; used inside a running event loop."""
+    """All participants, listening on ports of their own; used inside a running event loop.
+
+    `way(sender, receiver, url)` gives the URL that the sender uses instead: that of a proxy, or of nobody.
+    """
 
     def __init__(
         self,
@@ -74,23 +78,48 @@ class Loopback:
         }
         self.addresses: dict[PeerId, str | None] = {}
 
-    async def listen(self) -> None:
-        for peer_id, host in self.hosts.items():
+    @property
+    def peers(self) -> dict[PeerId, Peer]:
+        return {peer_id: host.peer for peer_id, host in self.hosts.items()}
+
+    async def listen(self, *only: PeerId) -> None:
+        """Open the servers of all peers, or of some."""
+        for peer_id in only or self.hosts:
+            host = self.hosts[peer_id]
+            if not host.hosting.listens:
+                self.addresses[peer_id] = None
+                continue
             credentials = host.hosting.credentials
             tls = None if credentials is None else credentials.server_context()
             _, port = await host.listen(("127.0.0.1", 0), tls)
             scheme = "http" if tls is None else "https"
-            self.addresses[peer_id] = f"{scheme}://127.0.0.1:{port}" if host.hosting.listens else None
+            self.addresses[peer_id] = f"{scheme}://127.0.0.1:{port}"
+
+    def connect(self, way: Callable[[PeerId, PeerId, str], str] = lambda sender, receiver, url: url) -> None:
+        for peer_id, host in self.hosts.items():
+            host.connect(
+                {
+                    neighbor: None if url is None else way(peer_id, neighbor, url)
+                    for neighbor, url in self.addresses.items()
+                }
+            )
 
     async def run(self) -> None:
         if not self.addresses:
             await self.listen()
-        for host in self.hosts.values():
-            host.connect(self.addresses)
+            self.connect()
         try:
             await asyncio.gather(*(host.run() for host in self.hosts.values()))
         finally:
             await self.room.close()
+
+    @property
+    def undisturbed(self) -> bool:
+        """Whether no neighbor was lost, nothing refused, and every delivery succeeded."""
+        return not self.log.contacts and not any(
+            host.refusals or any(neighbor.refusals for neighbor in host.neighbors.values())
+            for host in self.hosts.values()
+        )
 
 
 def run_loopback(*arguments: Any, timeout: float = 60.0, **options: Any) -> Loopback:
@@ -103,3 +132,15 @@ def run_loopback(*arguments: Any, timeout: float = 60.0, **options: Any) -> Loop
         return loopback
 
     return asyncio.run(run())
+
+
+def bits(peers: Mapping[PeerId, Peer]) -> dict[PeerId, dict[str, bytes]]:
+    """Everything that training and averaging have made of the models of all peers."""
+    return {
+        peer_id: {
+            "weights": peer.local.weights.tobytes(),
+            "statistics": peer.local.statistics.tobytes(),
+            **{name: array.tobytes() for name, array in peer.local.state.items()},
+        }
+        for peer_id, peer in peers.items()
+    }

@@ -1,0 +1,198 @@
+"""What a peer says, on its way to its neighbors: kept until it has arrived, or has failed.
+
+A courier for each neighbor that can be reached delivers one parcel after the other. A neighbor that cannot be reached
+polls: the answer to a poll carries the oldest parcel, which is dropped when a later envelope of the neighbor tells that
+it has arrived.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from itertools import islice
+
+import numpy as np
+
+from gossipfl.engines.http.client import Answer, Client, Refused
+from gossipfl.engines.http.envelope import Envelope, Purpose
+from gossipfl.engines.http.limits import Limits
+from gossipfl.engines.http.neighbor import GOODBYES, Neighbor, Parcel
+from gossipfl.engines.http.refusals import REASONS
+from gossipfl.engines.http.sealing import Wrapped
+from gossipfl.errors import TransportError
+from gossipfl.messages import Kind, Message
+from gossipfl.weights import PeerId
+
+_LOGGER = logging.getLogger(__name__)
+
+RIDING = frozenset({Kind.REPLY, Kind.DECLINE, Kind.ACKNOWLEDGE})
+"""What may ride in the answer to a request. Nothing tells whether an answer has arrived, but a request whose answer got
+lost has failed, and when it is repeated it brings these again."""
+
+GONE_AFTER = 8
+"""Failures in a row (some 15 s) after which a neighbor that has said goodbye is taken to be gone. Higher: one that was
+killed has more time to be resumed and hear our goodbye, at the expense of ending later when it has heard it and only
+its answer was lost."""
+
+POLLS_PER_SECOND = 10
+"""At most, of a neighbor that has nothing and does not wait until it has."""
+
+
+class Delivery:
+    """Delivers messages and goodbyes to `neighbors`.
+
+    `failed` is told of messages that may not have arrived, `came` of what comes back in answers, `settled` whenever
+    there is less to deliver. `generator` is for jitter.
+    """
+
+    def __init__(
+        self,
+        neighbors: Mapping[PeerId, Neighbor],
+        limits: Limits,
+        generator: np.random.Generator,
+        failed: Callable[[Message], Awaitable[None]],
+        came: Callable[[Neighbor, Answer], Awaitable[None]],
+        settled: Callable[[], None],
+    ) -> None:
+        self.undelivered: dict[Parcel, None] = {}
+        """Messages, in the order in which they were said; a checkpoint holds them."""
+        self._neighbors = neighbors
+        self._limits = limits
+        self._generator = generator
+        self._failed = failed
+        self._came = came
+        self._settled = settled
+
+    def note(self, messages: list[Message]) -> list[Parcel]:
+        """Parcels for messages that the peer has said; `send` them when a checkpoint knows of them."""
+        parcels = [Parcel(Purpose.MESSAGE, message) for message in messages]
+        self.undelivered.update(dict.fromkeys(parcels))
+        return parcels
+
+    async def send(self, parcel: Parcel) -> None:
+        """Let a message leave. A neighbor that takes them more slowly than they are said gets the newest ones."""
+        assert parcel.message is not None
+        neighbor = self._neighbors[parcel.message.receiver]
+        neighbor.add(parcel)
+        if len(neighbor.parcels) > self._limits.outbox_messages:
+            # The first one may be on its way.
+            oldest = next(waiting for waiting in islice(neighbor.parcels, 1, None) if waiting.message is not None)
+            neighbor.discard(oldest)
+            await self._give_up(oldest)
+
+    def say_finished(self) -> None:
+        """Say goodbye to all who were not told yet."""
+        for neighbor in self._neighbors.values():
+            if not neighbor.was_told and all(parcel.purpose not in GOODBYES for parcel in neighbor.parcels):
+                neighbor.add(Parcel(Purpose.FINISHED))
+
+    # To neighbors that can be reached
+
+    async def courier(self, client: Client, neighbor: Neighbor) -> None:
+        """Deliver what is for one neighbor, in order, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            neighbor.waiting.clear()
+            if not neighbor.parcels:
+                await neighbor.waiting.wait()
+            elif (pause := neighbor.not_before - loop.time()) > 0:
+                await self._fail_messages(neighbor)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await neighbor.waiting.wait()
+            else:
+                await self._deliver(client, neighbor, neighbor.parcels[0])
+
+    async def _deliver(self, client: Client, neighbor: Neighbor, parcel: Parcel) -> None:
+        try:
+            answer = await client.deliver(neighbor, parcel)
+        except Refused as refused:
+            _LOGGER.warning("%s", refused)
+            # The neighbor gives the reason; it could make up any number of them.
+            neighbor.refusals[refused.reason if refused.reason in REASONS else "other"] += 1
+            self._is_through(neighbor, parcel)
+            if parcel.message is not None:
+                await self._failed(parcel.message)
+        except TransportError as error:
+            await self._unreachable(neighbor, error)
+        else:
+            self._is_through(neighbor, parcel)
+            if answer is not None:
+                await self._came(neighbor, answer)
+        self._settled()
+
+    def _is_through(self, neighbor: Neighbor, parcel: Parcel) -> None:
+        """A parcel has arrived, or was turned down."""
+        neighbor.discard(parcel)
+        self.undelivered.pop(parcel, None)
+        neighbor.was_told |= parcel.purpose in GOODBYES
+
+    async def _unreachable(self, neighbor: Neighbor, error: TransportError) -> None:
+        """Leave a neighbor alone for a while; what waits for it has failed, but a goodbye is said when it is back."""
+        longest = min(0.1 * 2.0 ** min(neighbor.num_failures, 30), self._limits.max_backoff)
+        if neighbor.num_failures == 0:
+            _LOGGER.info("%s", error)
+        neighbor.lost(asyncio.get_running_loop().time() + longest * self._generator.uniform(0.5, 1.0))
+        if neighbor.said_goodbye and neighbor.num_failures >= GONE_AFTER:
+            neighbor.taken(GOODBYES)
+            neighbor.was_told = True
+        await self._fail_messages(neighbor)
+
+    async def _fail_messages(self, neighbor: Neighbor) -> None:
+        for parcel in neighbor.taken((Purpose.MESSAGE,)):
+            await self._give_up(parcel)
+
+    async def _give_up(self, parcel: Parcel) -> None:
+        self.undelivered.pop(parcel, None)
+        assert parcel.message is not None
+        await self._failed(parcel.message)
+
+    # From a peer that cannot be reached
+
+    async def poll(self, client: Client, neighbor: Neighbor) -> None:
+        """Fetch what a neighbor has for this peer, which others cannot reach; for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            earliest = loop.time() + 1 / POLLS_PER_SECOND
+            try:
+                answer = await client.deliver(neighbor, Parcel(Purpose.POLL))
+            except Refused:
+                await asyncio.sleep(self._generator.uniform(0.5, 1.0))
+            except TransportError as error:
+                await self._unreachable(neighbor, error)
+                self._settled()
+                await asyncio.sleep(max(0.0, neighbor.not_before - loop.time()))
+            else:
+                if answer is None:
+                    await asyncio.sleep(max(0.0, earliest - loop.time()))
+                else:
+                    await self._came(neighbor, answer)
+
+    # To neighbors that poll
+
+    async def fetched(self, neighbor: Neighbor, envelope: Envelope) -> Parcel | None:
+        """What goes in the answer to a neighbor that polls; drops what has arrived."""
+        while neighbor.parcels and 0 < neighbor.parcels[0].counter == envelope.received:
+            self._is_through(neighbor, neighbor.parcels[0])
+        self._settled()
+        if envelope.purpose is not Purpose.POLL:  # a poll of this neighbor waits here at the same time
+            return None
+        if not neighbor.parcels:
+            neighbor.waiting.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.poll_seconds):
+                    await neighbor.waiting.wait()
+        return neighbor.parcels[0] if neighbor.parcels else None
+
+    def answered(self, envelope: Envelope, wrapped: Wrapped, is_written: bool) -> None:
+        """What rode in an answer has left, or has to go another way."""
+        neighbor, parcel = self._neighbors[envelope.sender], wrapped.parcel
+        neighbor.sent += wrapped.size
+        neighbor.num_messages += parcel.message is not None
+        if neighbor.url is None:
+            return  # its next envelope confirms the arrival
+        if is_written or len(neighbor.parcels) >= self._limits.outbox_messages:
+            self.undelivered.pop(parcel, None)  # if it got lost, the neighbor asks again
+        else:
+            neighbor.add(parcel)
+        self._settled()

@@ -1,0 +1,99 @@
+"""Accepts connections one by one, so that each of them is counted and can be closed from its first byte on.
+
+asyncio's own servers tell their protocols nothing of a connection before its TLS handshake has succeeded: those that
+never do are neither limited in number nor counted when they fail.
+"""
+
+import asyncio
+import socket
+import ssl
+from functools import partial
+from typing import Any
+
+from gossipfl.engines.http.connections import Connection, ConnectionServer
+from gossipfl.engines.http.refusals import Refusal
+
+_BACKLOG = 256
+_PAUSE = 0.1
+"""Seconds until the next try when the operating system has no sockets left."""
+
+
+class Listener:
+    """Listens for a `ConnectionServer`, with TLS where there is a context."""
+
+    def __init__(self, server: ConnectionServer, tls: ssl.SSLContext | None) -> None:
+        self._server = server
+        self._tls = tls
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._sockets: list[socket.socket] = []
+
+    async def start(self, where: tuple[str, int] | socket.socket) -> tuple[str, int]:
+        """Listen on host and port (0 takes any free one), or on a bound socket; gives host and port.
+
+        Raises OSError when the port is taken.
+        """
+        self._sockets = [where] if isinstance(where, socket.socket) else await _bound(*where)
+        for listening in self._sockets:
+            listening.listen(_BACKLOG)
+            listening.setblocking(False)
+        address: tuple[str, int] = self._sockets[0].getsockname()[:2]
+        for listening in self._sockets:
+            self._tasks.add(asyncio.create_task(self._accept(listening)))
+        return address
+
+    async def stop(self) -> None:
+        """Accept nobody any more, and drop those whose handshake is not done."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for listening in self._sockets:
+            listening.close()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                accepted, _ = await asyncio.get_running_loop().sock_accept(listening)
+            except OSError:
+                await asyncio.sleep(_PAUSE)
+                continue
+            connection = self._server()
+            connection.opening = asyncio.create_task(self._open(accepted, connection))
+            connection.opening.add_done_callback(partial(self._opened, accepted, connection))
+            self._tasks.add(connection.opening)
+            self._server.admit(connection)
+            await asyncio.sleep(0)  # many at once are not a reason to do nothing else
+
+    async def _open(self, accepted: socket.socket, connection: Connection) -> bool:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection,
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=None if self._tls is None else self._server.limits.header_seconds,
+                ssl_shutdown_timeout=None if self._tls is None else self._server.limits.closing_seconds,
+            )
+        except OSError as error:
+            self._server.refuse(Refusal("tls_handshake", str(error)))
+            return False
+        return True
+
+    def _opened(self, accepted: socket.socket, connection: Connection, opening: asyncio.Task[bool]) -> None:
+        self._tasks.discard(opening)
+        if opening.cancelled() or not opening.result():
+            connection.hang_up()
+            accepted.close()
+
+
+async def _bound(host: str, port: int) -> list[socket.socket]:
+    """A socket for each address of a host. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in found:
+            sockets.append(socket.create_server(address[:2], family=family, backlog=_BACKLOG))
+    except OSError:
+        for bound in sockets:
+            bound.close()
+        raise
+    return sockets

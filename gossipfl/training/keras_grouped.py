@@ -1,0 +1,157 @@
+"""A group of peers in one call of one graph, one peer after the other: for models of up to a few megabytes.
+
+A call costs more than a step of a small model. So the peers' vectors are rows of arrays; in the graph a row is
+assigned to the model's variables, trained, and read out again. What a row gives does not depend on the rows beside it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from gossipfl.training.keras_state import assign, join, read, size_of, split
+from gossipfl.training.keras_steps import ModelSteps
+
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+"""Arrays of one peer, or of one call, by name."""
+
+
+class GroupedGraphs:
+    """Graphs whose arguments and results have a row per peer."""
+
+    def __init__(self, steps: ModelSteps, evaluation_integers: NDArray[np.int64]) -> None:
+        self._steps = steps
+        self._evaluation_integers = evaluation_integers
+
+    def signature(self, graph: str) -> dict[str, tf.TensorSpec]:
+        """The arguments of a graph, the data set apart."""
+        layout = self._steps.layout
+        vector = tf.TensorSpec([None, size_of(layout.weights)], tf.float32)
+        loaded = {"weights": vector, "statistics": tf.TensorSpec([None, size_of(layout.statistics)], tf.float32)}
+        if graph == "evaluate":
+            return {**loaded, "batches": tf.TensorSpec([None, 2], tf.int32)}
+        signature = {
+            **loaded,
+            "optimizer": tf.TensorSpec([None, size_of(layout.optimizer)], tf.float32),
+            "integers": tf.TensorSpec([None, size_of(layout.integers)], tf.int64),
+            "indices": tf.TensorSpec([None, None], tf.int32),
+            "sizes": tf.TensorSpec([None], tf.int32),
+            "first_rows": tf.TensorSpec([None], tf.int32),
+        }
+        if graph == "train_corrected":
+            signature |= {"c": vector, "anchor": vector, "proximal_mu": tf.TensorSpec([None], tf.float32)}
+        return signature
+
+    def run(self, graph: str, peers: Sequence[Arrays], call: Callable[[Mapping[str, Any]], Any]) -> list[Arrays]:
+        """The results of each peer, by one call of the graph."""
+        if graph == "evaluate":
+            cuts = np.cumsum([end - first for first, end in (peer["batches"] for peer in peers)])[:-1]
+            arguments = {name: stacked([peer[name] for peer in peers]) for name in peers[0]}
+            columns = {name: np.split(_array(tensor), cuts) for name, tensor in call(arguments).items()}
+            return [{name: column[row] for name, column in columns.items()} for row in range(len(peers))]
+        batches = {name: np.concatenate([peer[name] for peer in peers]) for name in ("indices", "sizes")}
+        first_rows = np.cumsum([0, *(len(peer["sizes"]) for peer in peers)], dtype=np.int32)
+        rows = {name: stacked([peer[name] for peer in peers]) for name in peers[0] if name not in batches}
+        results = {name: _array(tensor) for name, tensor in call({**rows, **batches, "first_rows": first_rows}).items()}
+        return [{name: _own(array, row) for name, array in results.items()} for row in range(len(peers))]
+
+    def train(
+        self,
+        weights: tf.Tensor,
+        statistics: tf.Tensor,
+        optimizer: tf.Tensor,
+        integers: tf.Tensor,
+        indices: tf.Tensor,
+        sizes: tf.Tensor,
+        first_rows: tf.Tensor,
+        x: tf.Tensor,
+        y: tf.Tensor,
+        **correction: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """The training graphs: `weights` [n, d], `statistics` [n, s], `optimizer` [n, o], `integers` [n, k]; the
+        batches of all peers, one peer's after the other's; `first_rows` [n + 1], where each peer's begin; with
+        corrections `c` [n, d], `anchor` [n, d] and `proximal_mu` [n].
+
+        Gives the four rows after training, `loss` and `num_correct` [n], and with corrections `mean_gradient` [n, d].
+        """
+        layout = self._steps.layout
+        num_peers = tf.shape(weights)[0]
+
+        def train_peer(peer: tf.Tensor, results: dict[str, tf.TensorArray]) -> tuple[tf.Tensor, Any]:
+            assign(layout.weights, weights[peer])
+            assign(layout.statistics, statistics[peer])
+            assign(layout.optimizer, optimizer[peer])
+            assign(layout.integers, integers[peer])
+            parts = {
+                name: rows[peer] if name == "proximal_mu" else split(rows[peer], layout.weights)
+                for name, rows in correction.items()
+            }
+            outcome = self._steps.train(x, y, indices, sizes, first_rows[peer], first_rows[peer + 1], parts)
+            if correction:
+                outcome["mean_gradient"] = join(outcome["mean_gradient"], tf.float32)
+            outcome["weights"] = read(layout.weights)
+            outcome["statistics"] = read(layout.statistics)
+            outcome["optimizer"] = read(layout.optimizer)
+            outcome["integers"] = read(layout.integers, tf.int64)
+            return peer + 1, {name: results[name].write(peer, value) for name, value in outcome.items()}
+
+        outcomes = {
+            "weights": (tf.float32, weights.shape[1:]),
+            "statistics": (tf.float32, statistics.shape[1:]),
+            "optimizer": (tf.float32, optimizer.shape[1:]),
+            "integers": (tf.int64, integers.shape[1:]),
+            "loss": (tf.float64, []),
+            "num_correct": (tf.int64, []),
+        }
+        if correction:
+            outcomes["mean_gradient"] = outcomes["weights"]
+        results = {
+            name: tf.TensorArray(dtype, num_peers, element_shape=shape) for name, (dtype, shape) in outcomes.items()
+        }
+        _, results = tf.while_loop(
+            lambda peer, _: peer < num_peers, train_peer, (tf.constant(0), results), parallel_iterations=1
+        )
+        return {name: array.stack() for name, array in results.items()}
+
+    def evaluate(
+        self, weights: tf.Tensor, statistics: tf.Tensor, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The evaluation graph: `weights` [n, d], `statistics` [n, s], and the `batches` [n, 2], first and end, to
+        score each model on. Gives `loss` and `num_correct` of every batch, one model's after the other's."""
+        layout = self._steps.layout
+        num_models, nums_batches = tf.shape(weights)[0], batches[:, 1] - batches[:, 0]
+        positions = tf.cumsum(nums_batches, exclusive=True)
+
+        def score_model(model: tf.Tensor, scores: Any) -> tuple[tf.Tensor, Any]:
+            assign(layout.weights, weights[model])
+            assign(layout.statistics, statistics[model])
+            assign(layout.integers, tf.constant(self._evaluation_integers))
+            return model + 1, self._steps.score(x, y, batches[model, 0], batches[model, 1], scores, positions[model])
+
+        scores = self._steps.score_arrays(tf.reduce_sum(nums_batches))
+        _, scores = tf.while_loop(
+            lambda model, _: model < num_models, score_model, (tf.constant(0), scores), parallel_iterations=1
+        )
+        return {name: array.stack() for name, array in scores.items()}
+
+
+def stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """One array whose rows are the arrays; a single one is not copied."""
+    if len(arrays) == 1:
+        return arrays[0][np.newaxis]
+    rows = np.empty((len(arrays), *arrays[0].shape), arrays[0].dtype)
+    for row, array in enumerate(arrays):
+        rows[row] = array
+    return rows
+
+
+def _array(tensor: tf.Tensor) -> NDArray[Any]:
+    return np.asarray(memoryview(tensor))
+
+
+def _own(rows: NDArray[Any], row: int) -> NDArray[Any]:
+    """A copy, so that one peer's vector does not keep its whole group's in memory; a single row is its own group."""
+    own: NDArray[Any] = rows[row]
+    return own if len(rows) == 1 else own.copy()

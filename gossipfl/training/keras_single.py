@@ -1,0 +1,77 @@
+"""One peer a call, its vectors set and read outside the graph, variable by variable: for large models.
+
+Rows of a group are copied on their way in (a slice, its parts) and out (joined, stacked), which takes 3.7 times a large
+model's bytes beside it. Here the only copy of a peer's vector is the one in the model's variables.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from gossipfl.training.keras_grouped import Arrays
+from gossipfl.training.keras_state import load, parts_of, vector_of
+from gossipfl.training.keras_steps import ModelSteps
+
+ROLES = {"weights": np.float32, "statistics": np.float32, "optimizer": np.float32, "integers": np.int64}
+"""The vectors behind a model's variables, and their dtypes."""
+
+
+class SingleGraphs:
+    """Graphs that train or score whatever stands in the model's variables."""
+
+    def __init__(self, steps: ModelSteps, evaluation_integers: NDArray[np.int64]) -> None:
+        self._steps = steps
+        self._evaluation_integers = evaluation_integers
+
+    def signature(self, graph: str) -> dict[str, Any]:
+        """The arguments of a graph, the data set apart."""
+        if graph == "evaluate":
+            return {"batches": tf.TensorSpec([2], tf.int32)}
+        signature: dict[str, Any] = {
+            "indices": tf.TensorSpec([None, None], tf.int32),
+            "sizes": tf.TensorSpec([None], tf.int32),
+        }
+        if graph == "train_corrected":
+            vector = [tf.TensorSpec(variable.shape, tf.float32) for variable in self._steps.layout.weights]
+            signature |= {"c": vector, "anchor": vector, "proximal_mu": tf.TensorSpec([], tf.float32)}
+        return signature
+
+    def run(self, graph: str, peers: Sequence[Arrays], call: Callable[[Mapping[str, Any]], Any]) -> list[Arrays]:
+        """The results of each peer, by a call of the graph for each."""
+        return [self._run_one(graph, peer, call) for peer in peers]
+
+    def _run_one(self, graph: str, peer: Arrays, call: Callable[[Mapping[str, Any]], Any]) -> Arrays:
+        layout = self._steps.layout
+        vectors = peer if graph != "evaluate" else {**peer, "integers": self._evaluation_integers}
+        variables = {role: getattr(layout, role) for role in ROLES if role in vectors}
+        for role in variables:
+            load(variables[role], vectors[role])
+        arguments: dict[str, Any] = {name: peer[name] for name in self.signature(graph)}
+        for name in arguments.keys() & {"c", "anchor"}:
+            arguments[name] = parts_of(peer[name], layout.weights)
+        outcome = call(arguments)
+        if graph == "evaluate":
+            return {name: tensor.numpy() for name, tensor in outcome.items()}
+        results = {name: outcome[name].numpy() for name in ("loss", "num_correct")}
+        if graph == "train_corrected":
+            results["mean_gradient"] = vector_of(outcome.pop("mean_gradient"), layout.weights, np.float32)
+        for role in variables:
+            values = (variable.value.read_value() for variable in variables[role])  # each shares the variable's bytes
+            results[role] = vector_of(values, variables[role], ROLES[role])
+        return results
+
+    def train(
+        self, indices: tf.Tensor, sizes: tf.Tensor, x: tf.Tensor, y: tf.Tensor, **correction: Any
+    ) -> dict[str, Any]:
+        """The training graphs: the batches of the peer, and with corrections `c` and `anchor`, variable by variable,
+        and `proximal_mu`. Gives `loss` and `num_correct`, and with corrections `mean_gradient`."""
+        return self._steps.train(x, y, indices, sizes, tf.constant(0), tf.shape(sizes)[0], correction)
+
+    def evaluate(self, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The evaluation graph: the `batches`, first and end. Gives `loss` and `num_correct` of every batch."""
+        scores = self._steps.score_arrays(batches[1] - batches[0])
+        scores = self._steps.score(x, y, batches[0], batches[1], scores, tf.constant(0))
+        return {name: array.stack() for name, array in scores.items()}

@@ -1,0 +1,140 @@
+"""What a compiled model does in a graph, as it stands: optimizer steps on batches, and scores of held-out batches.
+
+How a peer gets into the model's variables, and out again, is told in `keras_grouped` and `keras_single`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import keras
+import tensorflow as tf
+
+from gossipfl.training.keras_model import accepts_training, decision_threshold
+from gossipfl.training.keras_state import VariableLayout, variable_layout
+
+Correct: TypeAlias = Callable[[list[tf.Tensor]], list[tf.Tensor]]
+"""Gradients in, corrected gradients out, variable by variable."""
+
+ScoreArrays: TypeAlias = Mapping[str, tf.TensorArray]
+"""`loss` and `num_correct` of batches, summed over the examples of each."""
+
+
+class ModelSteps:
+    """The steps and scores of one compiled model; its methods build parts of graphs."""
+
+    def __init__(self, model: keras.Model, evaluation_batch_size: int) -> None:
+        self.model = model
+        self.layout: VariableLayout = variable_layout(model)
+        self.stopped = tf.Variable(False, trainable=False, name="stopped")
+        self._evaluation_batch_size = evaluation_batch_size
+        self._threshold = decision_threshold(model)
+
+    def train(
+        self,
+        x: tf.Tensor,
+        y: tf.Tensor,
+        indices: tf.Tensor,
+        sizes: tf.Tensor,
+        first: tf.Tensor,
+        end: tf.Tensor,
+        correction: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Train on the batches [first, end) of `indices` [steps, width], whose true sizes are `sizes` [steps].
+
+        `correction` is empty, or has the arguments of `corrected_by`. Gives `loss` and `num_correct`, summed over the
+        examples, and with a correction `mean_gradient`, variable by variable.
+        """
+        sums: dict[str, Any] = {"loss": tf.zeros([], tf.float64), "num_correct": tf.zeros([], tf.int64)}
+        correct: Correct | None = None
+        if correction:
+            correct = corrected_by(self.layout.weights, **correction)
+            sums["gradients"] = [tf.zeros(variable.shape) for variable in self.layout.weights]
+
+        def train_batch(step: tf.Tensor, sums: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
+            chosen = indices[step, : sizes[step]]
+            return step + 1, self._step(tf.gather(x, chosen), tf.gather(y, chosen), sums, correct)
+
+        _, sums = tf.while_loop(self._before(end), train_batch, (first, sums), parallel_iterations=1)
+        if correction:
+            num_steps = tf.cast(end - first, tf.float32)
+            sums["mean_gradient"] = [total / num_steps for total in sums.pop("gradients")]
+        return sums
+
+    def score_arrays(self, num_batches: tf.Tensor) -> ScoreArrays:
+        """Room for the scores of so many batches."""
+        return {
+            "loss": tf.TensorArray(tf.float64, num_batches, element_shape=[]),
+            "num_correct": tf.TensorArray(tf.int64, num_batches, element_shape=[]),
+        }
+
+    def score(
+        self, x: tf.Tensor, y: tf.Tensor, first: tf.Tensor, end: tf.Tensor, scores: ScoreArrays, position: tf.Tensor
+    ) -> ScoreArrays:
+        """Score the batches [first, end) of the held-out data, and write the scores from `position` on."""
+        size = self._evaluation_batch_size
+
+        def score_batch(batch: tf.Tensor, scores: ScoreArrays) -> tuple[tf.Tensor, ScoreArrays]:
+            labels = y[batch * size : (batch + 1) * size]
+            output, loss = self._forward(x[batch * size : (batch + 1) * size], labels, training=False)
+            values = {
+                "loss": tf.cast(loss, tf.float64) * tf.cast(tf.shape(labels)[0], tf.float64),
+                "num_correct": self._num_correct(output, labels),
+            }
+            target = position + batch - first
+            return batch + 1, {name: scores[name].write(target, value) for name, value in values.items()}
+
+        _, scores = tf.while_loop(self._before(end), score_batch, (first, scores), parallel_iterations=1)
+        return scores
+
+    def _before(self, end: tf.Tensor) -> Callable[..., tf.Tensor]:
+        """The condition of a loop over batches: there is one more, and nobody asked to stop."""
+        return lambda batch, _: tf.logical_and(batch < end, tf.logical_not(self.stopped.read_value()))
+
+    def _step(self, x: tf.Tensor, y: tf.Tensor, sums: dict[str, Any], correct: Correct | None) -> dict[str, Any]:
+        """One optimizer step, as the `train_step` of Keras does it."""
+        model = self.model
+        with tf.GradientTape() as tape:
+            output, loss = self._forward(x, y, training=True)
+            scaled_loss = model.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled_loss, model.trainable_variables)
+        new_sums = {
+            "loss": sums["loss"] + tf.cast(loss, tf.float64) * tf.cast(tf.shape(y)[0], tf.float64),
+            "num_correct": sums["num_correct"] + self._num_correct(output, y),
+        }
+        if correct is not None:
+            scale = model.optimizer.scale_loss(tf.ones([]))
+            gradients = [
+                tf.zeros(variable.shape) if gradient is None else tf.convert_to_tensor(gradient) / scale
+                for gradient, variable in zip(gradients, self.layout.weights, strict=True)
+            ]
+            new_sums["gradients"] = [total + g for total, g in zip(sums["gradients"], gradients, strict=True)]
+            gradients = [gradient * scale for gradient in correct(gradients)]
+        model.optimizer.apply(gradients, model.trainable_variables)
+        return new_sums
+
+    def _forward(self, x: tf.Tensor, y: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        model = self.model
+        output = model(x, training=training) if accepts_training(model.call) else model(x)
+        arguments = {"training": training} if accepts_training(model.compute_loss) else {}
+        return output, model.compute_loss(x=x, y=y, y_pred=output, sample_weight=None, **arguments)
+
+    def _num_correct(self, output: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        if output.shape.rank == 2 and output.shape[1] > 1:
+            predicted = tf.argmax(output, -1, output_type=tf.int32)
+        else:
+            predicted = tf.cast(tf.reshape(output, [-1]) > tf.cast(self._threshold, output.dtype), tf.int32)
+        return tf.math.count_nonzero(tf.equal(predicted, y))
+
+
+def corrected_by(
+    variables: Sequence[keras.Variable], c: Sequence[tf.Tensor], anchor: Sequence[tf.Tensor], proximal_mu: tf.Tensor
+) -> Correct:
+    """g -> g + c + mu (y - anchor), variable by variable."""
+
+    def correct(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        return [
+            gradient + part + proximal_mu * (variable.value.read_value() - center)
+            for gradient, part, center, variable in zip(gradients, c, anchor, variables, strict=True)
+        ]
+
+    return correct

@@ -1,0 +1,112 @@
+"""One peer as a process of its own, with the numpy trainer; goes on from a checkpoint when there is one."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+from federation import complete, make_peer, random_models, random_shards, ring
+from loopback import Log, facts_for
+from numpy_trainer import NumpyTrainer
+
+from gossipfl.actions import Train, Update
+from gossipfl.algorithms import Algorithm, PairwiseGossip, SynchronousGossip
+from gossipfl.engines.http.http_peer import Hosting, HTTPPeer
+from gossipfl.engines.http.journal import newest_checkpoint
+from gossipfl.engines.http.limits import Limits
+from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.peers import retries
+
+GRAPHS = {"ring of 4": ring(4), "complete of 4": complete(4), "complete of 6": complete(6)}
+
+ALGORITHMS: Mapping[str, Algorithm] = {
+    "pairwise": PairwiseGossip(timeout=0.3, max_backoff=0.5),
+    "synchronous": SynchronousGossip(),
+    "patient": SynchronousGossip(patience=0.3),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one peer has to know. Without `learns` training changes nothing, and all begin with different models."""
+
+    name: str
+    directory: Path
+    ports: Mapping[str, int]
+    graph: str
+    algorithm: str
+    num_rounds: int
+    learns: bool
+    think: float
+    linger: float = 30.0
+    request_seconds: float = 2.0
+
+
+def make_trainer(settings: Settings) -> NumpyTrainer:
+    shards = random_shards(GRAPHS[settings.graph])
+    return NumpyTrainer(shards, learning_rate=0.1 if settings.learns else 0.0, momentum=0.9)
+
+
+def live(settings: Settings, ready: Connection) -> None:
+    """Run to the end; what goes wrong is in `stderr.txt`, and what became of it in `outcome.json`."""
+    os.dup2(os.open(settings.directory / "stderr.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
+    retries.RETRY_DELAY = 0.05
+    asyncio.run(_live(settings, ready))
+
+
+async def _live(settings: Settings, ready: Connection) -> None:
+    checkpoint = newest_checkpoint(settings.directory)
+    log = Log()
+    host = _host(settings, log, meeting_seconds=20.0 if checkpoint is None else 0.0)
+    if checkpoint is not None:
+        host.restore(checkpoint)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, host.stop)
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # the test holds the port
+    listener.bind(("127.0.0.1", settings.ports[settings.name]))
+    await host.listen(listener)
+    ready.send(True)
+    await host.run()
+    await host.room.close()
+    np.save(settings.directory / "weights.npy", host.peer.weights)
+    outcome = {
+        "round": host.peer.round,
+        "is_drained": host.peer.is_drained,
+        "seconds": host.now(),
+        "contacts": log.contacts,
+    }
+    (settings.directory / "outcome.json").write_text(json.dumps(outcome))
+
+
+def _host(settings: Settings, log: Log, meeting_seconds: float) -> HTTPPeer:
+    graph, algorithm, trainer = GRAPHS[settings.graph], ALGORITHMS[settings.algorithm], make_trainer(settings)
+    initial = trainer.initial() if settings.learns else random_models(graph)[settings.name]
+    peer = make_peer(algorithm, graph, trainer, settings.name, num_rounds=settings.num_rounds, initial=initial)
+    neighbors = tuple(algorithm.network(graph).neighbors(settings.name))
+    facts = facts_for(trainer.initial(), num_rounds=settings.num_rounds, num_participants=len(graph))
+    room = TrainingRoom(_slowed(trainer, settings.think), 1)
+    limits = Limits(request_seconds=settings.request_seconds, connect_seconds=1.0, max_backoff=0.2)
+    hosting = Hosting(limits, directory=settings.directory, linger=settings.linger, meeting_seconds=meeting_seconds)
+    host = HTTPPeer(peer, facts, room, neighbors, log, hosting)
+    host.connect({name: f"http://127.0.0.1:{settings.ports[name]}" for name in neighbors})
+    return host
+
+
+def _slowed(trainer: NumpyTrainer, seconds: float) -> NumpyTrainer:
+    """The trainer, whose calls take so long at least."""
+    train = trainer.train
+
+    def slow_train(jobs: Sequence[Train]) -> list[Update]:
+        threading.Event().wait(seconds)
+        return train(jobs)
+
+    trainer.train = slow_train
+    return trainer

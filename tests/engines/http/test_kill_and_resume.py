@@ -1,0 +1,54 @@
+"""Peers that are killed without warning, at any moment, and resumed from their checkpoints, were only slow."""
+
+import time
+
+import numpy as np
+import pytest
+from federation import make_simulator, random_models
+from one_peer import ALGORITHMS, GRAPHS, make_trainer
+from processes import Processes, processes
+
+NUM_KILLS = 20
+
+
+def kill_and_resume(peers: Processes, seed: int) -> int:
+    """Kill one after the other; gives how many were still alive."""
+    generator = np.random.default_rng(seed)
+    peers.start()
+    num_killed = 0
+    for _ in range(NUM_KILLS):
+        time.sleep(generator.uniform(0.0, 0.15))  # the moment is left to chance
+        alive = [name for name in peers.names if peers.is_running(name)]
+        if not alive:
+            break
+        victim = str(generator.choice(alive))
+        peers.kill(victim)
+        num_killed += 1
+        peers.start(victim)
+    peers.wait()
+    return num_killed
+
+
+@pytest.mark.parametrize(("graph", "seed"), [("ring of 4", 0), ("complete of 4", 1)])
+def test_pairwise_gossip_applies_every_exchange_once(tmp_path, graph, seed):
+    options = {"num_rounds": 60, "learns": False, "think": 0.03}
+    with processes(tmp_path, graph, "pairwise", **options) as peers:
+        assert kill_and_resume(peers, seed) == NUM_KILLS
+        outcomes = [peers.outcome(name) for name in peers.names]
+        after = peers.weights()
+    assert {outcome["round"] for outcome in outcomes} == {60}
+    assert all(outcome["is_drained"] for outcome in outcomes)
+    before = np.stack([model.weights for model in random_models(GRAPHS[graph]).values()])
+    np.testing.assert_allclose(after.sum(axis=0), before.sum(axis=0), atol=1e-9)
+    assert after.std(axis=0).max() < 1e-3 * before.std(axis=0).max()
+
+
+def test_synchronous_gossip_keeps_its_bits(tmp_path):
+    options = {"num_rounds": 60, "learns": True, "think": 0.02}
+    with processes(tmp_path, "ring of 4", "synchronous", **options) as peers:
+        assert kill_and_resume(peers, seed=2) == NUM_KILLS
+        after = peers.weights()
+    trainer = make_trainer(peers.settings["0"])
+    simulator = make_simulator(ALGORITHMS["synchronous"], GRAPHS["ring of 4"], trainer, num_rounds=60)
+    simulator.run()
+    assert after.tobytes() == np.stack([peer.weights for peer in simulator.peers.values()]).tobytes()
