@@ -10,7 +10,7 @@ import networkx as nx
 from gossipfl.codec import VectorSchema
 from gossipfl.engines.http.envelope import PROTOCOL
 from gossipfl.engines.http.federation import LoopbackFederation, Member
-from gossipfl.engines.http.http_peer import Hosting
+from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.run_facts import RunFacts, digest_of_model
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.errors import ConfigurationError, TopologyError

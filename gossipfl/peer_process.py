@@ -16,7 +16,8 @@ from gossipfl.actions import Update
 from gossipfl.deployment import addresses, checked_address, host_and_port, is_loopback, run_facts
 from gossipfl.engines.evaluation import TrainingMetrics
 from gossipfl.engines.http.credentials import Credentials, load_credentials
-from gossipfl.engines.http.http_peer import Hosting, HTTPPeer
+from gossipfl.engines.http.hosting import Hosting
+from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.journal import Checkpoint, newest_checkpoint
 from gossipfl.engines.http.run_facts import RunFacts
 from gossipfl.engines.http.training_room import TrainingRoom

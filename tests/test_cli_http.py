@@ -177,7 +177,7 @@ class TestPeer:
             ("toy.toml", ["--name", "0", "--address", "1=http://x"], "the address of peer '1' is http(s)://HOST:PORT"),
             ("peers.toml", ["--name", "a", "--address", "z=http://127.0.0.1:1"], "--address names 'z'; there are a, b"),
             ("peers.toml", ["--name", "a", "--listen", "0.0.0.0:0"], "without TLS would be open to the network"),
-            ("peers.toml", ["--name", "a", "--address", "b=http://10.0.0.1:80"], "in the clear and not on this machine"),
+            ("peers.toml", ["--name", "a", "--address", "b=http://10.0.0.1:80"], "in the clear and not on this"),
             ("peers.toml", ["--name", "a", "--address", "b=https://127.0.0.1:1"], "TLS needs certificates"),
             ("peers.toml", ["--name", "a", "--certs", "nowhere"], "nowhere"),
             ("peers.toml", ["--name", "a", "--initial", "nowhere.safetensors"], "nowhere.safetensors"),

@@ -83,7 +83,7 @@ class JobFormat:
         num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
         loss = float(results["loss"]) / num_examples
         vectors = {name: frozen(results[name]) for name in ("weights", "statistics", "optimizer")}
-        broken = [name for name, vector in vectors.items() if not np.isfinite(vector).all()]
+        broken = [name for name, vector in vectors.items() if not _is_finite(vector)]
         if not np.isfinite(loss):
             broken.append("loss")
         if broken:
@@ -132,3 +132,8 @@ def all_failures(failures: Sequence[TrainingError]) -> TrainingError:
     error = TrainingError(f"{first}; {len(others)} more failed: {names}", peer_id=first.peer_id, round=first.round)
     error.__cause__ = first.__cause__
     return error
+
+
+def _is_finite(vector: Vector) -> bool:
+    """Whether a vector has neither NaN nor infinity, without another array of its length."""
+    return bool(np.isfinite([vector.min(initial=0.0), vector.max(initial=0.0)]).all())

@@ -133,7 +133,7 @@ def corrected_by(
 
     def correct(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         return [
-            gradient + part + proximal_mu * (variable.value.read_value() - center)
+            gradient + part - proximal_mu * (center - variable.value.read_value())
             for gradient, part, center, variable in zip(gradients, c, anchor, variables, strict=True)
         ]
 

@@ -80,14 +80,14 @@ class Wire:
         protocol = getattr(self.writer.transport, "_ssl_protocol", None)
         return self.writer.transport if protocol is None else protocol._transport
 
-    async def told(self, seconds: float = 5.0) -> Told:
+    async def told(self, seconds: float = 5.0, *, with_body: bool = True) -> Told:
         """The next answer. Raises EOFError when the connection ends without one."""
         async with asyncio.timeout(seconds):
             head = (await self._exactly_until(b"\r\n\r\n")).decode("ascii").split("\r\n")
             version, status, _ = head[0].split(" ", 2)
-            assert version in ("HTTP/1.1", "HTTP/1.0"), head
+            assert version.startswith("HTTP/"), head
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
-            body = await self.reader.readexactly(int(headers.get("content-length", "0")))
+            body = await self.reader.readexactly(int(headers.get("content-length", "0")) if with_body else 0)
             return Told(int(status), headers, body)
 
     async def ends(self, seconds: float = 5.0) -> bytes:

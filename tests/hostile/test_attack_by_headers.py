@@ -171,3 +171,43 @@ def test_the_answer_names_the_reason_and_nothing_of_the_body_is_waited_for(
                     assert (await wire.told()).status == 204, name
 
     besiege(assault, credentials, tls=tls)
+
+
+def test_head(tls: bool, credentials: Mapping[str, Credentials]) -> None:
+    """Its answer has no body, not even one with a reason."""
+
+    async def assault(siege: Siege) -> None:
+        async with await siege.wire() as wire:
+            await wire.send(http("HEAD /v1/session"))
+            assert (await wire.told(with_body=False)).status == 405
+            await wire.send(http(GET))
+            assert (await wire.told()).status == 204
+
+    assert besiege(assault, credentials, tls=tls) == {"method": 1}
+
+
+@pytest.mark.parametrize("version", [b" HTTP/1.0", b""], ids=["1.0", "0.9"])
+def test_an_old_client(version: bytes, tls: bool, credentials: Mapping[str, Credentials]) -> None:
+    """It gets an answer, and the end of the connection that it expects."""
+
+    async def assault(siege: Siege) -> None:
+        async with await siege.wire() as wire:
+            await wire.send(b"GET /v1/session" + version + b"\r\n\r\n")
+            assert (await wire.told()).status == 204
+            assert await wire.ends() == b""
+
+    assert besiege(assault, credentials, tls=tls) == {}
+
+
+def test_no_answer_tells_what_is_inside(tls: bool, credentials: Mapping[str, Credentials]) -> None:
+    """Neither files nor lines of this program, nor which libraries it is made of."""
+
+    async def assault(siege: Siege) -> None:
+        for data in (http(GET), http("GET /"), http(POST, Content_Length="5"), b"noise", http("GET http://[::1/")):
+            async with await siege.wire() as wire:
+                await wire.send(data)
+                told = await wire.told()
+                said = repr((told.headers, told.body)).lower()
+                assert not [word for word in ("traceback", ".py", "aiohttp", "python") if word in said]
+
+    besiege(assault, credentials, tls=tls)

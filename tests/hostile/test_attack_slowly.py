@@ -8,6 +8,7 @@ from attacker import Wire, http
 from siege import HASTY, PATIENT, Siege, besiege
 
 from gossipfl.engines.http.credentials import Credentials
+from gossipfl.engines.http.envelope import read_line
 
 GET = "GET /v1/session"
 POST = "POST /v1/messages"
@@ -111,6 +112,72 @@ def test_slow_bodies_take_one_buffer_for_each_neighbor(tls: bool, credentials: M
     assert refusals == {"too_many_requests": 9, "broken_body": 1}
 
 
+class Latecomer:
+    """A neighbor that is met at last, after it has sent three messages over three connections."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self._server: asyncio.Server | None = None
+
+    async def start(self, siege: Siege) -> str:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            if not self.reasons:
+                await attack(siege)
+            writer.write(b"HTTP/1.1 204 No Content\r\nGossipfl-Session: " + b"d" * 32 + b"\r\n\r\n")
+            writer.close()
+
+        async def attack(siege: Siege) -> None:
+            siege.expect_nothing_of_the_sum()  # the first of the three will be taken
+            wires = [await siege.wire("d") for _ in range(3)]
+            for number, wire in enumerate(wires):
+                body = siege.request(1 + number)
+                await wire.send(http(POST, siege.headers(body), body))
+                if number:
+                    self.reasons.append((await wire.told()).reason)
+            for wire in wires:
+                await wire.__aexit__()
+
+        self._server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+
+
+def test_messages_that_wait_for_the_start_take_one_buffer_for_each_neighbor(
+    credentials: Mapping[str, Credentials],
+) -> None:
+    latecomer = Latecomer()
+
+    async def assault(siege: Siege) -> None:
+        await siege.exchanges_go_on()
+
+    refusals = besiege(assault, credentials, d_server=latecomer, meeting_seconds=5.0)
+    assert latecomer.reasons == ["too_many_requests", "too_many_requests"]
+    assert refusals == {"too_many_requests": 2}
+
+
+def test_polls_that_were_given_up_do_not_wait(credentials: Mapping[str, Credentials]) -> None:
+    """A neighbor that nobody can reach polls over and over, and never reads an answer."""
+
+    async def assault(siege: Siege) -> None:
+        siege.expect_nothing_of_the_sum()  # the victim waits for an answer of "d"
+        wires = [await siege.wire("d") for _ in range(4)]
+        await wires[0].send(http(POST, siege.headers()))
+        _, envelope = read_line((await wires[0].told()).headers["gossipfl-envelope"])
+        for wire in wires:  # nothing else waits for "d"
+            await wire.send(http(POST, siege.headers(received=envelope.counter)))
+        for wire in wires[:-1]:
+            assert (await wire.told(1.0)).status == 204
+        await siege.exchanges_go_on()
+        for wire in wires:
+            await wire.__aexit__()
+
+    assert besiege(assault, credentials, d_polls=True) == {}
+
+
 def test_a_body_that_breaks_off(tls: bool, credentials: Mapping[str, Credentials]) -> None:
     async def assault(siege: Siege) -> None:
         body = siege.request()
@@ -131,7 +198,7 @@ def test_gone_before_the_answer(tls: bool, credentials: Mapping[str, Credentials
     async def assault(siege: Siege) -> None:
         body = siege.request()
         data = http(POST, siege.headers(bytes(body), digest="0" * 64), body)
-        for length in range(0, len(data), 61):
+        for length in range(0, len(data), 97):
             async with await siege.wire("d") as wire:
                 await wire.send(data[:length])
                 for _ in range(length % 5):
@@ -206,7 +273,7 @@ def test_a_large_answer_that_is_not_read(tls: bool, credentials: Mapping[str, Cr
 
     # Larger than what the kernel takes, 4 MB, and asyncio's TLS, 0.5 MB
     limits = replace(HASTY, request_seconds=1.0)
-    assert besiege(assault, credentials, tls=tls, limits=limits, size=800_000) == {"slow_reader": 1}
+    assert besiege(assault, credentials, tls=tls, limits=limits, size=800_000, round_seconds=0.1) == {"slow_reader": 1}
 
 
 async def _trickle(wire: Wire, data: bytes) -> None:

@@ -15,6 +15,9 @@ from gossipfl.weights import PeerId
 
 _LOGGER = logging.getLogger(__name__)
 
+SERVER = "gossipfl"
+"""What the server calls itself; aiohttp would tell strangers its version, and that of Python."""
+
 
 class Connection(web.RequestHandler):
     """One connection of the server; `sender` is who sent the last valid request over it, "" for a stranger."""
@@ -44,9 +47,9 @@ class Connection(web.RequestHandler):
         self._task_handler.add_done_callback(self._is_closing)
 
     def data_received(self, data: bytes) -> None:
-        if data and not self._is_serving:
-            self._expect_headers()
         super().data_received(data)
+        if data and not self._is_serving and not self._messages:  # headers, and not all of them
+            self._expect_headers()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._raw = None
@@ -62,12 +65,17 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
+        seconds: float | None = self._server.limits.closing_seconds
+        if self.transport is not None and self.transport.get_write_buffer_size() == 0:
+            seconds = None  # the reader keeps up, and what is left of the answer is small: spare the timer
         try:
-            async with asyncio.timeout(self._server.limits.closing_seconds):
+            async with asyncio.timeout(seconds):
                 finished = await super().finish_response(request, resp, start_time)
         except TimeoutError:
             self.turn_away(Refusal("slow_reader"))
             return resp, True
+        if request.content.is_eof():
+            return finished
         with suppress(TimeoutError, web.RequestPayloadError, OSError):
             async with asyncio.timeout(self._server.limits.closing_seconds):
                 # Throw away what is left of a body, so that the sender sees the answer and not a reset.
@@ -89,7 +97,9 @@ class Connection(web.RequestHandler):
         self._server.refuse(refusal)
         if request.writer.output_size > 0:
             raise ConnectionResetError("an answer is under way already")
-        response = web.Response(status=refusal.status, body=refusal.body(), content_type="application/json")
+        response = web.Response(
+            status=refusal.status, body=refusal.body(), content_type="application/json", headers={"Server": SERVER}
+        )
         self.end_with(response)
         return response
 

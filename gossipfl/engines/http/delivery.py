@@ -178,6 +178,7 @@ class Delivery:
         if envelope.purpose is not Purpose.POLL:  # a poll of this neighbor waits here at the same time
             return None
         if not neighbor.parcels:
+            neighbor.waiting.set()  # an earlier poll that still waits has been given up
             neighbor.waiting.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._limits.poll_seconds):

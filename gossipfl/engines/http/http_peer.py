@@ -13,20 +13,17 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from gossipfl.actions import Action, Send, Train, Update, WakeAt
 from gossipfl.engines.http.client import Answer, Client
-from gossipfl.engines.http.credentials import Credentials
 from gossipfl.engines.http.delivery import RIDING, Delivery
 from gossipfl.engines.http.envelope import Envelope, Purpose
 from gossipfl.engines.http.gate import Gate
+from gossipfl.engines.http.hosting import Hosting, State, Watcher
 from gossipfl.engines.http.journal import Arrays, Checkpoint, Journal, next_incarnation
-from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
 from gossipfl.engines.http.neighbor import GOODBYES, Neighbor, Parcel
 from gossipfl.engines.http.offloading import Offloading
@@ -45,42 +42,6 @@ _LOGGER = logging.getLogger(__name__)
 
 GOODBYE_SECONDS = 2.0
 """For saying goodbye before leaving: a process that is asked to stop should end within 5 s."""
-
-State: TypeAlias = Literal["new", "meeting", "training", "waiting", "lingering", "over"]
-
-
-class Watcher(Protocol):
-    """Is told what becomes of a peer."""
-
-    def reacted(self, host: "HTTPPeer", round_before: int) -> None:
-        """The peer has reacted to something."""
-        ...
-
-    def trained(self, host: "HTTPPeer", update: Update) -> None:
-        """A round of local training has ended."""
-        ...
-
-    def contact(self, host: "HTTPPeer", neighbor: PeerId, event: str) -> None:
-        """A neighbor became "unreachable" or "reachable", or has "left"."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Hosting:
-    """How a peer is hosted.
-
-    `credentials` sign what it says, and identify it in TLS. `directory` holds its checkpoints; None: it has none.
-    `linger` (seconds) is how long it serves on after it has finished, while neighbors have not or an exchange is open.
-    `meeting_seconds` is how long it waits at the start for neighbors that are not there yet. `listens` is False for a
-    peer that others cannot reach: it polls.
-    """
-
-    limits: Limits = field(default_factory=Limits)
-    credentials: Credentials | None = None
-    directory: Path | None = None
-    linger: float = 600.0
-    meeting_seconds: float = 30.0
-    listens: bool = True
 
 
 class HTTPPeer:
@@ -120,7 +81,6 @@ class HTTPPeer:
             self.neighbors, limits, self._generator, self._send_failed, self._take_answer, self._check_over
         )
         self._journal = None if self.hosting.directory is None else Journal(self.hosting.directory, self._take)
-        self._client: Client | None = None
         self._server = PeerServer(
             self.gate, limits, self._offloading, self._handle, self._delivery.answered, self._refuse
         )
@@ -172,13 +132,13 @@ class HTTPPeer:
         Raises TrainingError when local training fails, OSError when a checkpoint cannot be written.
         """
         SPEAKER.set(self._log_facts)
-        self._client = Client(self._sealer, self.hosting.limits, self._refuse)
+        client = Client(self._sealer, self.hosting.limits, self._refuse)
         self._began = asyncio.get_running_loop().time() - self._earliest_now
-        self._spawn(self._begin(self._client))
+        self._spawn(self._begin(client))
         try:
             await self._over.wait()
         finally:
-            await self._end(self._client)
+            await self._end(client)
         if self._failure is not None:
             raise self._failure
 

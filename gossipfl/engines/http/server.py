@@ -11,7 +11,7 @@ from aiohttp import web
 
 from gossipfl.engines.http.bodies import received, slices
 from gossipfl.engines.http.client import checked_message
-from gossipfl.engines.http.connections import Connection, ConnectionServer
+from gossipfl.engines.http.connections import SERVER, Connection, ConnectionServer
 from gossipfl.engines.http.envelope import SESSION, Envelope, Purpose, Sealed
 from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.limits import Limits, TokenBucket
@@ -51,6 +51,7 @@ class PeerServer:
         clock = asyncio.get_running_loop().time
         self._buckets = {name: TokenBucket(limits.requests_per_second, clock) for name in gate.neighbors}
         self._busy: set[PeerId] = set()
+        self._headers = {SESSION: gate.session, "Server": SERVER}
         self._server = ConnectionServer(self._serve, limits, lambda refusal: refuse("", refusal))
         self._listener: Listener | None = None
 
@@ -128,7 +129,9 @@ class PeerServer:
         try:
             if request.headers.get("Expect", "").lower() == "100-continue":
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # only now that it would be taken
-            async with asyncio.timeout(self._limits.transfer_seconds(envelope.size)):
+            # A body that came together with its headers is here: spare the timer.
+            seconds = None if request.content.is_eof() else self._limits.transfer_seconds(envelope.size)
+            async with asyncio.timeout(seconds):
                 arrived = await received(request.content, envelope)
         except TimeoutError:
             raise Refusal("slow_body") from None
@@ -141,7 +144,7 @@ class PeerServer:
     async def _answer(
         self, request: web.BaseRequest, connection: Connection, envelope: Envelope, reply: Wrapped
     ) -> web.StreamResponse:
-        response = web.StreamResponse(headers=reply.sealed.headers() | {SESSION: self._gate.session})
+        response = web.StreamResponse(headers=reply.sealed.headers() | self._headers)
         response.content_type = "application/octet-stream"
         response.content_length = reply.size
         is_written = False
@@ -160,14 +163,14 @@ class PeerServer:
         return response
 
     def _plain(self, status: int) -> web.Response:
-        return web.Response(status=status, headers={SESSION: self._gate.session})
+        return web.Response(status=status, headers=self._headers)
 
     def _refused(self, request: web.BaseRequest, connection: Connection, refusal: Refusal) -> web.Response:
         response = web.Response(
             status=refusal.status,
             body=refusal.body(),
             content_type="application/json",
-            headers={SESSION: self._gate.session},
+            headers=self._headers,
         )
         if refusal.retry_after is not None:
             response.headers["Retry-After"] = str(math.ceil(refusal.retry_after))

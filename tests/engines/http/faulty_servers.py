@@ -63,8 +63,10 @@ async def faulty(serve: Serve) -> AsyncIterator[str]:
         tasks.add(task)
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await serve(reader, writer)
-        tasks.discard(task)
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        tasks.discard(task)
 
     server = await asyncio.start_server(run, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

@@ -10,7 +10,8 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import Algorithm
 from gossipfl.codec import VectorSchema
-from gossipfl.engines.http.http_peer import Hosting, HTTPPeer
+from gossipfl.engines.http.hosting import Hosting
+from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.run_facts import RunFacts
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.peers import Peer

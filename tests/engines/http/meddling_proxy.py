@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -67,8 +67,9 @@ class MeddlingProxy:
             except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 pass
             finally:
-                self._connections.discard(task)
                 writer.transport.abort()
+                await closed(writer)
+                self._connections.discard(task)
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**24)
         self._servers.append(server)
@@ -112,6 +113,7 @@ class MeddlingProxy:
                     answer = again if fate == "repeat and answer that" else answer
             finally:
                 downstream.close()
+                await closed(downstream)
             if fate == "drop answer":
                 return
             if fate == "cut answer":
@@ -120,6 +122,11 @@ class MeddlingProxy:
                 return
             writer.write(answer)
             await writer.drain()
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def one_message(reader: asyncio.StreamReader) -> bytes:

@@ -356,3 +356,26 @@ class TestFetching:
             (parcel,) = scene.delivery.note([message()])
             scene.delivery.answered(envelope(Purpose.MESSAGE), self.wrapped(scene, parcel), is_written)
             assert len(scene.neighbor.parcels) == len(scene.delivery.undelivered) == waiting
+
+    def test_what_could_not_be_written_does_not_pile_up(self):
+        """It rode in the answer to a request, and comes again when that is repeated."""
+        scene = Scene(Limits(outbox_messages=3))
+        for _ in range(10):
+            (parcel,) = scene.delivery.note([message()])
+            scene.delivery.answered(envelope(Purpose.MESSAGE), self.wrapped(scene, parcel), False)
+        assert len(scene.neighbor.parcels) == len(scene.delivery.undelivered) == 3
+
+    def test_a_new_poll_ends_the_one_before(self):
+        """Its connection is gone, as far as the neighbor knows."""
+        scene = self.scene()
+
+        async def run() -> list[Parcel | None]:
+            polls = []
+            for _ in range(3):
+                polls.append(asyncio.create_task(scene.delivery.fetched(scene.neighbor, envelope(Purpose.POLL))))
+                await asyncio.sleep(1.0)
+            assert [poll.done() for poll in polls] == [True, True, False]
+            await scene.say(7)
+            return await asyncio.gather(*polls)
+
+        assert [parcel and parcel.message.round for parcel in run_in_virtual_time(run())] == [None, None, 7]

@@ -15,7 +15,8 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.actions import Train, Update
 from gossipfl.algorithms import FedAvg, LocalOnly, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.http import http_peer
-from gossipfl.engines.http.http_peer import Hosting, HTTPPeer
+from gossipfl.engines.http.hosting import Hosting
+from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.limits import Limits
 from gossipfl.errors import TrainingError
 

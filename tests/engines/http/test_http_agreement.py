@@ -11,7 +11,7 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import Algorithm, FedAvg, LocalOnly, SynchronousGossip
 from gossipfl.engines.http.credentials import load_credentials
-from gossipfl.engines.http.http_peer import Hosting
+from gossipfl.engines.http.hosting import Hosting
 from gossipfl.peers import Sharing
 
 GRAPH = ring(4)

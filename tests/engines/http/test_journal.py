@@ -21,7 +21,8 @@ from safetensors.numpy import load_file
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.http import journal
 from gossipfl.engines.http.client import Client
-from gossipfl.engines.http.http_peer import Hosting, HTTPPeer
+from gossipfl.engines.http.hosting import Hosting
+from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.journal import (
     GENERATIONS,
     Checkpoint,

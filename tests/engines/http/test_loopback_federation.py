@@ -14,7 +14,7 @@ from gossipfl.actions import Train, Update
 from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.http.federation import LoopbackFederation, Member
-from gossipfl.engines.http.http_peer import Hosting
+from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.errors import TrainingError
@@ -122,7 +122,7 @@ def test_what_fails_is_raised_as_it_is(what, error):
 def test_a_port_that_is_taken_is_an_error():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         running = federation(PairwiseGossip(), ports=[0, 0, taken.getsockname()[1]])
-        with pytest.raises(OSError, match="(?i)address already in use"):
+        with pytest.raises(OSError, match=r"(?i)address already in use"):
             running.run()
         running.close()
 

@@ -11,7 +11,7 @@ from meddling_proxy import HARSH, MeddlingProxy, meddled
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
-from gossipfl.engines.http.http_peer import Hosting
+from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.limits import Limits
 from gossipfl.peers import Peer
 

@@ -1,13 +1,20 @@
 """Sixteen peers over real HTTP: nobody waits for ever, nobody is lost, nothing is refused."""
 
+import asyncio
+import gc
+
 import networkx as nx
 import numpy as np
 import pytest
 from federation import random_models, random_shards, ring
-from loopback import run_loopback
+from loopback import Loopback, run_loopback
 from numpy_trainer import NumpyTrainer
 
-from gossipfl.algorithms import PairwiseGossip, SynchronousGossip
+from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
+from gossipfl.engines.http.envelope import Envelope
+from gossipfl.engines.http.http_peer import HTTPPeer
+from gossipfl.engines.http.neighbor import Parcel
+from gossipfl.messages import Message
 from gossipfl.topology import canonical
 
 GRAPHS = {"ring": ring(16), "line": canonical(nx.path_graph(16), "line")}
@@ -32,3 +39,32 @@ def test_pairwise_gossip_of_sixteen_keeps_the_sum_and_nears_the_mean():
     after = np.stack([peer.weights for peer in loopback.peers.values()])
     np.testing.assert_allclose(after.sum(axis=0), before.sum(axis=0), atol=1e-12)
     assert after.std(axis=0).max() < 0.5 * before.std(axis=0).max()
+
+
+def num_alive(kind: type) -> int:
+    gc.collect()
+    return sum(type(thing) is kind for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("algorithm", [SynchronousGossip(), PairwiseGossip(), FedAvg()], ids=lambda a: type(a).__name__)
+def test_nothing_is_kept_of_messages(algorithm):
+    """What is alive in a late round is no more than in an early one."""
+    graph = ring(4)
+    counts: dict[int, list[int]] = {}
+
+    async def run() -> Loopback:
+        loopback = Loopback(algorithm, graph, NumpyTrainer(random_shards(graph)), num_rounds=60)
+
+        def count(host: HTTPPeer, round_before: int) -> None:
+            if host.peer.peer_id == "0" and host.peer.round in (10, 55) and host.peer.round not in counts:
+                counts[host.peer.round] = [num_alive(kind) for kind in (Message, Envelope, Parcel, asyncio.Task)]
+
+        loopback.log.reacted = count
+        async with asyncio.timeout(30.0):
+            await loopback.run()
+        assert all(not neighbor.parcels for host in loopback.hosts.values() for neighbor in host.neighbors.values())
+        return loopback
+
+    asyncio.run(run())
+    for early, late in zip(counts[10], counts[55], strict=True):
+        assert late <= early + 8  # what happens to be under way

@@ -15,7 +15,7 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import PairwiseGossip
 from gossipfl.engines.http.credentials import load_credentials
-from gossipfl.engines.http.http_peer import Hosting
+from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.watch import Watch
 
 

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gossipfl.algorithms import PairwiseGossip
 from gossipfl.codec import decode
 from gossipfl.compression import decompress
-from gossipfl.engines.http.http_peer import Hosting
+from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.status import status_of
 from gossipfl.engines.http.watch import STATES, Watch
 
@@ -188,7 +188,7 @@ def test_a_port_that_is_taken_is_an_error():
         loopback = Loopback(PairwiseGossip(), GRAPH, NumpyTrainer(random_shards(GRAPH)))
         first, second = Watch(loopback.hosts["0"]), Watch(loopback.hosts["1"])
         where = await first.start("127.0.0.1", 0)
-        with pytest.raises(OSError, match="(?i)address already in use"):
+        with pytest.raises(OSError, match=r"(?i)address already in use"):
             await second.start(*where)
         await second.stop()
         await first.stop()

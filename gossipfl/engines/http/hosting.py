@@ -1,0 +1,49 @@
+"""How a peer is hosted, what it is doing, and who is told of it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from gossipfl.actions import Update
+from gossipfl.engines.http.credentials import Credentials
+from gossipfl.engines.http.limits import Limits
+from gossipfl.weights import PeerId
+
+if TYPE_CHECKING:
+    from gossipfl.engines.http.http_peer import HTTPPeer
+
+State: TypeAlias = Literal["new", "meeting", "training", "waiting", "lingering", "over"]
+
+
+class Watcher(Protocol):
+    """Is told what becomes of a peer."""
+
+    def reacted(self, host: "HTTPPeer", round_before: int) -> None:
+        """The peer has reacted to something."""
+        ...
+
+    def trained(self, host: "HTTPPeer", update: Update) -> None:
+        """A round of local training has ended."""
+        ...
+
+    def contact(self, host: "HTTPPeer", neighbor: PeerId, event: str) -> None:
+        """A neighbor became "unreachable" or "reachable", or has "left"."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """How a peer is hosted.
+
+    `credentials` sign what it says, and identify it in TLS. `directory` holds its checkpoints; None: it has none.
+    `linger` (seconds) is how long it serves on after it has finished, while neighbors have not or an exchange is open.
+    `meeting_seconds` is how long it waits at the start for neighbors that are not there yet. `listens` is False for a
+    peer that others cannot reach: it polls.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    credentials: Credentials | None = None
+    directory: Path | None = None
+    linger: float = 600.0
+    meeting_seconds: float = 30.0
+    listens: bool = True
