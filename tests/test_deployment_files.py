@@ -1,0 +1,376 @@
+"""What `docs/deploy/` says is what its tools accept: systemd, Docker, Kubernetes and the command line."""
+
+import configparser
+import inspect
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from gossipfl import __version__, commands, resources
+from gossipfl.cli import app
+from gossipfl.deployment import addresses
+from gossipfl.engines.http.certificates import create_authority, issue
+from gossipfl.engines.http.credentials import load_credentials
+from gossipfl.engines.http.refusals import REASONS
+from gossipfl.engines.http.status import NeighborStatus, PeerStatus
+from gossipfl.engines.http.watch import STATES, _PeerCollector
+from gossipfl.errors import ConfigurationError
+from gossipfl.scenario import load_scenario
+
+CHECKOUT = Path(__file__).parents[1]
+DEPLOY = CHECKOUT / "docs" / "deploy"
+README = (DEPLOY / "README.md").read_text("utf-8")
+UNIT = (DEPLOY / "gossipfl-peer@.service").read_text("utf-8")
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text("utf-8")
+MANIFESTS = [*yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text("utf-8"))]
+COLLECT = yaml.safe_load((DEPLOY / "collect.yaml").read_text("utf-8"))
+
+IMAGE = f"gossipfl:{__version__}"
+SCENARIO = "/etc/gossipfl/scenario.toml"
+"""Where a peer reads its scenario, in a pod and under systemd."""
+
+
+def manifest(kind: str) -> dict[str, Any]:
+    (found,) = [one for one in MANIFESTS if one["kind"] == kind]
+    return found
+
+
+STATEFUL_SET = manifest("StatefulSet")
+POD = STATEFUL_SET["spec"]["template"]["spec"]
+(CONTAINER,) = POD["containers"]
+POD_NAMES = [f"{STATEFUL_SET['metadata']['name']}-{i}" for i in range(STATEFUL_SET["spec"]["replicas"])]
+POD_SCENARIO = manifest("ConfigMap")["data"]["scenario.toml"]
+
+
+# Commands
+
+
+def shell_commands(markdown: str) -> Iterator[list[str]]:
+    """The words of each line in the sh blocks."""
+    for block in re.findall(r"```sh\n(.*?)```", markdown, re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            yield shlex.split(line, comments=True)
+
+
+def arguments_of(words: list[str]) -> list[str] | None:
+    """What gossipfl is given: as it is, in a container, in a pod; None in other commands."""
+    if words[:1] == ["docker"] and words[1] in ("run", "exec"):
+        words = words[min(words.index(name) for name in (IMAGE, "gossipfl") if name in words) :]
+        return words[1:]
+    if words[:1] == ["kubectl"] and "--" in words:
+        words = words[words.index("--") + 1 :]
+    return words[1:] if words and Path(words[0]).name == "gossipfl" else None
+
+
+def command_of_the_unit() -> list[str]:
+    """As systemd expands it for the peer amsterdam."""
+    (watch,) = re.findall(r"^Environment=WATCH=(\S+)$", UNIT, re.MULTILINE)
+    (command,) = re.findall(r"^ExecStart=(.*)$", UNIT, re.MULTILINE)
+    values = {"%i": "amsterdam", "%d": "/run/credentials", "%S": "/var/lib", "${WATCH}": watch, "$OPTIONS": ""}
+    for written, value in values.items():
+        command = command.replace(written, value)
+    return shlex.split(command)
+
+
+def commands_in_scenarios() -> Iterator[list[str]]:
+    for name in ("four_terminals", "four_hosts"):
+        text = (resources.folder("simulations") / f"{name}.toml").read_text("utf-8")
+        for line in re.findall(r"^#     (gossipfl .*?)(?:   .*)?$", text, re.MULTILINE):
+            yield shlex.split(line)
+
+
+def all_commands() -> Iterator[list[str]]:
+    for words in (*shell_commands(README), command_of_the_unit(), *commands_in_scenarios()):
+        arguments = arguments_of(words)
+        if arguments is not None:
+            yield [word.replace(SCENARIO, "scenario.toml") for word in arguments]
+    for name in POD_NAMES:
+        yield [word.replace(SCENARIO, "pods.toml").replace("$(POD_NAME)", name) for word in CONTAINER["args"]]
+
+
+COMMANDS = {shlex.join(arguments): arguments for arguments in all_commands()}
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[list[str]], tuple[str, tuple[Any, ...]]]:
+    """Gives the function that a command line would call, and with what, in a directory with the files that the README
+    makes."""
+    monkeypatch.chdir(tmp_path)
+    for file in ("scenario.toml", "four_hosts.toml"):
+        shutil.copy(resources.folder("simulations") / "four_hosts.toml", file)
+    shutil.copy(resources.folder("topologies") / "four-hosts.toml", "hosts.toml")
+    Path("pods.toml").write_text(POD_SCENARIO)
+    calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def noting(name: str) -> Callable[..., None]:
+        return lambda *arguments: calls.append((name, arguments))
+
+    for name, function in inspect.getmembers(commands, inspect.isfunction):
+        if function.__module__ == commands.__name__ and not name.startswith("_"):
+            monkeypatch.setattr(commands, name, noting(name))
+
+    def run(arguments: list[str]) -> tuple[str, tuple[Any, ...]]:
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+        (called,) = calls
+        return called
+
+    return run
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_command_line_knows_the_command(command, call):
+    match call(COMMANDS[command]):
+        case "run_one_peer", (file, overrides, _, options, *_):
+            scenario = load_scenario(file, overrides)
+            chosen = options("", scenario)  # what is wrong with --listen, --address and --watch shows here
+            network = scenario.graph(scenario.section(chosen.algorithm))
+            assert chosen.name in network
+            assert set(chosen.addresses) <= {chosen.name, *network.neighbors(chosen.name)}
+        case "run_scenario", (_, options):
+            load_scenario(options.scenario, options.overrides)
+        case "show_scenario", (file, overrides):
+            load_scenario(file, overrides)
+        case "show_topology", (file, _):
+            assert Path(file).is_file()
+
+
+def test_the_commands_are_found():
+    """Else the test above would pass on nothing."""
+    assert {"launch", "peer", "status", "gather", "export", "certs"} <= {words[0] for words in COMMANDS.values()}
+    assert {*POD_NAMES} <= {word.removeprefix("--name=") for words in COMMANDS.values() for word in words}
+    assert any(words[0] == "peer" and "--behind-proxy" in words for words in COMMANDS.values())
+
+
+# README
+
+
+def test_links_and_paths_lead_to_something():
+    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert link[1:] in anchors if link.startswith("#") else (DEPLOY / link).exists(), link
+    words = {word for line in shell_commands(README) for word in line} | set(re.findall(r"`([^`\s]+)`", README))
+    named = {word for word in words if re.match(r"(simulations|topologies|docs)/", word)}
+    assert len(named) >= 5
+    for path in named:
+        assert (CHECKOUT / path).exists(), path
+    for name in re.findall(r"`([\w-]+\.yaml)`", README):
+        assert (DEPLOY / name).exists(), name
+
+
+def test_metrics_are_those_of_a_peer():
+    neighbor = NeighborStatus("b", "reachable", 1.0, 1, 1, 1, 0, 0, {"other_run": 1})
+    values = {"seconds": 1.0, "loss": 1.0, "accuracy": 1.0, "training_loss": 1.0, "training_accuracy": 1.0}
+    counts = {"round": 1, "rounds": 2, "incarnation": 1, "sent": 1, "received": 1, "num_messages": 1}
+    status = PeerStatus(peer="a", run="r", state="training", neighbors=(neighbor,), refusals={}, **values, **counts)
+    there = {metric.name + "_total" * (metric.type == "counter") for metric in _PeerCollector(lambda: status).collect()}
+
+    (section,) = re.findall(r"## What to watch\n(.*?)\n## ", README, re.DOTALL)
+    named = set(re.findall(r"gossipfl_\w+", section))
+    assert len(named) >= 10
+    assert named <= there
+    states_and_reasons = set(re.findall(r"`(\w+)`", re.sub(r"`gossipfl_.*?`", "", section)))
+    assert states_and_reasons <= {*STATES, *REASONS}
+
+
+def test_all_name_the_same_image():
+    for text in (README, DOCKERFILE):
+        assert set(re.findall(r"gossipfl:\d[\w.]*", text)) == {IMAGE}
+    assert CONTAINER["image"] == COLLECT["spec"]["containers"][0]["image"] == IMAGE
+
+
+# systemd
+
+
+def unit() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(strict=False, interpolation=None, comment_prefixes=("#",), delimiters=("=",))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(UNIT)
+    return parser
+
+
+def test_the_unit_runs_a_hardened_peer_that_goes_on():
+    service = unit()["Service"]
+    for key in ("DynamicUser", "NoNewPrivileges", "PrivateTmp", "ProtectHome", "PrivateDevices", "LockPersonality"):
+        assert service[key] == "yes", key
+    assert service["ProtectSystem"] == "strict"
+    assert (service["KillSignal"], service["Restart"]) == ("SIGTERM", "on-failure")
+    arguments = command_of_the_unit()
+    assert "--resume" in arguments
+    assert arguments[arguments.index("--run-directory") + 1] == "/var/lib/gossipfl/amsterdam"
+    assert service["StateDirectory"] == "gossipfl/%i"
+
+
+def test_the_unit_passes_on_the_three_files_of_a_peer():
+    credentials = dict(re.findall(r"^LoadCredential=([^:\n]+):(.+)$", UNIT, re.MULTILINE))
+    assert credentials == {name: f"/etc/gossipfl/certs/{name}" for name in ("ca.pem", "%i.pem", "%i.key")}
+
+
+def test_systemd_accepts_the_unit(tmp_path):
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    file = tmp_path / "gossipfl-peer@.service"
+    file.write_text(UNIT.replace("/opt/gossipfl/venv/bin/gossipfl", sys.executable))
+
+    result = subprocess.run([analyze, "verify", str(file)], capture_output=True, text=True, timeout=60)
+
+    assert result.returncode == 0, result.stderr
+    assert file.stem not in result.stderr
+
+
+# Container
+
+
+def test_the_image_is_made_of_files_that_are_there_and_pass_the_ignore_file():
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+    passed = {line[1:].removesuffix("/*.toml") for line in ignored if line.startswith("!")}
+    directives = re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE)
+    copied = [source for directive in directives for source in directive.split()]
+    assert {*copied} == passed
+    for source in copied:
+        assert (CHECKOUT / source).exists(), source
+    assert "*" in ignored
+    assert {"**/*.key", "**/*.pem"} <= {*ignored[ignored.index("!topologies") :]}, "what comes last counts"
+
+
+def test_the_image_runs_gossipfl_and_not_as_root():
+    directives = dict(re.findall(r"^(USER|ENTRYPOINT|CMD|STOPSIGNAL) (.*)$", DOCKERFILE, re.MULTILINE))
+    user = POD["securityContext"]["runAsUser"]
+    assert directives["USER"] == f"{user}:{POD['securityContext']['runAsGroup']}"
+    assert directives["ENTRYPOINT"] == '["gossipfl"]'
+    assert CliRunner().invoke(app, yaml.safe_load(directives["CMD"])).exit_code == 0
+
+
+# Kubernetes
+
+
+@pytest.mark.parametrize("version", ["1.29", "1.33", "1.37"])
+@pytest.mark.parametrize("document", [*MANIFESTS, COLLECT], ids=lambda document: document["kind"])
+def test_the_manifest_is_valid(document, version):
+    kubernetes_validate = pytest.importorskip("kubernetes_validate")
+    kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_pods_are_the_peers_of_their_scenario(tmp_path):
+    (tmp_path / "scenario.toml").write_text(POD_SCENARIO)
+    scenario = load_scenario(tmp_path / "scenario.toml")
+    network = scenario.graph()
+    service = STATEFUL_SET["spec"]["serviceName"]
+    (port,) = [port["containerPort"] for port in CONTAINER["ports"] if port["name"] == "peers"]
+
+    assert list(network) == POD_NAMES
+    assert addresses(scenario, network) == {name: f"https://{name}.{service}:{port}" for name in POD_NAMES}
+
+
+def test_the_service_and_the_policy_are_those_of_the_pods():
+    labels = STATEFUL_SET["spec"]["template"]["metadata"]["labels"]
+    service, policy = manifest("Service"), manifest("NetworkPolicy")["spec"]
+    assert service["metadata"]["name"] == STATEFUL_SET["spec"]["serviceName"]
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["publishNotReadyAddresses"] is True
+    selectors = [
+        STATEFUL_SET["spec"]["selector"]["matchLabels"],
+        service["spec"]["selector"],
+        policy["podSelector"]["matchLabels"],
+        policy["ingress"][0]["from"][0]["podSelector"]["matchLabels"],
+        manifest("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+    ]
+    assert selectors == [labels] * len(selectors)
+    assert len(policy["ingress"]) == 1
+    assert {one["metadata"].get("namespace") for one in MANIFESTS if one["kind"] != "Namespace"} == {"gossipfl"}
+
+
+def test_everything_that_is_mounted_is_there():
+    volumes = {volume["name"]: volume for volume in POD["volumes"]}
+    claims = [claim["metadata"]["name"] for claim in STATEFUL_SET["spec"]["volumeClaimTemplates"]]
+    assert {mount["name"] for mount in CONTAINER["volumeMounts"]} == {*volumes, *claims}
+    assert volumes["scenario"]["configMap"]["name"] == manifest("ConfigMap")["metadata"]["name"]
+    assert COLLECT["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] == f"{claims[0]}-{POD_NAMES[0]}"
+    secret = volumes["certs"]["secret"]
+    created = next(words for words in shell_commands(README) if words[3:6] == ["create", "secret", "generic"])
+    assert created[6] == secret["secretName"]
+    files = {word.removeprefix("--from-file=certs/") for word in created[7:]}
+    assert files == {item["key"] for item in secret["items"]}
+    assert "ca.key" not in files
+
+
+def test_a_pod_is_confined():
+    for pod in (POD, COLLECT["spec"]):
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+    assert "--watch=127.0.0.1:9100" in CONTAINER["args"]
+
+
+@pytest.fixture
+def user_of_the_pods() -> Iterator[None]:
+    """The effective user and group of this process, for a while."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files to other users and be one of them")
+    groups, context = os.getgroups(), POD["securityContext"]
+    os.setgroups([context["fsGroup"]])
+    os.setegid(context["runAsGroup"])
+    os.seteuid(context["runAsUser"])
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
+@pytest.fixture(params=[0, 0o444], ids=["as in the file", "with the default mode"])
+def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A Secret as the kubelet mounts it: files in a directory that is named by the time, behind symbolic links; root's,
+    with the mode that is asked for, then given to `fsGroup` and made readable for it.
+
+    Gives the directory of the first pod, and the bits that the mode has beyond that.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files to other users")
+    create_authority(tmp_path / "certs")
+    for name in POD_NAMES:
+        issue(tmp_path / "certs", name)
+    (secret,) = [volume["secret"] for volume in POD["volumes"] if volume["name"] == "certs"]
+    group = POD["securityContext"]["fsGroup"]
+    with tempfile.TemporaryDirectory() as root:  # unlike tmp_path, below directories that others may enter
+        volume = Path(root)
+        volume.chmod(0o755)
+        for item in secret["items"]:
+            path = volume / "..2026_01_01" / item["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes((tmp_path / "certs" / item["key"]).read_bytes())
+            os.chown(path, 0, group)
+            path.chmod(secret["defaultMode"] | 0o440 | request.param)
+        (volume / "..data").symlink_to("..2026_01_01")
+        for name in POD_NAMES:
+            (volume / name).symlink_to(f"..data/{name}")
+        yield volume / POD_NAMES[0], request.param
+
+
+def test_a_peer_takes_its_key_from_the_secret_unless_others_can_read_it(mounted, user_of_the_pods):
+    directory, more = mounted
+    if not more:
+        assert load_credentials(directory, POD_NAMES[0]).name == POD_NAMES[0]
+        return
+    with pytest.raises(ConfigurationError, match="has the mode 0444"):
+        load_credentials(directory, POD_NAMES[0])
