@@ -147,7 +147,8 @@ def peer(
     shard: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            metavar="SOURCE", help="This peer's own examples, all of them, in place of its part of the scenario's data."
+            metavar="SOURCE",
+            help="This peer's own examples, all that are not held out, in place of its part of the data.",
         ),
     ] = None,
     download: Download = False,
@@ -157,7 +158,10 @@ def peer(
     ] = None,
     address: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="NAME=URL", help="Where a neighbor is, beside or instead of its address in the topology."),
+        typer.Option(
+            metavar="NAME=URL",
+            help="Where a neighbor (or this peer) is, beside or instead of the address in the topology.",
+        ),
     ] = None,
     certs: Annotated[
         Optional[Path],  # noqa: UP045
@@ -195,6 +199,9 @@ def peer(
         Optional[int],  # noqa: UP045
         typer.Option(min=0, hidden=True, help="A socket that is listening already."),
     ] = None,
+    give_weights: Annotated[
+        bool, typer.Option("--give-weights", help="Serve the present weights at /weights of the watching port, too.")
+    ] = False,
     log_format: Annotated[LogFormat, typer.Option(help="Lines for people, or JSON for machines.")] = LogFormat.text,
     log_level: Annotated[LogLevel, typer.Option(help="The least that is written.")] = LogLevel.info,
 ) -> None:
@@ -224,6 +231,7 @@ def peer(
             resume=resume,
             seconds=time,
             download=download,
+            gives_weights=give_weights,
         ),
         log_format.value,
         log_level.value,

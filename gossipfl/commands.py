@@ -145,8 +145,7 @@ def run_one_peer(
     scenario = _load(name, overrides, data)
     chosen = options(shlex.join(["gossipfl", *sys.argv[1:]]), scenario)
     logs.configure(log_format, log_level)
-    _import_tensorflow()
-    raise typer.Exit(run_peer(scenario, chosen))
+    raise typer.Exit(run_peer(scenario, chosen, _import_tensorflow))
 
 
 def show_status(urls: Sequence[str], as_json: bool) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.run_directory import make_run_directory
 from gossipfl.strict_json import strict_json
 from gossipfl.weights import ModelVectors, PeerId
 from gossipfl.whole_files import write_whole
@@ -31,13 +30,20 @@ class PeerDirectory:
 
         Raises ConfigurationError when there is a run in it that is not to be resumed, or something else.
         """
-        if resume and (path / "manifest.json").is_file():
-            return cls(path)
-        if (path / "manifest.json").is_file():
+        holds_run = (path / "manifest.json").is_file()
+        if holds_run and not resume:
             raise ConfigurationError(
                 f"{path} holds a run already; go on with it (--resume), or give another --run-directory"
             )
-        make_run_directory(path)
+        is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+        if not (is_new or holds_run or (resume and _was_just_begun(path))):
+            raise ConfigurationError(
+                f"{path} is there and not empty; give another --run-directory, nothing was changed"
+            )
+        try:
+            (path / "weights").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"cannot make the run directory {path}: {error.strerror}") from error
         return cls(path)
 
     def begin(self, manifest: Mapping[str, Any], last_round: int) -> int:
@@ -90,3 +96,9 @@ class PeerDirectory:
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
         with (self.path / name).open("a", encoding="utf-8") as file:
             file.write(strict_json(row) + "\n")
+
+
+def _was_just_begun(path: Path) -> bool:
+    """Whether a directory holds what a peer leaves that was stopped before it wrote its manifest, and nothing else."""
+    own = {"weights", "incarnation", ".incarnation.unfinished", ".manifest.json.unfinished"}
+    return path.is_dir() and {entry.name for entry in path.iterdir()} <= own

@@ -29,7 +29,7 @@ from gossipfl.run_directory import HTTP, run_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import Cast, Experiment, load_data
 from gossipfl.training.trainer import Score, Trainer
-from gossipfl.weights import PeerId
+from gossipfl.weights import PeerId, Vector
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -57,10 +57,13 @@ class PeerOptions:
     resume: bool = False
     seconds: float | None = None
     download: bool = False
+    gives_weights: bool = False
 
 
-def run_peer(scenario: Scenario, options: PeerOptions) -> int:
+def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[], None] = lambda: None) -> int:
     """Run the peer to its end; gives the exit status: 0, or 130 after Ctrl-C.
+
+    `when_possible` is called after what can be checked quickly, before TensorFlow is needed.
 
     Raises ConfigurationError, DataError or TopologyError before anything runs, TrainingError when training fails.
     """
@@ -72,6 +75,7 @@ def run_peer(scenario: Scenario, options: PeerOptions) -> int:
     listen = _listening_address(options, where[options.name])
     _check_exposure(options, where, listen, credentials)
     directory = PeerDirectory.open(options.run_directory, resume=options.resume)
+    when_possible()
     experiment = _experiment(scenario, options)
     cast = experiment.cast(section)
     if options.initial is not None:
@@ -186,15 +190,17 @@ class _Process:
         self._training = TrainingMetrics()
         self._due: asyncio.Queue[Callable[[], Any] | None] = asyncio.Queue()
         self._status = 0
-        self._last_row = -1  # the newest round of which there is a row
+        self._last_row = -1  # the newest round of which there is a row, and the weights in it
+        self._last_weights: Vector | None = None
 
     async def live(self) -> int:
         options, experiment = self._options, self._cast.experiment
         checkpoint = newest_checkpoint(self._directory.path) if options.resume else None
         host = self._host(checkpoint)
         self._last_row = self._directory.begin(self._manifest(), host.peer.round)
+        self._last_weights = host.peer.weights
         experiment.trainer.forget_initial()
-        watch = Watch(host)
+        watch = Watch(host, gives_weights=options.gives_weights)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, host.stop)
         loop.add_signal_handler(signal.SIGINT, self._interrupt, host)
@@ -204,21 +210,30 @@ class _Process:
             watched = await watch.start(*options.watch)
             listening = await self._open(host)
             self._directory.addresses(listening, watched)
-            _LOGGER.info("listening on %s, status at http://%s:%d/status", _shown(listening), *watched)
+            _LOGGER.info(
+                "listening on %s, status at http://%s:%d/status, run %s",
+                _shown(listening),
+                *watched,
+                self._facts.run_id[:12],
+            )
             await loop.run_in_executor(None, self._trainer.prepare)
             recording = asyncio.create_task(self._record(host))
             if self._last_row != host.peer.round:
                 self._request_row(host)
             await host.run()
-            if self._last_row != host.peer.round:
-                self._request_row(host)
+            if self._last_row != host.peer.round or self._last_weights is not host.peer.weights:
+                self._request_row(host)  # exchanges after the last round count, too
             self._due.put_nowait(None)
             await recording
         finally:
             await host.room.close()
             await watch.stop()
         path = self._directory.finish(host.peer.model)
-        _LOGGER.info("done after round %d of %d: %s", host.peer.round, experiment.scenario.rounds, path)
+        rounds = experiment.scenario.rounds
+        if host.peer.finished:
+            _LOGGER.info("done after round %d of %d: %s", host.peer.round, rounds, path)
+        else:
+            _LOGGER.info("stopped after round %d of %d: %s; go on with --resume", host.peer.round, rounds, path)
         return self._status
 
     def _host(self, checkpoint: Checkpoint | None) -> HTTPPeer:
@@ -251,7 +266,14 @@ class _Process:
             tls = self._credentials.server_context()
         if self._options.listen_fd is not None:
             return await host.listen(socket.socket(fileno=self._options.listen_fd), tls)
-        return None if self._listen is None else await host.listen(self._listen, tls)
+        if self._listen is None:
+            return None
+        try:
+            return await host.listen(self._listen, tls)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen on {_shown(self._listen)} ({error.strerror}); is {self._options.name} running already?"
+            ) from error
 
     def _interrupt(self, host: HTTPPeer) -> None:
         self._status = 130
@@ -291,7 +313,7 @@ class _Process:
         model, links = host.peer.model, list(host.neighbors.values())
         num_examples = self._training.num_examples
         training_loss, training_accuracy = self._training.take()
-        self._last_row = host.peer.round
+        self._last_row, self._last_weights = host.peer.round, host.peer.weights
         row: dict[str, Any] = {
             "round": host.peer.round,
             "time": host.now() if host.state != "new" else 0.0,
@@ -317,7 +339,7 @@ class _Process:
             host.scores = {"loss": score.loss, "accuracy": score.accuracy}
             self._directory.row(row | host.scores)
             _LOGGER.info(
-                "round %d of %d: loss %.4f, accuracy %.4f on held-out data",
+                "after round %d of %d: loss %.4f, accuracy %.4f on held-out data",
                 row["round"],
                 rounds,
                 score.loss,

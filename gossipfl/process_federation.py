@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -99,7 +99,6 @@ class ProcessFederation:
                 at = self._now()
                 self._fetch_models()
                 yield self._evaluate(progress, at)
-        self._refresh()
         self._read_final()
         yield self._evaluate(self._progress(), self._now())
         self.close()
@@ -146,7 +145,8 @@ class ProcessFederation:
             directory.mkdir()
             words = [sys.executable, "-m", "gossipfl", "peer", str(scenario_file), "--name", name]
             words += ["--algorithm", self._label, "--seed", str(self._experiment.seed)]
-            words += ["--run-directory", str(directory / "run"), "--log-format", "json", *self._extra]
+            words += ["--run-directory", str(directory / "run"), "--log-format", "json", "--give-weights"]
+            words += self._extra
             for neighbor in network.neighbors(name):
                 if neighbor in urls:
                     words += ["--address", f"{neighbor}={urls[neighbor]}"]
@@ -237,10 +237,16 @@ class ProcessFederation:
         child.model = ModelVectors(vectors["weights"], vectors.get("statistics", initial.statistics))
 
     def _read_final(self) -> None:
+        """What the peers have left: final weights, and rows that are newer than the last look at them."""
         for child in self._children.values():
             path = child.directory / "weights" / "final.safetensors"
             if path.exists():
                 child.model = read_model(path, self._experiment.trainer)
+            rows = _lines(child.directory / "history.jsonl")
+            if rows and child.status is not None:
+                newest = {name: rows[-1][name] for name in ("round", "sent", "received", "num_messages")}
+                seen = {name: getattr(child.status, name) for name in newest}
+                child.status = replace(child.status, **{name: max(newest[name], seen[name]) for name in newest})
 
     def _statuses(self) -> Mapping[PeerId, PeerStatus]:
         return {name: child.status for name, child in self._children.items() if child.status is not None}

@@ -155,6 +155,19 @@ class TestPeer:
         assert other.status == 1
         assert "holds the run of another" in other.err
 
+    def test_one_that_was_stopped_before_it_began_can_begin_again(self, gossipfl_):
+        Path("a/weights").mkdir(parents=True)
+        Path("a/incarnation").write_text("3\n")
+        options = ("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
+        refused = gossipfl_(*options)
+        assert refused.status == 1
+        assert "a is there and not empty; give another --run-directory" in refused.err
+        assert gossipfl_(*options, "--resume").status == 0
+        assert Path("a/incarnation").read_text() == "4\n"
+        Path("b").mkdir()
+        Path("b/thesis.txt").write_text("")
+        assert gossipfl_(*options[:-1], "b", "--resume").status == 1
+
     def test_log_lines_for_machines_are_json_with_peer_and_round(self, gossipfl_):
         options = ("--algorithm", "local", "--run-directory", "a", "--log-format", "json")
         lines = gossipfl_("peer", "peers.toml", "--name", "a", *options).err.splitlines()

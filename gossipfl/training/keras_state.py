@@ -171,7 +171,7 @@ def load(variables: Sequence[keras.Variable], vector: NDArray[Any]) -> None:
     for variable, part in zip(variables, parts_of(vector, variables), strict=True):
         handle = variable.value.handle
         tf.raw_ops.AssignVariableOp(resource=handle, value=tf.zeros(0, variable.dtype))  # any shape will do
-        tf.raw_ops.AssignVariableOp(resource=handle, value=tf.convert_to_tensor(part, variable.dtype))
+        tf.raw_ops.AssignVariableOp(resource=handle, value=tf.convert_to_tensor(np.asarray(part, variable.dtype)))
 
 
 def vector_of(tensors: Iterable[tf.Tensor], variables: Sequence[keras.Variable], dtype: Any) -> NDArray[Any]:

@@ -250,7 +250,7 @@ class Siege:
         return Counter(self.victim.refusals)
 
     async def eventually(
-        self, condition: Callable[[], bool], said: Callable[[], object] = lambda: "", seconds: float = 5.0
+        self, condition: Callable[[], bool], said: Callable[[], object] = lambda: "", seconds: float = 15.0
     ) -> None:
         """Wait until it is so; memory is looked at meanwhile."""
         deadline = time.monotonic() + seconds
@@ -342,7 +342,7 @@ def besiege(
 
     async def run() -> Counter[str]:
         siege = Siege(credentials, **options)
-        async with asyncio.timeout(20), siege:
+        async with asyncio.timeout(60), siege:
             await assault(siege)
         return siege.refusals_until_the_end
 

@@ -177,7 +177,7 @@ class Client:
             text += piece
         with suppress(ValueError, KeyError, TypeError, RecursionError, OverflowError):
             told = json.loads(text)
-            reason, detail = str(told["reason"])[:40], str(told["message"])[:400]
+            reason, detail = _printable(told["reason"], 40), _printable(told["message"], 400)
             delay = min(5.0, max(0.05, float(told.get("retry_after", delay))))
         if reason == "other_session" and neighbor.session:
             return _TryAgain(reason, 0.0)
@@ -190,6 +190,11 @@ class _TryAgain(Exception):
     def __init__(self, reason: str, delay: float) -> None:
         super().__init__(reason)
         self.reason, self.delay = reason, delay
+
+
+def _printable(text: object, length: int) -> str:
+    """What a neighbor says, as it may stand in one line of a log."""
+    return "".join(filter(str.isprintable, str(text)[:length]))
 
 
 def checked_message(gate: Gate, envelope: Envelope, body: bytearray, digest: str) -> Message:

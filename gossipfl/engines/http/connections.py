@@ -29,9 +29,7 @@ class Connection(web.RequestHandler):
         self._deadline: asyncio.TimerHandle | None = None
         self._is_serving = False
         self._is_last = False
-        self._raw: asyncio.Transport | None = (
-            None  # as long as it is not lost; aiohttp forgets it when it begins to close
-        )
+        self._raw: asyncio.Transport | None = None  # until it is lost; aiohttp forgets it when it begins to close
         self.opening: asyncio.Task[bool] | None = None
         self.sender: PeerId = ""
         self.num_failures = 0

@@ -166,10 +166,15 @@ class HTTPPeer:
         return self._earliest_now
 
     async def _begin(self, client: Client) -> None:
-        meetings = [self._meet(client, neighbor) for neighbor in self.neighbors.values() if neighbor.url is not None]
+        away = [neighbor for neighbor in self.neighbors.values() if neighbor.url is not None]
+        if away and self.hosting.meeting_seconds:
+            _LOGGER.info("waiting up to %g s for %s", self.hosting.meeting_seconds, ", ".join(n.name for n in away))
+        meetings = [self._meet(client, neighbor) for neighbor in away]
         with suppress(TimeoutError):
             async with asyncio.timeout(self.hosting.meeting_seconds):
                 await asyncio.gather(*meetings)
+        if absent := [neighbor.name for neighbor in away if not neighbor.session]:
+            _LOGGER.info("going on without %s", ", ".join(absent))
         await self._react(self.peer.start)
         self._started.set()  # only now: a peer reacts to nothing before it has started
         for neighbor in self.neighbors.values():
@@ -312,6 +317,8 @@ class HTTPPeer:
                 self._over.set()
 
     async def _linger(self) -> None:
+        if unfinished := [neighbor.name for neighbor in self.neighbors.values() if not neighbor.said_goodbye]:
+            _LOGGER.info("finished; serving up to %g s until %s has", self.hosting.linger, ", ".join(unfinished))
         await asyncio.sleep(self.hosting.linger)
         self._over.set()
 
@@ -393,5 +400,5 @@ class HTTPPeer:
         return {"peer": self.peer.peer_id, "round": self.peer.round}
 
     def _contact_changed(self, neighbor: Neighbor, event: str) -> None:
-        _LOGGER.info("%s is %s", neighbor.name, event)
+        _LOGGER.info("%s %s", neighbor.name, "has left" if event == "left" else f"is {event}")
         self._watcher.contact(self, neighbor.name, event)

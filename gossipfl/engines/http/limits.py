@@ -19,7 +19,7 @@ class Limits:
     `requests_per_second` (in bursts of twice as many): what one neighbor may ask; more is answered with 429.
     `failures_per_connection`: refusals after which a connection is closed.
     `max_backoff`: the longest pause before an unreachable neighbor is tried again; it is tried for ever.
-    `outbox_messages`: kept for a neighbor that polls.
+    `outbox_messages`: kept for a neighbor that takes them more slowly than they are said; then the newest.
     """
 
     connect_seconds: float = 5.0

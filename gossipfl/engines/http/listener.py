@@ -38,30 +38,40 @@ class Listener:
             listening.setblocking(False)
         address: tuple[str, int] = self._sockets[0].getsockname()[:2]
         for listening in self._sockets:
-            self._tasks.add(asyncio.create_task(self._accept(listening)))
+            self._listen(listening)
         return address
 
     async def stop(self) -> None:
         """Accept nobody any more, and drop those whose handshake is not done."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         for listening in self._sockets:
+            asyncio.get_running_loop().remove_reader(listening)
             listening.close()
+        for opening in self._tasks:
+            opening.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _accept(self, listening: socket.socket) -> None:
-        while True:
-            try:
-                accepted, _ = await asyncio.get_running_loop().sock_accept(listening)
-            except OSError:
-                await asyncio.sleep(_PAUSE)
-                continue
-            connection = self._server()
-            connection.opening = asyncio.create_task(self._open(accepted, connection))
-            connection.opening.add_done_callback(partial(self._opened, accepted, connection))
-            self._tasks.add(connection.opening)
-            self._server.admit(connection)
-            await asyncio.sleep(0)  # many at once are not a reason to do nothing else
+    def _listen(self, listening: socket.socket) -> None:
+        if listening.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        """One connection at a time: many at once are not a reason to do nothing else."""
+        # Not `loop.sock_accept`: a connection that comes in the moment in which that is cancelled would stay open.
+        loop = asyncio.get_running_loop()
+        try:
+            accepted, _ = listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError:
+            loop.remove_reader(listening)
+            loop.call_later(_PAUSE, self._listen, listening)
+            return
+        accepted.setblocking(False)
+        connection = self._server()
+        connection.opening = asyncio.create_task(self._open(accepted, connection))
+        connection.opening.add_done_callback(partial(self._opened, accepted, connection))
+        self._tasks.add(connection.opening)
+        self._server.admit(connection)
 
     async def _open(self, accepted: socket.socket, connection: Connection) -> bool:
         try:
@@ -85,13 +95,14 @@ class Listener:
 
 
 async def _bound(host: str, port: int) -> list[socket.socket]:
-    """A socket for each address of a host. Raises OSError."""
+    """A socket for each address of a host, all with the same port. Raises OSError."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, address in found:
-            sockets.append(socket.create_server(address[:2], family=family, backlog=_BACKLOG))
+            sockets.append(socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG))
+            port = sockets[0].getsockname()[1]
     except OSError:
         for bound in sockets:
             bound.close()

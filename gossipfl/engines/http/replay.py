@@ -21,10 +21,10 @@ class ReplayWindow:
         """Take note of a POST. Raises Refusal for an earlier incarnation, or a counter that was seen or is too old."""
         if incarnation < self.incarnation:
             raise Refusal("old_incarnation", f"{incarnation} after {self.incarnation}")
-        if incarnation > self.incarnation:
-            self.incarnation, self.highest, self.seen = incarnation, 0, 0
         if counter < 1:
             raise Refusal("replayed", "counters begin at 1")
+        if incarnation > self.incarnation:
+            self.incarnation, self.highest, self.seen = incarnation, 0, 0
         ahead = counter - self.highest
         if ahead > 0:
             self.seen = ((self.seen << min(ahead, WINDOW)) | 1) & ((1 << WINDOW) - 1)

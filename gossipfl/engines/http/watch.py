@@ -21,10 +21,12 @@ STATES = ("new", "meeting", "training", "waiting", "lingering", "over")
 
 
 class Watch:
-    """Serves `/healthz`, `/status` (JSON), `/metrics` (Prometheus) and `/weights` (safetensors) of one peer."""
+    """Serves `/healthz`, `/status` (JSON) and `/metrics` (Prometheus) of one peer, and on demand `/weights`
+    (safetensors): whoever may see how a peer is need not have its model."""
 
-    def __init__(self, host: HTTPPeer) -> None:
+    def __init__(self, host: HTTPPeer, *, gives_weights: bool = False) -> None:
         self._host = host
+        self._gives_weights = gives_weights
         self._registry = CollectorRegistry()
         self._registry.register(_PeerCollector(lambda: status_of(host)))
         self._runner: web.AppRunner | None = None
@@ -37,9 +39,10 @@ class Watch:
                 web.get("/healthz", self._health),
                 web.get("/status", self._status),
                 web.get("/metrics", self._metrics),
-                web.get("/weights", self._weights),
             ]
         )
+        if self._gives_weights:
+            application.add_routes([web.get("/weights", self._weights)])
         self._runner = web.AppRunner(
             application, access_log=None, keepalive_timeout=15.0, handle_signals=False, auto_decompress=False
         )

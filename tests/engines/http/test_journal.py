@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from federation import complete, make_peers, random_models, random_shards
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import Loopback, bits
 from numpy_trainer import NumpyTrainer
@@ -116,6 +116,9 @@ def two(tmp_path_factory):
     return directory, write(directory, 4, newer=True), write(directory, 4, newer=True).read_bytes()
 
 
+without_deadline = settings(deadline=None)  # a disk is as slow as it is
+
+
 class TestDamage:
     def found(self, two, content: bytes) -> Checkpoint:
         directory, newest, _ = two
@@ -125,12 +128,14 @@ class TestDamage:
     def test_undamaged_it_is_the_newer_one(self, two):
         assert self.found(two, two[2]).values == {"newer": True}
 
+    @without_deadline
     @given(data=st.data())
     def test_after_any_truncation_the_older_one_is_used(self, two, data):
         content = two[2]
         length = data.draw(st.integers(0, len(content) - 1))
         assert self.found(two, content[:length]).values == {"older": True}
 
+    @without_deadline
     @given(data=st.data())
     def test_after_the_change_of_any_byte_the_older_one_is_used(self, two, data):
         content = bytearray(two[2])
@@ -138,10 +143,12 @@ class TestDamage:
         content[position] ^= data.draw(st.integers(1, 255))
         assert self.found(two, bytes(content)).values == {"older": True}
 
+    @without_deadline
     @given(tail=st.binary(min_size=1, max_size=20))
     def test_after_anything_is_appended_the_older_one_is_used(self, two, tail):
         assert self.found(two, two[2] + tail).values == {"older": True}
 
+    @without_deadline
     @given(data=st.data())
     def test_after_a_page_of_zeros_the_older_one_is_used(self, two, data):
         """What a file system may leave of a write that was never synced."""
@@ -152,6 +159,7 @@ class TestDamage:
         expected = {"newer": True} if changed == content else {"older": True}
         assert self.found(two, changed).values == expected
 
+    @without_deadline
     @given(noise=st.binary(max_size=400))
     def test_noise_is_no_checkpoint(self, two, noise):
         assert self.found(two, noise).values == {"older": True}

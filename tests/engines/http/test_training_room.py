@@ -78,7 +78,7 @@ def clock(monkeypatch):
     return use
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
     later=st.lists(st.integers(1, 40), max_size=4),

@@ -50,7 +50,7 @@ async def watched() -> AsyncIterator[Scene]:
     loopback = Loopback(
         PairwiseGossip(), GRAPH, trainer, num_rounds=10**6, hosting=lambda peer_id: Hosting(meeting_seconds=5.0)
     )
-    watch = Watch(loopback.hosts["0"])
+    watch = Watch(loopback.hosts["0"], gives_weights=True)
     async with asyncio.timeout(20.0), aiohttp.ClientSession() as session:
         address, port = await watch.start("127.0.0.1", 0)
         scene = Scene(loopback, session, f"http://{address}:{port}")
@@ -171,7 +171,7 @@ def test_a_peer_that_is_new_can_be_watched():
         status = status_of(host)
         assert (status.state, status.seconds, status.num_reachable, status.num_failures) == ("new", 0.0, 0, 0)
         assert all(neighbor.seconds_since_contact is None for neighbor in status.neighbors)
-        watch = Watch(host)
+        watch = Watch(host, gives_weights=True)
         address, port = await watch.start("127.0.0.1", 0)
         async with aiohttp.ClientSession() as session:
             scene = Scene(loopback, session, f"http://{address}:{port}")
