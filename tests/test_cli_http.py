@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -47,13 +48,21 @@ class Outcome:
     err: str
 
 
+def addresses(scheme: str) -> tuple[str, ...]:
+    """Two addresses on this machine that nobody else uses."""
+    with socket.socket() as first, socket.socket() as second:
+        for taken in (first, second):
+            taken.bind(("127.0.0.1", 0))
+        return tuple(f"{scheme}://127.0.0.1:{taken.getsockname()[1]}" for taken in (first, second))
+
+
 @pytest.fixture
 def gossipfl_(monkeypatch, capsys, tmp_path) -> Iterator[Callable[..., Outcome]]:
     """Runs the command line in this process and in a directory of its own; logging is put back after the test."""
     run_without_tensorflow(monkeypatch)
     monkeypatch.chdir(tmp_path)
     Path("toy.toml").write_text(TOY)
-    Path("peers.toml").write_text(PEERS % ("http://127.0.0.1:7901", "http://127.0.0.1:7902"))
+    Path("peers.toml").write_text(PEERS % addresses("http"))
     root, own = logging.getLogger(), logging.getLogger("gossipfl")
     before = root.handlers[:], root.level, own.level
 
@@ -238,7 +247,7 @@ class TestCertificates:
         assert Path("certs/ca.key").read_bytes() == key
 
     def test_secrets_are_in_no_file_and_no_line(self, gossipfl_, tmp_path):
-        Path("tls.toml").write_text(PEERS % ("https://127.0.0.1:7901", "https://127.0.0.1:7902"))
+        Path("tls.toml").write_text(PEERS % addresses("https"))
         gossipfl_("certs", "init")
         said = gossipfl_("certs", "issue", "a", "b")
         options = ("--certs", "certs", "--log-level", "debug", "--run-directory")
