@@ -131,6 +131,9 @@ def corrected_by(
 ) -> Correct:
     """g -> g + c + mu (y - anchor), variable by variable."""
 
+    # The same bits with a minus: TensorFlow 2.21 makes one node of two additions in a row, gives it a temporary
+    # variable once it estimates a graph at more than 205 MB (models from about 2 million weights), and then fails with
+    # AlreadyExistsError when the loop around it runs again.
     def correct(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         return [
             gradient + part - proximal_mu * (center - variable.value.read_value())

@@ -76,9 +76,3 @@ def assign(variables, values) -> None:
 
 def flat(variables) -> np.ndarray:
     return np.concatenate([np.asarray(variable).ravel() for variable in variables] or [np.empty(0, np.float32)])
-
-
-def softmax_sgd() -> keras.Model:
-    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
-    model.compile(keras.optimizers.SGD(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model

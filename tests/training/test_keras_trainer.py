@@ -12,57 +12,21 @@ import pytest
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from fit_oracle import BATCH_SIZE, SIZES, fit_job, job_of, softmax_sgd, toy_batches, toy_dataset, toy_trainer  # noqa: E402
+from fit_oracle import BATCH_SIZE, SIZES, fit_job, job_of, toy_batches, toy_dataset, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
+from toy_models import (  # noqa: E402
+    batch_norm,
+    compiled,
+    conv_adam,
+    dense_adam,
+    dropout_momentum_clipnorm,
+    softmax_sgd,
+)
 
 from gossipfl.errors import ConfigurationError, SchemaMismatchError, TrainingError  # noqa: E402
 from gossipfl.training.models import resolve  # noqa: E402
 
 pytestmark = pytest.mark.slow
-
-
-def compiled(optimizer, *stack):
-    model = keras.Sequential([keras.Input((8, 8, 1)), *stack])
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-def dropout_momentum_clipnorm():
-    return compiled(
-        keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True, clipnorm=0.5),
-        layers.Flatten(),
-        layers.Dense(24, "relu", kernel_regularizer="l2"),
-        layers.Dropout(0.4),
-        layers.Dense(16, "tanh"),
-        layers.Dropout(0.2),
-        layers.Dense(10, "softmax"),
-    )
-
-
-def dense_adam():
-    return compiled(
-        keras.optimizers.Adam(0.01), layers.Flatten(), layers.Dense(20, "relu"), layers.Dense(10, "softmax")
-    )
-
-
-def conv_adam():
-    return compiled(
-        keras.optimizers.Adam(0.005, clipnorm=1.0),
-        layers.Conv2D(4, 3, activation="relu"),
-        layers.MaxPooling2D(),
-        layers.Flatten(),
-        layers.Dense(10, "softmax"),
-    )
-
-
-def batch_norm():
-    return compiled(
-        keras.optimizers.SGD(0.05),
-        layers.Conv2D(4, 3),
-        layers.BatchNormalization(),
-        layers.Flatten(),
-        layers.Dense(10, "softmax"),
-    )
 
 
 CASES = {  # model: (optimizer floats per weight, seed generators, tolerance)
@@ -162,7 +126,9 @@ def test_an_empty_state_is_a_reset(stateful_trainers):
     assert elsewhere.state["integers"][1] != reset.state["integers"][1]  # another job, other dropped units
 
 
-def test_one_graph_per_slot_and_kind():
+@pytest.mark.parametrize("max_grouped_floats", [10**6, 0])
+def test_one_graph_per_slot_and_kind(max_grouped_floats, monkeypatch):
+    monkeypatch.setattr("gossipfl.training.keras_slot.MAX_GROUPED_FLOATS", max_grouped_floats)
     trainer = toy_trainer(softmax_sgd, slots=2)
     assert trainer.num_traces == 0
     for num_steps in (1, 3, 8):
@@ -306,8 +272,10 @@ def test_a_failing_operation_names_the_peer_and_keeps_the_cause():
     assert isinstance(caught.value.__cause__, tf.errors.InvalidArgumentError)
 
 
-def test_an_interrupt_ends_running_groups_after_their_current_step(stateful_trainers):
-    trainer = stateful_trainers[1]
+@pytest.mark.parametrize("max_grouped_floats", [10**6, 0])
+def test_an_interrupt_ends_running_groups_after_their_current_step(max_grouped_floats, monkeypatch):
+    monkeypatch.setattr("gossipfl.training.keras_slot.MAX_GROUPED_FLOATS", max_grouped_floats)
+    trainer = toy_trainer(dropout_momentum_clipnorm, slots=2)
     expected = trainer.train([job_of(trainer, "d", 3)])[0]
     hours = dict(trainer._format.arguments(job_of(trainer, "d", 1), corrected=False))
     num_steps = 5_000_000

@@ -64,7 +64,7 @@ async def faulty(serve: Serve) -> AsyncIterator[str]:
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await serve(reader, writer)
         writer.close()
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, asyncio.CancelledError):  # asyncio logs a handler that ends by being cancelled
             await writer.wait_closed()
         tasks.discard(task)
 

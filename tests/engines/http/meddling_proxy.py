@@ -68,7 +68,8 @@ class MeddlingProxy:
                 pass
             finally:
                 writer.transport.abort()
-                await closed(writer)
+                with suppress(asyncio.CancelledError):  # asyncio logs a handler that ends by being cancelled
+                    await closed(writer)
                 self._connections.discard(task)
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**24)
