@@ -21,7 +21,12 @@ from gossipfl.training.keras_state import VariableLayout
 from gossipfl.training.keras_steps import ModelSteps
 
 MAX_GROUPED_FLOATS = 10**6
-"""Models with more weights, statistics and optimizer floats are trained one peer a call. TO BE MEASURED."""
+"""Models with more weights, statistics and optimizer floats are trained one peer a call.
+
+Measured, milliseconds a peer for one step of 10 examples, where a call's cost shows most, in a group and alone: 44
+thousand floats 1.7 and 9.3, 0.2 million 2.4 and 6.3, 0.9 million 5.3 and 7.6, 1.5 million 20 and 13, 5.6 million 74 and
+50. Beyond memory, the copies of a group's rows cost time.
+"""
 
 
 @dataclass(frozen=True)

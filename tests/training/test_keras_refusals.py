@@ -6,8 +6,8 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from fit_oracle import job_of, toy_batches, toy_dataset, toy_trainer  # noqa: E402
-from toy_models import softmax_sgd  # noqa: E402
 from keras import layers  # noqa: E402
+from toy_models import softmax_sgd  # noqa: E402
 
 from gossipfl.errors import ConfigurationError  # noqa: E402
 
@@ -158,9 +158,9 @@ def test_frozen_variables_stay_out_of_the_vectors_and_equal_in_all_slots():
 
 def test_shards_of_another_data_set_are_refused():
     with pytest.raises(ConfigurationError, match=r"name example 249.*only 200 training examples"):
-        toy_trainer(batches=type(toy_batches())({"a": np.arange(250)}, 10, False, 0))
+        toy_trainer(softmax_sgd, batches=type(toy_batches())({"a": np.arange(250)}, 10, False, 0))
     with pytest.raises(ConfigurationError, match="slots must be >= 1"):
-        toy_trainer(dataset=toy_dataset(), slots=0)
+        toy_trainer(softmax_sgd, dataset=toy_dataset(), slots=0)
 
 
 def test_xla_is_left_out_whatever_the_model_asks():
