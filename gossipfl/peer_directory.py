@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.run_directory import make_run_directory
 from gossipfl.strict_json import strict_json
 from gossipfl.weights import ModelVectors, PeerId
 from gossipfl.whole_files import write_whole
@@ -35,15 +36,8 @@ class PeerDirectory:
             raise ConfigurationError(
                 f"{path} holds a run already; go on with it (--resume), or give another --run-directory"
             )
-        is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-        if not (is_new or holds_run or (resume and _was_just_begun(path))):
-            raise ConfigurationError(
-                f"{path} is there and not empty; give another --run-directory, nothing was changed"
-            )
-        try:
-            (path / "weights").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(f"cannot make the run directory {path}: {error.strerror}") from error
+        is_begun = holds_run or (resume and _was_just_begun(path))
+        make_run_directory(path, "--run-directory", may_be_begun=is_begun)
         return cls(path)
 
     def begin(self, manifest: Mapping[str, Any], last_round: int) -> int:

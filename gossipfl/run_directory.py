@@ -186,13 +186,14 @@ def _segments(schema: WeightsSchema) -> list[tuple[str, list[int], str]]:
     return [(segment.name, list(segment.shape), segment.dtype) for segment in schema.segments]
 
 
-def make_run_directory(path: Path) -> None:
-    """Make the directory of a run, with a place for weights in it.
+def make_run_directory(path: Path, option: str = "--output", *, may_be_begun: bool = False) -> None:
+    """Make the directory of a run, with a place for weights in it; one that `may_be_begun` need not be empty.
 
-    Raises ConfigurationError when there is already something at `path`, or nothing can be made there.
+    `option` is how the command line names it. Raises ConfigurationError when there is already something at `path`, or
+    nothing can be made there.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigurationError(f"{path} is there and not empty; give another --output, nothing was changed")
+    if not may_be_begun and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigurationError(f"{path} is there and not empty; give another {option}, nothing was changed")
     try:
         (path / "weights").mkdir(parents=True, exist_ok=True)
     except OSError as error:
