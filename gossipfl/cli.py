@@ -1,13 +1,27 @@
 """The command line. Only typer is imported here; each command imports what it needs, so that `--help` is quick."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from gossipfl import __version__
+from gossipfl.cli_catalogue import data_app, scenario_app, topology_app
+from gossipfl.cli_certs import certs_app
+from gossipfl.cli_options import (
+    AlgorithmLabel,
+    Data,
+    Download,
+    EngineName,
+    Json,
+    LogFormat,
+    LogLevel,
+    Output,
+    ScenarioName,
+    Seeds,
+    Set,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,55 +29,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-topology_app = typer.Typer(help="Who may talk to whom: the graphs that come with gossipfl.", no_args_is_help=True)
-data_app = typer.Typer(help="Where examples come from, and who gets which.", no_args_is_help=True)
-scenario_app = typer.Typer(help="Scenarios: list, check and describe them.", no_args_is_help=True)
-certs_app = typer.Typer(help="Who may talk: a run's own certificate authority.", no_args_is_help=True)
 app.add_typer(topology_app, name="topology")
 app.add_typer(data_app, name="data")
 app.add_typer(scenario_app, name="scenario")
 app.add_typer(certs_app, name="certs")
-
-ScenarioName = Annotated[str, typer.Argument(help="A scenario file, or the name of one in simulations/.")]
-Set = Annotated[
-    Optional[list[str]],  # noqa: UP045, typer reads this at run time
-    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the scenario: --set training.batch_size=32"),
-]
-Data = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(
-        help="Take another data source: digits, tfds:NAME, idx:DIRECTORY, npz:FILE or package.module:function"
-    ),
-]
-Download = Annotated[bool, typer.Option("--download", help="Fetch a tensorflow-datasets set that is not there yet.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Repeat with so many seeds; shows mean and spread.")]
-Output = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="Directory for the run; must be new or empty. [default: runs/NAME-DATE-TIME]"),
-]
-AlgorithmLabel = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(metavar="LABEL", help="Which of the scenario's algorithms, where it has several."),
-]
-Certificates = Annotated[Path, typer.Option(help="Directory of the run's certificates.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
-
-
-class EngineName(StrEnum):
-    virtual = "virtual"
-    http = "http"
-
-
-class LogFormat(StrEnum):
-    text = "text"
-    json = "json"
-
-
-class LogLevel(StrEnum):
-    debug = "debug"
-    info = "info"
-    warning = "warning"
-    error = "error"
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -289,101 +258,6 @@ def report(run: Annotated[Path, typer.Argument(help="The directory of a run.")])
     from gossipfl.commands import rewrite_report
 
     rewrite_report(run)
-
-
-@topology_app.command("list")
-def topology_list(json: Json = False) -> None:
-    """The topologies that come with gossipfl."""
-    from gossipfl.commands import list_topologies
-
-    list_topologies(json)
-
-
-@topology_app.command("show")
-def topology_show(
-    name: Annotated[str, typer.Argument(help="A name from `topology list`, or a graph file.")],
-    json: Json = False,
-) -> None:
-    """Degrees, diameter, spectral gap and predicted rounds to consensus of a topology."""
-    from gossipfl.commands import show_topology
-
-    show_topology(name, json)
-
-
-@data_app.command("show")
-def data_show(
-    scenario: ScenarioName = "gossip_vs_fedavg",
-    set_: Set = None,
-    data: Data = None,
-    download: Download = False,
-    json: Json = False,
-) -> None:
-    """What each peer of a scenario holds."""
-    from gossipfl.commands import show_data
-
-    show_data(scenario, set_ or [], data, download, json)
-
-
-@scenario_app.command("list")
-def scenario_list() -> None:
-    """The scenarios that come with gossipfl."""
-    from gossipfl.commands import list_scenarios
-
-    list_scenarios()
-
-
-@scenario_app.command("show")
-def scenario_show(
-    scenario: ScenarioName,
-    set_: Set = None,
-) -> None:
-    """Check a scenario and print it as JSON, defaults included."""
-    from gossipfl.commands import show_scenario
-
-    show_scenario(scenario, set_ or [])
-
-
-@scenario_app.command("schema")
-def scenario_schema() -> None:
-    """The JSON schema of scenario files."""
-    from gossipfl.commands import print_schema
-
-    print_schema()
-
-
-@certs_app.command("init")
-def certs_init(
-    directory: Certificates = Path("certs"),
-    days: Annotated[int, typer.Option(min=1, help="How long the authority is valid.")] = 365,
-) -> None:
-    """Make a certificate authority for one run: ca.pem for all peers, ca.key for nobody else."""
-    from gossipfl.commands import make_authority
-
-    make_authority(directory, days)
-
-
-@certs_app.command("issue")
-def certs_issue(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of peers, as in the topology.")],
-    directory: Certificates = Path("certs"),
-    days: Annotated[int, typer.Option(min=1, help="How long the certificates are valid.")] = 365,
-    proxy: Annotated[
-        bool,
-        typer.Option("--proxy", help="For a proxy in front of the peer: it can end TLS, but not sign messages."),
-    ] = False,
-) -> None:
-    """Issue certificates to peers: NAME.pem and NAME.key."""
-    from gossipfl.commands import issue_certificates
-
-    issue_certificates(directory, names, days, proxy)
-
-
-@certs_app.command("show")
-def certs_show(directory: Certificates = Path("certs"), json: Json = False) -> None:
-    """Whom certificates name, and until when they are valid."""
-    from gossipfl.commands import show_certificates
-
-    show_certificates(directory, json)
 
 
 def _host_and_port(option: str, text: str) -> tuple[str, int]:

@@ -1,0 +1,71 @@
+"""The `topology`, `data` and `scenario` commands: what there is, and what is in it."""
+
+from typing import Annotated
+
+import typer
+
+from gossipfl.cli_options import Data, Download, Json, ScenarioName, Set
+
+topology_app = typer.Typer(help="Who may talk to whom: the graphs that come with gossipfl.", no_args_is_help=True)
+data_app = typer.Typer(help="Where examples come from, and who gets which.", no_args_is_help=True)
+scenario_app = typer.Typer(help="Scenarios: list, check and describe them.", no_args_is_help=True)
+
+
+@topology_app.command("list")
+def topology_list(json: Json = False) -> None:
+    """The topologies that come with gossipfl."""
+    from gossipfl.commands import list_topologies
+
+    list_topologies(json)
+
+
+@topology_app.command("show")
+def topology_show(
+    name: Annotated[str, typer.Argument(help="A name from `topology list`, or a graph file.")],
+    json: Json = False,
+) -> None:
+    """Degrees, diameter, spectral gap and predicted rounds to consensus of a topology."""
+    from gossipfl.commands import show_topology
+
+    show_topology(name, json)
+
+
+@data_app.command("show")
+def data_show(
+    scenario: ScenarioName = "gossip_vs_fedavg",
+    set_: Set = None,
+    data: Data = None,
+    download: Download = False,
+    json: Json = False,
+) -> None:
+    """What each peer of a scenario holds."""
+    from gossipfl.commands import show_data
+
+    show_data(scenario, set_ or [], data, download, json)
+
+
+@scenario_app.command("list")
+def scenario_list() -> None:
+    """The scenarios that come with gossipfl."""
+    from gossipfl.commands import list_scenarios
+
+    list_scenarios()
+
+
+@scenario_app.command("show")
+def scenario_show(
+    scenario: ScenarioName,
+    set_: Set = None,
+) -> None:
+    """Check a scenario and print it as JSON, defaults included."""
+    from gossipfl.commands import show_scenario
+
+    show_scenario(scenario, set_ or [])
+
+
+@scenario_app.command("schema")
+def scenario_schema() -> None:
+    """The JSON schema of scenario files."""
+    from gossipfl.commands import print_schema
+
+    print_schema()

@@ -1,0 +1,48 @@
+"""Arguments and options that several commands of the command line share."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+ScenarioName = Annotated[str, typer.Argument(help="A scenario file, or the name of one in simulations/.")]
+Set = Annotated[
+    Optional[list[str]],  # noqa: UP045, typer reads this at run time
+    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the scenario: --set training.batch_size=32"),
+]
+Data = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        help="Take another data source: digits, tfds:NAME, idx:DIRECTORY, npz:FILE or package.module:function"
+    ),
+]
+Download = Annotated[bool, typer.Option("--download", help="Fetch a tensorflow-datasets set that is not there yet.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Repeat with so many seeds; shows mean and spread.")]
+Output = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Directory for the run; must be new or empty. [default: runs/NAME-DATE-TIME]"),
+]
+AlgorithmLabel = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(metavar="LABEL", help="Which of the scenario's algorithms, where it has several."),
+]
+Certificates = Annotated[Path, typer.Option(help="Directory of the run's certificates.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+
+
+class EngineName(StrEnum):
+    virtual = "virtual"
+    http = "http"
+
+
+class LogFormat(StrEnum):
+    text = "text"
+    json = "json"
+
+
+class LogLevel(StrEnum):
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
