@@ -18,10 +18,14 @@ from gossipfl.cli_options import (
     LogFormat,
     LogLevel,
     Output,
+    RayAddress,
     ScenarioName,
     Seeds,
     Set,
+    Trainer,
+    TrainerName,
 )
+from gossipfl.cli_sweep import sweep
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,11 +63,17 @@ def simulate(
     seeds: Seeds = 1,
     output: Output = None,
     json: Json = False,
+    trainer: Trainer = TrainerName.local,
+    ray_address: RayAddress = None,
 ) -> None:
     """Run every algorithm of a scenario in virtual time."""
     from gossipfl.commands import RunOptions, run_scenario
 
-    run_scenario("simulate", RunOptions(scenario, set_ or [], data, download, seeds, output, json))
+    on_ray = trainer is TrainerName.ray
+    options = RunOptions(
+        scenario, set_ or [], data, download, seeds, output, json, on_ray=on_ray, ray_address=ray_address
+    )
+    run_scenario("simulate", options)
 
 
 @app.command()
@@ -78,12 +88,20 @@ def compare(
     engine: Annotated[
         EngineName, typer.Option(help="In virtual time, or over real HTTP on this machine.")
     ] = EngineName.virtual,
+    trainer: Trainer = TrainerName.local,
+    ray_address: RayAddress = None,
 ) -> None:
     """Run a scenario with local-only and centralized training as bounds, and print the common table."""
     from gossipfl.commands import RunOptions, run_scenario
 
-    options = RunOptions(scenario, set_ or [], data, download, seeds, output, json, engine is EngineName.http)
+    over_http, on_ray = engine is EngineName.http, trainer is TrainerName.ray
+    options = RunOptions(
+        scenario, set_ or [], data, download, seeds, output, json, over_http, on_ray=on_ray, ray_address=ray_address
+    )
     run_scenario("compare", options)
+
+
+app.command()(sweep)
 
 
 @app.command()

@@ -28,12 +28,24 @@ AlgorithmLabel = Annotated[
     typer.Option(metavar="LABEL", help="Which of the scenario's algorithms, where it has several."),
 ]
 Certificates = Annotated[Path, typer.Option(help="Directory of the run's certificates.")]
+RayAddress = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(metavar="HOST:PORT", help="The head of a Ray cluster. [default: start one on this machine]"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 
 class EngineName(StrEnum):
     virtual = "virtual"
     http = "http"
+
+
+class TrainerName(StrEnum):
+    local = "local"
+    ray = "ray"
+
+
+Trainer = Annotated[TrainerName, typer.Option(help="Train in this process, or on a Ray cluster.")]
 
 
 class LogFormat(StrEnum):

@@ -5,8 +5,10 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from gossipfl.comparison import Comparison
     from gossipfl.peer_process import PeerOptions
     from gossipfl.run_directory import RunDirectory
-    from gossipfl.simulation import MakeEngine
+    from gossipfl.simulation import MakeEngine, MakeTrainer
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -46,6 +48,14 @@ class RunOptions:
     as_json: bool
     over_http: bool = False
     as_processes: bool = False
+    on_ray: bool = False
+    ray_address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.on_ray and self.over_http:
+            raise ConfigurationError("--trainer ray is for runs in virtual time: leave --engine http out")
+        if self.ray_address is not None and not self.on_ray:
+            raise ConfigurationError("--ray-address is for training on Ray: add --trainer ray")
 
     def words(self, command: str) -> str:
         """What to type to run the same again."""
@@ -60,6 +70,10 @@ class RunOptions:
             words += ["--engine", "http"]
         if self.as_processes:
             words += ["--processes"]
+        if self.on_ray:
+            words += ["--trainer", "ray"]
+        if self.ray_address is not None:
+            words += ["--ray-address", self.ray_address]
         return shlex.join(words)
 
 
@@ -72,15 +86,18 @@ def run_scenario(command: str, options: RunOptions) -> None:
     if command == "compare":
         scenario = with_bounds(scenario)
     console = new_console(stderr=options.as_json)
-    dataset = _load_data(scenario, options.download)
-    _import_tensorflow()
+    # a download has bars of its own
+    with nullcontext() if options.download else console.status("reading the data and starting TensorFlow"):
+        dataset = load_dataset(scenario, options.download)
+        if not options.on_ray:  # its workers import it
+            _import_tensorflow()
     engine = HTTP if options.over_http else VIRTUAL_TIME
     directory = RunDirectory.create(options.output, scenario, options.num_seeds, options.words(command), engine)
     progress = Progress(console, scenario, prints_evaluations=command != "compare", engine=engine)
     make_engine = _engine(options, directory, progress)
     try:
-        with directory, progress:
-            comparison = run_all(scenario, options.num_seeds, [directory, progress], dataset, make_engine)
+        with directory, _trainers(options, console) as make_trainer, progress:
+            comparison = run_all(scenario, options.num_seeds, [directory, progress], dataset, make_engine, make_trainer)
     except GossipFLError:
         if directory.has_begun:
             console.print(f"For a report of what was measured: gossipfl report {directory.path}", soft_wrap=True)
@@ -89,7 +106,8 @@ def run_scenario(command: str, options: RunOptions) -> None:
         console.print("Interrupted before the run began.")
         raise typer.Exit(INTERRUPTED)
     failures = [history.failure for history in comparison.histories if history.failure is not None]
-    report = directory.finish(interrupted=comparison.interrupted, failures=failures)
+    with console.status("writing the report"):
+        report = directory.finish(interrupted=comparison.interrupted, failures=failures)
     _print_results(command, options, console, comparison, engine)
     console.print(f"Run: {directory.path}\nReport: {report}", soft_wrap=True)
     if options.as_json:
@@ -99,6 +117,21 @@ def run_scenario(command: str, options: RunOptions) -> None:
         raise typer.Exit(INTERRUPTED)
     if failures:
         raise GossipFLError("\n".join(failures))
+
+
+@contextmanager
+def _trainers(options: RunOptions, console: Console) -> "Iterator[MakeTrainer | None]":
+    """What makes trainers, where they do not train in this process."""
+    if not options.on_ray:
+        yield None
+        return
+    from gossipfl.training.ray_trainer import RayTrainer, ray_cluster
+    from gossipfl.training.ray_workers import RayWorkers
+
+    with ExitStack() as stack:
+        with console.status("connecting to the Ray cluster" if options.ray_address else "starting Ray"):
+            stack.enter_context(ray_cluster(options.ray_address))
+        yield partial(RayTrainer, RayWorkers())
 
 
 def _engine(options: RunOptions, directory: "RunDirectory", progress: Progress) -> "MakeEngine":
@@ -278,7 +311,7 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
     from gossipfl.simulation import Experiment
 
     scenario = _load(name, overrides, data)
-    dataset = _load_data(scenario, download)
+    dataset = load_dataset(scenario, download)
     shards = Experiment(scenario, dataset).shards
     counts = label_counts(dataset.train_y, list(shards.values()), dataset.num_classes)
     if as_json:
@@ -327,7 +360,8 @@ def _load(name: str, overrides: Sequence[str], data: str | None) -> Scenario:
     return scenario if data is None else scenario.with_changes(data=scenario.data.model_copy(update={"source": data}))
 
 
-def _load_data(scenario: Scenario, download: bool) -> Dataset:
+def load_dataset(scenario: Scenario, download: bool) -> Dataset:
+    """The data set of a scenario; what reading one of tensorflow-datasets writes on the terminal is left out."""
     from gossipfl.simulation import load_data
 
     if str(scenario.data.source).startswith("tfds:"):

@@ -13,12 +13,13 @@ from gossipfl.weights import ModelVectors, Vector, WeightsSchema, frozen
 
 if TYPE_CHECKING:
     from gossipfl.training.keras_trainer import KerasTrainer
+    from gossipfl.training.ray_trainer import RayTrainer
 
 KERAS_SUFFIXES = (".keras", ".weights.h5")
 _EMPTY = np.zeros(0, np.float32)
 
 
-def read_model(path: Path, trainer: "KerasTrainer") -> ModelVectors:
+def read_model(path: Path, trainer: "KerasTrainer | RayTrainer") -> ModelVectors:
     """Weights and statistics for the trainer's model, from a file of the user's own.
 
     `.safetensors`: flat `weights` (and `statistics`), as a peer leaves them, or one array per variable by its name, as

@@ -32,13 +32,18 @@ from gossipfl.randomness import generator
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.training.batches import Batches
-from gossipfl.training.models import MODELS
+from gossipfl.training.models import MODELS, BuildModel
+from gossipfl.training.settings import TrainingSettings
 from gossipfl.weights import ModelVectors, PeerId
 
 if TYPE_CHECKING:
     import keras
 
     from gossipfl.training.keras_trainer import KerasTrainer
+    from gossipfl.training.ray_trainer import RayTrainer
+
+MakeTrainer: TypeAlias = Callable[[BuildModel, Dataset, Batches, TrainingSettings, int], "KerasTrainer | RayTrainer"]
+"""Makes the trainer of an experiment, from the arguments of a `KerasTrainer`: where training runs."""
 
 BUILT_IN_OPTIMIZER: dict[str, Any] = {"name": "sgd", "learning_rate": 0.1}
 """The optimizer of built-in models, where the scenario names none."""
@@ -68,7 +73,8 @@ class Experiment:
     """What all algorithms of a scenario share for one seed: data, shards, trainer and initial weights.
 
     `slots` is the number of peers trained at the same time (None: one per core); results do not depend on it. `shards`
-    are the examples of each peer that trains here; None: those of the scenario's partition.
+    are the examples of each peer that trains here; None: those of the scenario's partition. `make_trainer` says where
+    training runs; None: in this process.
 
     Raises ConfigurationError or DataError when the scenario does not fit the data.
     """
@@ -80,9 +86,11 @@ class Experiment:
         seed: int | None = None,
         slots: int | None = None,
         shards: Mapping[PeerId, NDArray[np.int64]] | None = None,
+        make_trainer: MakeTrainer | None = None,
     ) -> None:
         self.scenario = scenario
         self.slots = slots
+        self._make_trainer = make_trainer
         self.first_model: ModelVectors | None = None
         """Initial weights from elsewhere; None: those that the seed gives."""
         self.seed = scenario.seed if seed is None else seed
@@ -100,13 +108,14 @@ class Experiment:
         return dict(zip(peers, parts, strict=True))
 
     @cached_property
-    def trainer(self) -> "KerasTrainer":
+    def trainer(self) -> "KerasTrainer | RayTrainer":
         """The one trainer of all algorithms; built when it is first needed, because TensorFlow takes seconds."""
-        from gossipfl.training.keras_trainer import KerasTrainer
-        from gossipfl.training.settings import TrainingSettings
-
         training = self.scenario.training
         settings = TrainingSettings(optimizer_of(self.scenario), training.loss, training.evaluation_batch_size)
+        if self._make_trainer is not None:
+            return self._make_trainer(self._build_model, self.dataset, self._batches, settings, self.seed)
+        from gossipfl.training.keras_trainer import KerasTrainer
+
         return KerasTrainer(self._build_model, self.dataset, self._batches, settings, self.seed, self.slots)
 
     def initial(self) -> ModelVectors:
@@ -289,6 +298,7 @@ def run_all(
     observers: Sequence[Observer] = (),
     dataset: Dataset | None = None,
     make_engine: MakeEngine = Experiment.simulator,
+    make_trainer: MakeTrainer | None = None,
 ) -> Comparison:
     """Run all algorithms of a scenario; an interruption (Ctrl-C) ends it early and keeps what was measured.
 
@@ -300,7 +310,7 @@ def run_all(
     comparison = Comparison(scenario)
     for seed in range(scenario.seed, scenario.seed + num_seeds):
         try:
-            experiment = Experiment(scenario, dataset, seed)
+            experiment = Experiment(scenario, dataset, seed, make_trainer=make_trainer)
             for observer in observers:
                 observer.begins(experiment)
             for section in scenario.algorithms:

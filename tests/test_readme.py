@@ -61,7 +61,7 @@ def test_command_runs(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     if f"idx:{FASHION_MNIST}" in arguments and not FASHION_MNIST.exists():
         pytest.skip("Debian's dataset-fashion-mnist is not installed")
     monkeypatch.chdir(tmp_path)
-    runs = ("simulate", "compare", "launch")
+    runs = ("simulate", "compare", "launch", "sweep")
     if arguments[0] in runs:
         arguments += ["--set", "rounds=1", "--set", "data.max_train=400", "--set", "data.max_test=100"]
 

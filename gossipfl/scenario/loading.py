@@ -68,9 +68,9 @@ def _set(content: dict[str, Any], override: str) -> None:
             raise ConfigurationError(f"--set {override}: {parent!r} is inside {target!r}, which has no fields")
     if isinstance(target, list):
         _item(target, last, field)
-        target[int(last)] = _value(text)
+        target[int(last)] = toml_value(text)
     elif isinstance(target, dict):
-        target[last] = _value(text)
+        target[last] = toml_value(text)
     else:
         raise ConfigurationError(f"--set {override}: {last!r} is inside {target!r}, which has no fields")
 
@@ -83,7 +83,7 @@ def _item(items: list[Any], position: str, field: str) -> Any:
     return items[int(position)]
 
 
-def _value(text: str) -> Any:
+def toml_value(text: str) -> Any:
     """A TOML value; anything that is none is taken as a word."""
     try:
         parsed = tomllib.loads(f"value = {text}")

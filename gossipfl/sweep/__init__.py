@@ -1,0 +1,1 @@
+"""Many independent simulations: a grid of changes to one scenario, each with several seeds, side by side."""

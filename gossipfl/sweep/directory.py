@@ -1,0 +1,147 @@
+"""The directory of a sweep. It is that of a run, whose algorithms are those of all points.
+
+sweep.json                  the grid, and the table: one row per point and algorithm
+runs/POINT-seedN/           a run directory for each run, without weights
+manifest.json, history.jsonl, history.parquet, summary.json, report.html     over all of them
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gossipfl.errors import ConfigurationError
+from gossipfl.report.run_files import Manifest, Part, history_rows, parsed
+from gossipfl.run_directory import complete
+from gossipfl.scenario import Scenario
+from gossipfl.strict_json import strict_json
+from gossipfl.sweep.grid import Point, identity, without
+from gossipfl.sweep.run import JSON, Measured, Run
+from gossipfl.whole_files import write_whole
+
+
+class _Sweep(Part):
+    """`sweep.json`, as far as it is read again."""
+
+    scenario: dict[str, Any]
+    grid: dict[str, list[Any]]
+
+
+class SweepDirectory:
+    """Where the runs of a sweep are; they appear whole or not at all."""
+
+    def __init__(self, path: Path, points: Sequence[Point]) -> None:
+        self.path = path
+        self._fields = [field for field, _ in points[0].settings]
+        self.base: JSON = without(identity(points[0].scenario), self._fields)
+        """What is the same at all points."""
+
+    def check(self) -> None:
+        """Raise ConfigurationError when there is something else at its path."""
+        if (self.path / "sweep.json").is_file():
+            before = parsed(self.path / "sweep.json", _Sweep.model_validate_json)
+            free = {*self._fields, *before.grid}
+            other = first_difference(without(before.scenario, free), without(self.base, free))
+            if other is not None:
+                raise ConfigurationError(
+                    f"{self.path} holds a sweep of another scenario ({other}); give another --output"
+                )
+        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ConfigurationError(f"{self.path} is there and no sweep; give another --output, nothing was changed")
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Make the directory where it is not there, and keep it for this process alone.
+
+        Raises ConfigurationError when another process has it.
+        """
+        try:
+            (self.path / "runs").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"cannot make the directory {self.path}: {error.strerror}") from error
+        lock = os.open(self.path / "runs", os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ConfigurationError(
+                    f"another sweep is running in {self.path}; wait for its end, or give another --output"
+                ) from error
+            yield
+        finally:
+            os.close(lock)
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        """Write sweep.json."""
+        write_whole(self.path / "sweep.json", strict_json({"scenario": self.base, **content}, indent=1))
+
+    def of(self, run: Run) -> Path:
+        """The directory of a run."""
+        return self.path / "runs" / "-".join([*filter(None, [_stem(run.point)]), f"seed{run.seed}"])
+
+    def has(self, run: Run) -> bool:
+        """Whether a run is done. Raises ConfigurationError when there is another in its place."""
+        path = self.of(run)
+        if not path.exists():
+            return False
+        before = Scenario(**_manifest(path).get("scenario", {}))
+        other = first_difference(identity(before), identity(run.point.scenario))
+        if other is not None:
+            raise ConfigurationError(
+                f"{path} holds a run of another scenario ({other}); remove it, or give another --output"
+            )
+        return True
+
+    def add(self, run: Run, measured: Measured) -> None:
+        """Write the directory of a run that has ended, with its own report."""
+        path = self.of(run)
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        write_run(unfinished, measured.manifest, measured.rows)
+        unfinished.rename(path)
+
+    def read(self, run: Run) -> Measured:
+        """A run that is done."""
+        path = self.of(run)
+        return Measured(_manifest(path), [row.model_dump() for row in parsed(path / "history.jsonl", history_rows)])
+
+
+def _manifest(path: Path) -> JSON:
+    return parsed(path / "manifest.json", Manifest.model_validate_json).model_dump(mode="json", exclude_unset=True)
+
+
+def write_run(path: Path, manifest: JSON, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write the files of a run directory, without weights; gives the path of its report."""
+    write_whole(path / "manifest.json", strict_json(manifest, indent=1))
+    write_whole(path / "history.jsonl", "".join(strict_json(row) + "\n" for row in rows))
+    return complete(path)
+
+
+def first_difference(before: Any, now: Any, at: str = "") -> str | None:
+    """Where two scenarios as JSON has them differ first, in words.
+
+    >>> first_difference({"training": {"batch_size": 10}}, {"training": {"batch_size": 50}})
+    'training.batch_size was 10, and is 50'
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = dict.fromkeys([*before, *now])
+        pairs: Iterable[tuple[str, Any, Any]] = ((name, before.get(name), now.get(name)) for name in names)
+        found = (first_difference(old, new, f"{at}.{name}" if at else name) for name, old, new in pairs)
+        return next(filter(None, found), None)
+    return None if before == now else f"{at} was {before}, and is {now}"
+
+
+def _stem(point: Point) -> str:
+    """A file name for a point, the same whatever else is in the grid; where characters cannot stand in one, a digest of
+    all is at its end."""
+    written = ",".join(f"{field}={value}" for field, value in point.settings)
+    if re.fullmatch(r"[a-z0-9._=,-]{0,120}", written):
+        return written
+    digest = hashlib.blake2b(written.encode(), digest_size=4).hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9._=,-]+', '_', written)[:100]}-{digest}"

@@ -1,0 +1,64 @@
+"""One run of a sweep: a point of the grid with one seed, in one process that uses one core."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from gossipfl.errors import GossipFLError, TrainingError
+from gossipfl.run_directory import VIRTUAL_TIME, run_manifest
+from gossipfl.simulation import Experiment
+from gossipfl.sweep.grid import Point
+
+JSON: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Run:
+    """A point of the grid with one seed."""
+
+    point: Point
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return ", ".join([*filter(None, [self.point.name]), f"seed {self.seed}"])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Measured:
+    """The manifest and the history rows of a run; an algorithm whose training failed ends there, which the manifest
+    says under `failures`."""
+
+    manifest: JSON
+    rows: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A run that could not be made to its end, and why; it leaves nothing behind."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Measured | Lost
+
+
+def execute(run: Run) -> Outcome:
+    """Run all algorithms of a scenario, one peer at a time; gives what `simulate` gives for that scenario and seed."""
+    scenario = run.point.scenario
+    rows: list[JSON] = []
+    failures = []
+    try:
+        experiment = Experiment(scenario, seed=run.seed, slots=1)
+        for section in scenario.algorithms:
+            simulator = experiment.simulator(section)
+            try:
+                simulator.run()
+            except TrainingError as error:
+                failures.append(f"{scenario.label_of(section)}: {error}")
+            rows += simulator.history.rows()
+        manifest = run_manifest(scenario, experiment, [run.seed], "", VIRTUAL_TIME)
+    except GossipFLError as error:
+        return Lost(str(error))
+    return Measured(manifest | {"failures": failures}, rows)

@@ -1,0 +1,114 @@
+"""All runs of a sweep as one: its algorithms are those of every point, its manifest is what the runs have in common."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from gossipfl.strict_json import strict_json
+from gossipfl.sweep.grid import Point, named
+from gossipfl.sweep.run import JSON, Measured, Run
+
+_FACTS = ("gossipfl", "engine", "versions", "machine", "flags", "data", "model")
+"""Fields of a manifest that are kept where they are the same in all runs."""
+
+
+def label(algorithm: str, point: Point) -> str:
+    """What tables and charts call an algorithm at a point: `pairwise, batch_size=10`."""
+    return ", ".join(filter(None, [algorithm, point.name]))
+
+
+def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measured:
+    """One manifest and the history rows of all runs, which are in the order of their points."""
+    by_point = [(point, list(group)) for point, group in groupby(runs, lambda one: one[0].point)]
+    manifests = [_without_names_of_variables(measured.manifest) for _, measured in runs]
+    facts, differing = _common(manifests, _FACTS)
+    # The examples are dealt anew for each seed; as in any other run, those of the first are shown.
+    first_seed = min(run.seed for run, _ in runs)
+    dealt, dealt_otherwise = _common([m.manifest for run, m in runs if run.seed == first_seed], ["partition"])
+    graphs, names = _graphs([(point, measured[0][1].manifest["topologies"]) for point, measured in by_point])
+    left_out = ", ".join([*differing, *dealt_otherwise])
+    notes = list(dict.fromkeys(note for manifest in manifests for note in manifest["differences"]))
+    notes += _varied([point for point, _ in by_point])
+    sizes = sorted({len(graph["nodes"]) for graph in graphs.values()})
+    if len(sizes) > 1:
+        notes.append(f"The number of peers is not the same in all runs: {', '.join(map(str, sizes))}")
+    if left_out:
+        notes.append(f"Not the same in all runs, and left out below: {left_out}")
+    if num_missing:
+        notes.append(f"{num_missing} of {len(runs) + num_missing} runs are not here")
+    scenario = runs[0][0].point.scenario
+    manifest = {
+        "name": scenario.name,
+        "description": scenario.description,
+        "created": min(manifest["created"] for manifest in manifests),
+        "interrupted": False,
+        "failures": [
+            ", ".join([run.name, failure]) for run, measured in runs for failure in measured.manifest["failures"]
+        ],
+        "seeds": sorted({run.seed for run, _ in runs}),
+        **facts,
+        **dealt,
+        "topologies": graphs,
+        "algorithms": [
+            algorithm
+            | {
+                "label": label(algorithm["label"], point),
+                "topology": names.get((point, algorithm["topology"])),
+                "seeds": [run.seed for run, _ in measured],
+            }
+            for point, measured in by_point
+            for algorithm in measured[0][1].manifest["algorithms"]
+        ],
+        "targets": scenario.targets,
+        "differences": notes,
+    }
+    rows = [
+        dict(row) | {"algorithm": label(row["algorithm"], run.point)} for run, measured in runs for row in measured.rows
+    ]
+    return Measured(manifest, rows)
+
+
+def _varied(points: Sequence[Point]) -> list[str]:
+    """What takes several values, in a sentence."""
+    values: dict[str, dict[str, None]] = {}
+    for point in points:
+        for field, value in point.settings:
+            values.setdefault(field, {})[value] = None
+    varied = [f"{field} ({', '.join(taken)})" for field, taken in values.items()]
+    return [f"Varied: {'; '.join(varied)}"] if varied else []
+
+
+def _without_names_of_variables(manifest: JSON) -> JSON:
+    """Keras numbers the models of a process, so one model has other names in each of its runs."""
+    return manifest | {"model": {k: v for k, v in manifest["model"].items() if not k.endswith("segments")}}
+
+
+def _common(manifests: Sequence[JSON], fields: Sequence[str]) -> tuple[JSON, list[str]]:
+    """The fields that are the same in all manifests, and the names of the others."""
+    same = {field for field in fields if len({strict_json(manifest[field]) for manifest in manifests}) == 1}
+    return {field: manifests[0][field] for field in fields if field in same}, [f for f in fields if f not in same]
+
+
+def _graphs(used: Sequence[tuple[Point, JSON]]) -> tuple[JSON, dict[tuple[Point, str], str]]:
+    """The graphs that the points use, by a name of their own, and that name by point and by what the point calls it.
+
+    Where points mean different graphs by one name, what is the same at all points of a graph tells it from the others.
+    """
+    users: dict[str, dict[str, list[Point]]] = {}
+    for point, graphs in used:
+        for called, graph in graphs.items():
+            users.setdefault(called, {}).setdefault(strict_json(graph), []).append(point)
+    found: JSON = {}
+    names: dict[tuple[Point, str], str] = {}
+    contents = {(point, called): graph for point, graphs in used for called, graph in graphs.items()}
+    for called, by_graph in users.items():
+        for points in by_graph.values():
+            name = called
+            if len(by_graph) > 1:
+                shared = [one for one in points[0].settings if all(one in point.settings for point in points)]
+                fields = [field for field, _ in points[0].settings]
+                name = f"{called}, {named(fields, shared)}"
+                if not shared or name in found:
+                    name = label(called, points[0])
+            found[name] = contents[points[0], called]
+            names |= {(point, called): name for point in points}
+    return found, names
