@@ -1,9 +1,11 @@
 """What a person sees in the terminal: progress while running, the table at the end."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -12,7 +14,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
-from rich.table import Table
+from rich.spinner import Spinner
+from rich.table import Column, Table
 
 from gossipfl.comparison import Row, Statistic, TargetCost
 from gossipfl.engines.http.status import PeerStatus
@@ -34,31 +37,41 @@ def new_console(*, stderr: bool = False) -> Console:
 
 
 class Progress:
-    """Shows a bar per algorithm (round, time, accuracy so far, rounds per second); an `Observer`.
+    """Shows a bar per algorithm (round, accuracy so far) and a line on what is going on; an `Observer`.
 
-    Peers over HTTP are shown in a table too, from what `look` is told. Without a terminal there is neither. With
+    The line has the time, rounds and peers trained per second since the first evaluation, and the memory in use.
+    Peers over HTTP are shown in a table too, from what `look` is told. Without a terminal there is none of it. With
     `prints_evaluations` every evaluation is one line, with or without.
     """
 
     def __init__(
-        self, console: Console, scenario: Scenario, *, prints_evaluations: bool, engine: str = VIRTUAL_TIME
+        self,
+        console: Console,
+        scenario: Scenario,
+        *,
+        prints_evaluations: bool,
+        engine: str = VIRTUAL_TIME,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console = console
         self._scenario = scenario
         self._time = "real" if engine == HTTP else "virtual"
         self._prints_evaluations = prints_evaluations
+        self._clock = clock
         self._progress = RichProgress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            BarColumn(bar_width=min(24, max(8, console.width - 64))),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
             console=console,
         )
+        self._doing = Spinner("dots", text="building the model")
         self._statuses: Sequence[PeerStatus] = ()
         self._live = Live(get_renderable=self._shown, console=console, transient=True)
         self._task: TaskID | None = None
         self._began = 0.0
         self._seed = scenario.seed
+        self._num_peers = 0
 
     def __enter__(self) -> "Progress":
         if self._console.is_terminal:
@@ -75,31 +88,55 @@ class Progress:
         self._statuses = statuses
 
     def _shown(self) -> RenderableType:
-        if not self._statuses:
-            return self._progress
-        return Group(self._progress, peer_table([asdict(status) for status in self._statuses], self._console.height))
+        shown = Group(self._progress, self._doing)
+        if self._statuses:
+            statuses = [asdict(status) for status in self._statuses]
+            shown.renderables.append(peer_table(statuses, self._console.height))
+        return shown
 
     def begins(self, experiment: Experiment) -> None:
-        self._seed = experiment.seed
+        self._seed, self._num_peers = experiment.seed, len(experiment.shards)
+        self._doing.update(text=f"preparing {self._num_peers:,} peers")
 
     def evaluated(self, label: str, evaluation: Evaluation) -> None:
         name = run_name(label, self._seed, self._scenario)
         if self._task is None:
             self._task = self._progress.add_task(name, total=self._scenario.rounds, state="")
-            self._began = time.monotonic()
-        rate = evaluation.round / max(time.monotonic() - self._began, 1e-9)
-        accuracy = f"accuracy {evaluation.mean_accuracy:.4f}"
-        state = f"{seconds(evaluation.time)} {self._time}, {accuracy}, {rate:.1f} rounds/s"
+            self._began = self._clock()
+        rate = evaluation.round / max(self._clock() - self._began, 1e-9)
+        state = f"accuracy {evaluation.mean_accuracy:.4f}"
         self._progress.update(self._task, completed=evaluation.round, state=state)
+        parts = [f"{seconds(evaluation.time)} {self._time}"]
+        if evaluation.round:
+            parts += [f"{rate:.3g} rounds/s", f"{rate * self._trained_per_round(label):,.0f} peers trained/s"]
+        if (memory := resident_memory()) is not None:
+            parts.append(f"memory {num_bytes(memory)}")
+        self._doing.update(text=", ".join(parts))
         self._live.refresh()
         if self._prints_evaluations:
             self._console.print(evaluation_line(name, evaluation), soft_wrap=True)
 
+    def _trained_per_round(self, label: str) -> int:
+        section = self._scenario.section(label)
+        if section.name == "centralized":
+            return 1
+        return round(self._num_peers * (section.client_fraction if section.name == "fedavg" else 1))
+
     def ended(self, history: History) -> None:
         self._statuses = ()
+        self._doing.update(text="")
         if self._task is not None:
             self._progress.stop_task(self._task)
             self._task = None
+
+
+def resident_memory() -> int | None:
+    """Bytes of memory that this process has at the moment, where the system says so in /proc (Linux)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def run_name(label: str, seed: int, scenario: Scenario) -> str:

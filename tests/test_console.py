@@ -2,7 +2,10 @@
 
 import io
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -158,20 +161,47 @@ def test_without_a_terminal_there_is_no_bar():
     console = new_console()
     console.file = io.StringIO()
     for prints in (False, True):
-        with Progress(console, Scenario(), prints_evaluations=prints) as progress:
+        scenario = Scenario(algorithms=[{"name": "pairwise", "label": ODD}])
+        with Progress(console, scenario, prints_evaluations=prints) as progress:
             progress.evaluated(ODD, LAST)
             progress.ended(History(ODD, 0))
         assert console.file.getvalue() == (evaluation_line(ODD, LAST) + "\n" if prints else "")
 
 
-def test_on_a_terminal_a_bar_shows_round_time_accuracy_and_speed():
-    console = Console(file=io.StringIO(), force_terminal=True, width=160)
-    with Progress(console, Scenario(rounds=7), prints_evaluations=False) as progress:
-        progress.evaluated(ODD, LAST)
-        progress._progress.refresh()
+def shown_while_running(label: str, algorithm: dict[str, object], *, width: int, num_peers: int = 1000) -> str:
+    """The text of a terminal three rounds, and one second, after the first evaluation."""
+    clock = iter([100.0, 100.0, 101.0])
+    console = Console(file=io.StringIO(), force_terminal=True, width=width)
+    scenario = Scenario(rounds=7, algorithms=[{"label": label, **algorithm}])
+    with Progress(console, scenario, prints_evaluations=False, clock=lambda: next(clock)) as progress:
+        progress.begins(SimpleNamespace(seed=scenario.seed, shards=dict.fromkeys(range(num_peers))))
+        progress.evaluated(label, replace(LAST, round=0))
+        console.file.truncate(console.file.seek(0))
+        progress.evaluated(label, LAST)
         shown = console.file.getvalue()
-        progress.ended(History(ODD, 0))
+        progress.ended(History(label, 0))
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+
+
+def test_on_a_terminal_a_bar_shows_round_accuracy_time_and_speed():
+    shown = shown_while_running(ODD, {"name": "synchronous"}, width=160)
     assert ODD in shown
-    assert "3/7" in shown
-    assert "12.5 s virtual, accuracy 0.8250, " in shown
-    assert "rounds/s" in shown
+    assert "3/7 accuracy 0.8250" in shown
+    assert "12.5 s virtual, 3 rounds/s, 3,000 peers trained/s" in shown
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "speed"),
+    [({"name": "fedavg", "client_fraction": 0.1}, "300 peers"), ({"name": "centralized"}, "3 peers")],
+)
+def test_only_peers_that_train_are_counted(algorithm, speed):
+    assert f" {speed} trained/s" in shown_while_running("a", algorithm, width=160)
+
+
+def test_progress_fits_a_terminal_of_80_columns():
+    label = "synchronous (random-regular), seed 12"
+    shown = shown_while_running(label, {"name": "synchronous"}, width=80, num_peers=100_000)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "3/7 accuracy 0.8250" in shown
+    assert "300,000 peers trained/s" in shown
+    assert not Path("/proc/self/statm").exists() or re.search(r"memory [\d.]+ [MG]B", shown)

@@ -10,9 +10,12 @@ from gossipfl.scenario import load_scenario
 TOY = ["rounds=2", "data.max_test=40", "data.max_train=400", "training.batch_size=20"]
 
 
+OF_ITS_OWN = {"kmnist_ten_clients": ["data.source=digits"], "scale_1000": ["topology.arguments.n=30"]}
+
+
 def toy_size(name: str) -> list[str]:
     """Overrides that make a scenario small, and put data that are always there in the place of a download."""
-    return [*TOY, "data.source=digits"] if name == "kmnist_ten_clients" else TOY
+    return [*TOY, *OF_ITS_OWN.get(name, [])]
 
 
 @pytest.mark.parametrize("name", resources.names("simulations"))

@@ -21,6 +21,7 @@ SCRIPTS = (
     "traffic.js",
     "findings.js",
     "table.js",
+    "colors.js",
     "drawings.js",
     "contact.js",
     "labels.js",

@@ -4,13 +4,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from gossipfl.report.contact import contact
-from gossipfl.report.layout import Positions, graph_positions, wheel
+from gossipfl.report.layout import graph_positions
 from gossipfl.report.run_files import HistoryRow, Manifest, Run, RunAlgorithm
 
 JSON: TypeAlias = dict[str, Any]
 
 MAX_DRAWN_LINKS = 4_000
 """More lines than this are one grey patch, and slow the page down."""
+
+MAX_DRAWN_PEERS = 2_000
+"""Graphs of more peers are not drawn: dots would hardly be larger than a pixel, and placing them takes O(n^2) time."""
 
 MAX_PEER_VALUES = 200_000
 """Accuracies of single peers kept in the page (about 1.2 MB); longer runs keep every k-th evaluation and the last."""
@@ -125,7 +128,7 @@ def four_decimals(value: float | None) -> float | None:
 def drawings(run: Run, peers: Sequence[str]) -> list[JSON]:
     """One picture per topology, with the algorithms that ran on it, and one star per hub."""
     pictures = [
-        drawing(name, topology.nodes, topology.links, graph_positions(topology.nodes, topology.links), users)
+        drawing(name, topology.nodes, topology.links, users)
         for name, topology in run.manifest.topologies.items()
         for users in [[user for user in run.manifest.algorithms if user.topology == name and user.hub is None]]
     ]
@@ -133,7 +136,7 @@ def drawings(run: Run, peers: Sequence[str]) -> list[JSON]:
     for hub in hubs:
         users = [user for user in run.manifest.algorithms if user.hub == hub]
         spokes = [(hub, peer) for peer in peers]
-        pictures.append(drawing(f"star ({hub})", [hub, *peers], spokes, wheel(len(peers) + 1, 0), users) | {"hub": hub})
+        pictures.append(drawing(f"star ({hub})", [hub, *peers], spokes, users) | {"hub": hub})
     return pictures
 
 
@@ -141,18 +144,26 @@ def drawing(
     title: str,
     nodes: Sequence[str],
     links: Sequence[tuple[str, str]],
-    positions: Positions,
     users: Iterable[RunAlgorithm],
 ) -> JSON:
+    """A picture's nodes, where they are and which are linked; of a graph too large to be drawn, only the numbers."""
+    facts = {
+        "title": title,
+        "hub": None,
+        "num_nodes": len(nodes),
+        "num_links": len(links),
+        "nodes": [],
+        "positions": [],
+        "links": [],
+        "algorithms": [user.label for user in users],
+    }
+    if len(nodes) > MAX_DRAWN_PEERS:
+        return facts
     index = {node: number for number, node in enumerate(nodes)}
     pairs = [[index[a], index[b]] for a, b in links if a in index and b in index]
     stride = -(-len(pairs) // MAX_DRAWN_LINKS) if pairs else 1
-    return {
-        "title": title,
-        "hub": None,
+    return facts | {
         "nodes": list(nodes),
-        "positions": positions.round(3).tolist(),
+        "positions": graph_positions(nodes, links).round(3).tolist(),
         "links": pairs[::stride],
-        "num_links": len(pairs),
-        "algorithms": [user.label for user in users],
     }

@@ -155,3 +155,12 @@ def test_dense_graphs_are_drawn_in_part(tmp_path: Path) -> None:
     [drawing] = page_payload(run)["drawings"]
     assert drawing["num_links"] == 120 * 119 // 2
     assert len(drawing["links"]) <= payload_module.MAX_DRAWN_LINKS
+
+
+def test_of_graphs_too_large_to_draw_only_numbers_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = read_run(fake_run(tmp_path, num_peers=16, num_seeds=1, num_rounds=2))
+    monkeypatch.setattr(payload_module, "MAX_DRAWN_PEERS", 16)
+    *graphs, star = page_payload(run)["drawings"]
+    assert all(len(drawing["nodes"]) == drawing["num_nodes"] == 16 for drawing in graphs)
+    assert (star["num_nodes"], star["num_links"]) == (17, 16)
+    assert star["nodes"] == star["positions"] == star["links"] == []

@@ -10,7 +10,7 @@ import pytest
 from chromium import Page, chromium_page, chromium_path
 from fake_run import FIVE_AND_BOUNDS, JSON, change_rows, fake_events, fake_run
 
-from gossipfl.report import write_report
+from gossipfl.report import payload, write_report
 
 pytestmark = [
     pytest.mark.browser,
@@ -154,7 +154,41 @@ def test_many_peers_are_shown_as_distributions(tmp_path: Path) -> None:
     async def visit(page: Page) -> None:
         for width in (1280, 360):
             found = await seen(page, report, width=width)
-            assert "all 200 peers, the middle" in found["text"]
+            text = found["text"].replace("\u00a0", " ")
+            assert "all 200 peers, the middle" in text
+            assert "Median of the peers, and range: examples " in text
+            assert "400 links · mean " in text
+        bars = """[...document.querySelectorAll(".histogram")].map((histogram) =>
+          [...histogram.querySelectorAll("rect")].map((bar) => bar.getAttribute("height")).join())"""
+        last = await page.evaluate(bars)
+        assert len(last) == 4
+        await enter(page, ".player input", "0", "input")
+        assert all(before != after for before, after in zip(last, await page.evaluate(bars), strict=True))
+        await page.hover(".histogram .hit")
+        tip = await page.evaluate("document.getElementById('tooltip').innerText")
+        assert "accuracy up to " in tip
+        assert page.problems == []
+
+    in_browser(visit)
+
+
+def test_too_many_peers_to_draw_are_shown_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload, "MAX_DRAWN_PEERS", 50)
+    run = fake_run(tmp_path, algorithms=FIVE_AND_BOUNDS[3:5], num_peers=100, num_seeds=1, num_rounds=3)
+
+    def of_a_sample(row: JSON) -> JSON:
+        return row | {"peer_accuracy": {str(peer): row["peer_accuracy"][str(peer)] for peer in range(70)}}
+
+    report = write_report(change_rows(run, of_a_sample))
+
+    async def visit(page: Page) -> None:
+        text = (await seen(page, report))["text"].replace("\u00a0", " ")
+        assert "100 peers, 200 links, too many to be drawn · 70 peers evaluated: mean" in text
+        assert "100 clients and the server, too many to be drawn" in text
+        assert "100 peers (70 evaluated)" in text
+        assert "all 70 peers evaluated, the middle" in text
+        assert "Point at a peer" not in text
+        assert await page.evaluate("document.querySelectorAll('.drawing').length") == 0
 
     in_browser(visit)
 

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossipfl.report.layout import DENSE_LIMIT, Positions, circle, graph_positions, is_circular, torus_sides
+from gossipfl.report.layout import (
+    DENSE_LIMIT,
+    WHEEL_LIMIT,
+    Positions,
+    circle,
+    graph_positions,
+    is_circular,
+    torus_sides,
+)
 
 
 def placed(graph: nx.Graph) -> Positions:
@@ -62,6 +70,16 @@ def test_a_star_is_a_wheel_wherever_its_hub_stands() -> None:
     graph.add_edges_from(("hub", leaf) for leaf in "abcd")
     positions = placed(graph)
     np.testing.assert_allclose(np.linalg.norm(positions, axis=1), [1, 1, 0, 1, 1], atol=1e-12)
+
+
+@pytest.mark.parametrize("num_peers", [WHEEL_LIMIT + 1, 1000])
+def test_many_peers_around_a_hub_fill_the_disk_and_do_not_touch(num_peers: int) -> None:
+    positions = placed(nx.star_graph(num_peers - 1))
+    radii = np.linalg.norm(positions, axis=1)
+    assert radii[0] == 0
+    assert radii[1:].min() > 0.2
+    assert radii.max() == pytest.approx(1)
+    assert smallest_gap(positions) > 1.2 / np.sqrt(num_peers)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(3, 3), (4, 4), (4, 8), (8, 4), (3, 7)])

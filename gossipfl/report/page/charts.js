@@ -211,6 +211,7 @@ function spreadChart() {
       band: strength,
     });
     const many = numPeers > MANY_PEERS;
+    const sampled = numPeers < RUN.peers.length ? " evaluated" : "";
     const detail = many
       ? [band(0, 1, 0.14), band(0.1, 0.9, 0.18), band(0.25, 0.75, 0.25)]
       : [
@@ -234,7 +235,7 @@ function spreadChart() {
       ],
       x,
       y,
-      caption: `${many ? `Bands: all ${numPeers} peers, the middle 80${SPACE}% and the middle half` : `Thin lines: each of ${plural(numPeers, "peer")}`}; thick line: their mean${NUM_SEEDS > 1 ? ` (seed ${seen.seed})` : ""}.`,
+      caption: `${many ? `Bands: all ${count(numPeers)} peers${sampled}, the middle 80${SPACE}% and the middle half; dashed line: their median` : `Thin lines: each of ${plural(numPeers, "peer")}${sampled}`}; thick line: their mean${NUM_SEEDS > 1 ? ` (seed ${seen.seed})` : ""}.`,
     };
   });
   return chart;

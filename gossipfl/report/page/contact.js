@@ -228,26 +228,11 @@ function contactTable(found) {
       element(
         "table",
         { class: "facts" },
-        element(
-          "thead",
-          {},
-          element(
-            "tr",
-            {},
-            columns.map((title) => element("th", { scope: "col" }, title)),
-          ),
-        ),
+        tableHead(columns.map((title) => [title])),
         element(
           "tbody",
           {},
-          [...links, ...departures].map(([name, ...cells]) =>
-            element(
-              "tr",
-              {},
-              element("th", { scope: "row" }, name),
-              cells.map((cell) => element("td", {}, cell)),
-            ),
-          ),
+          [...links, ...departures].map(([name, ...cells]) => tableRow(name, cells)),
         ),
       ),
     ),

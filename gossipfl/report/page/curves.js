@@ -11,6 +11,11 @@ const CLOCK = IS_REAL ? "real time" : "virtual time";
 const CLOCK_TITLE = IS_REAL ? "Real time" : "Virtual time";
 const NUM_SEEDS = Math.max(1, ...LABELS.map((label) => RUN.histories[label].length));
 const MEASURED = LABELS.filter((label) => RUN.histories[label].length > 0);
+// Peers whose accuracy was measured at the end; a scenario may ask for a sample.
+const NUM_EVALUATED = Math.max(
+  0,
+  ...COMPETITORS.map((label) => (RUN.peer_accuracy[label]?.values.at(-1) ?? []).filter(isNumber).length),
+);
 const SUMMARY = Object.fromEntries(RUN.summary.map((row) => [row.label, row]));
 
 // Color-blind-safe hues (after Okabe and Ito, 2008), then the same hues with dashes; bounds are grey and dashed.

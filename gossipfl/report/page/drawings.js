@@ -1,44 +1,14 @@
 // Topologies, drawn with peers colored by accuracy, at the end or at any round.
 
-// Viridis (Smith and van der Walt, 2015): even steps to the eye, also for color-blind people and in grey.
-const VIRIDIS = [
-  [68, 1, 84],
-  [71, 45, 123],
-  [59, 82, 139],
-  [44, 114, 142],
-  [33, 145, 140],
-  [40, 174, 128],
-  [94, 201, 98],
-  [173, 220, 48],
-  [253, 231, 37],
-];
-
-function viridis(share) {
-  const place = Math.min(1, Math.max(0, share)) * (VIRIDIS.length - 1);
-  const below = Math.min(VIRIDIS.length - 2, Math.floor(place));
-  return VIRIDIS[below].map((channel, index) =>
-    Math.round(channel + (place - below) * (VIRIDIS[below + 1][index] - channel)),
-  );
-}
-
 const PEER_INDEX = new Map(RUN.peers.map((peer, index) => [peer, index]));
 
-// One color scale for all drawings: the accuracies that peers end with.
-function accuracyScale() {
-  const labels = RUN.drawings.flatMap((drawing) => drawing.algorithms);
-  const finals = labels.flatMap((label) => RUN.peer_accuracy[label]?.values.at(-1) ?? []).filter(isNumber);
-  if (finals.length === 0) return null;
-  const high = Math.max(...finals);
-  const low = Math.min(Math.min(...finals), high - 0.02);
-  return { low, high, share: (value) => (value - low) / (high - low) };
-}
-
-function accuracyAt(label, round, peer) {
+// Accuracies at the last evaluation until `round`, in the order of RUN.peers; empty when there is none.
+function accuraciesAt(label, round) {
   const seen = RUN.peer_accuracy[label];
-  if (!seen || !PEER_INDEX.has(peer)) return null;
+  if (!seen) return [];
   let index = seen.rounds.length - 1;
   while (index > 0 && seen.rounds[index] > round) index -= 1;
-  return seen.values[index][PEER_INDEX.get(peer)];
+  return seen.values[index];
 }
 
 function drawTopologies(section) {
@@ -53,7 +23,13 @@ function drawTopologies(section) {
   const cards = RUN.drawings.map((drawing) => drawingCard(drawing, scale, state));
   const update = () => cards.forEach((card) => card.paint());
   section.append(
-    sectionHead("Topologies", "Who talks to whom. Point at a peer for its accuracy, its neighbors and its data."),
+    sectionHead(
+      "Topologies",
+      "Who talks to whom. ",
+      RUN.drawings.some(({ nodes }) => nodes.length)
+        ? "Point at a peer for its accuracy, its neighbors and its data."
+        : "",
+    ),
     scale
       ? element(
           "div",
@@ -70,18 +46,6 @@ function drawTopologies(section) {
     topologyFacts(),
   );
   update();
-}
-
-function colorScale({ low, high }) {
-  const colors = VIRIDIS.map((color) => `rgb(${color})`).join(", ");
-  const ramp = element("div", { class: "ramp", style: { background: `linear-gradient(90deg, ${colors})` } });
-  return element(
-    "div",
-    { class: "color-scale" },
-    element("span", {}, `accuracy ≤${SPACE}${shown(low, "percent")}`),
-    ramp,
-    element("span", {}, shown(high, "percent")),
-  );
 }
 
 // A slider over rounds, and a button that moves it.
@@ -128,7 +92,7 @@ function player(rounds, state, update) {
 }
 
 function drawingCard(drawing, scale, state) {
-  const { nodes, positions, links, hub } = drawing;
+  const { nodes, positions, links, hub, num_nodes: numNodes } = drawing;
   const colored = drawing.algorithms.filter((label) => RUN.peer_accuracy[label]);
   let chosen = colored[0] ?? null;
   const radius = peerRadius(positions);
@@ -181,47 +145,53 @@ function drawingCard(drawing, scale, state) {
       ),
     };
   });
-  const opacity = Math.max(0.12, Math.min(0.75, 60 / Math.max(1, links.length) + 0.15));
+  const style = {
+    opacity: Math.max(0.12, Math.min(0.75, 60 / Math.max(1, links.length) + 0.15)),
+    "stroke-width": Math.min(0.009, 0.2 / Math.sqrt(links.length)),
+  };
   const picture = shape(
     "svg",
     {
       class: "drawing",
       viewBox: "-1.15 -1.15 2.3 2.3",
       role: "img",
-      "aria-label": `${drawing.title}: ${nodes.length} nodes, ${drawing.num_links} links`,
+      "aria-label": `${drawing.title}: ${numNodes} nodes, ${drawing.num_links} links`,
     },
-    shape("path", { class: "links", d: path(links), style: { opacity } }),
+    shape("path", { class: "links", d: path(links), style }),
     near,
     dots.map(({ group }) => group),
   );
   const note = element("p", { class: "caption" });
+  const histogram = numNodes > MANY_PEERS && scale && colored.length ? element("div", { class: "histogram" }) : null;
 
   function paint() {
+    const accuracies = chosen === null ? [] : accuraciesAt(chosen, state.round);
+    const values = accuracies.filter(isNumber);
+    const faint = numNodes > MANY_PEERS && values.length > 0; // else a sample is lost among the others
     for (const { node, dot, text } of dots) {
       if (node === hub) continue;
-      const value = chosen === null ? null : accuracyAt(chosen, state.round, node);
+      const value = accuracies[PEER_INDEX.get(node)];
       const color = isNumber(value) && scale ? viridis(scale.share(value)) : null;
-      dot.classList.toggle("unmeasured", color === null);
-      dot.style.fill = color ? `rgb(${color})` : "var(--card)";
+      dot.classList.toggle("unmeasured", color === null && !faint);
+      dot.style.fill = color ? `rgb(${color})` : faint ? "var(--line)" : "var(--card)";
       if (text) text.style.fill = color ? (luminance(color) > 0.36 ? "#10151c" : "#ffffff") : "var(--ink)";
     }
-    const values = chosen === null ? [] : nodes.map((node) => accuracyAt(chosen, state.round, node)).filter(isNumber);
     const size =
       hub === null
-        ? `${plural(nodes.length, "peer")}, ${plural(drawing.num_links, "link")}`
-        : `${plural(nodes.length - 1, "client")} and the ${hub}`;
-    const shownLinks = links.length < drawing.num_links ? ` (${count(links.length)} drawn)` : "";
-    note.textContent =
-      size +
-      shownLinks +
-      (values.length
-        ? ` · mean ${shown(mean(values), "percent")}, worst ${shown(Math.min(...values), "percent")}`
-        : "");
+        ? `${plural(numNodes, "peer")}, ${plural(drawing.num_links, "link")}`
+        : `${plural(numNodes - 1, "client")} and the ${hub}`;
+    const shownLinks = !nodes.length
+      ? ", too many to be drawn"
+      : links.length < drawing.num_links
+        ? ` (${count(links.length)} drawn)`
+        : "";
+    note.textContent = size + shownLinks + (values.length ? ` · ${accuracySummary(accuracies, values)}` : "");
+    histogram?.replaceChildren(...accuracyBars(values, scale));
   }
   function point(index, event) {
     near.setAttribute("d", path([...neighbors[index]].map((other) => [index, other])));
     const node = nodes[index];
-    const value = chosen === null ? null : accuracyAt(chosen, state.round, node);
+    const value = chosen === null ? null : accuraciesAt(chosen, state.round)[PEER_INDEX.get(node)];
     tooltip.show(
       event.clientX,
       event.clientY,
@@ -250,14 +220,26 @@ function drawingCard(drawing, scale, state) {
     "article",
     { class: "card" },
     element("div", { class: "card-head" }, element("h3", {}, drawing.title), choice),
-    picture,
+    nodes.length ? picture : "",
+    histogram,
     note,
   );
   return { card, paint };
 }
 
+// Of many peers the worst is named: among so many dots nobody finds it.
+function accuracySummary(accuracies, values) {
+  const worst = Math.min(...values);
+  const text = `mean ${shown(mean(values), "percent")}, worst ${shown(worst, "percent")}`;
+  if (values.length <= MANY_PEERS) return text;
+  const sampled = values.length < RUN.peers.length ? `${plural(values.length, "peer")} evaluated: ` : "";
+  const named = Math.max(...values) > worst ? ` (${inWords(RUN.peers[accuracies.indexOf(worst)])})` : "";
+  return sampled + text + named;
+}
+
 // As large as peers can be without covering each other, up to a few in crowded places.
 function peerRadius(positions) {
+  if (positions.length === 0) return 0;
   const gaps = positions.map(([x, y], index) =>
     Math.min(...positions.map(([a, b], other) => (other === index ? 9 : Math.hypot(a - x, b - y)))),
   );
@@ -266,11 +248,6 @@ function peerRadius(positions) {
     0.3,
   );
   return Math.max(0.009, Math.min(0.085, 0.36 / Math.sqrt(positions.length), 0.47 * usual));
-}
-
-function luminance(color) {
-  const [r, g, b] = color.map((channel) => Math.pow(channel / 255, 2.2));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
 // A tiny bar chart of a peer's labels, for tooltips.
@@ -336,25 +313,14 @@ function topologyFacts() {
     element(
       "table",
       { class: "facts" },
-      element(
-        "thead",
-        {},
-        element(
-          "tr",
-          {},
-          element("th", { scope: "col" }, "Topology"),
-          columns.map(([, title, , hint]) => element("th", { scope: "col", title: hint ?? null }, title)),
-        ),
-      ),
+      tableHead([["Topology"], ...columns.map(([, title, , hint]) => [title, hint])]),
       element(
         "tbody",
         {},
         names.map((name) =>
-          element(
-            "tr",
-            {},
-            element("th", { scope: "row" }, name),
-            columns.map(([key, , kind]) => element("td", {}, shown(RUN.manifest.topologies[name][key], kind))),
+          tableRow(
+            name,
+            columns.map(([key, , kind]) => shown(RUN.manifest.topologies[name][key], kind)),
           ),
         ),
       ),

@@ -32,6 +32,26 @@ function sectionHead(title, ...explanation) {
   );
 }
 
+// The head of a table of figures: [title, hint] for each column.
+const tableHead = (columns) =>
+  element(
+    "thead",
+    {},
+    element(
+      "tr",
+      {},
+      columns.map(([title, hint]) => element("th", { scope: "col", title: hint }, title)),
+    ),
+  );
+
+const tableRow = (name, cells) =>
+  element(
+    "tr",
+    {},
+    element("th", { scope: "row" }, name),
+    cells.map((cell) => element("td", {}, cell)),
+  );
+
 // A group of buttons of which one is pressed.
 function segmented(name, options, chosen, onchoose) {
   const buttons = options.map(([value, text]) =>

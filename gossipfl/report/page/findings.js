@@ -36,7 +36,10 @@ function comparedSentence() {
   const parts = [
     plural(COMPETITORS.length, "algorithm") + (BOUNDS.length ? ` and ${plural(BOUNDS.length, "bound")}` : ""),
   ];
-  if (RUN.peers.length) parts.push(plural(RUN.peers.length, "peer"));
+  if (RUN.peers.length) {
+    const sampled = NUM_EVALUATED > 0 && NUM_EVALUATED < RUN.peers.length;
+    parts.push(plural(RUN.peers.length, "peer") + (sampled ? ` (${count(NUM_EVALUATED)} evaluated)` : ""));
+  }
   if (data.source) {
     const size = isNumber(data.num_train)
       ? ` (${count(data.num_train)} training and ${count(data.num_test)} test examples, ${plural(data.num_classes, "class", "classes")})`

@@ -2,6 +2,8 @@
 
 const MAX_COLUMNS = 200; // beyond, neighbors in the order of the map share a column
 const MAX_CELLS = 12000;
+const MIN_COLUMN = 3; // pixels
+const HEAT_LEFT = 64; // room for the names of classes
 
 function drawLabels(section) {
   const held = RUN.peers
@@ -11,20 +13,28 @@ function drawLabels(section) {
   const many = held.length > 40;
   const ordered = many ? byMainClass(held) : held;
   const numClasses = Math.max(...held.map(({ counts }) => counts.length));
-  const columns = merged(ordered, Math.max(1, Math.min(MAX_COLUMNS, Math.floor(MAX_CELLS / numClasses))));
+  const limit = Math.min(MAX_COLUMNS, Math.floor(MAX_CELLS / numClasses));
   const box = element("div", { class: "heat" });
-  const merging = columns.length < held.length;
+  const caption = element("p", { class: "caption" });
   section.append(
     sectionHead(
       "Data of each peer",
       "Examples per class and peer; bars above: all examples of a peer. ",
-      many
-        ? `Peers are ordered by their most frequent class${merging ? `; each column is the mean of up to ${columns[0].size} peers` : ""}.`
-        : "",
+      many ? "Peers are ordered by their most frequent class." : "",
     ),
-    element("article", { class: "card" }, element("div", { class: "scroll" }, box)),
+    element(
+      "article",
+      { class: "card" },
+      element("div", { class: "scroll" }, box),
+      many ? caption : null,
+    ),
   );
-  drawnToWidth(box.parentElement, (width) => box.replaceChildren(heatMap(columns, numClasses, width)));
+  drawnToWidth(box.parentElement, (width) => {
+    const columns = merged(ordered, Math.max(1, Math.min(limit, Math.floor((width - HEAT_LEFT - 2) / MIN_COLUMN))));
+    box.replaceChildren(heatMap(columns, numClasses, width));
+    const merging = columns.length < held.length ? ` Each column is the mean of up to ${columns[0].size} peers.` : "";
+    caption.textContent = skewSentence(held) + merging;
+  });
 }
 
 function byMainClass(held) {
@@ -39,21 +49,45 @@ function merged(held, limit) {
     const group = held.slice(start, start + size);
     columns.push({
       size,
-      name: group.length === 1 ? group[0].peer : `${group[0].peer} … ${group.at(-1).peer}`,
+      peers: group.map(({ peer }) => peer),
       counts: group[0].counts.map((_, label) => mean(group.map(({ counts }) => counts[label] ?? 0))),
     });
   }
   return columns;
 }
 
+function groupName(peers) {
+  if (peers.length === 1) return `peer ${peers[0]}`;
+  return `peers ${peers.slice(0, 5).join(", ")}${peers.length > 5 ? ` and ${count(peers.length - 5)} more` : ""}`;
+}
+
+// How unlike the peers' data are, in numbers.
+function skewSentence(held) {
+  const totals = held.map(({ counts }) => counts.reduce((sum, value) => sum + value, 0));
+  const measures = [
+    ["examples", "count", totals],
+    ["classes", "count", held.map(({ counts }) => counts.filter((value) => value > 0).length)],
+    [
+      "share of the most frequent class",
+      "percent",
+      held.map(({ counts }, index) => Math.max(...counts) / Math.max(1, totals[index])),
+    ],
+  ];
+  const parts = measures.map(([name, kind, values]) => {
+    const sorted = [...values].sort((a, b) => a - b);
+    return `${name} ${shown(quantile(sorted, 0.5), kind)} (${shown(sorted[0], kind)} to ${shown(sorted.at(-1), kind)})`;
+  });
+  return `Median of the peers, and range: ${parts.join(", ")}.`;
+}
+
 function heatMap(columns, numClasses, width) {
-  const left = 64;
+  const left = HEAT_LEFT;
   const top = 60;
-  const cell = Math.max(3, Math.min(72, (width - left - 2) / columns.length));
+  const cell = Math.max(MIN_COLUMN, Math.min(72, (width - left - 2) / columns.length));
   const row = Math.max(4, Math.min(26, 420 / numClasses));
   const gap = cell > 10 ? 1.5 : cell > 5 ? 0.5 : 0;
   const single = columns[0].size === 1;
-  const longest = Math.max(...columns.map(({ name }) => name.length));
+  const longest = Math.max(...columns.map(({ peers }) => peers[0].length));
   const everyPeer = Math.max(1, Math.ceil((Math.min(longest, 8) * 7.5 + 9) / cell));
   const everyClass = Math.max(1, Math.ceil(13 / row));
   const totals = columns.map(({ counts }) => counts.reduce((sum, value) => sum + value, 0));
@@ -62,14 +96,14 @@ function heatMap(columns, numClasses, width) {
   const numbers = cell >= 30 && row >= 16;
   const height = top + row * numClasses + 40;
   const shapes = [];
-  columns.forEach(({ name, counts }, index) => {
+  columns.forEach(({ peers, counts }, index) => {
     const x = left + index * cell;
     const tip = (event) =>
       tooltip.show(
         event.clientX,
         event.clientY,
-        element("div", { class: "tip-title" }, `peer ${name}`),
-        element("div", {}, plural(Math.round(10 * totals[index]) / 10, "example")),
+        element("div", { class: "tip-title" }, groupName(peers)),
+        element("div", {}, plural(Math.round(10 * totals[index]) / 10, "example"), single ? "" : " in the mean"),
         element(
           "table",
           {},
@@ -123,7 +157,7 @@ function heatMap(columns, numClasses, width) {
         shape(
           "text",
           { class: "axis-text", x: x + cell / 2, y: top + row * numClasses + 14 },
-          name.length > 8 ? `${name.slice(0, 7)}…` : name,
+          peers[0].length > 8 ? `${peers[0].slice(0, 7)}…` : peers[0],
         ),
       );
     shapes.push(

@@ -3,7 +3,7 @@
 const CHART_FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
 const TIME_STEPS = [
   1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400,
-  28800, 43200, 86400, 172800, 432800, 864000,
+  28800, 43200, 86400, 172800, 432000, 864000,
 ];
 
 // A card with a title, controls, a chart and a caption. `describe()` gives

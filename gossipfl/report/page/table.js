@@ -272,15 +272,7 @@ function measurements() {
       element(
         "table",
         { class: "facts" },
-        element(
-          "thead",
-          {},
-          element(
-            "tr",
-            {},
-            columns.map(([, title]) => element("th", { scope: "col" }, title)),
-          ),
-        ),
+        tableHead(columns.map(([, title]) => [title])),
         body,
       ),
     ),
