@@ -42,9 +42,10 @@ class SoftmaxTrainer:
     def _train_one(self, job: Train) -> Update:
         kernel, bias = (np.array(array) for array in self.schema.unflatten(job.weights))
         sum_of_losses, num_correct, num_examples = 0.0, 0, 0
-        for row, size in zip(*self.batches.indices(job.peer_id, job.first_step, job.num_steps), strict=True):
-            x = self.dataset.train_x[row[:size]].reshape(size, -1)
-            y = self.dataset.train_y[row[:size]]
+        indices, sizes = self.batches.indices(job.peer_id, job.first_step, job.num_steps)
+        for chosen, size in zip(np.split(indices, np.cumsum(sizes)[:-1]), sizes, strict=True):
+            x = self.dataset.train_x[chosen].reshape(size, -1)
+            y = self.dataset.train_y[chosen]
             probabilities = softmax(x @ kernel + bias)
             sum_of_losses += float(-np.log(probabilities[np.arange(size), y]).sum())
             num_correct += int((probabilities.argmax(axis=1) == y).sum())

@@ -46,11 +46,6 @@ class Batches:
                 raise ConfigurationError(f"the shard of peer {peer_id!r} has example numbers outside [0, 2^31)")
 
     @cached_property
-    def width(self) -> int:
-        """Columns of every index matrix: the batch size, or the largest shard where that is smaller."""
-        return min(self.batch_size, max((shard.size for shard in self.shards.values()), default=0))
-
-    @cached_property
     def num_positions(self) -> int:
         """1 + the largest example number of any shard: how many examples the training set must at least have."""
         return 1 + max((int(shard.max()) for shard in self.shards.values() if shard.size), default=-1)
@@ -70,27 +65,22 @@ class Batches:
         return num_steps * self.batch_size - num_epoch_ends * missing_in_last_batch
 
     def indices(self, peer_id: PeerId, first_step: int, num_steps: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Example numbers int32 [num_steps, width] and batch sizes int32 [num_steps] of the steps from first_step on.
-
-        Row i holds its batch in the first sizes[i] columns, then zeros. Raises as `num_examples` does.
-        """
+        """Example numbers int32 [num_examples], one batch after the other, and the sizes int32 [num_steps] of the
+        batches, for the steps from first_step on. Raises as `num_examples` does."""
         steps_per_epoch = self._checked_steps_per_epoch(peer_id, first_step, num_steps)
-        rows = np.zeros((num_steps, self.width), np.int32)
+        num_examples = self._shard(peer_id).size
         sizes = np.full(num_steps, self.batch_size, np.int32)
+        sizes[steps_per_epoch - 1 - first_step % steps_per_epoch :: steps_per_epoch] = (
+            num_examples - (steps_per_epoch - 1) * self.batch_size
+        )
+        epochs = []
         done = 0
         while done < num_steps:
             epoch, first = divmod(first_step + done, steps_per_epoch)
             last = min(steps_per_epoch, first + num_steps - done)
-            examples = self._epoch(peer_id, epoch)[first * self.batch_size : last * self.batch_size]
-            num_full = examples.size // self.batch_size
-            if num_full:
-                rows[done : done + num_full] = examples[: num_full * self.batch_size].reshape(num_full, self.batch_size)
-            remainder = examples[num_full * self.batch_size :]
-            if remainder.size:
-                rows[done + num_full, : remainder.size] = remainder
-                sizes[done + num_full] = remainder.size
+            epochs.append(self._epoch(peer_id, epoch)[first * self.batch_size : last * self.batch_size])
             done += last - first
-        return rows, sizes
+        return np.concatenate(epochs, dtype=np.int32, casting="same_kind"), sizes
 
     def _epoch(self, peer_id: PeerId, epoch: int) -> NDArray[np.int64]:
         shard = self._shard(peer_id)

@@ -36,9 +36,9 @@ class GroupedGraphs:
             **loaded,
             "optimizer": tf.TensorSpec([None, size_of(layout.optimizer)], tf.float32),
             "integers": tf.TensorSpec([None, size_of(layout.integers)], tf.int64),
-            "indices": tf.TensorSpec([None, None], tf.int32),
-            "sizes": tf.TensorSpec([None], tf.int32),
-            "first_rows": tf.TensorSpec([None], tf.int32),
+            "indices": tf.TensorSpec([None], tf.int32),
+            "batches": tf.TensorSpec([None, 2], tf.int32),
+            "first_batches": tf.TensorSpec([None], tf.int32),
         }
         if graph == "train_corrected":
             signature |= {"c": vector, "anchor": vector, "proximal_mu": tf.TensorSpec([None], tf.float32)}
@@ -51,10 +51,14 @@ class GroupedGraphs:
             arguments = {name: stacked([peer[name] for peer in peers]) for name in peers[0]}
             columns = {name: np.split(_array(tensor), cuts) for name, tensor in call(arguments).items()}
             return [{name: column[row] for name, column in columns.items()} for row in range(len(peers))]
-        batches = {name: np.concatenate([peer[name] for peer in peers]) for name in ("indices", "sizes")}
-        first_rows = np.cumsum([0, *(len(peer["sizes"]) for peer in peers)], dtype=np.int32)
-        rows = {name: stacked([peer[name] for peer in peers]) for name in peers[0] if name not in batches}
-        results = {name: _array(tensor) for name, tensor in call({**rows, **batches, "first_rows": first_rows}).items()}
+        batches = {
+            "indices": np.concatenate([peer["indices"] for peer in peers]),
+            "batches": batch_bounds(np.concatenate([peer["sizes"] for peer in peers])),
+            "first_batches": np.cumsum([0, *(len(peer["sizes"]) for peer in peers)], dtype=np.int32),
+        }
+        names = self.signature(graph).keys() - batches.keys()
+        rows = {name: stacked([peer[name] for peer in peers]) for name in names}
+        results = {name: _array(tensor) for name, tensor in call({**rows, **batches}).items()}
         return [{name: _own(array, row) for name, array in results.items()} for row in range(len(peers))]
 
     def train(
@@ -64,47 +68,40 @@ class GroupedGraphs:
         optimizer: tf.Tensor,
         integers: tf.Tensor,
         indices: tf.Tensor,
-        sizes: tf.Tensor,
-        first_rows: tf.Tensor,
+        batches: tf.Tensor,
+        first_batches: tf.Tensor,
         x: tf.Tensor,
         y: tf.Tensor,
         **correction: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """The training graphs: `weights` [n, d], `statistics` [n, s], `optimizer` [n, o], `integers` [n, k]; the
-        batches of all peers, one peer's after the other's; `first_rows` [n + 1], where each peer's begin; with
+        batches of all peers, one peer's after the other's; `first_batches` [n + 1], where each peer's begin; with
         corrections `c` [n, d], `anchor` [n, d] and `proximal_mu` [n].
 
         Gives the four rows after training, `loss` and `num_correct` [n], and with corrections `mean_gradient` [n, d].
         """
         layout = self._steps.layout
         num_peers = tf.shape(weights)[0]
+        rows = {"weights": weights, "statistics": statistics, "optimizer": optimizer, "integers": integers}
+        # Every operation of a peer costs a microsecond, also those on nothing.
+        variables = {role: getattr(layout, role) for role in rows if getattr(layout, role)}
 
         def train_peer(peer: tf.Tensor, results: dict[str, tf.TensorArray]) -> tuple[tf.Tensor, Any]:
-            assign(layout.weights, weights[peer])
-            assign(layout.statistics, statistics[peer])
-            assign(layout.optimizer, optimizer[peer])
-            assign(layout.integers, integers[peer])
+            for role in variables:
+                assign(variables[role], tf.gather(rows[role], peer))
             parts = {
-                name: rows[peer] if name == "proximal_mu" else split(rows[peer], layout.weights)
-                for name, rows in correction.items()
+                name: values[peer] if name == "proximal_mu" else split(values[peer], layout.weights)
+                for name, values in correction.items()
             }
-            outcome = self._steps.train(x, y, indices, sizes, first_rows[peer], first_rows[peer + 1], parts)
+            first, end = tf.gather(first_batches, peer), tf.gather(first_batches, peer + 1)
+            outcome = self._steps.train(x, y, indices, batches, first, end, parts)
             if correction:
                 outcome["mean_gradient"] = join(outcome["mean_gradient"], tf.float32)
-            outcome["weights"] = read(layout.weights)
-            outcome["statistics"] = read(layout.statistics)
-            outcome["optimizer"] = read(layout.optimizer)
-            outcome["integers"] = read(layout.integers, tf.int64)
+            outcome |= {role: read(variables[role], rows[role].dtype) for role in variables}
             return peer + 1, {name: results[name].write(peer, value) for name, value in outcome.items()}
 
-        outcomes = {
-            "weights": (tf.float32, weights.shape[1:]),
-            "statistics": (tf.float32, statistics.shape[1:]),
-            "optimizer": (tf.float32, optimizer.shape[1:]),
-            "integers": (tf.int64, integers.shape[1:]),
-            "loss": (tf.float64, []),
-            "num_correct": (tf.int64, []),
-        }
+        outcomes = {role: (rows[role].dtype, rows[role].shape[1:]) for role in variables}
+        outcomes |= {"loss": (tf.float64, []), "num_correct": (tf.int64, [])}
         if correction:
             outcomes["mean_gradient"] = outcomes["weights"]
         results = {
@@ -113,7 +110,8 @@ class GroupedGraphs:
         _, results = tf.while_loop(
             lambda peer, _: peer < num_peers, train_peer, (tf.constant(0), results), parallel_iterations=1
         )
-        return {name: array.stack() for name, array in results.items()}
+        unchanged = {role: tensor for role, tensor in rows.items() if role not in variables}
+        return unchanged | {name: array.stack() for name, array in results.items()}
 
     def evaluate(
         self, weights: tf.Tensor, statistics: tf.Tensor, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor
@@ -135,6 +133,11 @@ class GroupedGraphs:
             lambda model, _: model < num_models, score_model, (tf.constant(0), scores), parallel_iterations=1
         )
         return {name: array.stack() for name, array in scores.items()}
+
+
+def batch_bounds(sizes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Where each batch begins and its size, int32 [steps, 2], for batches that lie one after the other."""
+    return np.stack([np.cumsum(sizes, dtype=np.int32) - sizes, sizes], axis=1)
 
 
 def stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

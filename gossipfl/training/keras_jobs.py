@@ -54,10 +54,11 @@ class JobFormat:
             raise SchemaMismatchError(f"wants {where} are {sorted(job.wants)}, expected nothing or {MEAN_GRADIENT!r}")
 
     def num_bytes(self, job: Train) -> int:
-        """Memory that a job takes in a running group: its rows going in, coming out and being copied."""
+        """Memory that a job takes in a running group: its rows going in, coming out and being copied, its batches."""
         num_floats = self.num_weights + self.num_statistics + self.initial_optimizer.size
         num_corrections = self.num_weights * is_corrected(job)
-        return 4 * (3 * num_floats + 4 * num_corrections + job.num_steps * (self.batches.width + 1))
+        num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
+        return 4 * (3 * num_floats + 4 * num_corrections + num_examples + 3 * job.num_steps)
 
     def arguments(self, job: Train, *, corrected: bool) -> Arrays:
         """What a slot's training graph takes for a checked job."""
@@ -135,5 +136,7 @@ def all_failures(failures: Sequence[TrainingError]) -> TrainingError:
 
 
 def _is_finite(vector: Vector) -> bool:
-    """Whether a vector has neither NaN nor infinity, without another array of its length."""
-    return bool(np.isfinite([vector.min(initial=0.0), vector.max(initial=0.0)]).all())
+    """Whether a vector has neither NaN nor infinity, without another array of its length. The sum of many has one when
+    one of them has; only a sum that overflows needs the second look."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(vector.sum())) or bool(np.isfinite([vector.min(), vector.max()]).all())

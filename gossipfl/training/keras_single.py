@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gossipfl.training.keras_grouped import Arrays
+from gossipfl.training.keras_grouped import Arrays, batch_bounds
 from gossipfl.training.keras_state import load, parts_of, vector_of
 from gossipfl.training.keras_steps import ModelSteps
 
@@ -32,8 +32,8 @@ class SingleGraphs:
         if graph == "evaluate":
             return {"batches": tf.TensorSpec([2], tf.int32)}
         signature: dict[str, Any] = {
-            "indices": tf.TensorSpec([None, None], tf.int32),
-            "sizes": tf.TensorSpec([None], tf.int32),
+            "indices": tf.TensorSpec([None], tf.int32),
+            "batches": tf.TensorSpec([None, 2], tf.int32),
         }
         if graph == "train_corrected":
             vector = [tf.TensorSpec(variable.shape, tf.float32) for variable in self._steps.layout.weights]
@@ -50,6 +50,8 @@ class SingleGraphs:
         variables = {role: getattr(layout, role) for role in ROLES if role in vectors}
         for role in variables:
             load(variables[role], vectors[role])
+        if graph != "evaluate":
+            peer = {**peer, "batches": batch_bounds(peer["sizes"])}
         arguments: dict[str, Any] = {name: peer[name] for name in self.signature(graph)}
         for name in arguments.keys() & {"c", "anchor"}:
             arguments[name] = parts_of(peer[name], layout.weights)
@@ -65,11 +67,11 @@ class SingleGraphs:
         return results
 
     def train(
-        self, indices: tf.Tensor, sizes: tf.Tensor, x: tf.Tensor, y: tf.Tensor, **correction: Any
+        self, indices: tf.Tensor, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor, **correction: Any
     ) -> dict[str, Any]:
         """The training graphs: the batches of the peer, and with corrections `c` and `anchor`, variable by variable,
         and `proximal_mu`. Gives `loss` and `num_correct`, and with corrections `mean_gradient`."""
-        return self._steps.train(x, y, indices, sizes, tf.constant(0), tf.shape(sizes)[0], correction)
+        return self._steps.train(x, y, indices, batches, tf.constant(0), tf.shape(batches)[0], correction)
 
     def evaluate(self, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
         """The evaluation graph: the `batches`, first and end. Gives `loss` and `num_correct` of every batch."""

@@ -5,6 +5,7 @@ sliced from the data set, which every slot shares, the real optimizer is applied
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.training.keras_grouped import Arrays, GroupedGraphs
+from gossipfl.training.keras_runtime import fits_one_thread, on_one_thread
 from gossipfl.training.keras_single import SingleGraphs
 from gossipfl.training.keras_state import VariableLayout
 from gossipfl.training.keras_steps import ModelSteps
@@ -60,7 +62,7 @@ class Slot:
         self._data = data
         kind = SingleGraphs if self.layout.num_floats > MAX_GROUPED_FLOATS else GroupedGraphs
         self._graphs = kind(self._steps, evaluation_integers)
-        self._traced: dict[str, Callable[..., Any]] = {}
+        self._traced: dict[str, tuple[Callable[[], AbstractContextManager[None]], Callable[..., Any]]] = {}
 
     def stop(self) -> None:
         """Make the running graph end after its current step; its results are then void."""
@@ -80,17 +82,21 @@ class Slot:
         function = self._graphs.evaluate if graph == "evaluate" else self._graphs.train
         data = {name: tf.TensorSpec.from_tensor(part) for name, part in self._data.for_graph(graph).items()}
         signature = {**self._graphs.signature(graph), **data}
-        concrete = tf.function(
-            lambda *tensors: function(**tf.nest.pack_sequence_as(signature, tensors)), autograph=False
-        ).get_concrete_function(*tf.nest.flatten(signature))
+        for executor in (on_one_thread, nullcontext):
+            with executor():
+                concrete = tf.function(
+                    lambda *tensors: function(**tf.nest.pack_sequence_as(signature, tensors)), autograph=False
+                ).get_concrete_function(*tf.nest.flatten(signature))
+            if fits_one_thread(concrete):
+                break
         self.num_traces += 1
         self._refuse_foreign_variables(concrete)
-        self._traced[graph] = concrete
+        self._traced[graph] = executor, concrete
 
     def run(self, graph: str, peers: Sequence[Arrays]) -> list[Arrays]:
         """Run a traced graph for each peer; arguments and results are arrays by name.
 
-        "train": `weights` [d], `statistics` [s], `optimizer` [o] and `integers` [k]; `indices` [steps, width] and
+        "train": `weights` [d], `statistics` [s], `optimizer` [o] and `integers` [k]; `indices` [examples] and
         `sizes` [steps] of the batches. "train_corrected" adds `c` [d], `anchor` [d] and `proximal_mu`. Gives the four
         vectors after training, `loss` and `num_correct` summed over the examples, and, corrected, `mean_gradient` [d].
 
@@ -101,7 +107,9 @@ class Slot:
 
     def _call(self, graph: str, arguments: Mapping[str, Any]) -> Any:
         tensors = tf.nest.flatten({**arguments, **self._data.for_graph(graph)})
-        return self._traced[graph](*[tf.convert_to_tensor(tensor) for tensor in tensors])
+        executor, concrete = self._traced[graph]
+        with executor():
+            return concrete(*[tf.convert_to_tensor(tensor) for tensor in tensors])
 
     def _refuse_foreign_variables(self, concrete: Any) -> None:
         model = self._steps.model

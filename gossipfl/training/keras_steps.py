@@ -34,27 +34,35 @@ class ModelSteps:
         x: tf.Tensor,
         y: tf.Tensor,
         indices: tf.Tensor,
-        sizes: tf.Tensor,
+        batches: tf.Tensor,
         first: tf.Tensor,
         end: tf.Tensor,
         correction: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Train on the batches [first, end) of `indices` [steps, width], whose true sizes are `sizes` [steps].
+        """Train on the batches [first, end); `batches` [steps, 2] has where each begins in `indices`, and its size.
 
         `correction` is empty, or has the arguments of `corrected_by`. Gives `loss` and `num_correct`, summed over the
         examples, and with a correction `mean_gradient`, variable by variable.
         """
-        sums: dict[str, Any] = {"loss": tf.zeros([], tf.float64), "num_correct": tf.zeros([], tf.int64)}
+        sums: dict[str, Any] = {"num_correct": tf.zeros([], tf.int64)}
+        losses = tf.TensorArray(tf.float32, end - first, element_shape=[])
         correct: Correct | None = None
         if correction:
             correct = corrected_by(self.layout.weights, **correction)
             sums["gradients"] = [tf.zeros(variable.shape) for variable in self.layout.weights]
 
-        def train_batch(step: tf.Tensor, sums: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
-            chosen = indices[step, : sizes[step]]
-            return step + 1, self._step(tf.gather(x, chosen), tf.gather(y, chosen), sums, correct)
+        # A step of a small model is a few dozen microseconds of arithmetic, and every operation costs one more: so the
+        # losses are weighted after the loop, and a batch is three operations away.
+        def train_batch(step: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
+            losses, sums = state
+            chosen = tf.slice(indices, *tf.split(tf.gather(batches, step), 2))
+            loss, sums = self._step(tf.gather(x, chosen), tf.gather(y, chosen), sums, correct)
+            return step + 1, (losses.write(step - first, loss), sums)
 
-        _, sums = tf.while_loop(self._before(end), train_batch, (first, sums), parallel_iterations=1)
+        _, (losses, sums) = tf.while_loop(
+            self._before(end), train_batch, (first, (losses, sums)), parallel_iterations=1
+        )
+        sums["loss"] = tf.reduce_sum(tf.cast(losses.stack(), tf.float64) * tf.cast(batches[first:end, 1], tf.float64))
         if correction:
             num_steps = tf.cast(end - first, tf.float32)
             sums["mean_gradient"] = [total / num_steps for total in sums.pop("gradients")]
@@ -90,17 +98,16 @@ class ModelSteps:
         """The condition of a loop over batches: there is one more, and nobody asked to stop."""
         return lambda batch, _: tf.logical_and(batch < end, tf.logical_not(self.stopped.read_value()))
 
-    def _step(self, x: tf.Tensor, y: tf.Tensor, sums: dict[str, Any], correct: Correct | None) -> dict[str, Any]:
-        """One optimizer step, as the `train_step` of Keras does it."""
+    def _step(
+        self, x: tf.Tensor, y: tf.Tensor, sums: dict[str, Any], correct: Correct | None
+    ) -> tuple[tf.Tensor, dict[str, Any]]:
+        """One optimizer step, as the `train_step` of Keras does it: its loss, and the sums with it."""
         model = self.model
         with tf.GradientTape() as tape:
             output, loss = self._forward(x, y, training=True)
             scaled_loss = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, model.trainable_variables)
-        new_sums = {
-            "loss": sums["loss"] + tf.cast(loss, tf.float64) * tf.cast(tf.shape(y)[0], tf.float64),
-            "num_correct": sums["num_correct"] + self._num_correct(output, y),
-        }
+        new_sums: dict[str, Any] = {"num_correct": sums["num_correct"] + self._num_correct(output, y)}
         if correct is not None:
             scale = model.optimizer.scale_loss(tf.ones([]))
             gradients = [
@@ -110,7 +117,7 @@ class ModelSteps:
             new_sums["gradients"] = [total + g for total, g in zip(sums["gradients"], gradients, strict=True)]
             gradients = [gradient * scale for gradient in correct(gradients)]
         model.optimizer.apply(gradients, model.trainable_variables)
-        return new_sums
+        return tf.cast(loss, tf.float32), new_sums
 
     def _forward(self, x: tf.Tensor, y: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         model = self.model

@@ -2,8 +2,8 @@
 
 `model.fit` costs about 100 ms a call before any work, and each further model instance half a second; so peers are rows
 of vectors that are swapped in and out of one model per core (a slot), and a call trains a whole group of them in one
-graph. The results are those of `model.fit` with the same batches, bit for bit (BatchNorm: to rounding), however peers
-are grouped and however many slots there are.
+graph. The results are those of `model.fit` with the same batches, bit for bit (BatchNorm and layers of a single unit:
+to rounding). They are the same bits however peers are grouped and however many slots there are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,8 +31,8 @@ from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Score
 from gossipfl.weights import ModelVectors, PeerId, WeightsSchema, frozen
 
-MAX_CALL_BYTES = 256 * 2**20
-"""Bound on the rows and index matrices of all running groups together; more peers make more groups."""
+MAX_CALL_BYTES = 128 * 2**20
+"""Bound on the rows and indices of all running groups together; more peers make more groups."""
 
 
 class KerasTrainer:

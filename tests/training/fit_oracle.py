@@ -41,13 +41,14 @@ class SameBatches(keras.utils.PyDataset):
     def __init__(self, dataset: Dataset, batches: Batches, job: Train) -> None:
         super().__init__()
         self.dataset = dataset
-        self.indices, self.sizes = batches.indices(job.peer_id, job.first_step, job.num_steps)
+        indices, sizes = batches.indices(job.peer_id, job.first_step, job.num_steps)
+        self.batches = np.split(indices, np.cumsum(sizes)[:-1])
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return len(self.batches)
 
     def __getitem__(self, step: int):
-        chosen = self.indices[step, : self.sizes[step]]
+        chosen = self.batches[step]
         return self.dataset.train_x[chosen], self.dataset.train_y[chosen]
 
 

@@ -214,7 +214,7 @@ def test_binary_models(activation):
         metrics=[keras.metrics.BinaryAccuracy(name="accuracy", threshold=threshold)],
     )
     weights, _, history = fit_job(model, trainer, job_of(trainer, "d", 8), dataset=dataset)
-    np.testing.assert_array_equal(update.weights, weights)
+    np.testing.assert_allclose(update.weights, weights, rtol=1e-5, atol=1e-7)  # TensorFlow fuses one column or not
     assert update.metrics["accuracy"] == pytest.approx(history["accuracy"][0], abs=1e-6)
     (score,) = trainer.evaluate([trainer.initial()])
     model.set_weights([*trainer.schema.unflatten(trainer.initial().weights)])
@@ -279,7 +279,7 @@ def test_an_interrupt_ends_running_groups_after_their_current_step(max_grouped_f
     expected = trainer.train([job_of(trainer, "d", 3)])[0]
     hours = dict(trainer._format.arguments(job_of(trainer, "d", 1), corrected=False))
     num_steps = 5_000_000
-    hours["indices"] = np.broadcast_to(hours["indices"][:, :1], (num_steps, 1))
+    hours["indices"] = np.broadcast_to(hours["indices"][:1], (num_steps,))
     hours["sizes"] = np.broadcast_to(np.int32(1), num_steps)
     started = threading.Event()
 
