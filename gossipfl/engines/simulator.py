@@ -10,23 +10,23 @@ asynchronous ones a batch of all that are "training now".
 
 import heapq
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from gossipfl.actions import Action, Send, Train, Update, WakeAt
-from gossipfl.codec import encoded_size
 from gossipfl.engines.compute_model import ComputeModel
-from gossipfl.engines.evaluation import EvaluationPlan, Standing, Traffic, TrainingMetrics, average_model, evaluate
-from gossipfl.engines.network_model import IDEAL, Link, NetworkModel
+from gossipfl.engines.evaluation import EvaluationPlan, Standing, TrainingMetrics, average_model, evaluate
+from gossipfl.engines.network_model import IDEAL, NetworkModel
+from gossipfl.engines.virtual_network import Transfer, VirtualNetwork
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.history import Evaluation, History
 from gossipfl.messages import Message
 from gossipfl.peers import Peer
-from gossipfl.randomness import generator
+from gossipfl.peers.snapshot import Snapshot, compose, message_of_snapshot, snapshot_of_message, under
 from gossipfl.training.trainer import Trainer
 from gossipfl.weights import ModelVectors, PeerId
 
@@ -43,30 +43,6 @@ class World:
     network: NetworkModel = IDEAL
     compute: ComputeModel = field(default_factory=ComputeModel)
     linger: float = 3600.0
-
-
-@dataclass(slots=True)
-class _Wires:
-    """The uplink and downlink of one participant: bytes per second, when they are free, and bytes so far."""
-
-    uplink: float
-    downlink: float
-    uplink_free: float = 0.0
-    downlink_free: float = 0.0
-    sent: int = 0
-    received: int = 0
-
-
-@dataclass(slots=True)
-class _Route:
-    """One direction between two participants, and what was sent on it."""
-
-    sender: _Wires
-    receiver: _Wires
-    link: Link
-    generator: np.random.Generator | None  # None when nothing is left to chance
-    num_messages: int = 0
-    num_bytes: int = 0
 
 
 class Simulator:
@@ -93,9 +69,9 @@ class Simulator:
         self.history = History(label, seed)
         self._trainer = trainer
         self._world = world or World()
-        self._network, self._compute = self._world.network, self._world.compute
+        self._compute = self._world.compute
+        self._network = VirtualNetwork(self._world.network, self.peers, seed)
         self._plan = plan or EvaluationPlan()
-        self._seed = seed
         self._hub = hub
         self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._num_scheduled = 0
@@ -103,19 +79,18 @@ class Simulator:
         self._updates: dict[PeerId, Update] = {}  # trained, not yet due
         self._wake_times: dict[PeerId, float] = {}  # what each peer wishes
         self._alarms: dict[PeerId, float] = {}  # when each peer's next event of that kind is due: then, or earlier
-        self._wires = {
-            peer_id: _Wires(rates.uplink, rates.downlink)
-            for peer_id, rates in ((peer_id, self._network.rates_of(peer_id)) for peer_id in self.peers)
-        }
-        self._routes: dict[tuple[PeerId, PeerId], _Route] = {}
         self._data_peers = [peer_id for peer_id in self.peers if peer_id != hub]
         self._num_rounds = max(peer.local.work.num_rounds for peer in self.peers.values())
         self._sum_of_rounds = 0
         self._num_unfinished = sum(not peer.finished for peer in self.peers.values())
         self._end = inf
         self._last_change = 0.0
-        self._is_evaluation_due = False
-        self._next_round = self._plan.every
+        self._is_round_over = False
+        self._round = 0
+        self._next_evaluation = self._plan.every
+        self.on_round: Callable[[int], None] = lambda round: None
+        """Called with the equivalent round whenever one is over, evaluated already if it is to be: a snapshot taken
+        then is on the boundary of a round."""
         self._training = TrainingMetrics()
         self._state = "new"
         for peer_id in self._plan.peers or ():
@@ -148,16 +123,26 @@ class Simulator:
                 self._call(peer, peer.start)
             return self._evaluate(0)
         while self._heap and self._heap[0][0] <= self._end:
-            if self._is_evaluation_due and self._heap[0][0] > self.now:
-                self._is_evaluation_due = False
-                self._next_round = self._plan.every * (self._progress() // self._plan.every + 1)
-                return self._evaluate(self._progress())
+            if self._is_round_over and self._heap[0][0] > self.now:
+                evaluation = self._end_round()
+                if evaluation is not None:
+                    return evaluation
             self.step()
         self._check_finished()
         self._state = "over"
         self.now = self._last_change
         evaluation = self._evaluate(self._progress())
         self.close()
+        return evaluation
+
+    def _end_round(self) -> Evaluation | None:
+        self._is_round_over = False
+        self._round = self._progress()
+        evaluation = None
+        if self._next_evaluation <= self._round < self._num_rounds:
+            self._next_evaluation = self._plan.every * (self._round // self._plan.every + 1)
+            evaluation = self._evaluate(self._round)
+        self.on_round(self._round)
         return evaluation
 
     def step(self) -> None:
@@ -180,8 +165,8 @@ class Simulator:
             self._last_change = self.now
             if peer.peer_id != self._hub:
                 self._sum_of_rounds += peer.round - round_before
-            if self._next_round <= self._progress() < self._num_rounds:
-                self._is_evaluation_due = True
+            if self._progress() > self._round:
+                self._is_round_over = True
         if peer.finished and not was_finished:
             self._num_unfinished -= 1
             if self._num_unfinished == 0:
@@ -254,47 +239,23 @@ class Simulator:
         if self._network.is_offline(message.sender, self.now):
             self._schedule(self.now, self._fail, message)
             return
-        num_bytes = encoded_size(message)
-        route = self._route(message.sender, message.receiver)
-        route.num_messages += 1
-        route.num_bytes += num_bytes
-        sender = route.sender
-        sender.sent += num_bytes
-        first_byte = max(self.now, sender.uplink_free)
-        sender.uplink_free = first_byte + num_bytes / sender.uplink
-        latency = route.link.latency
-        if route.generator is not None:
-            vanishes, delay = route.generator.random(2).tolist()
-            if vanishes < route.link.loss:
-                return
-            latency += route.link.jitter * delay
-        last_byte = sender.uplink_free + latency
-        if route.receiver.downlink == inf:
-            self._schedule(last_byte, self._deliver, (message, num_bytes))
+        transfer = self._network.send(message, self.now)
+        if transfer is None:
+            return
+        if self._network.has_queue(message.receiver):
+            self._schedule(transfer.first_byte, self._enter_downlink, transfer)
         else:
-            self._schedule(first_byte + latency, self._enter_downlink, (message, num_bytes, last_byte))
+            self._schedule(transfer.last_byte, self._deliver, transfer)
 
-    def _route(self, sender: PeerId, receiver: PeerId) -> _Route:
-        route = self._routes.get((sender, receiver))
-        if route is None:
-            link = self._network.link_between(sender, receiver)
-            chance = generator(self._seed, "network", sender, receiver) if link.jitter or link.loss else None
-            route = _Route(self._wires[sender], self._wires[receiver], link, chance)
-            self._routes[sender, receiver] = route
-        return route
+    def _enter_downlink(self, transfer: Transfer) -> None:
+        self._schedule(self._network.queue(transfer, self.now), self._deliver, transfer)
 
-    def _enter_downlink(self, arriving: tuple[Message, int, float]) -> None:
-        message, num_bytes, last_byte = arriving
-        receiver = self._wires[message.receiver]
-        receiver.downlink_free = max(self.now, receiver.downlink_free) + num_bytes / receiver.downlink
-        self._schedule(max(receiver.downlink_free, last_byte), self._deliver, (message, num_bytes))
-
-    def _deliver(self, delivered: tuple[Message, int]) -> None:
-        message, num_bytes = delivered
+    def _deliver(self, transfer: Transfer) -> None:
+        message = transfer.message
         if self._network.is_offline(message.receiver, self.now):
             self._schedule(self.now, self._fail, message)
             return
-        self._wires[message.receiver].received += num_bytes
+        self._network.arrived(transfer)
         peer = self.peers[message.receiver]
         try:
             self._call(peer, peer.receive, message)
@@ -318,17 +279,12 @@ class Simulator:
         return [Standing.of(self.peers[peer_id]) for peer_id in self._data_peers]
 
     def _evaluate(self, round: int) -> Evaluation:
-        traffic = Traffic(
-            sum(route.num_bytes for route in self._routes.values()),
-            sum(route.num_messages for route in self._routes.values()),
-            max(wires.sent + wires.received for wires in self._wires.values()),
-        )
         evaluation = evaluate(
             self._trainer,
             self._plan,
             self._standings(),
             self.average(),
-            traffic,
+            self._network.traffic,
             self._training.take(),
             round=round,
             time=self.now,
@@ -338,7 +294,94 @@ class Simulator:
 
     def close(self) -> None:
         """Complete the history with what is only known at the end; also of a run that was interrupted."""
-        self.history.peer_bytes = {peer_id: (wires.sent, wires.received) for peer_id, wires in self._wires.items()}
-        self.history.link_traffic = {pair: (r.num_messages, r.num_bytes) for pair, r in self._routes.items()}
+        network = self._network
+        self.history.peer_bytes = {peer_id: (wires.sent, wires.received) for peer_id, wires in network.wires.items()}
+        self.history.link_traffic = {pair: (r.num_messages, r.num_bytes) for pair, r in network.routes.items()}
         self.history.final = {peer_id: peer.model for peer_id, peer in self.peers.items()}
         self.history.average = self.average()
+
+    # Stopping and going on
+
+    def snapshot(self) -> Snapshot:
+        """Everything that the rest of the run depends on; it may be taken between any two events.
+
+        Updates that are trained but not due yet are left out: their jobs are run again, with the same results.
+        """
+        peers = {peer_id: peer.snapshot() for peer_id, peer in self.peers.items()}
+        events = [
+            {"time": time, "number": number, "happen": happen.__name__, "subject": _described(subject)}
+            for time, number, happen, subject in self._heap
+        ]
+        messages = {
+            str(number): snapshot_of_message(message)
+            for _, number, _, subject in self._heap
+            if (message := _message_of(subject)) is not None
+        }
+        values = {name: getattr(self, name) for name in _VALUES}
+        values |= {
+            "training": asdict(self._training),
+            "events": events,
+            "network": self._network.snapshot(),
+            "evaluations": [asdict(evaluation) for evaluation in self.history.evaluations],
+            "num_refused": self.history.num_refused,
+        }
+        return compose(values, {"peers": compose({}, peers), "messages": compose({}, messages)})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take the state of a `snapshot` of a simulator of the same peers, world, plan and seed."""
+        arrays, values = snapshot
+        by_peer, by_message = (_split(under(f"{part}/", arrays)) for part in ("peers", "messages"))
+        for peer_id, peer in self.peers.items():
+            peer.restore((by_peer.get(peer_id, {}), values["peers"][peer_id]))
+        for name in _VALUES:
+            setattr(self, name, values[name])
+        self._training = TrainingMetrics(**values["training"])
+        self._network.restore(values["network"])
+        self.history.evaluations[:] = [Evaluation(**evaluation) for evaluation in values["evaluations"]]
+        self.history.num_refused = values["num_refused"]
+        happens = {method.__name__: method for method in self._events()}
+        self._heap = []
+        for event in values["events"]:
+            number, subject = event["number"], event["subject"]
+            if str(number) in values["messages"]:
+                message = message_of_snapshot((by_message.get(str(number), {}), values["messages"][str(number)]))
+                subject = message if subject is None else Transfer(message, *subject)
+            self._heap.append((event["time"], number, happens[event["happen"]], subject))
+        heapq.heapify(self._heap)
+        self._updates.clear()
+        self._jobs = {
+            peer_id: job for peer_id, peer in self.peers.items() if (job := peer.local.outstanding) is not None
+        }
+
+    def _events(self) -> Sequence[Callable[[Any], None]]:
+        return (self._ring_alarm, self._finish_training, self._enter_downlink, self._deliver, self._fail)
+
+
+_VALUES = (
+    *("now", "num_events", "_num_scheduled", "_wake_times", "_alarms", "_sum_of_rounds", "_num_unfinished", "_end"),
+    *("_last_change", "_is_round_over", "_round", "_next_evaluation", "_state"),
+)
+"""Attributes of a simulator that are JSON-ready as they are."""
+
+
+def _message_of(subject: PeerId | Message | Transfer) -> Message | None:
+    """The message that an event is about, if it is about one."""
+    if isinstance(subject, Transfer):
+        return subject.message
+    return subject if isinstance(subject, Message) else None
+
+
+def _described(subject: PeerId | Message | Transfer) -> PeerId | Sequence[float] | None:
+    """What an event is about, its message apart."""
+    if isinstance(subject, Transfer):
+        return [subject.num_bytes, subject.first_byte, subject.last_byte]
+    return None if isinstance(subject, Message) else subject
+
+
+def _split(arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, Mapping[str, NDArray[Any]]]:
+    """Arrays by the first part of their names, then by the rest; in one pass, because a simulation has many."""
+    parts: dict[str, dict[str, NDArray[Any]]] = {}
+    for name, array in arrays.items():
+        first, _, rest = name.partition("/")
+        parts.setdefault(first, {})[rest] = array
+    return parts

@@ -23,7 +23,8 @@ from gossipfl.engines.http.delivery import RIDING, Delivery
 from gossipfl.engines.http.envelope import Envelope, Purpose
 from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.hosting import Hosting, State, Watcher
-from gossipfl.engines.http.journal import Arrays, Checkpoint, Journal, next_incarnation
+from gossipfl.engines.checkpoints import Arrays, Checkpoint
+from gossipfl.engines.http.journal import Journal, next_incarnation
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
 from gossipfl.engines.http.neighbor import GOODBYES, Neighbor, Parcel
 from gossipfl.engines.http.offloading import Offloading

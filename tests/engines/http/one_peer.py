@@ -19,9 +19,9 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import Train, Update
 from gossipfl.algorithms import Algorithm, PairwiseGossip, SynchronousGossip
+from gossipfl.engines.checkpoints import newest_checkpoint
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
-from gossipfl.engines.http.journal import newest_checkpoint
 from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.peers import retries

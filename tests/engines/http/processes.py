@@ -19,7 +19,7 @@ from unittest.mock import patch
 import numpy as np
 from one_peer import GRAPHS, Settings, live
 
-from gossipfl.engines.http.journal import newest_checkpoint
+from gossipfl.engines.checkpoints import newest_checkpoint
 
 _FORK_SERVER = multiprocessing.get_context("forkserver")  # imports take a second, a fork some milliseconds
 
