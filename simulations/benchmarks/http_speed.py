@@ -33,8 +33,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 from aiohttp import web
-from rich.console import Console
-from rich.table import Table
+from measuring import print_table
 
 from gossipfl.codec import VectorSchema, encode_parts
 from gossipfl.compression import dense
@@ -148,18 +147,16 @@ def bare_post(session: aiohttp.ClientSession, url: str, size: int, credentials: 
     return post
 
 
-async def measure_exchange(console: Console, directory: Path) -> None:
-    table = Table(title="Exchange: MB/s (and share of a bare POST)")
-    for column in ("weights", *WAYS):
-        table.add_column(column, justify="right")
+async def exchange_rows(directory: Path) -> list[list[str]]:
+    rows = []
     for name, size in SIZES.items():
         best = await best_seconds(size, directory)
         row = []
         for way in WAYS:
             bare = best["bare, TLS" if way.endswith("TLS") else "bare"]
             row.append(f"{4 * size / best[way] / 1e6:,.0f} ({bare / best[way]:.2f})")
-        table.add_row(name, *row)
-    console.print(table)
+        rows.append([name, *row])
+    return rows
 
 
 async def best_seconds(size: int, directory: Path) -> dict[str, float]:
@@ -214,7 +211,7 @@ def experiment(model: Any, num_peers: int, rounds: int, *, slots: int | None = N
     return Experiment(scenario, slots=slots)
 
 
-async def measure_lateness(console: Console) -> None:
+async def lateness_row() -> list[str]:
     """Train a 2NN in the training room while the loop counts how late its calls are."""
     from gossipfl.engines.http.training_room import TrainingRoom
 
@@ -232,9 +229,8 @@ async def measure_lateness(console: Console) -> None:
         lateness.append(1e3 * (loop.time() - due))
     await room.close()
     p50, p99, worst = np.percentile(lateness, [50, 99, 100])
-    console.print(
-        f"Lateness of the event loop while training: median {p50:.1f} ms, 99 % {p99:.1f} ms, worst {worst:.1f}"
-    )
+    found = f"median {p50:.1f} ms, 99 % {p99:.1f} ms, worst {worst:.1f} ms"
+    return ["lateness of the event loop while training", found, "99 % 20 ms"]
 
 
 async def train_for(room: Any, job: Any, seconds: float) -> None:
@@ -254,7 +250,7 @@ http = { linger = 5, meeting_seconds = 60 }
 """
 
 
-def measure_memory(console: Console, directory: Path) -> None:
+def memory_row(directory: Path) -> list[str]:
     """Peak memory of `gossipfl peer`, two processes that average, beside a process that fits the same model."""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     scenario = directory / "memory.toml"
@@ -271,10 +267,8 @@ def measure_memory(console: Console, directory: Path) -> None:
     peaks = [float(peer.communicate()[0].split()[-1]) for peer in peers]
     model = 4 * 25_000_000 / 1e6
     beyond = [peak - alone for peak in peaks]
-    console.print(
-        f"Memory with a model of {model:.0f} MB: `fit` alone {alone:,.0f} MB, a peer {max(beyond):,.0f} MB more: "
-        f"50 MB and {(max(beyond) - 50) / model:.1f} models"
-    )
+    found = f"{max(beyond):,.0f} MB beyond {alone:,.0f} MB: 50 MB and {(max(beyond) - 50) / model:.1f} models"
+    return [f"memory of a peer with a model of {model:.0f} MB, beyond `fit`", found, "50 MB and 4 models"]
 
 
 def peak_memory() -> float:
@@ -295,7 +289,7 @@ def fit() -> None:
     model.evaluate(data.test_x, data.test_y, verbose=0)
 
 
-def measure_launch(console: Console) -> None:
+def launch_row() -> list[str]:
     from gossipfl.deployment import loopback_federation
 
     made = experiment("mlp", 8, 30)
@@ -309,7 +303,8 @@ def measure_launch(console: Console) -> None:
         begin = time.perf_counter()
         loopback_federation(made, section).run()
         real = min(real, time.perf_counter() - begin)
-    console.print(f"Launch of 8 peers: {real:.2f} s, in virtual time {virtual:.2f} s: {real / virtual:.2f} times")
+    found = f"{real:.2f} s, in virtual time {virtual:.2f} s: {real / virtual:.2f} times"
+    return ["8 peers over HTTP, 30 rounds", found, "2 times"]
 
 
 def main(words: Sequence[str]) -> None:
@@ -328,16 +323,14 @@ def main(words: Sequence[str]) -> None:
         app(standalone_mode=False)
         print(peak_memory())  # noqa: T201
         return
-    console = Console(width=120)
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
         create_authority(directory)
         for name in ("a", "b"):
             issue(directory, name)
-        asyncio.run(measure_exchange(console, directory))
-        measure_memory(console, directory)
-    asyncio.run(measure_lateness(console))
-    measure_launch(console)
+        print_table(["weights: MB/s (share of bare)", *WAYS], asyncio.run(exchange_rows(directory)))
+        memory = memory_row(directory)
+    print_table(["measured", "found", "at most"], [memory, asyncio.run(lateness_row()), launch_row()])
 
 
 if __name__ == "__main__":
