@@ -11,14 +11,17 @@ from gossipfl.cli_catalogue import data_app, scenario_app, topology_app
 from gossipfl.cli_certs import certs_app
 from gossipfl.cli_options import (
     AlgorithmLabel,
+    CheckpointEvery,
     Data,
     Download,
     EngineName,
     Json,
     LogFormat,
     LogLevel,
+    OptionalScenarioName,
     Output,
     RayAddress,
+    Resume,
     ScenarioName,
     Seeds,
     Set,
@@ -56,29 +59,42 @@ def gossipfl(
 
 @app.command()
 def simulate(
-    scenario: ScenarioName,
+    scenario: OptionalScenarioName = None,
     set_: Set = None,
     data: Data = None,
     download: Download = False,
     seeds: Seeds = 1,
     output: Output = None,
     json: Json = False,
+    checkpoint_every: CheckpointEvery = None,
+    resume: Resume = None,
     trainer: Trainer = TrainerName.local,
     ray_address: RayAddress = None,
 ) -> None:
     """Run every algorithm of a scenario in virtual time."""
     from gossipfl.commands import RunOptions, run_scenario
 
-    on_ray = trainer is TrainerName.ray
+    if scenario is None and resume is None:
+        raise typer.BadParameter("name a scenario (`gossipfl scenario list` has some), or a run to --resume")
     options = RunOptions(
-        scenario, set_ or [], data, download, seeds, output, json, on_ray=on_ray, ray_address=ray_address
+        scenario,
+        set_ or [],
+        data,
+        download,
+        seeds,
+        output,
+        json,
+        on_ray=trainer is TrainerName.ray,
+        ray_address=ray_address,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
     )
     run_scenario("simulate", options)
 
 
 @app.command()
 def compare(
-    scenario: ScenarioName = "gossip_vs_fedavg",
+    scenario: OptionalScenarioName = None,
     set_: Set = None,
     data: Data = None,
     download: Download = False,
@@ -88,15 +104,30 @@ def compare(
     engine: Annotated[
         EngineName, typer.Option(help="In virtual time, or over real HTTP on this machine.")
     ] = EngineName.virtual,
+    checkpoint_every: CheckpointEvery = None,
+    resume: Resume = None,
     trainer: Trainer = TrainerName.local,
     ray_address: RayAddress = None,
 ) -> None:
-    """Run a scenario with local-only and centralized training as bounds, and print the common table."""
+    """Run a scenario (by default gossip_vs_fedavg) with local-only and centralized training as bounds, and print the
+    common table."""
     from gossipfl.commands import RunOptions, run_scenario
 
-    over_http, on_ray = engine is EngineName.http, trainer is TrainerName.ray
+    if scenario is None and resume is None:
+        scenario = "gossip_vs_fedavg"
     options = RunOptions(
-        scenario, set_ or [], data, download, seeds, output, json, over_http, on_ray=on_ray, ray_address=ray_address
+        scenario,
+        set_ or [],
+        data,
+        download,
+        seeds,
+        output,
+        json,
+        over_http=engine is EngineName.http,
+        on_ray=trainer is TrainerName.ray,
+        ray_address=ray_address,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
     )
     run_scenario("compare", options)
 

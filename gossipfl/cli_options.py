@@ -7,6 +7,10 @@ from typing import Annotated, Optional
 import typer
 
 ScenarioName = Annotated[str, typer.Argument(help="A scenario file, or the name of one in simulations/.")]
+OptionalScenarioName = Annotated[
+    Optional[str],  # noqa: UP045, typer reads this at run time
+    typer.Argument(metavar="[SCENARIO]", help="A scenario file, or the name of one in simulations/."),
+]
 Set = Annotated[
     Optional[list[str]],  # noqa: UP045, typer reads this at run time
     typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the scenario: --set training.batch_size=32"),
@@ -31,6 +35,18 @@ Certificates = Annotated[Path, typer.Option(help="Directory of the run's certifi
 RayAddress = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(metavar="HOST:PORT", help="The head of a Ray cluster. [default: start one on this machine]"),
+]
+CheckpointEvery = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        min=1,
+        metavar="ROUNDS",
+        help="Save the whole federation every so many rounds. Fewer: less is lost, at the expense of time on disk.",
+    ),
+]
+Resume = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(metavar="RUN", help="Go on with the run in this directory, from what was saved last."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 

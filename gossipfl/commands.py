@@ -39,7 +39,7 @@ INTERRUPTED = 130
 class RunOptions:
     """What `simulate`, `compare` and `launch` are told on the command line."""
 
-    scenario: str
+    scenario: str | None
     overrides: Sequence[str]
     data: str | None
     download: bool
@@ -50,8 +50,21 @@ class RunOptions:
     as_processes: bool = False
     on_ray: bool = False
     ray_address: str | None = None
+    checkpoint_every: int | None = None
+    resume: Path | None = None
 
     def __post_init__(self) -> None:
+        begins = (self.scenario, self.data, self.output) != (None, None, None) or self.overrides or self.num_seeds > 1
+        if self.resume is not None and begins:
+            raise ConfigurationError(
+                "--resume goes on with what the run was told when it began: leave out the scenario, --set, --data, "
+                "--seeds and --output"
+            )
+        if self.over_http and (self.resume or self.checkpoint_every):
+            raise ConfigurationError(
+                "--checkpoint-every and --resume are for runs in virtual time; peers over HTTP save themselves, and go "
+                "on with `gossipfl peer ... --resume`"
+            )
         if self.on_ray and self.over_http:
             raise ConfigurationError("--trainer ray is for runs in virtual time: leave --engine http out")
         if self.ray_address is not None and not self.on_ray:
@@ -59,7 +72,7 @@ class RunOptions:
 
     def words(self, command: str) -> str:
         """What to type to run the same again."""
-        words = ["gossipfl", command, self.scenario]
+        words = ["gossipfl", command, str(self.scenario)]
         for override in self.overrides:
             words += ["--set", override]
         if self.data is not None:
@@ -74,30 +87,43 @@ class RunOptions:
             words += ["--trainer", "ray"]
         if self.ray_address is not None:
             words += ["--ray-address", self.ray_address]
+        if self.checkpoint_every is not None:
+            words += ["--checkpoint-every", str(self.checkpoint_every)]
         return shlex.join(words)
 
 
 def run_scenario(command: str, options: RunOptions) -> None:
     """`simulate`, `compare` and `launch`: run, record, report; Ctrl-C keeps what was measured."""
-    from gossipfl.run_directory import HTTP, VIRTUAL_TIME, RunDirectory
+    from gossipfl.resuming import Checkpoints, stopped_run
+    from gossipfl.run_directory import CHECKPOINTS, HTTP, VIRTUAL_TIME, RunDirectory
     from gossipfl.simulation import run_all, with_bounds
 
-    scenario = _load(options.scenario, options.overrides, options.data)
-    if command == "compare":
-        scenario = with_bounds(scenario)
+    stopped = None if options.resume is None else stopped_run(options.resume)
+    if stopped is not None:
+        command, scenario, num_seeds = stopped.command, stopped.scenario, stopped.num_seeds
+    else:
+        scenario, num_seeds = _load(str(options.scenario), options.overrides, options.data), options.num_seeds
+        scenario = with_bounds(scenario) if command == "compare" else scenario
     console = new_console(stderr=options.as_json)
     # a download has bars of its own
     with nullcontext() if options.download else console.status("reading the data and starting TensorFlow"):
         dataset = load_dataset(scenario, options.download)
         if not options.on_ray:  # its workers import it
             _import_tensorflow()
-    engine = HTTP if options.over_http else VIRTUAL_TIME
-    directory = RunDirectory.create(options.output, scenario, options.num_seeds, options.words(command), engine)
+    engine, every = HTTP if options.over_http else VIRTUAL_TIME, options.checkpoint_every
+    if stopped is None:
+        directory = RunDirectory.create(options.output, scenario, num_seeds, options.words(command), engine, every)
+        checkpoints = Checkpoints(directory.checkpoints, every)
+    else:
+        checkpoints = Checkpoints(stopped.path / CHECKPOINTS, every or stopped.checkpoint_every)
+        rows = stopped.rows(checkpoints.evaluations())
+        directory = RunDirectory.resume(stopped.path, scenario, stopped.manifest, rows)
     progress = Progress(console, scenario, prints_evaluations=command != "compare", engine=engine)
-    make_engine = _engine(options, directory, progress)
+    make_engine = _http_engine(options, directory, progress) if options.over_http else checkpoints.simulator
+    ended = {} if stopped is None else stopped.ended
     try:
         with directory, _trainers(options, console) as make_trainer, progress:
-            comparison = run_all(scenario, options.num_seeds, [directory, progress], dataset, make_engine, make_trainer)
+            comparison = run_all(scenario, num_seeds, [directory, progress], dataset, make_engine, make_trainer, ended)
     except GossipFLError:
         if directory.has_begun:
             console.print(f"For a report of what was measured: gossipfl report {directory.path}", soft_wrap=True)
@@ -114,6 +140,8 @@ def run_scenario(command: str, options: RunOptions) -> None:
         print_json({"run": str(directory.path), "rows": [row.as_json() for row in comparison.table]})
     if comparison.interrupted:
         console.print("Interrupted: the table and the report show what was measured until then.")
+        if not options.over_http:
+            console.print(f"To go on: gossipfl {command} --resume {directory.path}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
     if failures:
         raise GossipFLError("\n".join(failures))
@@ -134,11 +162,7 @@ def _trainers(options: RunOptions, console: Console) -> "Iterator[MakeTrainer | 
         yield partial(RayTrainer, RayWorkers())
 
 
-def _engine(options: RunOptions, directory: "RunDirectory", progress: Progress) -> "MakeEngine":
-    from gossipfl.simulation import Experiment
-
-    if not options.over_http:
-        return Experiment.simulator
+def _http_engine(options: RunOptions, directory: "RunDirectory", progress: Progress) -> "MakeEngine":
     if not options.as_processes:
         from gossipfl.deployment import loopback_federation
 

@@ -69,7 +69,7 @@ class Progress:
         self._statuses: Sequence[PeerStatus] = ()
         self._live = Live(get_renderable=self._shown, console=console, transient=True)
         self._task: TaskID | None = None
-        self._began = 0.0
+        self._began, self._first_round = 0.0, 0
         self._seed = scenario.seed
         self._num_peers = 0
 
@@ -102,12 +102,13 @@ class Progress:
         name = run_name(label, self._seed, self._scenario)
         if self._task is None:
             self._task = self._progress.add_task(name, total=self._scenario.rounds, state="")
-            self._began = self._clock()
-        rate = evaluation.round / max(self._clock() - self._began, 1e-9)
+            self._began, self._first_round = self._clock(), evaluation.round  # not 0 where a run goes on
+        num_rounds = evaluation.round - self._first_round
+        rate = num_rounds / max(self._clock() - self._began, 1e-9)
         state = f"accuracy {evaluation.mean_accuracy:.4f}"
         self._progress.update(self._task, completed=evaluation.round, state=state)
         parts = [f"{seconds(evaluation.time)} {self._time}"]
-        if evaluation.round:
+        if num_rounds:
             parts += [f"{rate:.3g} rounds/s", f"{rate * self._trained_per_round(label):,.0f} peers trained/s"]
         if (memory := resident_memory()) is not None:
             parts.append(f"memory {num_bytes(memory)}")

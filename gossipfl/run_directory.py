@@ -6,12 +6,15 @@ history.parquet    the same at the end
 summary.json       the common table
 events.jsonl       when peers lost and found each other, if they ran over a network
 weights/           final weights and statistics (`gossipfl.weight_files`)
+checkpoints/       the federation that is running, if it is saved now and then; gone when the run has ended
 report.html
 """
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -36,10 +39,13 @@ from gossipfl.strict_json import strict_json
 from gossipfl.topology import summarize as summarize_topology
 from gossipfl.weight_files import by_name, file_stems, write_weights
 from gossipfl.weights import WeightsSchema
-from gossipfl.whole_files import write_whole
+from gossipfl.whole_files import kept_for_this_process, write_whole
 
 VIRTUAL_TIME, HTTP = "virtual time", "HTTP"
 """The engines, as a manifest names them."""
+
+CHECKPOINTS = "checkpoints"
+"""The folder of a run directory where the federation that is running is saved."""
 
 _PACKAGES = ("aiohttp", "keras", "networkx", "numpy", "scipy", "tensorflow")
 
@@ -48,43 +54,78 @@ class RunDirectory:
     """Records a run as it goes on; an `Observer`. What was measured is on disk, whatever happens to the process."""
 
     def __init__(
-        self, path: Path, scenario: Scenario, num_seeds: int, command: str, engine: str = VIRTUAL_TIME
+        self,
+        path: Path,
+        scenario: Scenario,
+        num_seeds: int,
+        command: str,
+        engine: str = VIRTUAL_TIME,
+        checkpoint_every: int | None = None,
     ) -> None:
         self.path = path
         self._scenario = scenario
         self._seeds = list(range(scenario.seed, scenario.seed + num_seeds))
         self._command = command
         self._engine = engine
+        self._checkpoint_every = checkpoint_every
         self._manifest: dict[str, Any] = {}
         self._seed = scenario.seed
         self._experiment: Experiment | None = None
         self._existed = path.exists()
+        self._open = ExitStack()
+        self._rows_before: Iterable[Mapping[str, Any]] | None = None
         self._stems = file_stems(scenario.labels)
 
     @classmethod
     def create(
-        cls, path: Path | None, scenario: Scenario, num_seeds: int, command: str, engine: str = VIRTUAL_TIME
+        cls,
+        path: Path | None,
+        scenario: Scenario,
+        num_seeds: int,
+        command: str,
+        engine: str = VIRTUAL_TIME,
+        checkpoint_every: int | None = None,
     ) -> "RunDirectory":
         """A new directory, `runs/NAME-DATE-TIME` by default.
 
         Raises ConfigurationError when there is already something at `path`.
         """
         chosen = path or _unused(Path("runs") / f"{scenario.name}-{datetime.now():%Y%m%d-%H%M%S}")
-        directory = cls(chosen, scenario, num_seeds, command, engine)
+        directory = cls(chosen, scenario, num_seeds, command, engine, checkpoint_every)
         make_run_directory(chosen)
         return directory
 
     def __enter__(self) -> "RunDirectory":
+        self._open.enter_context(kept_for_this_process(self.path / "weights"))
+        if self._rows_before is not None:
+            text = "".join(strict_json(row) + "\n" for row in self._rows_before)
+            write_whole(self.path / "history.jsonl", text)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Leave nothing behind when the run has not begun."""
+        self._open.close()
         if not self._manifest:
             (self.path / "weights").rmdir()
             if not self._existed:
                 self.path.rmdir()
+
+    @classmethod
+    def resume(
+        cls, path: Path, scenario: Scenario, manifest: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]
+    ) -> "RunDirectory":
+        """The directory of a run that goes on, with its manifest, and `rows` for its history so far."""
+        directory = cls(path, scenario, len(manifest["seeds"]), manifest["command"])
+        directory._manifest = dict(manifest)
+        directory._rows_before = rows
+        return directory
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the federation that is running is saved."""
+        return self.path / CHECKPOINTS
 
     @property
     def has_begun(self) -> bool:
@@ -97,11 +138,36 @@ class RunDirectory:
         return self.path / "peers" / f"{stem}-seed{experiment.seed}"
 
     def begins(self, experiment: Experiment) -> None:
+        if self._manifest and self._experiment is None:
+            self._check_resumed(experiment)
         self._experiment, self._seed = experiment, experiment.seed
         if not self._manifest:  # data and versions are those of the first seed
             self._manifest = run_manifest(self._scenario, experiment, self._seeds, self._command, self._engine)
+            self._manifest |= {"checkpoint_every": self._checkpoint_every, "ended": []}
             self._write_manifest()
             (self.path / "history.jsonl").touch()
+
+    def _check_resumed(self, experiment: Experiment) -> None:
+        """Note in the manifest what may change the last bits of a run that goes on.
+
+        Raises ConfigurationError when the data are not those that it began with.
+        """
+        expected, now = self._manifest["data"]["digest"], experiment.dataset.digest
+        if now != expected:
+            raise ConfigurationError(
+                f"the data are not those that the run in {self.path} began with: {experiment.dataset.name} has the "
+                f"digest {now}, expected {expected}; put the old data back, or begin a new run"
+            )
+        before = self._manifest["flags"]
+        changed = [
+            f"{name} {before[name]}, then {flag}"
+            for name, flag in experiment.trainer.flags.items()
+            if name not in ("slots", "inter_op_threads") and before.get(name, flag) != flag
+        ]
+        if changed:
+            note = f"The run was stopped and went on in another environment ({'; '.join(changed)})."
+            self._manifest["differences"] = [*self._manifest["differences"], note]
+            self._write_manifest()
 
     def evaluated(self, label: str, evaluation: Evaluation) -> None:
         with (self.path / "history.jsonl").open("a", encoding="utf-8") as file:
@@ -122,11 +188,17 @@ class RunDirectory:
             by_name(trainer.schema, average.weights) | by_name(trainer.statistics_schema, average.statistics),
             history.final,
         )
+        if not history.interrupted:
+            one = {"algorithm": history.algorithm, "seed": history.seed, "failure": history.failure}
+            self._manifest["ended"] = [*self._manifest["ended"], one]
+            self._write_manifest()
 
     def finish(self, *, interrupted: bool = False, failures: Sequence[str] = ()) -> Path:
         """Write the Parquet file, the summary and the report; returns the path of the report."""
         self._manifest |= {"interrupted": interrupted, "failures": list(failures)}
         self._write_manifest()
+        if not interrupted:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
         return complete(self.path)
 
     def _write_manifest(self) -> None:

@@ -299,21 +299,28 @@ def run_all(
     dataset: Dataset | None = None,
     make_engine: MakeEngine = Experiment.simulator,
     make_trainer: MakeTrainer | None = None,
+    ended: Mapping[tuple[str, int], History] | None = None,
 ) -> Comparison:
     """Run all algorithms of a scenario; an interruption (Ctrl-C) ends it early and keeps what was measured.
 
-    An algorithm whose local training fails ends there, with the reason in `History.failure`; the others go on.
+    An algorithm whose local training fails ends there, with the reason in `History.failure`; the others go on. Those
+    that have `ended` already, by label and seed, are not run again.
     """
+    ended = ended or {}
     if num_seeds < 1:
         raise ConfigurationError(f"the number of seeds must be at least 1, got {num_seeds}")
     dataset = load_data(scenario) if dataset is None else dataset
     comparison = Comparison(scenario)
     for seed in range(scenario.seed, scenario.seed + num_seeds):
+        comparison.histories += [ended[label, seed] for label in scenario.labels if (label, seed) in ended]
+        left = [section for section in scenario.algorithms if (scenario.label_of(section), seed) not in ended]
+        if not left:
+            continue
         try:
             experiment = Experiment(scenario, dataset, seed, make_trainer=make_trainer)
             for observer in observers:
                 observer.begins(experiment)
-            for section in scenario.algorithms:
+            for section in left:
                 _run_one(make_engine(experiment, section), observers, comparison)
         except KeyboardInterrupt:
             comparison.interrupted = True

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from gossipfl.errors import ConfigurationError
+
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file beside its place, then rename it: whoever reads `path` finds the old text or the new one."""
@@ -25,6 +27,30 @@ def durable(path: Path) -> Iterator[BinaryIO]:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+@contextmanager
+def kept_for_this_process(directory: Path) -> Iterator[None]:
+    """Keep other processes out of a directory, as far as they ask in the same way; where the system has such locks.
+
+    Raises ConfigurationError when another process has it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    lock = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigurationError(
+                f"another process is at work in {directory.parent}; wait for its end, or give another directory"
+            ) from error
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextmanager

@@ -2,9 +2,43 @@
 
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 TESTS = Path(__file__).parent
 
 sys.path.insert(0, str(TESTS))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS.parent), os.environ.get("PYTHONPATH")]))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command ended with."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command_line(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
+    """Runs the command line in this process, without TensorFlow, and in an empty directory."""
+    from softmax_trainer import run_without_tensorflow
+
+    from gossipfl.cli import main
+
+    run_without_tensorflow(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["gossipfl", *arguments])
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return Outcome(end.value.code or 0, captured.out, captured.err)
+
+    return run

@@ -11,16 +11,15 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Outcome
 from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
 import gossipfl
 from gossipfl import __version__
-from gossipfl.cli import main
 from gossipfl.errors import TrainingError
 from gossipfl.resources import names
 from gossipfl.scenario import Scenario
@@ -35,29 +34,11 @@ algorithms = ["pairwise", "fedavg"]
 """
 
 
-@dataclass(frozen=True)
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def gossipfl_(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
-    """Runs the command line in this process and in an empty directory that holds only `toy.toml`."""
-    run_without_tensorflow(monkeypatch)
-    monkeypatch.chdir(tmp_path)
+def gossipfl_(command_line) -> Callable[..., Outcome]:
+    """The command line in a directory that holds only `toy.toml`."""
     Path("toy.toml").write_text(TOY)
-
-    def run(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["gossipfl", *arguments])
-        monkeypatch.setattr(sys, "path", [*sys.path])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return Outcome(end.value.code or 0, captured.out, captured.err)
-
-    return run
+    return command_line
 
 
 def rows_in(path: Path) -> list[dict]:

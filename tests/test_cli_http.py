@@ -4,15 +4,12 @@ import json
 import logging
 import re
 import socket
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from softmax_trainer import run_without_tensorflow
+from conftest import Outcome
 
-from gossipfl.cli import main
 from gossipfl.scenario import Scenario, load_scenario
 
 TOY = """
@@ -41,13 +38,6 @@ b = { address = "%s" }
 """
 
 
-@dataclass(frozen=True)
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-
 def addresses(scheme: str) -> tuple[str, ...]:
     """Two addresses on this machine that nobody else uses."""
     with socket.socket() as first, socket.socket() as second:
@@ -57,24 +47,13 @@ def addresses(scheme: str) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def gossipfl_(monkeypatch, capsys, tmp_path) -> Iterator[Callable[..., Outcome]]:
-    """Runs the command line in this process and in a directory of its own; logging is put back after the test."""
-    run_without_tensorflow(monkeypatch)
-    monkeypatch.chdir(tmp_path)
+def gossipfl_(command_line) -> Iterator[Callable[..., Outcome]]:
+    """The command line in a directory with two scenarios; logging is put back after the test."""
     Path("toy.toml").write_text(TOY)
     Path("peers.toml").write_text(PEERS % addresses("http"))
     root, own = logging.getLogger(), logging.getLogger("gossipfl")
     before = root.handlers[:], root.level, own.level
-
-    def run(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["gossipfl", *arguments])
-        monkeypatch.setattr(sys, "path", [*sys.path])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return Outcome(end.value.code or 0, captured.out, captured.err)
-
-    yield run
+    yield command_line
     root.handlers[:], root.level = before[0], before[1]
     own.setLevel(before[2])
 

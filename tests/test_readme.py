@@ -22,7 +22,9 @@ def blocks(language: str) -> list[str]:
 
 LINES = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("gossipfl ")]
 DEPLOYMENT = ("peer", "gather", "export", "certs")
-COMMANDS = [line for line in LINES if line.split()[1] not in DEPLOYMENT]
+GOING_ON = [line for line in LINES if "--checkpoint-every" in line or "simulate --resume" in line]
+COMMANDS = [line for line in LINES if line.split()[1] not in DEPLOYMENT and line not in GOING_ON]
+TOY = ["--set", "rounds=1", "--set", "data.max_train=400", "--set", "data.max_test=100"]
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -63,13 +65,25 @@ def test_command_runs(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     runs = ("simulate", "compare", "launch", "sweep")
     if arguments[0] in runs:
-        arguments += ["--set", "rounds=1", "--set", "data.max_train=400", "--set", "data.max_test=100"]
+        arguments += TOY
 
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
 
     assert result.exit_code == 0, result.output
     assert result.output.strip()
     assert bool(list(tmp_path.glob("runs/*/report.html"))) == (arguments[0] in runs)
+
+
+@pytest.mark.slow
+def test_stop_and_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorflow")
+    monkeypatch.chdir(tmp_path)
+    begin, go_on = (shlex.split(line)[1:] for line in GOING_ON)
+    printed = [
+        CliRunner().invoke(app, arguments, catch_exceptions=False).output.splitlines()[-2:]
+        for arguments in ([*begin, *TOY], go_on)
+    ]
+    assert printed == [["Run: runs/long", "Report: runs/long/report.html"]] * 2
 
 
 @pytest.mark.slow

@@ -86,7 +86,8 @@ class Simulator:
         self._end = inf
         self._last_change = 0.0
         self._is_round_over = False
-        self._round = 0
+        self.round = 0
+        """The last equivalent round that is over."""
         self._next_evaluation = self._plan.every
         self.on_round: Callable[[int], None] = lambda round: None
         """Called with the equivalent round whenever one is over, evaluated already if it is to be: a snapshot taken
@@ -137,12 +138,12 @@ class Simulator:
 
     def _end_round(self) -> Evaluation | None:
         self._is_round_over = False
-        self._round = self._progress()
+        self.round = self._progress()
         evaluation = None
-        if self._next_evaluation <= self._round < self._num_rounds:
-            self._next_evaluation = self._plan.every * (self._round // self._plan.every + 1)
-            evaluation = self._evaluate(self._round)
-        self.on_round(self._round)
+        if self._next_evaluation <= self.round < self._num_rounds:
+            self._next_evaluation = self._plan.every * (self.round // self._plan.every + 1)
+            evaluation = self._evaluate(self.round)
+        self.on_round(self.round)
         return evaluation
 
     def step(self) -> None:
@@ -165,7 +166,7 @@ class Simulator:
             self._last_change = self.now
             if peer.peer_id != self._hub:
                 self._sum_of_rounds += peer.round - round_before
-            if self._progress() > self._round:
+            if self._progress() > self.round:
                 self._is_round_over = True
         if peer.finished and not was_finished:
             self._num_unfinished -= 1
@@ -359,7 +360,7 @@ class Simulator:
 
 _VALUES = (
     *("now", "num_events", "_num_scheduled", "_wake_times", "_alarms", "_sum_of_rounds", "_num_unfinished", "_end"),
-    *("_last_change", "_is_round_over", "_round", "_next_evaluation", "_state"),
+    *("_last_change", "_is_round_over", "round", "_next_evaluation", "_state"),
 )
 """Attributes of a simulator that are JSON-ready as they are."""
 

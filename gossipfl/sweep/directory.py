@@ -5,9 +5,7 @@ runs/POINT-seedN/           a run directory for each run, without weights
 manifest.json, history.jsonl, history.parquet, summary.json, report.html     over all of them
 """
 
-import fcntl
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +20,7 @@ from gossipfl.scenario import Scenario
 from gossipfl.strict_json import strict_json
 from gossipfl.sweep.grid import Point, identity, without
 from gossipfl.sweep.run import JSON, Measured, Run
-from gossipfl.whole_files import write_whole
+from gossipfl.whole_files import kept_for_this_process, write_whole
 
 
 class _Sweep(Part):
@@ -64,17 +62,8 @@ class SweepDirectory:
             (self.path / "runs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"cannot make the directory {self.path}: {error.strerror}") from error
-        lock = os.open(self.path / "runs", os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ConfigurationError(
-                    f"another sweep is running in {self.path}; wait for its end, or give another --output"
-                ) from error
+        with kept_for_this_process(self.path / "runs"):
             yield
-        finally:
-            os.close(lock)
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Write sweep.json."""

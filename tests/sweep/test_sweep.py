@@ -315,7 +315,7 @@ class TestRefusals:
         second: list[Outcome] = []
         monkeypatch.setattr("gossipfl.sweep.command.WorkerProcesses", Twice)
         assert sweep("toy.toml", *GRID).status == 0
-        assert (second[0].status, "another sweep is running in" in second[0].err) == (1, True)
+        assert (second[0].status, "another process is at work in" in second[0].err) == (1, True)
 
     def test_options_that_do_not_go_together(self, sweep):
         outcome = sweep("toy.toml", *GRID, "--ray", "--jobs", "2")

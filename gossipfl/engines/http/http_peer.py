@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from gossipfl.actions import Action, Send, Train, Update, WakeAt
+from gossipfl.engines.checkpoints import Arrays, Checkpoint
 from gossipfl.engines.http.client import Answer, Client
 from gossipfl.engines.http.delivery import RIDING, Delivery
 from gossipfl.engines.http.envelope import Envelope, Purpose
 from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.hosting import Hosting, State, Watcher
-from gossipfl.engines.checkpoints import Arrays, Checkpoint
 from gossipfl.engines.http.journal import Journal, next_incarnation
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
 from gossipfl.engines.http.neighbor import GOODBYES, Neighbor, Parcel

@@ -16,7 +16,7 @@ from loopback import Loopback, bits
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
-from gossipfl.engines.checkpoints import GENERATIONS, Checkpoint, newest_checkpoint, write_checkpoint
+from gossipfl.engines.checkpoints import GENERATIONS, Checkpoint, newest_checkpoint, read_checkpoint, write_checkpoint
 from gossipfl.engines.http import journal
 from gossipfl.engines.http.client import Client
 from gossipfl.engines.http.hosting import Hosting

@@ -1,0 +1,150 @@
+"""Runs in virtual time that were stopped: what has ended, and the federation that was saved last."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from math import nan
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from gossipfl.engines.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
+from gossipfl.engines.simulator import Simulator
+from gossipfl.errors import ConfigurationError
+from gossipfl.history import Evaluation, History, history_row
+from gossipfl.report.run_files import HistoryRow, Manifest, Part, history_rows, parsed
+from gossipfl.run_directory import VIRTUAL_TIME
+from gossipfl.scenario import Scenario
+from gossipfl.scenario.algorithms import AlgorithmSection
+from gossipfl.simulation import Experiment
+from gossipfl.weights import frozen
+
+RunName: TypeAlias = tuple[str, int]
+"""Label and seed of one algorithm's run."""
+
+
+class Checkpoints:
+    """Saves the federation that is running every `every` rounds (None: never), and goes on from what was saved."""
+
+    def __init__(self, directory: Path, every: int | None) -> None:
+        self._directory = directory
+        self._every = every
+        self._saved = newest_checkpoint(directory)
+        self._number = 0 if self._saved is None else self._saved.number
+
+    def evaluations(self) -> Mapping[RunName, list[Evaluation]]:
+        """What had been measured of the federation that was saved."""
+        if self._saved is None:
+            return {}
+        values = self._saved.values
+        evaluations = [Evaluation(**evaluation) for evaluation in values["simulator"]["evaluations"]]
+        return {(values["algorithm"], values["seed"]): evaluations}
+
+    def simulator(self, experiment: Experiment, section: AlgorithmSection) -> Simulator:
+        """The simulator of one of the scenario's algorithms: as it was saved, or at its beginning."""
+        simulator = experiment.simulator(section)
+        name = {"algorithm": simulator.history.algorithm, "seed": experiment.seed}
+        if self._saved is not None and name.items() <= self._saved.values.items():
+            simulator.restore((_copies(self._saved.arrays), self._saved.values["simulator"]))
+        self._saved = None  # it has the memory of a whole federation
+        if self._every is None:
+            return simulator
+        every, newest = self._every, simulator.round
+
+        def save(round: int) -> None:
+            nonlocal newest
+            if round // every > newest // every:
+                arrays, values = simulator.snapshot()
+                self._number += 1
+                self._directory.mkdir(exist_ok=True)
+                checkpoint = Checkpoint(self._number, arrays, {**name, "simulator": values})
+                write_checkpoint(self._directory, checkpoint)
+            newest = round
+
+        simulator.on_round = save
+        return simulator
+
+
+def _copies(arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+    """Each on its own, so that none keeps the whole file in memory; those that are one object stay one."""
+    copies = {id(array): frozen(np.array(array)) for array in arrays.values()}
+    return {name: copies[id(array)] for name, array in arrays.items()}
+
+
+class _Ended(Part):
+    algorithm: str
+    seed: int
+    failure: str | None = None
+
+
+class _Data(Part):
+    digest: str
+
+
+class _Manifest(Manifest):
+    """What a manifest has to say before its run can be gone on with."""
+
+    command: str
+    seeds: list[int] = Field(min_length=1)
+    scenario: dict[str, Any]
+    data: _Data
+    checkpoint_every: int | None = None
+    ended: list[_Ended] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class StoppedRun:
+    """What a run directory says of a run that is to go on."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+    scenario: Scenario
+    command: str
+    num_seeds: int
+    checkpoint_every: int | None
+    ended: Mapping[RunName, History]
+
+    def rows(self, saved: Mapping[RunName, Sequence[Evaluation]]) -> Iterator[dict[str, Any]]:
+        """The history to go on from: of what has ended, and of the federation that was saved."""
+        for history in self.ended.values():
+            yield from history.rows()
+        for name, evaluations in saved.items():
+            if name not in self.ended:
+                yield from (history_row(*name, evaluation) for evaluation in evaluations)
+
+
+def stopped_run(path: Path) -> StoppedRun:
+    """Read a run directory. Raises ConfigurationError when it is none, or when its run cannot be gone on with."""
+    if not (path / "manifest.json").is_file():
+        raise ConfigurationError(f"{path} is not the directory of a run: there is no manifest.json in it")
+    manifest = parsed(path / "manifest.json", _Manifest.model_validate_json)
+    if manifest.engine != VIRTUAL_TIME or manifest.command.split()[:1] != ["gossipfl"]:
+        raise ConfigurationError(
+            f"{path} is not a run of `simulate` or `compare` in virtual time, and only those can be gone on with; "
+            "a peer over HTTP goes on with `gossipfl peer ... --resume`"
+        )
+    ended = {(one.algorithm, one.seed): History(one.algorithm, one.seed, failure=one.failure) for one in manifest.ended}
+    for row in parsed(path / "history.jsonl", history_rows):
+        if (row.algorithm, row.seed) in ended:
+            ended[row.algorithm, row.seed].evaluations.append(_evaluation(row))
+    return StoppedRun(
+        path=path,
+        manifest={"ended": [], **json.loads((path / "manifest.json").read_text("utf-8"))},
+        scenario=Scenario(**manifest.scenario),
+        command=manifest.command.split()[1],
+        num_seeds=len(manifest.seeds),
+        checkpoint_every=manifest.checkpoint_every,
+        ended=ended,
+    )
+
+
+def _evaluation(row: HistoryRow) -> Evaluation:
+    values: dict[str, Any] = {field.name: getattr(row, field.name) for field in fields(Evaluation)}
+    for name in ("time", "consensus_distance", "average_loss", "average_accuracy"):
+        values[name] = nan if values[name] is None else values[name]
+    for name in ("peer_loss", "peer_accuracy"):
+        values[name] = {peer: nan if value is None else value for peer, value in values[name].items()}
+    return Evaluation(**values)
