@@ -50,6 +50,11 @@ class Batches:
         """1 + the largest example number of any shard: how many examples the training set must at least have."""
         return 1 + max((int(shard.max()) for shard in self.shards.values() if shard.size), default=-1)
 
+    @cached_property
+    def in_order(self) -> bool:
+        """Whether every batch is a run of consecutive examples: nobody shuffles, and the shards are whole pieces."""
+        return not self.shuffle and all((np.diff(shard) == 1).all() for shard in self.shards.values())
+
     def steps_per_epoch(self, peer_id: PeerId) -> int:
         """q = ceil(n / batch_size): optimizer steps that show every example of the peer once; 0 for an empty shard."""
         return -(-self._shard(peer_id).size // self.batch_size)

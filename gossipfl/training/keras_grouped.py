@@ -51,9 +51,11 @@ class GroupedGraphs:
             arguments = {name: stacked([peer[name] for peer in peers]) for name in peers[0]}
             columns = {name: np.split(_array(tensor), cuts) for name, tensor in call(arguments).items()}
             return [{name: column[row] for name, column in columns.items()} for row in range(len(peers))]
+        indices = np.concatenate([peer["indices"] for peer in peers])
+        sizes = np.concatenate([peer["sizes"] for peer in peers])
         batches = {
-            "indices": np.concatenate([peer["indices"] for peer in peers]),
-            "batches": batch_bounds(np.concatenate([peer["sizes"] for peer in peers])),
+            "indices": indices,
+            "batches": batch_bounds(sizes, indices if self._steps.in_order else None),
             "first_batches": np.cumsum([0, *(len(peer["sizes"]) for peer in peers)], dtype=np.int32),
         }
         names = self.signature(graph).keys() - batches.keys()
@@ -135,9 +137,11 @@ class GroupedGraphs:
         return {name: array.stack() for name, array in scores.items()}
 
 
-def batch_bounds(sizes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Where each batch begins and its size, int32 [steps, 2], for batches that lie one after the other."""
-    return np.stack([np.cumsum(sizes, dtype=np.int32) - sizes, sizes], axis=1)
+def batch_bounds(sizes: NDArray[np.int32], examples: NDArray[np.int32] | None) -> NDArray[np.int32]:
+    """Where each batch begins and its size, int32 [steps, 2], for batches that lie one after the other; with
+    `examples`, which of them it begins with."""
+    begins = np.cumsum(sizes, dtype=np.int32) - sizes
+    return np.stack([begins if examples is None else examples[begins], sizes], axis=1)
 
 
 def stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -51,7 +51,8 @@ class SingleGraphs:
         for role in variables:
             load(variables[role], vectors[role])
         if graph != "evaluate":
-            peer = {**peer, "batches": batch_bounds(peer["sizes"])}
+            examples = peer["indices"] if self._steps.in_order else None
+            peer = {**peer, "batches": batch_bounds(peer["sizes"], examples)}
         arguments: dict[str, Any] = {name: peer[name] for name in self.signature(graph)}
         for name in arguments.keys() & {"c", "anchor"}:
             arguments[name] = parts_of(peer[name], layout.weights)

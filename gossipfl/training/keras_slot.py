@@ -40,6 +40,8 @@ class DataTensors:
     test_x: tf.Tensor
     test_y: tf.Tensor
     evaluation_batch_size: int
+    in_order: bool
+    """Whether every batch of training is a run of consecutive examples."""
 
     @property
     def num_test_batches(self) -> int:
@@ -56,7 +58,7 @@ class Slot:
     """A compiled model with its optimizer. One group at a time: the caller keeps two threads out of one slot."""
 
     def __init__(self, model: keras.Model, data: DataTensors, evaluation_integers: NDArray[np.int64]) -> None:
-        self._steps = ModelSteps(model, data.evaluation_batch_size)
+        self._steps = ModelSteps(model, data.evaluation_batch_size, data.in_order)
         self.layout: VariableLayout = self._steps.layout
         self.num_traces = 0
         self._data = data

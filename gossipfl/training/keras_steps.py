@@ -22,8 +22,9 @@ ScoreArrays: TypeAlias = Mapping[str, tf.TensorArray]
 class ModelSteps:
     """The steps and scores of one compiled model; its methods build parts of graphs."""
 
-    def __init__(self, model: keras.Model, evaluation_batch_size: int) -> None:
+    def __init__(self, model: keras.Model, evaluation_batch_size: int, in_order: bool = False) -> None:
         self.model = model
+        self.in_order = in_order
         self.layout: VariableLayout = variable_layout(model)
         self.stopped = tf.Variable(False, trainable=False, name="stopped")
         self._evaluation_batch_size = evaluation_batch_size
@@ -39,7 +40,8 @@ class ModelSteps:
         end: tf.Tensor,
         correction: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Train on the batches [first, end); `batches` [steps, 2] has where each begins in `indices`, and its size.
+        """Train on the batches [first, end); `batches` [steps, 2] has where each begins in `indices`, and its size. If
+        the examples come `in_order`, it has the first example of each in place of that.
 
         `correction` is empty, or has the arguments of `corrected_by`. Gives `loss` and `num_correct`, summed over the
         examples, and with a correction `mean_gradient`, variable by variable.
@@ -55,8 +57,13 @@ class ModelSteps:
         # losses are weighted after the loop, and a batch is three operations away.
         def train_batch(step: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
             losses, sums = state
-            chosen = tf.slice(indices, *tf.split(tf.gather(batches, step), 2))
-            loss, sums = self._step(tf.gather(x, chosen), tf.gather(y, chosen), sums, correct)
+            begin, size = tf.split(tf.gather(batches, step), 2)
+            if self.in_order:  # a slice of neighbors is not copied
+                inputs, labels = (tf.strided_slice(data, begin, begin + size) for data in (x, y))
+            else:
+                examples = tf.slice(indices, begin, size)
+                inputs, labels = (tf.gather(data, examples) for data in (x, y))
+            loss, sums = self._step(inputs, labels, sums, correct)
             return step + 1, (losses.write(step - first, loss), sums)
 
         _, (losses, sums) = tf.while_loop(

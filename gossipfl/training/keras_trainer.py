@@ -72,6 +72,7 @@ class KerasTrainer:
             test_x=tf.convert_to_tensor(dataset.test_x),
             test_y=tf.convert_to_tensor(dataset.test_y),
             evaluation_batch_size=settings.evaluation_batch_size,
+            in_order=batches.in_order,
         )
         task = Task(dataset.train_x.shape[1:], dataset.num_classes)
         self._build = partial(compiled_model, build_model, task, settings)

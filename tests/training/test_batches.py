@@ -62,6 +62,13 @@ def test_order_depends_on_seed_peer_and_epoch_only():
     assert all(indices.tolist() != first for indices, _ in others)
 
 
+@given(shards, shards, st.booleans())
+def test_examples_are_in_order_when_each_follows_its_neighbor(first, second, shuffle):
+    in_order = not shuffle and all(list(shard) == list(range(shard[0], shard[-1] + 1)) for shard in (first, second))
+    assert Batches({"a": first, "b": second}, 5, shuffle, 0).in_order == in_order
+    assert Batches({"a": np.arange(3, 9), "none": np.array([], np.int64)}, 5, False, 0).in_order
+
+
 def test_a_batch_size_beyond_every_shard_costs_no_memory():
     batches = Batches({"a": np.arange(5), "b": np.arange(7)}, 10**9, False, 0)
     assert batches.indices("b", 0, 2)[1].tolist() == [7, 7]

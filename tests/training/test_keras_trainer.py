@@ -24,6 +24,7 @@ from toy_models import (  # noqa: E402
 )
 
 from gossipfl.errors import ConfigurationError, SchemaMismatchError, TrainingError  # noqa: E402
+from gossipfl.training.batches import Batches  # noqa: E402
 from gossipfl.training.models import resolve  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -110,6 +111,23 @@ def test_results_do_not_depend_on_chunks(stateful_trainers):
     second = trainer.train([rest])[0]
     assert_same_bits(second, whole)
     assert first.num_examples + second.num_examples == whole.num_examples
+
+
+@pytest.mark.parametrize("max_grouped_floats", [10**6, 0])
+def test_slices_of_examples_in_order_give_the_bits_of_gathered_ones(max_grouped_floats, monkeypatch):
+    monkeypatch.setattr("gossipfl.training.keras_slot.MAX_GROUPED_FLOATS", max_grouped_floats)
+    size = len(toy_dataset().train_y) // 2
+    in_order = Batches({"a": np.arange(size), "b": np.arange(size, 2 * size)}, 10, False, 5)
+    assert in_order.in_order
+    gathered = Batches({**in_order.shards, "another": np.array([3, 1])}, 10, False, 5)
+    assert not gathered.in_order
+    sliced, picked = (
+        trainer.train([job_of(trainer, peer, 2 * trainer._format.batches.steps_per_epoch(peer) - 1) for peer in "ab"])
+        for trainer in (toy_trainer(dense_adam, batches=batches) for batches in (in_order, gathered))
+    )
+    for left, right in zip(sliced, picked, strict=True):
+        assert_same_bits(left, right)
+        assert left.metrics == right.metrics
 
 
 def test_an_empty_state_is_a_reset(stateful_trainers):
