@@ -85,8 +85,11 @@ class VectorSchema:
 
 def encoded_size(message: Message) -> int:
     """Exact number of bytes of `encode(message)`, by arithmetic: 8 + 512 + 160 a + payload, for a arrays."""
-    arrays = [array.nbytes for encoded in message.vectors.values() for array in encoded.arrays.values()]
-    return largest_size(sum(arrays), len(arrays))
+    size = _LENGTH_BYTES + _HEADER_BYTES
+    for encoded in message.vectors.values():
+        for array in encoded.arrays.values():
+            size += _HEADER_BYTES_PER_ARRAY + array.nbytes
+    return size
 
 
 def largest_size(payload: int, num_arrays: int) -> int:

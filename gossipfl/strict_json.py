@@ -7,7 +7,10 @@ from typing import Any
 def strict_json(value: Any, *, indent: int | None = None) -> str:
     """The value as JSON text, NaN and infinity as null; on one line without spaces unless there is an `indent`."""
     separators = (",", ":") if indent is None else None
-    return json.dumps(without_nan(value), allow_nan=False, indent=indent, separators=separators)
+    try:
+        return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
+    except (ValueError, TypeError):  # looking at every number takes far longer than writing it, and NaN is rare
+        return json.dumps(without_nan(value), allow_nan=False, indent=indent, separators=separators)
 
 
 def without_nan(value: Any) -> Any:

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,10 @@ sys.path.insert(0, str(TESTS))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS.parent), os.environ.get("PYTHONPATH")]))
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a command ended with."""
-
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def command_line(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
+def command_line(monkeypatch, capsys, tmp_path) -> Callable:
     """Runs the command line in this process, without TensorFlow, and in an empty directory."""
+    from outcome import Outcome
     from softmax_trainer import run_without_tensorflow
 
     from gossipfl.cli import main

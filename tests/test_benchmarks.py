@@ -60,11 +60,10 @@ def test_fit_ends_at_the_same_model(model: str) -> None:
 def test_tensorflow_by_hand_ends_at_the_same_model() -> None:
     from tensorflow_speed import compare
 
-    by_hand, ours, difference = compare(Work("softmax", NOWHERE, 3, 40, 20), 2)
+    seconds, differences = compare(Work("softmax", NOWHERE, 3, 40, 20), 2)
 
-    assert by_hand > 0
-    assert ours > 0
-    assert difference < 1e-6
+    assert min(seconds) > 0
+    assert max(differences) < 1e-6
 
 
 @pytest.mark.slow

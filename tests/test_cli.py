@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Outcome
+from outcome import Outcome
 from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
 import gossipfl

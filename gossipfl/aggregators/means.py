@@ -78,21 +78,23 @@ def _weighted_sum(received: Sequence[Contribution], weights: Sequence[float]) ->
             f"vectors are one-dimensional and float32 or float64, that of {received[0].sender!r} is "
             f"{first.dtype}{first.shape}"
         )
+    shape, dtype = first.shape, first.dtype
     for contribution in received:
         vector = contribution.vector
-        if vector.shape != first.shape or vector.dtype != first.dtype:
+        if vector.shape != shape or vector.dtype != dtype:
             raise SchemaMismatchError(
                 f"the vector of {contribution.sender!r} is {vector.dtype}{vector.shape}, that of "
-                f"{received[0].sender!r} is {first.dtype}{first.shape}"
+                f"{received[0].sender!r} is {dtype}{shape}"
             )
     if len(received) == 1 or first.size == 0:
         return frozen(first)
+    others = [(contribution.vector, weight) for contribution, weight in zip(received, weights, strict=True)][1:]
     total = first * weights[0]
     for start in range(0, first.size, _BLOCK):
-        for contribution, weight in zip(received[1:], weights[1:], strict=True):
-            block = contribution.vector[start : start + _BLOCK]
+        size = min(_BLOCK, first.size - start)
+        for vector, weight in others:
             # x, y, n, a, offx, incx, offy: by position, because reading keywords takes longer than a small sum.
-            total = axpy(block, total, block.size, weight, 0, 1, start)
+            total = axpy(vector, total, size, weight, start, 1, start)
     return frozen(total)
 
 

@@ -44,7 +44,7 @@ class Dense:
 
 def _values(encoded: Encoded) -> Vector:
     values = encoded.arrays.get("values")
-    if values is None or values.shape != (encoded.size,) or values.dtype not in _FLOATS:
+    if values is None or values.size != encoded.size or values.ndim != 1 or values.dtype not in _FLOATS:
         arrays = ", ".join(f"{name}: {array.dtype}{array.shape}" for name, array in encoded.arrays.items()) or "none"
         raise LocalProtocolError(
             f"a dense vector of {encoded.size} elements holds one float array 'values' of that size, got {arrays}"

@@ -14,6 +14,10 @@ from gossipfl.peers import Peer
 from gossipfl.training.trainer import Score, Trainer
 from gossipfl.weights import ModelVectors, PeerId, Vector, frozen
 
+_BLOCK = 8192
+"""Elements of all vectors that are summed at a time. So intermediate results stay in the cache, which halves the time
+for vectors of 11 million; and for a dot product of more than 10,000 elements, OpenBLAS would wake a thread per core."""
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
@@ -46,9 +50,15 @@ def evaluated_peers(
 def mean_vector(vectors: Sequence[Vector], shares: Sequence[float]) -> Vector:
     """sum_i shares_i * vectors_i, summed in float64, in the dtype of the vectors."""
     total = np.zeros(vectors[0].shape, np.float64)
-    for vector, share in zip(vectors, shares, strict=True):
-        total += np.multiply(vector, share, dtype=np.float64)  # float32 times a Python number would be float32
+    for block in _blocks(total.size):
+        part = total[block]
+        for vector, share in zip(vectors, shares, strict=True):
+            part += np.multiply(vector[block], share, dtype=np.float64)  # float32 times a Python number is float32
     return frozen(total.astype(vectors[0].dtype))
+
+
+def _blocks(size: int) -> list[slice]:
+    return [slice(start, start + _BLOCK) for start in range(0, size, _BLOCK)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +122,13 @@ def consensus_distance(standings: Sequence[Standing]) -> float:
     """sqrt(mean_i ||x_i - mean(x)||^2) of the peers' weights (Kong et al., 2021)."""
     vectors = [standing.weights for standing in standings]
     mean = mean_vector(vectors, [1 / len(vectors)] * len(vectors)).astype(np.float64)
-    squares: dict[int, float] = {}  # peers may share one vector
-    for vector in vectors:
-        if id(vector) not in squares:
-            difference = vector - mean
-            # Not a dot product: BLAS wakes a thread per core for it, which costs more than it brings.
-            squares[id(vector)] = float(np.square(difference, out=difference).sum())
+    distinct = {id(vector): vector for vector in vectors}  # peers may share one vector
+    squares = dict.fromkeys(distinct, 0.0)
+    for block in _blocks(mean.size):
+        part = mean[block]
+        for key, vector in distinct.items():
+            difference = vector[block] - part
+            squares[key] += float(difference @ difference)
     return sqrt(sum(squares[id(vector)] for vector in vectors) / len(vectors))
 
 
@@ -144,7 +155,10 @@ def evaluate(
     time: float,
 ) -> Evaluation:
     """The evaluation of all data holders at one moment; `average` is the mean of their models, or the hub's model."""
-    chosen = [standing for standing in standings if plan.peers is None or standing.peer_id in plan.peers]
+    chosen = standings
+    if plan.peers is not None:
+        evaluated = frozenset(plan.peers)  # of 10,000 peers, to look each up in the tuple would take a second
+        chosen = [standing for standing in standings if standing.peer_id in evaluated]
     average_score, peer_scores = scores(trainer, chosen, average)
     training_loss, training_accuracy = training
     return Evaluation(

@@ -94,8 +94,9 @@ class Simulator:
         then is on the boundary of a round."""
         self._training = TrainingMetrics()
         self._state = "new"
+        data_peers = set(self._data_peers)
         for peer_id in self._plan.peers or ():
-            if peer_id not in self._data_peers:
+            if peer_id not in data_peers:
                 raise ConfigurationError(f"evaluation of peer {peer_id!r}: expected one of {self._data_peers}")
 
     # Running
@@ -123,8 +124,9 @@ class Simulator:
             for peer in self.peers.values():
                 self._call(peer, peer.start)
             return self._evaluate(0)
-        while self._heap and self._heap[0][0] <= self._end:
-            if self._is_round_over and self._heap[0][0] > self.now:
+        heap = self._heap
+        while heap and heap[0][0] <= self._end:
+            if self._is_round_over and heap[0][0] > self.now:
                 evaluation = self._end_round()
                 if evaluation is not None:
                     return evaluation
@@ -237,7 +239,7 @@ class Simulator:
     # Messages
 
     def _send(self, message: Message) -> None:
-        if self._network.is_offline(message.sender, self.now):
+        if self._network.has_outages and self._network.is_offline(message.sender, self.now):
             self._schedule(self.now, self._fail, message)
             return
         transfer = self._network.send(message, self.now)
@@ -253,7 +255,7 @@ class Simulator:
 
     def _deliver(self, transfer: Transfer) -> None:
         message = transfer.message
-        if self._network.is_offline(message.receiver, self.now):
+        if self._network.has_outages and self._network.is_offline(message.receiver, self.now):
             self._schedule(self.now, self._fail, message)
             return
         self._network.arrived(transfer)

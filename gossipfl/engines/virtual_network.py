@@ -7,7 +7,7 @@ came before it. Without these queues a FedAvg server would have a full-rate link
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,8 +43,7 @@ class Route:
     num_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(NamedTuple):
     """A message of `num_bytes` on its way, its first and last byte at the receiver's downlink at these times."""
 
     message: Message
@@ -59,6 +58,7 @@ class VirtualNetwork:
     def __init__(self, model: NetworkModel, peers: Iterable[PeerId], seed: int) -> None:
         self._model = model
         self._seed = seed
+        self.has_outages = bool(model.offline)
         self.wires: dict[PeerId, Wires] = {}
         for peer_id in peers:
             rates = model.rates_of(peer_id)
@@ -77,7 +77,7 @@ class VirtualNetwork:
         route.num_bytes += num_bytes
         sender = route.sender
         sender.sent += num_bytes
-        first_byte = max(now, sender.uplink_free)
+        first_byte = sender.uplink_free if sender.uplink_free > now else now
         sender.uplink_free = first_byte + num_bytes / sender.uplink
         latency = route.link.latency
         if route.generator is not None:

@@ -7,7 +7,7 @@ every sampled client; with `patience`, at the latest that many seconds for those
 round it sends the final model to all clients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -226,7 +226,7 @@ class FedAvgClient(Peer):
         if self.local.outstanding is not None:
             self._next = message
             return []
-        return self._train(message)
+        return self._train(message.round, vectors)
 
     def training_finished(self, update: Update, now: float) -> list[Action]:
         self.local.finish(update)
@@ -234,7 +234,7 @@ class FedAvgClient(Peer):
             return []
         if self._next is not None:  # the server has gone on without this update
             message, self._next = self._next, None
-            return self._train(message)
+            return self._train(message.round, self.local.received(message))
         vectors = encoded(self.local.trained(update))  # its own weights stay the model that it received
         self.round = self._training_round + 1
         num_examples = self.local.work.num_examples
@@ -252,9 +252,9 @@ class FedAvgClient(Peer):
             )
         ]
 
-    def _train(self, message: Message) -> list[Action]:
-        self.local.replace(self.local.received(message))
-        self._training_round = message.round
+    def _train(self, round: int, vectors: Mapping[str, Vector]) -> list[Action]:
+        self.local.replace(vectors)
+        self._training_round = round
         return [self.local.train()]
 
     def wake(self, now: float) -> list[Action]:

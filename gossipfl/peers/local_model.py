@@ -106,7 +106,7 @@ class LocalModel:
         """The shared vectors that training gave, by name. One's own shared vectors stay those before the training,
         until the protocol replaces them; what is not shared is taken over at once."""
         before = self.shared()
-        self.replace({"weights": update.weights, "statistics": update.statistics})
+        self.weights, self.statistics = update.weights, update.statistics
         trained = self.shared()
         self.replace(before)
         return trained
@@ -120,7 +120,7 @@ class LocalModel:
         """
         if "weights" not in message.vectors:
             raise RemoteProtocolError(f"a {message.kind} from peer {message.sender} carries no weights")
-        own = self.shared()
+        own, dtype = self.shared(), self.weights.dtype
         vectors = {}
         for name, theirs in message.vectors.items():
             mine = own.get(name)
@@ -132,10 +132,8 @@ class LocalModel:
             elif name != "optimizer" or self.sharing.optimizer_state != "average":
                 continue
             vector = vectors[name] = decompress(theirs)
-            if vector.dtype != self.weights.dtype:
-                raise RemoteProtocolError(
-                    f"{name} from peer {message.sender} is {vector.dtype}, expected {self.weights.dtype}"
-                )
+            if vector.dtype != dtype:
+                raise RemoteProtocolError(f"{name} from peer {message.sender} is {vector.dtype}, expected {dtype}")
         return vectors
 
     def snapshot(self) -> Snapshot:

@@ -109,18 +109,10 @@ class SynchronousGossipPeer(Peer):
         vectors = encoded(trained)
         if self._patience is not None:
             self._deadline = now + self._patience
+        num_examples, degree = self.local.work.num_examples, len(self._neighbors)
         sends = [
-            Send(
-                Message(
-                    self.peer_id,
-                    neighbor,
-                    Kind.MODEL,
-                    self.round,
-                    vectors=vectors,
-                    num_examples=self.local.work.num_examples,
-                    degree=len(self._neighbors),
-                )
-            )
+            # By position: reading keywords takes as long as making the message.
+            Send(Message(self.peer_id, neighbor, Kind.MODEL, self.round, None, vectors, num_examples, 1.0, degree))
             for neighbor in self._neighbors
         ]
         return [*sends, *wake_at_first(self._deadline, self._retries.time)]
@@ -140,20 +132,21 @@ class SynchronousGossipPeer(Peer):
         return self._train_on()
 
     def _mixed(self, name: str, own: Vector, answers: Mapping[PeerId, Message]) -> Vector:
-        vectors = {
-            neighbor: decompress(message.vectors[name])
-            for neighbor, message in answers.items()
-            if name in message.vectors and message.vectors[name].size == own.size
-        }
-        silent = 0.0
-        if len(vectors) < len(self._neighbors):
-            silent = sum(self._mixing_row[neighbor] for neighbor in self._neighbors if neighbor not in vectors)
-        contributions = []
+        contributions: list[Contribution] = []
+        mine, silent = 0, 0.0
         for peer_id, share in self._mixing_row.items():  # node order, never the order of arrival
             if peer_id == self.peer_id:
-                contributions.append(Contribution(peer_id, own, share + silent, self.local.work.num_examples))
-            elif peer_id in vectors:
-                contributions.append(Contribution(peer_id, vectors[peer_id], share, answers[peer_id].num_examples))
+                mine = len(contributions)
+                contributions.append(Contribution(peer_id, own, share, self.local.work.num_examples))
+                continue
+            answer = answers.get(peer_id)
+            theirs = None if answer is None else answer.vectors.get(name)
+            if answer is None or theirs is None or theirs.size != own.size:
+                silent += share
+            else:
+                contributions.append(Contribution(peer_id, decompress(theirs), share, answer.num_examples))
+        if silent:
+            contributions[mine] = contributions[mine]._replace(mixing_weight=self._mixing_row[self.peer_id] + silent)
         return self._aggregator(contributions)
 
     def snapshot(self) -> Snapshot:

@@ -176,5 +176,6 @@ class EvaluationSection(Section):
 
     every: Count = 1
     """Rounds between evaluations."""
-    peers: Literal["all"] | Count = "all"
-    """All peers, or a seeded sample of so many. Fewer: faster, at the expense of the worst and best peer."""
+    peers: Literal["all"] | Count = 20
+    """A seeded sample of so many peers, or "all" of them; the average model always is. More: a truer spread, at the
+    expense of one pass over the held-out data for each."""

@@ -3,10 +3,18 @@
 from dataclasses import dataclass
 
 import networkx as nx
+import numpy as np
+from scipy import sparse
 from scipy.sparse import csgraph
 
 from gossipfl.topology.mixing import MixingScheme, mixing_matrix
 from gossipfl.topology.spectrum import predicted_rounds, second_eigenvalue
+
+_BLOCK = 512
+"""Peers from which breadth-first search goes out at once: a bit each. As fast as 1,024, twice as fast as 2,048."""
+
+_FEW_STEPS = 150
+"""Up to about so many steps, going out from whole blocks is faster; beyond (a ladder), one search for every peer is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,7 @@ class TopologySummary:
 
 
 def summarize(graph: nx.Graph, scheme: MixingScheme = "metropolis_hastings") -> TopologySummary:
-    """The summary of a canonical graph under a mixing scheme; about a second for 2,000 peers of small degree.
+    """The summary of a canonical graph under a mixing scheme; about a second for 10,000 peers of small degree.
 
     Raises TopologyError as `mixing_matrix` does.
     """
@@ -49,21 +57,41 @@ def summarize(graph: nx.Graph, scheme: MixingScheme = "metropolis_hastings") -> 
 
 
 def diameter(graph: nx.Graph) -> int:
-    """The largest number of links on a shortest path between two peers of a connected graph.
-
-    One breadth-first search per peer, in SciPy: networkx's own takes ten times as long.
-    """
+    """The largest number of links on a shortest path between two peers of a connected graph."""
     num_peers = len(graph)
     if graph.number_of_edges() == num_peers * (num_peers - 1) // 2:
         return min(1, num_peers - 1)
+    if max(len(neighbors) for neighbors in graph.adj.values()) == 2:  # a ring, or a line
+        return num_peers // 2 if graph.number_of_edges() == num_peers else num_peers - 1
     adjacency = nx.to_scipy_sparse_array(graph, weight=None, format="csr")
-    largest = 0
-    for peer in range(num_peers):
-        order, predecessors = csgraph.breadth_first_order(adjacency, peer)  # symmetric: no need to call it undirected
-        came_from: list[int] = predecessors.tolist()
-        steps, node = 0, int(order[-1])  # the last one found is a farthest one
-        while node != peer:
-            node = came_from[node]
-            steps += 1
-        largest = max(largest, steps)
-    return largest
+    if _steps_from(adjacency, 0) > _FEW_STEPS:
+        return max(_steps_from(adjacency, peer) for peer in range(num_peers))
+    return max(_steps_from_block(adjacency, first) for first in range(0, num_peers, _BLOCK))
+
+
+def _steps_from(adjacency: sparse.csr_array, peer: int) -> int:
+    """Links to the farthest of all peers from one, breadth first."""
+    order, predecessors = csgraph.breadth_first_order(adjacency, peer)  # symmetric: no need to call it undirected
+    came_from: list[int] = predecessors.tolist()
+    steps, node = 0, int(order[-1])  # the last one found is a farthest one
+    while node != peer:
+        node = came_from[node]
+        steps += 1
+    return steps
+
+
+def _steps_from_block(adjacency: sparse.csr_array, first: int) -> int:
+    """The most links from one of a block of peers to the farthest of all, breadth first from all of them at once.
+
+    Bit i of a row says that the i-th peer of the block has reached the peer of that row; a step further, it has also
+    reached that peer's neighbors.
+    """
+    block = np.arange(min(_BLOCK, adjacency.shape[0] - first))
+    reached = np.zeros((adjacency.shape[0], _BLOCK // 64), np.uint64)
+    reached[first + block, block // 64] = np.uint64(1) << (block % 64).astype(np.uint64)
+    all_of_them = np.bitwise_or.reduce(reached)
+    steps = 0
+    while not (reached == all_of_them).all():
+        reached |= np.bitwise_or.reduceat(reached[adjacency.indices], adjacency.indptr[:-1])
+        steps += 1
+    return steps

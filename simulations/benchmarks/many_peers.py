@@ -12,7 +12,7 @@ def gossip(
     dataset: Dataset, num_peers: int, share: int, rounds: int, *, model: str = "softmax", algorithm: str = "synchronous"
 ) -> Simulator:
     """`share` images for each peer in batches of 10, one epoch a round, on a random graph in which all peers have four
-    neighbors and a LAN between them; the average and ten peers are scored after every round."""
+    neighbors and a LAN between them; the average and 20 peers, the default, are scored after every round."""
     num_examples = num_peers * share
     scenario = Scenario(
         rounds=rounds,
@@ -23,7 +23,6 @@ def gossip(
         },
         training={"batch_size": 10, "optimizer": {"name": "sgd", "learning_rate": 0.02}},
         topology={"generator": "random_regular_graph", "arguments": {"d": 4, "n": num_peers}},
-        evaluation={"peers": 10},
         algorithms=[algorithm],
     )
     return Experiment(scenario).simulator(scenario.algorithms[0])

@@ -43,6 +43,21 @@ def test_diameter_is_that_of_networkx(graph):
     assert diameter(graph) == nx.diameter(graph)
 
 
+@pytest.mark.parametrize(
+    ("graph", "expected"),
+    [
+        (nx.cycle_graph(7), 3),
+        (nx.cycle_graph(8), 4),
+        (nx.path_graph(9), 8),
+        (nx.grid_2d_graph(30, 40, periodic=True), 35),
+        (nx.grid_2d_graph(8, 64), 70),
+        (nx.circular_ladder_graph(400), 201),
+    ],
+)
+def test_diameter_of_large_graphs(graph, expected):
+    assert diameter(canonical(graph, "large")) == expected
+
+
 def test_a_large_graph_is_summarized():
     summary = summarize(canonical(nx.cycle_graph(1001), "ring"))
     assert summary.diameter == 500
