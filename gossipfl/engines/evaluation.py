@@ -118,10 +118,12 @@ def average_model(standings: Sequence[Standing], weighting: Weighting) -> ModelV
     )
 
 
-def consensus_distance(standings: Sequence[Standing]) -> float:
-    """sqrt(mean_i ||x_i - mean(x)||^2) of the peers' weights (Kong et al., 2021)."""
+def consensus_distance(standings: Sequence[Standing], uniform_mean: Vector | None = None) -> float:
+    """sqrt(mean_i ||x_i - mean(x)||^2) of the peers' weights (Kong et al., 2021); give mean(x) if it is known."""
     vectors = [standing.weights for standing in standings]
-    mean = mean_vector(vectors, [1 / len(vectors)] * len(vectors)).astype(np.float64)
+    if uniform_mean is None:
+        uniform_mean = mean_vector(vectors, [1 / len(vectors)] * len(vectors))
+    mean = uniform_mean.astype(np.float64)
     distinct = {id(vector): vector for vector in vectors}  # peers may share one vector
     squares = dict.fromkeys(distinct, 0.0)
     for block in _blocks(mean.size):
@@ -153,8 +155,10 @@ def evaluate(
     *,
     round: int,
     time: float,
+    uniform_mean: Vector | None = None,
 ) -> Evaluation:
-    """The evaluation of all data holders at one moment; `average` is the mean of their models, or the hub's model."""
+    """The evaluation of all data holders at one moment; `average` is the mean of their models, or the hub's model, and
+    `uniform_mean` that of their weights, where it is known already."""
     chosen = standings
     if plan.peers is not None:
         evaluated = frozenset(plan.peers)  # of 10,000 peers, to look each up in the tuple would take a second
@@ -167,7 +171,7 @@ def evaluate(
         num_bytes=traffic.num_bytes,
         num_messages=traffic.num_messages,
         busiest_peer_bytes=traffic.busiest_peer_bytes,
-        consensus_distance=consensus_distance(standings),
+        consensus_distance=consensus_distance(standings, uniform_mean),
         average_loss=average_score.loss,
         average_accuracy=average_score.accuracy,
         peer_loss={peer_id: score.loss for peer_id, score in peer_scores.items()},

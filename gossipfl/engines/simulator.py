@@ -282,15 +282,17 @@ class Simulator:
         return [Standing.of(self.peers[peer_id]) for peer_id in self._data_peers]
 
     def _evaluate(self, round: int) -> Evaluation:
+        average = self.average()
         evaluation = evaluate(
             self._trainer,
             self._plan,
             self._standings(),
-            self.average(),
+            average,
             self._network.traffic,
             self._training.take(),
             round=round,
             time=self.now,
+            uniform_mean=average.weights if self._hub is None and self._plan.weighting == "uniform" else None,
         )
         self.history.evaluations.append(evaluation)
         return evaluation

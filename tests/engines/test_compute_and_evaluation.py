@@ -97,6 +97,7 @@ def test_consensus_distance_is_the_spread_around_the_mean(peers):
     weights = np.stack([peer.weights for peer in peers])
     expected = np.sqrt(np.mean(np.sum((weights - weights.mean(axis=0)) ** 2, axis=1)))
     assert consensus_distance(peers) == pytest.approx(expected, rel=1e-14)
+    assert consensus_distance(peers, average_model(peers, "uniform").weights) == consensus_distance(peers)
     assert consensus_distance(peers[:1]) == 0.0
     assert consensus_distance([peers[0], peers[0]]) == 0.0
 
