@@ -9,6 +9,8 @@ from one_peer import ALGORITHMS, GRAPHS, make_trainer
 from processes import Processes, processes
 
 NUM_KILLS = 20
+NUM_ROUNDS = 120
+"""More than peers make while the kills last, on a slow machine too."""
 
 
 def kill_and_resume(peers: Processes, seed: int) -> int:
@@ -31,12 +33,12 @@ def kill_and_resume(peers: Processes, seed: int) -> int:
 
 @pytest.mark.parametrize(("graph", "seed"), [("ring of 4", 0), ("complete of 4", 1)])
 def test_pairwise_gossip_applies_every_exchange_once(tmp_path, graph, seed):
-    options = {"num_rounds": 60, "learns": False, "think": 0.03}
+    options = {"num_rounds": NUM_ROUNDS, "learns": False, "think": 0.03}
     with processes(tmp_path, graph, "pairwise", **options) as peers:
         assert kill_and_resume(peers, seed) == NUM_KILLS
         outcomes = [peers.outcome(name) for name in peers.names]
         after = peers.weights()
-    assert {outcome["round"] for outcome in outcomes} == {60}
+    assert {outcome["round"] for outcome in outcomes} == {NUM_ROUNDS}
     assert all(outcome["is_drained"] for outcome in outcomes)
     before = np.stack([model.weights for model in random_models(GRAPHS[graph]).values()])
     np.testing.assert_allclose(after.sum(axis=0), before.sum(axis=0), atol=1e-9)
@@ -44,11 +46,11 @@ def test_pairwise_gossip_applies_every_exchange_once(tmp_path, graph, seed):
 
 
 def test_synchronous_gossip_keeps_its_bits(tmp_path):
-    options = {"num_rounds": 60, "learns": True, "think": 0.02}
+    options = {"num_rounds": NUM_ROUNDS, "learns": True, "think": 0.02}
     with processes(tmp_path, "ring of 4", "synchronous", **options) as peers:
         assert kill_and_resume(peers, seed=2) == NUM_KILLS
         after = peers.weights()
     trainer = make_trainer(peers.settings["0"])
-    simulator = make_simulator(ALGORITHMS["synchronous"], GRAPHS["ring of 4"], trainer, num_rounds=60)
+    simulator = make_simulator(ALGORITHMS["synchronous"], GRAPHS["ring of 4"], trainer, num_rounds=NUM_ROUNDS)
     simulator.run()
     assert after.tobytes() == np.stack([peer.weights for peer in simulator.peers.values()]).tobytes()
