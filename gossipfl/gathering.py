@@ -4,7 +4,7 @@ Every peer has measured itself. What needs all peers at one moment, the average 
 known at the end only, from the final weights; a FedAvg server has measured its model all along.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.gathered_history import gathered_rows, timeline
 from gossipfl.peer_records import PeerRecord, read_peer
 from gossipfl.run_directory import complete, make_run_directory
-from gossipfl.strict_json import strict_json
+from gossipfl.strict_json import json_lines, strict_json
 from gossipfl.weight_files import Arrays, by_name, file_stems, write_weights
 from gossipfl.weights import ModelVectors, Vector, WeightsSchema
 from gossipfl.whole_files import write_whole
@@ -50,8 +50,8 @@ def gather(directories: Sequence[Path], output: Path) -> Path:
     make_run_directory(output)
     write_whole(output / "manifest.json", strict_json(_manifest(records), indent=1))
     own = {"algorithm": label, "seed": seed}
-    write_whole(output / "history.jsonl", _lines(own | row for row in rows))
-    write_whole(output / "events.jsonl", _lines(own | event for event in _events(records, start)))
+    write_whole(output / "history.jsonl", json_lines(own | row for row in rows))
+    write_whole(output / "events.jsonl", json_lines(own | event for event in _events(records, start)))
     average = _average(records, standings)
     if average is not None:
         model = manifest.model
@@ -172,7 +172,3 @@ def _named(name: str, vector: Vector, schema: WeightsSchema) -> Arrays:
 
 def _distinct(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
-
-
-def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(strict_json(row) + "\n" for row in rows)

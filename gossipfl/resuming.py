@@ -1,6 +1,5 @@
 """Runs in virtual time that were stopped: what has ended, and the federation that was saved last."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import nan
@@ -132,7 +131,7 @@ def stopped_run(path: Path) -> StoppedRun:
             ended[row.algorithm, row.seed].evaluations.append(_evaluation(row))
     return StoppedRun(
         path=path,
-        manifest={"ended": [], **json.loads((path / "manifest.json").read_text("utf-8"))},
+        manifest={"ended": [], **manifest.model_dump(mode="json", exclude_unset=True)},
         scenario=Scenario(**manifest.scenario),
         command=manifest.command.split()[1],
         num_seeds=len(manifest.seeds),

@@ -35,7 +35,7 @@ from gossipfl.report.run_files import Manifest, history_rows, parsed
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.simulation import BOUNDS, Experiment, optimizer_of
-from gossipfl.strict_json import strict_json
+from gossipfl.strict_json import json_lines, strict_json
 from gossipfl.topology import summarize as summarize_topology
 from gossipfl.weight_files import by_name, file_stems, write_weights
 from gossipfl.weights import WeightsSchema
@@ -98,8 +98,7 @@ class RunDirectory:
     def __enter__(self) -> "RunDirectory":
         self._open.enter_context(kept_for_this_process(self.path / "weights"))
         if self._rows_before is not None:
-            text = "".join(strict_json(row) + "\n" for row in self._rows_before)
-            write_whole(self.path / "history.jsonl", text)
+            write_whole(self.path / "history.jsonl", json_lines(self._rows_before))
         return self
 
     def __exit__(

@@ -1,6 +1,7 @@
 """JSON as the standard has it: without NaN and infinity, which Python writes and browsers and other readers refuse."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -11,6 +12,11 @@ def strict_json(value: Any, *, indent: int | None = None) -> str:
         return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
     except (ValueError, TypeError):  # looking at every number takes far longer than writing it, and NaN is rare
         return json.dumps(without_nan(value), allow_nan=False, indent=indent, separators=separators)
+
+
+def json_lines(values: Iterable[Any]) -> str:
+    """The values as `strict_json`, each in a line of its own."""
+    return "".join(strict_json(value) + "\n" for value in values)
 
 
 def without_nan(value: Any) -> Any:

@@ -21,10 +21,11 @@ from gossipfl.scenario.loading import toml_value
 from gossipfl.simulation import Experiment
 from gossipfl.strict_json import strict_json
 from gossipfl.sweep.directory import SweepDirectory, write_run
-from gossipfl.sweep.executors import Executor, RayTasks, WorkerProcesses, available_cores
+from gossipfl.sweep.executors import Executor, RayTasks, WorkerProcesses
 from gossipfl.sweep.grid import Axis, Point, points
 from gossipfl.sweep.run import JSON, Lost, Measured, Run
 from gossipfl.sweep.whole import label, whole
+from gossipfl.training.cores import available_cores
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.report.run_files import Manifest, Part, history_rows, parsed
 from gossipfl.run_directory import complete
 from gossipfl.scenario import Scenario
-from gossipfl.strict_json import strict_json
+from gossipfl.strict_json import json_lines, strict_json
 from gossipfl.sweep.grid import Point, identity, without
 from gossipfl.sweep.run import JSON, Measured, Run
 from gossipfl.whole_files import kept_for_this_process, write_whole
@@ -108,7 +108,7 @@ def _manifest(path: Path) -> JSON:
 def write_run(path: Path, manifest: JSON, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write the files of a run directory, without weights; gives the path of its report."""
     write_whole(path / "manifest.json", strict_json(manifest, indent=1))
-    write_whole(path / "history.jsonl", "".join(strict_json(row) + "\n" for row in rows))
+    write_whole(path / "history.jsonl", json_lines(rows))
     return complete(path)
 
 

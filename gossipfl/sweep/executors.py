@@ -31,11 +31,6 @@ class Executor(Protocol):
         ...
 
 
-def available_cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @dataclass(eq=False, slots=True)
 class _Worker:
     process: BaseProcess

@@ -1,6 +1,5 @@
 """Jobs as arguments of a slot, and its results as updates: what is checked before training, and after it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,17 +121,6 @@ def check_size(what: str, vector: NDArray[np.generic], size: int) -> None:
     """Raise SchemaMismatchError, naming the vector, unless it has the shape (size,)."""
     if vector.shape != (size,):
         raise SchemaMismatchError(f"{what}: shape {vector.shape}, the model has ({size},)")
-
-
-def all_failures(failures: Sequence[TrainingError]) -> TrainingError:
-    """One error for all failed jobs of a call: the first one's, naming a few of the others."""
-    first, *others = failures
-    if not others:
-        return first
-    names = ", ".join(repr(failure.peer_id) for failure in others[:6]) + (", ..." if len(others) > 6 else "")
-    error = TrainingError(f"{first}; {len(others)} more failed: {names}", peer_id=first.peer_id, round=first.round)
-    error.__cause__ = first.__cause__
-    return error
 
 
 def _is_finite(vector: Vector) -> bool:

@@ -20,11 +20,6 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 from gossipfl.errors import ConfigurationError
 
 
-def available_cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def use_slots(num_slots: int) -> None:
     """Ask TensorFlow for one thread per operation and `num_slots` operations at a time.
 

@@ -18,17 +18,18 @@ from gossipfl.actions import Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.training.batches import Batches
+from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups, equal_parts
 from gossipfl.training.keras_grouped import Arrays
-from gossipfl.training.keras_jobs import JobFormat, all_failures, check_size, is_corrected
+from gossipfl.training.keras_jobs import JobFormat, check_size, is_corrected
 from gossipfl.training.keras_model import Task, compiled_model
-from gossipfl.training.keras_runtime import available_cores, runtime_flags, use_slots
+from gossipfl.training.keras_runtime import runtime_flags, use_slots
 from gossipfl.training.keras_slot import DataTensors, Slot
 from gossipfl.training.keras_slot_pool import SlotPool, build_models
 from gossipfl.training.keras_state import schema_of, size_of, values_of, variable_layout
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import Score
+from gossipfl.training.trainer import Score, all_failures
 from gossipfl.weights import ModelVectors, PeerId, WeightsSchema, frozen
 
 MAX_CALL_BYTES = 128 * 2**20

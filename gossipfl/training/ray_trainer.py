@@ -23,11 +23,12 @@ from gossipfl.actions import Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError, TransportError
 from gossipfl.training.batches import Batches
+from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups
 from gossipfl.training.models import BuildModel
 from gossipfl.training.ray_workers import Description, Failure, Flags, RayWorkers, Recipe, WorkersDied, installed_ray
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import Score
+from gossipfl.training.trainer import Score, all_failures
 from gossipfl.weights import ModelVectors, PeerId, WeightsSchema, frozen
 
 if TYPE_CHECKING:
@@ -60,9 +61,7 @@ def ray_cluster(address: str | None = None) -> Iterator[None]:
     if address is not None:
         _check_reachable(address)
     else:
-        given["include_dashboard"] = False
-        if hasattr(os, "sched_getaffinity"):  # Ray counts the cores of the machine
-            given["num_cpus"] = len(os.sched_getaffinity(0))
+        given |= {"include_dashboard": False, "num_cpus": available_cores()}  # Ray counts those of the machine
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **given)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
@@ -152,8 +151,6 @@ class RayTrainer:
             raise TrainingError(f"{died}: training {names}", peer_id=group[0].peer_id, round=group[0].job) from died
         failures = [outcome.error() for outcome in outcomes if isinstance(outcome, Failure)]
         if failures:
-            from gossipfl.training.keras_jobs import all_failures
-
             raise all_failures(failures)
         return outcomes
 

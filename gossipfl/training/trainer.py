@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gossipfl.actions import Train, Update
+from gossipfl.errors import TrainingError
 from gossipfl.weights import ModelVectors, PeerId
 
 
@@ -37,3 +38,14 @@ class Trainer(Protocol):
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
         """Scores of several models on the held-out data, in order."""
         ...
+
+
+def all_failures(failures: Sequence[TrainingError]) -> TrainingError:
+    """One error for all failed jobs of a call: the first one's, naming a few of the others."""
+    first, *others = failures
+    if not others:
+        return first
+    names = ", ".join(repr(failure.peer_id) for failure in others[:6]) + (", ..." if len(others) > 6 else "")
+    error = TrainingError(f"{first}; {len(others)} more failed: {names}", peer_id=first.peer_id, round=first.round)
+    error.__cause__ = first.__cause__
+    return error
