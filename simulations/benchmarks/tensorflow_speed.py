@@ -25,7 +25,7 @@ class HandWritten:
     def __init__(self, work: Work) -> None:
         import tensorflow as tf
 
-        from gossipfl.training.keras_runtime import available_cores
+        from gossipfl.training.cores import available_cores
 
         data, num_cores = work.dataset, available_cores()
         self.weights = [np.zeros((28 * 28, 10), np.float32), np.zeros(10, np.float32)]
