@@ -30,6 +30,7 @@ def run_facts(cast: Cast) -> RunFacts:
         vectors["statistics"] = VectorSchema(initial.statistics.size, str(initial.statistics.dtype))
     if policies[0] == "average" and trainer.optimizer_size:
         vectors["optimizer"] = VectorSchema(trainer.optimizer_size)
+    vectors |= dict.fromkeys(cast.recipe.extra_vectors, vectors["weights"])
     fields = scenario.model_dump(mode="json")
     agreed = {
         "protocol": PROTOCOL,
