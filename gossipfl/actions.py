@@ -5,7 +5,8 @@ A peer never waits and never calls anything: it returns actions, and the engine 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +30,23 @@ class LocalWork:
     num_rounds: int
 
 
+class Correction(NamedTuple):
+    """The one door into local training: the gradient that is applied at weights y is g + c + proximal_mu (y - anchor).
+
+    `c` and `anchor` are optional entries of `vectors`, each of the size of the weights. `wants` may name
+    "mean_gradient": the mean of the plain gradients g over the steps, given back in `Update.vectors`.
+    """
+
+    vectors: Mapping[str, Vector] = MappingProxyType({})
+    proximal_mu: float = 0.0
+    wants: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Train:
     """Ask for local training: `num_steps` optimizer steps from step `first_step` on, starting at `weights`.
 
-    The gradient that is applied at weights y is g + c + proximal_mu * (y - anchor), where `c` and `anchor` are
-    optional entries of `vectors` (each of the size of `weights`). `wants` may name "mean_gradient": the mean of the
-    plain gradients g over the steps, given back in `Update.vectors`.
+    `vectors`, `proximal_mu` and `wants` are those of its `Correction`.
 
     A job is a pure function of its fields and of (run seed, peer_id): running it again anywhere gives the same update.
     """

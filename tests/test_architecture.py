@@ -19,8 +19,18 @@ MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "gossipfl").rglob("*
 
 FLOORS = {
     0: {"actions", "errors", "history", "messages", "randomness", "spelling", "weights"},
-    1: {"aggregators", "codec", "compression", "resources", "strict_json", "topology", "user_functions", "whole_files"},
-    2: {"algorithms", "peers"},
+    1: {
+        "aggregators",
+        "codec",
+        "compression",
+        "resources",
+        "schedules",
+        "strict_json",
+        "topology",
+        "user_functions",
+        "whole_files",
+    },
+    2: {"algorithms", "methods", "peers"},
     3: {"data", "training"},
     4: {"engines"},
 }

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.actions import LocalWork, State, Train, Update
+from gossipfl.actions import Correction, LocalWork, State, Train, Update
 from gossipfl.compression import decompress, dense
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import Encoded, Message
@@ -15,6 +15,7 @@ from gossipfl.peers.snapshot import Snapshot, under
 from gossipfl.weights import ModelVectors, PeerId, Vector, frozen
 
 _NO_SLOTS = np.zeros(0, np.float32)
+_UNCORRECTED = Correction()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,23 @@ def encoded(vectors: Mapping[str, Vector]) -> dict[str, Encoded]:
 
 
 class LocalModel:
-    """Weights, statistics and training state of one peer, and its outstanding training job."""
+    """Weights, statistics and training state of one peer, and its outstanding training job.
 
-    def __init__(self, peer_id: PeerId, work: LocalWork, initial: ModelVectors, sharing: Sharing) -> None:
+    `extra_vectors` names the vectors of the size of the weights that its messages carry beside the shared ones.
+    """
+
+    def __init__(
+        self,
+        peer_id: PeerId,
+        work: LocalWork,
+        initial: ModelVectors,
+        sharing: Sharing,
+        extra_vectors: frozenset[str] = frozenset(),
+    ) -> None:
         self.peer_id = peer_id
         self.work = work
         self.sharing = sharing
+        self._extra_vectors = extra_vectors
         self.weights: Vector = initial.weights
         self.statistics: Vector = initial.statistics
         self.state: State = {}
@@ -49,7 +61,7 @@ class LocalModel:
         self.num_jobs = 0  # rounds of local work that have ended
         self._num_steps = 0
 
-    def train(self, *, anchor: Vector | None = None, proximal_mu: float = 0.0) -> Train:
+    def train(self, correction: Correction = _UNCORRECTED) -> Train:
         """Ask for one round of local work from the present weights; at most one job is outstanding."""
         if self.outstanding is not None:
             raise LocalProtocolError(f"peer {self.peer_id} asked for training while job {self.num_jobs} is running")
@@ -61,8 +73,9 @@ class LocalModel:
             weights=self.weights,
             statistics=self.statistics,
             state={} if self.sharing.optimizer_state == "reset" else self.state,
-            vectors={} if anchor is None else {"anchor": anchor},
-            proximal_mu=proximal_mu,
+            vectors=correction.vectors,
+            proximal_mu=correction.proximal_mu,
+            wants=correction.wants,
         )
         return self.outstanding
 
@@ -112,15 +125,17 @@ class LocalModel:
         return trained
 
     def received(self, message: Message) -> dict[str, Vector]:
-        """The decoded vectors of a message, those that are not shared left out.
+        """The decoded vectors of a message: the shared and the extra ones.
 
         The size of an averaged optimizer state is not known, and not checked, before the first round of one's own.
-        Raises RemoteProtocolError when the weights are missing, or when a vector has another length or dtype than
-        one's own.
+        Raises RemoteProtocolError when the weights or an extra vector are missing, or when a vector has another length
+        or dtype than one's own.
         """
-        if "weights" not in message.vectors:
-            raise RemoteProtocolError(f"a {message.kind} from peer {message.sender} carries no weights")
         own, dtype = self.shared(), self.weights.dtype
+        for name in ("weights", *sorted(self._extra_vectors)):
+            if name not in message.vectors:
+                raise RemoteProtocolError(f"a {message.kind} from peer {message.sender} carries no {name}")
+            own[name] = self.weights
         vectors = {}
         for name, theirs in message.vectors.items():
             mine = own.get(name)
@@ -145,7 +160,11 @@ class LocalModel:
             arrays |= {"outstanding/weights": job.weights, "outstanding/statistics": job.statistics}
             arrays |= {f"outstanding/state/{name}": array for name, array in job.state.items()}
             arrays |= {f"outstanding/vectors/{name}": array for name, array in job.vectors.items()}
-            values["outstanding"] = {"num_steps": job.num_steps, "proximal_mu": job.proximal_mu}
+            values["outstanding"] = {
+                "num_steps": job.num_steps,
+                "proximal_mu": job.proximal_mu,
+                "wants": sorted(job.wants),
+            }
         return arrays, values
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -165,4 +184,5 @@ class LocalModel:
                 state=under("outstanding/state/", arrays),
                 vectors=under("outstanding/vectors/", arrays),
                 proximal_mu=values["outstanding"]["proximal_mu"],
+                wants=frozenset(values["outstanding"]["wants"]),
             )

@@ -1,0 +1,60 @@
+"""What every recipe offers: which peers an algorithm needs, and how to make each of them.
+
+A recipe is a frozen value. It makes one peer at a time, so that a host builds its own peer and not all n.
+"""
+
+from typing import ClassVar, Literal, Protocol, TypeAlias
+
+import networkx as nx
+
+from gossipfl.actions import LocalWork
+from gossipfl.errors import ConfigurationError
+from gossipfl.peers import Peer, Sharing
+from gossipfl.weights import ModelVectors, PeerId
+
+Weighting: TypeAlias = Literal["uniform", "examples"]
+
+
+class Algorithm(Protocol):
+    """A frozen recipe for the peers of one algorithm.
+
+    The first sentence of a recipe's docstring says what it does, and names its paper. Its fields are the parameters
+    that a scenario may give, each `Annotated` with what it means; `sharing` and `weighting` come from elsewhere in a
+    scenario. A combination that is not sound is refused when the recipe is made, or by `network`.
+    """
+
+    hub: ClassVar[PeerId | None]
+    """A participant without data that keeps the model, joins no per-peer statistic and counts the rounds."""
+    pools_data: ClassVar[bool]
+    """Whether all data lie at one participant."""
+    weightings: ClassVar[frozenset[str]]
+    """The goals that the algorithm can keep: the mean of the peers' objectives, "uniform" or by "examples"."""
+    extra_vectors: ClassVar[frozenset[str]]
+    """Names of the vectors, each of the size of the weights, that messages carry beside the shared ones."""
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds after which a silent peer is no longer waited for; None waits for ever."""
+        ...
+
+    @property
+    def sharing(self) -> Sharing:
+        """What happens to a model's parts beside its weights."""
+        ...
+
+    def network(self, graph: nx.Graph) -> nx.Graph:
+        """Who takes part and who talks to whom, made from the graph of the data holders.
+
+        Raises ConfigurationError where the algorithm is not sound on this graph.
+        """
+        ...
+
+    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
+        """One participant of `network`, which `Algorithm.network` has given."""
+        ...
+
+
+def check_patience(patience: float | None) -> None:
+    """Raises ConfigurationError for a patience that is not a time."""
+    if patience is not None and not patience > 0:
+        raise ConfigurationError(f"patience must be above 0 seconds (or absent, to wait for ever), got {patience}")

@@ -1,0 +1,58 @@
+"""Training without gossip: the lower and the upper bound of every comparison."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import networkx as nx
+
+from gossipfl.actions import LocalWork
+from gossipfl.errors import ConfigurationError
+from gossipfl.peers import LocalModel, LocalOnlyPeer, Peer, Sharing
+from gossipfl.weights import ModelVectors, PeerId
+
+POOL: PeerId = "pool"
+"""The name of the one participant that holds all data."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOnly:
+    """Every peer trains alone on its own shard: what it would have without any exchange (the lower bound)."""
+
+    sharing: Sharing = field(default_factory=Sharing)
+
+    hub: ClassVar[PeerId | None] = None
+    pools_data: ClassVar[bool] = False
+    weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
+    extra_vectors: ClassVar[frozenset[str]] = frozenset()
+    patience: ClassVar[float | None] = 0.0
+
+    def network(self, graph: nx.Graph) -> nx.Graph:
+        alone = nx.Graph()
+        alone.add_nodes_from(graph.nodes(data=True))
+        return alone
+
+    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
+        return LocalOnlyPeer(LocalModel(peer_id, work, initial, self.sharing))
+
+
+@dataclass(frozen=True, slots=True)
+class Centralized:
+    """One participant trains on all data for the same epochs: what giving up all data would bring (the upper bound)."""
+
+    sharing: Sharing = field(default_factory=Sharing)
+
+    hub: ClassVar[PeerId | None] = None
+    pools_data: ClassVar[bool] = True
+    weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
+    extra_vectors: ClassVar[frozenset[str]] = frozenset()
+    patience: ClassVar[float | None] = 0.0
+
+    def network(self, graph: nx.Graph) -> nx.Graph:
+        if POOL in graph:
+            raise ConfigurationError(f"Centralized adds a participant {POOL!r}, but a peer has that name; rename it")
+        alone = nx.Graph()
+        alone.add_node(POOL, position=0)
+        return alone
+
+    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
+        return LocalOnlyPeer(LocalModel(peer_id, work, initial, self.sharing))

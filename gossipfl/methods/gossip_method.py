@@ -1,0 +1,35 @@
+"""What a method of synchronous gossip does around local training and mixing."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Protocol, TypeAlias
+
+from gossipfl.actions import Correction, Update
+from gossipfl.weights import Vector
+
+Memory: TypeAlias = Mapping[str, Vector]
+"""What a method remembers between rounds, by name, each of the size of the weights; empty at the beginning."""
+
+
+class GossipMethod(Protocol):
+    """How the gradient is corrected, which vectors are mixed, and what becomes of the mix: a frozen dataclass.
+
+    A round of a peer with weights x: `begin` -> local training gives y -> `emit` -> every emitted vector v_j of the
+    peers is mixed, sum_j w_ij v_j -> `absorb` gives the new x. All are pure functions of their arguments.
+    """
+
+    mixed: ClassVar[frozenset[str]]
+    """Names of the emitted vectors beside "weights"."""
+
+    def begin(self, x: Vector, memory: Memory) -> Correction:
+        """How the gradients of the round are corrected."""
+        ...
+
+    def emit(self, x: Vector, update: Update, memory: Memory) -> dict[str, Vector]:
+        """The vectors to be mixed: "weights", and those that `mixed` names."""
+        ...
+
+    def absorb(
+        self, x: Vector, emitted: Mapping[str, Vector], mixed: Mapping[str, Vector], memory: Memory
+    ) -> tuple[Vector, Memory]:
+        """The new weights and what to remember, after mixing has made `mixed` of the peers' `emitted`."""
+        ...
