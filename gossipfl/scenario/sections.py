@@ -117,6 +117,7 @@ _GOES_WITH = {
     "seed": ("name", "generator"),
     "format": ("file",),
     "links": ("peers",),
+    "directed": ("generator", "peers"),
 }
 """The fields of a topology that would be ignored with another kind."""
 
@@ -140,6 +141,9 @@ class TopologySection(Section):
     """Explicit peers: names, or a table each with an `address`."""
     links: list[tuple[str, str]] = []
     """Pairs of explicit peers that may talk to each other."""
+    directed: bool = False
+    """Whether links go one way, from the first peer to the second; only push-sum algorithms take such a graph. Of a
+    named topology or a file, the file says it."""
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> "TopologySection":
@@ -148,7 +152,8 @@ class TopologySection(Section):
         if len(given) != 1:
             raise ConfigurationError(f"a topology needs exactly one of {', '.join(kinds)}, got {given or 'none'}")
         for field, right_kinds in _GOES_WITH.items():
-            if getattr(self, field) not in (None, {}, []) and given[0] not in right_kinds:
+            value = getattr(self, field)
+            if value is not False and value not in (None, {}, []) and given[0] not in right_kinds:
                 raise ConfigurationError(f"{field} of a topology needs {' or '.join(right_kinds)}, not {given[0]}")
         return self
 
@@ -162,13 +167,12 @@ class TopologySection(Section):
         if self.name is not None:
             return topology.named(self.name, self.arguments or None, self.seed)
         if self.generator is not None:
-            return topology.from_generator(
-                self.generator, self.arguments, seed % 2**32 if self.seed is None else self.seed
-            )
+            seed = seed % 2**32 if self.seed is None else self.seed
+            return topology.from_generator(self.generator, self.arguments, seed, directed=self.directed)
         if self.file is not None:
             return topology.from_file(Path(self.file), self.format)
         assert self.peers is not None
-        return topology.from_links(self.peers, self.links)
+        return topology.from_links(self.peers, self.links, directed=self.directed)
 
 
 class EvaluationSection(Section):

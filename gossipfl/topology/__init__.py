@@ -5,14 +5,22 @@ from gossipfl.topology.catalogue import available, named
 from gossipfl.topology.files import from_file
 from gossipfl.topology.generators import from_generator
 from gossipfl.topology.links import from_links
-from gossipfl.topology.mixing import SCHEMES, MixingScheme, checked_matrix, mixing_matrix, mixing_row
-from gossipfl.topology.spectrum import predicted_rounds, second_eigenvalue, spectral_gap
+from gossipfl.topology.mixing import SCHEMES, MixingScheme, checked_matrix, mixing_matrix, mixing_row, push_matrix
+from gossipfl.topology.neighbors import all_neighbors
+from gossipfl.topology.spectrum import (
+    predicted_rounds,
+    second_eigenvalue,
+    second_modulus,
+    smallest_eigenvalue,
+    spectral_gap,
+)
 from gossipfl.topology.summary import TopologySummary, diameter, summarize
 
 __all__ = [
     "SCHEMES",
     "MixingScheme",
     "TopologySummary",
+    "all_neighbors",
     "available",
     "canonical",
     "checked_matrix",
@@ -24,7 +32,10 @@ __all__ = [
     "mixing_row",
     "named",
     "predicted_rounds",
+    "push_matrix",
     "second_eigenvalue",
+    "second_modulus",
+    "smallest_eigenvalue",
     "spectral_gap",
     "summarize",
 ]

@@ -1,15 +1,18 @@
 """The one form of a topology that everything else relies on.
 
-A topology is a plain undirected `networkx.Graph` and nothing more. In canonical form
+A topology is a plain `networkx.Graph`, or a `networkx.DiGraph` where links go one way, and nothing more. In canonical
+form
 
 * every node is a peer id: a string of 1 to 64 characters from A-Z a-z 0-9 . _ -
 * the order of peers is the order of the nodes, written down as the node attribute `position` (0 to n-1) and never
-  the order of their names ("10" < "2"); the neighbors of a peer are in that order too
-* there is at least one peer, the graph is connected, and it has no self-loops and no parallel links.
+  the order of their names ("10" < "2"); the neighbors of a peer (predecessors and successors, where links go one
+  way) are in that order too
+* there is at least one peer, what it knows can reach every other one along the links, and there are no self-loops and
+  no parallel links; two links of opposite directions are not parallel.
 """
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Set
 
 import networkx as nx
 
@@ -27,20 +30,15 @@ def canonical(graph: nx.Graph, name: str) -> nx.Graph:
 
     Raises TopologyError naming the first peers that break a rule of the form.
     """
-    if graph.is_directed():
-        raise TopologyError(
-            f"Topology {name!r} is directed. Mixing weights must be symmetric, so every link has to work both ways: "
-            "use an undirected graph (graph.to_undirected() in networkx)."
-        )
     labels = _peer_ids(graph, name)
     position = {node: index for index, node in enumerate(graph)}
+    ends = ((position[a], position[b], attributes) for a, b, attributes in graph.edges(data=True))
+    if not graph.is_directed():
+        ends = ((min(a, b), max(a, b), attributes) for a, b, attributes in ends)
     # Adding the links by position leaves the neighbors of every peer in the order of positions.
-    links = sorted(
-        ((*sorted((position[a], position[b])), attributes) for a, b, attributes in graph.edges(data=True)),
-        key=lambda link: link[:2],
-    )
+    links = sorted(ends, key=lambda link: link[:2])
     peers = list(labels.values())
-    result = nx.Graph(name=name)
+    result = nx.DiGraph(name=name) if graph.is_directed() else nx.Graph(name=name)
     for index, (node, peer_id) in enumerate(labels.items()):
         result.add_node(peer_id)
         result.nodes[peer_id].update(graph.nodes[node], position=index)
@@ -52,8 +50,8 @@ def canonical(graph: nx.Graph, name: str) -> nx.Graph:
             )
         if result.has_edge(peers[a], peers[b]):
             raise TopologyError(
-                f"Topology {name!r} links peers {peers[a]!r} and {peers[b]!r} more than once. Links are undirected: "
-                "list each one once."
+                f"Topology {name!r} links peers {peers[a]!r} and {peers[b]!r} more than once. Links are "
+                f"{'one-way' if graph.is_directed() else 'undirected'}: list each one once."
             )
         result.add_edge(peers[a], peers[b])
         result.edges[peers[a], peers[b]].update(attributes)
@@ -85,11 +83,24 @@ def _peer_ids(graph: nx.Graph, name: str) -> dict[Hashable, PeerId]:
 
 def _check_connected(graph: nx.Graph, name: str) -> None:
     first = next(iter(graph))
-    reached = nx.node_connected_component(graph, first)
-    for peer_id in graph:
-        if peer_id not in reached:
+    unreached = _first_other(graph, first, nx.descendants(graph, first))
+    if not graph.is_directed():
+        if unreached is not None:
             raise TopologyError(
-                f"Topology {name!r} is not connected: peers {first!r} and {peer_id!r} cannot reach each other. Gossip "
-                "needs one component: add links, change the seed of a random graph, or choose a generator whose graphs "
-                "are always connected."
+                f"Topology {name!r} is not connected: peers {first!r} and {unreached!r} cannot reach each other. "
+                "Gossip needs one component: add links, change the seed of a random graph, or choose a generator whose "
+                "graphs are always connected."
             )
+        return
+    not_reaching = _first_other(graph, first, nx.ancestors(graph, first))
+    if unreached is not None or not_reaching is not None:
+        start, end = (not_reaching, first) if unreached is None else (first, unreached)
+        raise TopologyError(
+            f"Topology {name!r} is not strongly connected: its links lead nowhere from peer {start!r} to peer {end!r}. "
+            "What one peer learns must reach all others: add links, or let them work both ways."
+        )
+
+
+def _first_other(graph: nx.Graph, peer_id: PeerId, those: Set[PeerId]) -> PeerId | None:
+    """The first peer in node order that is neither this one nor among those."""
+    return next((other for other in graph if other != peer_id and other not in those), None)

@@ -9,7 +9,7 @@ A file holds either a generator or explicit peers and links::
                                                               |  [peers.berlin]
                                                               |  address = "https://berlin.example.org:8443"
 
-`peers` may also be a plain list of names.
+`peers` may also be a plain list of names. With `directed = true`, links go one way, from the first peer to the second.
 """
 
 import tomllib
@@ -34,6 +34,7 @@ _FIELDS = {
     "seed": (int, "an integer"),
     "peers": (list | dict, "a list of names, or a table with one table per peer"),
     "links": (list, "a list of pairs of names"),
+    "directed": (bool, "true or false"),
 }
 
 
@@ -78,10 +79,17 @@ def _from_toml(path: Path, arguments: Mapping[str, Any] | None, seed: int | None
     name = path.stem
     if "generator" in content:
         merged = {**content.get("arguments", {}), **(arguments or {})}
-        graph = from_generator(content["generator"], merged, content.get("seed") if seed is None else seed, name=name)
+        graph = from_generator(
+            content["generator"],
+            merged,
+            content.get("seed") if seed is None else seed,
+            name=name,
+            directed=content.get("directed", False),
+        )
     else:
         _refuse_arguments(name, arguments)
-        graph = from_links(content["peers"], [(a, b) for a, b in content.get("links", [])], name=name)
+        links = [(a, b) for a, b in content.get("links", [])]
+        graph = from_links(content["peers"], links, name=name, directed=content.get("directed", False))
     graph.graph["description"] = content.get("description", "")
     return graph
 
@@ -95,7 +103,7 @@ def _check_fields(path: Path, content: Mapping[str, Any]) -> None:
                 f"Known are {', '.join(_FIELDS)}."
             )
         kind, meaning = _FIELDS[field]
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise TopologyError(f"The topology file {str(path)!r}: {field!r} is {meaning}, got {value!r}.")
     if ("generator" in content) == ("peers" in content):
         raise TopologyError(

@@ -32,11 +32,11 @@ def from_file(path: str | PathLike[str], format: str | None = None) -> nx.Graph:
 
     `format` is "graphml", "edgelist" or "node_link"; None goes by the suffix (see `FORMATS`).
 
-    * GraphML as networkx, Gephi, yEd or igraph write it; undirected.
-    * Edge list: one link a line, two names separated by white space or a comma; further columns are ignored, a line
-      with one name is a peer without a link, `#` starts a comment.
+    * GraphML as networkx, Gephi, yEd or igraph write it; its links go one way where the file says so.
+    * Edge list: one undirected link a line, two names separated by white space or a comma; further columns are ignored,
+      a line with one name is a peer without a link, `#` starts a comment.
     * Node-link JSON: `{"nodes": [{"id": ...}], "edges": [{"source": ..., "target": ...}]}` ("links" instead of "edges"
-      is read too), as `networkx.node_link_data` and D3 write it.
+      is read too), as `networkx.node_link_data` and D3 write it; `"directed": true` for links that go one way.
 
     Raises TopologyError when the file cannot be read, is not in the format, or breaks a rule of `canonical`.
     """

@@ -18,13 +18,18 @@ _NOT_ARGUMENTS = frozenset({"create_using", "backend", "backend_kwargs", "seed"}
 
 
 def from_generator(
-    generator: str, arguments: Mapping[str, Any], seed: int | None = None, *, name: str | None = None
+    generator: str,
+    arguments: Mapping[str, Any],
+    seed: int | None = None,
+    *,
+    name: str | None = None,
+    directed: bool = False,
 ) -> nx.Graph:
     """The canonical graph of a networkx generator, called with `arguments` by name; peers are "0", "1", ...
 
     `seed` (0 to 2**32 - 1) is passed when the generator takes one; None means 0, so that the same call always gives
     the same graph. A generator with `*values` takes their name with a list. `name` (default: the generator's) is what
-    errors call the topology.
+    errors call the topology. `directed` asks the generator for one-way links; some generators have no others.
 
     Raises TopologyError when there is no such generator, when the arguments do not fit its signature, when networkx
     refuses their values, and when the graph breaks a rule of `canonical`.
@@ -47,6 +52,8 @@ def from_generator(
     values = [value for key in variadic for value in keywords.pop(key)]
     if "seed" in parameters:
         keywords["seed"] = _checked_seed(name, seed)
+    if directed:
+        keywords |= _one_way(name, generator, parameters)
     try:
         graph = function(*values, **keywords)
     except (nx.NetworkXException, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -103,6 +110,18 @@ def _check_arguments(
             raise TopologyError(
                 f"Topology {name!r}: the argument {key!r} of {generator} is a list, got {arguments[key]!r}."
             )
+
+
+def _one_way(name: str, generator: str, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """How to ask a generator for a directed graph."""
+    if "directed" in parameters:
+        return {"directed": True}
+    if "create_using" in parameters:
+        return {"create_using": nx.DiGraph}
+    raise TopologyError(
+        f"Topology {name!r}: {generator} cannot make a directed graph; choose another generator, such as cycle_graph "
+        "or gnp_random_graph, or list peers and links."
+    )
 
 
 def _checked_seed(name: str, seed: int | None) -> int:

@@ -16,8 +16,10 @@ def from_links(
     links: Sequence[tuple[PeerId, PeerId]],
     *,
     name: str = "links",
+    directed: bool = False,
 ) -> nx.Graph:
-    """The canonical graph of explicit peers, in the order given, and undirected links, each listed once.
+    """The canonical graph of explicit peers, in the order given, and links, each listed once; `directed`: a link goes
+    from its first peer to its second only.
 
     A mapping of peers also carries attributes of each node, such as its `address`. `name` is what errors call the
     topology.
@@ -29,7 +31,7 @@ def from_links(
     ['amsterdam', 'berlin']
     """
     attributes = peers if isinstance(peers, Mapping) else {}
-    graph = nx.MultiGraph()  # keeps repeated links, for `canonical` to refuse
+    graph = nx.MultiDiGraph() if directed else nx.MultiGraph()  # keeps repeated links, for `canonical` to refuse
     for peer_id in peers:
         if peer_id in graph:
             raise TopologyError(f"Topology {name!r} lists peer {peer_id!r} twice: remove or rename one.")

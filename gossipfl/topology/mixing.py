@@ -34,8 +34,9 @@ def mixing_row(graph: nx.Graph, peer_id: PeerId, scheme: MixingScheme = "metropo
       degrees differ.
     * a checked matrix: its row.
 
-    Raises TopologyError for an unknown peer or scheme, and for a matrix that was made for another graph.
+    Raises TopologyError for a directed graph, an unknown peer or scheme, and a matrix that was made for another graph.
     """
+    _check_both_ways(graph)
     if peer_id not in graph:
         raise TopologyError(f"There is no peer {peer_id!r} in topology {graph.name!r}.{did_you_mean(peer_id, graph)}")
     if isinstance(scheme, str):
@@ -61,6 +62,7 @@ def mixing_matrix(graph: nx.Graph, scheme: MixingScheme = "metropolis_hastings")
     """
     if not isinstance(scheme, str):
         return checked_matrix(graph, scheme)
+    _check_both_ways(graph)
     neighbor_weight = _neighbor_weight(graph, scheme)
     position = {peer_id: index for index, peer_id in enumerate(graph)}
     columns: list[int] = []
@@ -74,12 +76,20 @@ def mixing_matrix(graph: nx.Graph, scheme: MixingScheme = "metropolis_hastings")
     return sparse.csr_array((np.array(weights, np.float64), columns, starts), shape=(len(graph), len(graph)))
 
 
+def push_matrix(graph: nx.Graph) -> sparse.csr_array:
+    """What push-sum does in a step, P (n x n, float64): P_ji = 1 / (1 + outdegree of i) for j = i and all to whom i
+    sends, so that columns sum to 1, and rows do not in general (Kempe et al., 2003; Assran et al., 2019)."""
+    receiving = sparse.eye_array(len(graph)) + nx.to_scipy_sparse_array(graph, weight=None, dtype=np.float64).T
+    return (receiving / receiving.sum(axis=0)).tocsr()
+
+
 def checked_matrix(graph: nx.Graph, matrix: ArrayLike | sparse.sparray) -> sparse.csr_array:
     """A given mixing matrix (dense or sparse, rows in order of position) as float64 csr_array without stored zeros.
 
-    Raises TopologyError naming the first peers at which it is not finite, not nonnegative, not zero off the links, not
-    symmetric, or does not sum to 1 (to 1e-9).
+    Raises TopologyError for a directed graph, and names the first peers at which the matrix is not finite, not
+    nonnegative, not zero off the links, not symmetric, or does not sum to 1 (to 1e-9).
     """
+    _check_both_ways(graph)
     try:
         W = sparse.csr_array(matrix, dtype=np.float64, copy=True)
     except (TypeError, ValueError) as error:
@@ -133,6 +143,14 @@ def _neighbor_weight(graph: nx.Graph, scheme: str) -> Callable[[PeerId, PeerId],
         f"There is no mixing scheme {scheme!r}.{did_you_mean(scheme, SCHEMES)} Known are {', '.join(SCHEMES)}, or give "
         "a matrix that checked_matrix accepts."
     )
+
+
+def _check_both_ways(graph: nx.Graph) -> None:
+    if graph.is_directed():
+        raise TopologyError(
+            f"Topology {graph.name!r} is directed, but a symmetric mixing matrix needs links that work both ways: use "
+            "an algorithm that is based on push-sum (sgp, gosgd), or an undirected topology."
+        )
 
 
 def _check_shape(graph: nx.Graph, matrix: sparse.csr_array) -> None:

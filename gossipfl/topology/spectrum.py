@@ -46,6 +46,35 @@ def second_eigenvalue(W: sparse.csr_array) -> float:
     return 0.0 if rho < _ROUNDING else min(rho, 1.0)
 
 
+def smallest_eigenvalue(W: sparse.csr_array) -> float:
+    """The smallest eigenvalue of a symmetric mixing matrix, from -1 to 1; D2 needs it above -1/3."""
+    if W.shape[0] <= _LARGEST_DENSE:
+        return float(np.linalg.eigvalsh(W.toarray())[0])
+    start = generator(0, "smallest eigenvalue").standard_normal(W.shape[0])
+    try:
+        smallest = linalg.eigsh(
+            W, k=1, which="SA", v0=start, ncv=_LANCZOS_VECTORS, tol=1e-10, return_eigenvectors=False
+        )
+    except linalg.ArpackNoConvergence:
+        smallest = np.linalg.eigvalsh(W.toarray())
+    return float(smallest[0])
+
+
+def second_modulus(P: sparse.csr_array) -> float:
+    """The second largest absolute eigenvalue of a matrix like `push_matrix` that need not be symmetric, from 0 to 1: in
+    the long run, a step of push-sum shrinks the distance between peers by that factor."""
+    if P.shape[0] > _LARGEST_DENSE:
+        start = generator(0, "second modulus").random(P.shape[0])
+        try:
+            values = linalg.eigs(P, k=2, which="LM", v0=start, ncv=_LANCZOS_VECTORS, return_eigenvectors=False)
+        except linalg.ArpackNoConvergence:
+            values = np.linalg.eigvals(P.toarray())
+    else:
+        values = np.linalg.eigvals(P.toarray())
+    second = np.sort(np.abs(values))[::-1][1:2].sum()  # a single peer has none
+    return 0.0 if second < _ROUNDING else min(float(second), 1.0)
+
+
 def spectral_gap(W: sparse.csr_array) -> float:
     """1 - rho, see `second_eigenvalue`: 1 mixes in one round, 0 never."""
     return 1.0 - second_eigenvalue(W)

@@ -7,8 +7,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from gossipfl.topology.mixing import MixingScheme, mixing_matrix
-from gossipfl.topology.spectrum import predicted_rounds, second_eigenvalue
+from gossipfl.topology.mixing import MixingScheme, mixing_matrix, push_matrix
+from gossipfl.topology.spectrum import predicted_rounds, second_eigenvalue, second_modulus
 
 _BLOCK = 512
 """Peers from which breadth-first search goes out at once: a bit each. As fast as 1,024, twice as fast as 2,048."""
@@ -22,7 +22,8 @@ class TopologySummary:
     """Size, degrees and mixing speed of a topology.
 
     `diameter` is the largest number of links between two peers; `rho`, `spectral_gap` and `predicted_rounds` (None:
-    never) are those of `gossipfl.topology.spectrum`.
+    never) are those of `gossipfl.topology.spectrum`. Where links go one way, degrees are of sending, and `rho` is the
+    long-run factor of push-sum (`second_modulus`).
     """
 
     num_peers: int
@@ -37,12 +38,14 @@ class TopologySummary:
 
 
 def summarize(graph: nx.Graph, scheme: MixingScheme = "metropolis_hastings") -> TopologySummary:
-    """The summary of a canonical graph under a mixing scheme; about a second for 10,000 peers of small degree.
+    """The summary of a canonical graph under a mixing scheme, which a directed graph does without; about a second for
+    10,000 peers of small degree.
 
     Raises TopologyError as `mixing_matrix` does.
     """
     degrees = [len(neighbors) for neighbors in graph.adj.values()]
-    rho = second_eigenvalue(mixing_matrix(graph, scheme))
+    directed = graph.is_directed()
+    rho = second_modulus(push_matrix(graph)) if directed else second_eigenvalue(mixing_matrix(graph, scheme))
     return TopologySummary(
         num_peers=len(graph),
         num_edges=graph.number_of_edges(),
@@ -57,11 +60,11 @@ def summarize(graph: nx.Graph, scheme: MixingScheme = "metropolis_hastings") -> 
 
 
 def diameter(graph: nx.Graph) -> int:
-    """The largest number of links on a shortest path between two peers of a connected graph."""
+    """The largest number of links on a shortest path between two peers of a (strongly) connected graph."""
     num_peers = len(graph)
-    if graph.number_of_edges() == num_peers * (num_peers - 1) // 2:
+    if graph.number_of_edges() * (1 if graph.is_directed() else 2) == num_peers * (num_peers - 1):
         return min(1, num_peers - 1)
-    if max(len(neighbors) for neighbors in graph.adj.values()) == 2:  # a ring, or a line
+    if not graph.is_directed() and max(len(neighbors) for neighbors in graph.adj.values()) == 2:  # a ring, or a line
         return num_peers // 2 if graph.number_of_edges() == num_peers else num_peers - 1
     adjacency = nx.to_scipy_sparse_array(graph, weight=None, format="csr")
     if _steps_from(adjacency, 0) > _FEW_STEPS:
@@ -71,7 +74,7 @@ def diameter(graph: nx.Graph) -> int:
 
 def _steps_from(adjacency: sparse.csr_array, peer: int) -> int:
     """Links to the farthest of all peers from one, breadth first."""
-    order, predecessors = csgraph.breadth_first_order(adjacency, peer)  # symmetric: no need to call it undirected
+    order, predecessors = csgraph.breadth_first_order(adjacency, peer)
     came_from: list[int] = predecessors.tolist()
     steps, node = 0, int(order[-1])  # the last one found is a farthest one
     while node != peer:
@@ -81,10 +84,10 @@ def _steps_from(adjacency: sparse.csr_array, peer: int) -> int:
 
 
 def _steps_from_block(adjacency: sparse.csr_array, first: int) -> int:
-    """The most links from one of a block of peers to the farthest of all, breadth first from all of them at once.
+    """The most links to one of a block of peers from the farthest of all, breadth first from all of them at once.
 
-    Bit i of a row says that the i-th peer of the block has reached the peer of that row; a step further, it has also
-    reached that peer's neighbors.
+    Bit i of a row says that the peer of that row reaches the i-th peer of the block; with a step more, so do all that
+    have a link to it.
     """
     block = np.arange(min(_BLOCK, adjacency.shape[0] - first))
     reached = np.zeros((adjacency.shape[0], _BLOCK // 64), np.uint64)

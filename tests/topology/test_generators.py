@@ -68,7 +68,7 @@ def test_the_name_is_the_generators_unless_given():
         ("grid_graph", {"dim": 3}, "failed"),
         ("dorogovtsev_goltsev_mendes_graph", {"n": -1}, "failed"),
         ("random_powerlaw_tree_sequence", {"n": 5}, "returns list, not a graph"),
-        ("gn_graph", {"n": 5}, "directed"),
+        ("gn_graph", {"n": 5}, "not strongly connected"),
         ("cycle_graph", {"n": 1}, "itself"),
         ("margulis_gabber_galil_graph", {"n": 3}, "itself|more than once"),
         ("empty_graph", {"n": 0}, "no peers"),

@@ -86,7 +86,7 @@ def test_the_format_can_be_given(tmp_path):
     [
         ("g.graphml", "", r"cannot be read as GraphML \(ParseError"),
         ("g.graphml", "<html/>", "cannot be read as GraphML"),
-        ("g.graphml", GRAPHML.format("directed", TWO_NODES + '<edge source="a" target="b"/>'), "directed"),
+        ("g.graphml", GRAPHML.format("directed", TWO_NODES + '<edge source="a" target="b"/>'), "strongly"),
         (
             "g.graphml",
             GRAPHML.format("undirected", TWO_NODES + '<edge source="a" target="bb"/>'),
@@ -110,7 +110,11 @@ def test_the_format_can_be_given(tmp_path):
         ("g.json", '{"nodes": [{"id": null}], "edges": []}', "ValueError"),
         ("g.json", '{"nodes": [{"id": 1}, {"id": 1}], "edges": []}', "two nodes have the same 'id'"),
         ("g.json", '{"nodes": [{"id": 1}], "edges": [{"source": 1, "target": 2}]}', "the peer 2, which is not among"),
-        ("g.json", '{"directed": true, "nodes": [{"id": 1}], "edges": []}', "directed"),
+        (
+            "g.json",
+            '{"directed": true, "nodes": [{"id": 1}, {"id": 2}], "edges": [{"source": 1, "target": 2}]}',
+            "not strongly connected",
+        ),
         (
             "g.json",
             '{"multigraph": false, "nodes": [{"id": 1}, {"id": 2}],'
