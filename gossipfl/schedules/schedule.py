@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, TypeAlias
 
 import networkx as nx
+import numpy as np
 
 from gossipfl.weights import PeerId
 
@@ -40,17 +41,32 @@ class Schedule(Protocol):
         """Whether peers meet along the links of the topology; else the schedule brings its own."""
         ...
 
-    @property
-    def lead(self) -> int:
-        """How many steps ahead of a peer one may be that still needs its messages, at most: 0 where neighbors never
-        change, since whoever is ahead has everybody's messages of the step before."""
-        ...
-
     def links(self, graph: nx.Graph) -> nx.Graph:
         """Who may ever send to whom, over the peers of `graph`. Raises ConfigurationError for a number of peers, or a
         graph, on which the schedule is not defined."""
         ...
 
+    def lead(self, links: nx.Graph) -> int:
+        """How many steps more than one a peer may be ahead of another that it meets, at most, while nobody loses
+        patience; `links` is what `links()` has given.
+
+        A peer in step t has not sent its messages of step t + 1, so nobody has completed a step that depends on them,
+        at first hand or through others. If within any L successive steps all who meet depend on each other, messages
+        come from the steps t to t + L, and the lead is L - 1: 0 where everybody meets all neighbors in every step.
+        Random schedules give an L that is exceeded with a probability of about e^-20.
+        """
+        ...
+
     def meetings(self, links: nx.Graph, peer_id: PeerId, seed: int) -> Meetings:
         """What `peer_id` does in each step; `links` is what `links()` has given, `seed` that of the run."""
         ...
+
+
+def mixing_matrix_at(schedule: Schedule, links: nx.Graph, step: int, seed: int) -> np.ndarray:
+    """W_t (n x n, float64, rows and columns in node order), whose rows are those of the meetings of step t."""
+    position = {peer_id: index for index, peer_id in enumerate(links)}
+    W = np.zeros((len(links), len(links)))
+    for peer_id, index in position.items():
+        for other, share in schedule.meetings(links, peer_id, seed)(step).row.items():
+            W[index, position[other]] = share
+    return W

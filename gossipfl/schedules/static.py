@@ -1,7 +1,7 @@
 """The schedule of a fixed graph."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import networkx as nx
 
@@ -12,21 +12,42 @@ from gossipfl.weights import PeerId
 
 @dataclass(frozen=True, slots=True)
 class Static:
-    """All neighbors in every step: W_t = W, a symmetric and doubly stochastic matrix (D-PSGD; Lian et al., 2017).
+    """All neighbors in every step: one symmetric, doubly stochastic matrix (D-PSGD; Lian et al., 2017).
 
-    `mixing` is the rule for W, or a matrix that `topology.checked_matrix` has accepted.
+    Where links go one way, a row is uniform over oneself and those who send, whatever `mixing` and `lazy` are. Its
+    columns do not sum to 1, so the mean is left to an algorithm that shares out mass, which a recipe has to check.
     """
 
-    mixing: MixingScheme = "metropolis_hastings"
+    mixing: Annotated[
+        MixingScheme,
+        "The rule for the mixing matrix, metropolis_hastings or max_degree, or the matrix itself (rows in node order).",
+    ] = "metropolis_hastings"
+    lazy: Annotated[
+        bool,
+        "Mix with (W + I) / 2. No eigenvalue is negative then, at the expense of slower mixing.",
+    ] = False
 
     keeps_mean: ClassVar[bool] = True
     follows_links: ClassVar[bool] = True
-    lead: ClassVar[int] = 0
+
+    def lead(self, links: nx.Graph) -> int:
+        # Along one-way links, whoever sends to a peer depends on it only by the way back, of n - 1 links at most.
+        return max(0, len(links) - 2) if links.is_directed() else 0
 
     def links(self, graph: nx.Graph) -> nx.Graph:
         return graph
 
     def meetings(self, links: nx.Graph, peer_id: PeerId, seed: int) -> Meetings:
+        if links.is_directed():
+            return _along_one_way_links(links, peer_id)
         row = mixing_row(links, peer_id, self.mixing)
+        if self.lazy:
+            row = {other: share / 2 + (other == peer_id) / 2 for other, share in row.items()}
         meeting = Meeting(row, tuple(other for other in row if other != peer_id))
         return lambda step: meeting
+
+
+def _along_one_way_links(links: nx.DiGraph, peer_id: PeerId) -> Meetings:
+    heard = sorted([peer_id, *links.pred[peer_id]], key=links.nodes(data="position").__getitem__)
+    meeting = Meeting(dict.fromkeys(heard, 1 / len(heard)), tuple(links.succ[peer_id]))
+    return lambda step: meeting
