@@ -34,7 +34,8 @@ class Correction(NamedTuple):
     """The one door into local training: the gradient that is applied at weights y is g + c + proximal_mu (y - anchor).
 
     `c` and `anchor` are optional entries of `vectors`, each of the size of the weights. `wants` may name
-    "mean_gradient": the mean of the plain gradients g over the steps, given back in `Update.vectors`.
+    "gradient_sum": the sum of the plain gradients g over the steps, given back in `Update.vectors`. It is counted from
+    the "gradient_sum" among `vectors`, if there is one: that of an earlier part of the same work.
     """
 
     vectors: Mapping[str, Vector] = MappingProxyType({})

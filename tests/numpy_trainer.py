@@ -62,14 +62,14 @@ class NumpyTrainer:
         curvature = self.curvature.get(job.peer_id, 1.0)
         anchor = job.vectors.get("anchor", x)
         c = job.vectors.get("c", np.zeros_like(x))
-        mean_gradient = np.zeros_like(x)
+        gradient_sum = np.array(job.vectors.get("gradient_sum", np.zeros_like(x)))
         losses, num_examples = 0.0, 0
         for step in range(job.first_step, job.first_step + job.num_steps):
             batch = self.batch(job.peer_id, step)
             losses += curvature * 0.5 * float(np.mean(np.sum((x - batch) ** 2, axis=1))) * len(batch)
             num_examples += len(batch)
             plain = curvature * (x - batch.mean(axis=0))
-            mean_gradient += plain / job.num_steps
+            gradient_sum += plain
             gradient = plain + c + job.proximal_mu * (x - anchor)
             velocity = self.momentum * velocity - self.learning_rate * gradient
             x = x + velocity
@@ -85,7 +85,7 @@ class NumpyTrainer:
             num_examples,
             job.num_steps,
             {"loss": loss, "accuracy": 1 / (1 + loss)},
-            {"mean_gradient": frozen(mean_gradient)} if "mean_gradient" in job.wants else {},
+            {"gradient_sum": frozen(gradient_sum)} if "gradient_sum" in job.wants else {},
         )
 
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:

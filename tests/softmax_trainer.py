@@ -80,12 +80,12 @@ def run_without_tensorflow(
     built: dict[int, SoftmaxTrainer] = {}
     kept: list[SoftmaxTrainer] = []
 
-    def trainer(experiment: Experiment) -> SoftmaxTrainer:
+    def trainer(experiment: Experiment, section: object) -> SoftmaxTrainer:
         if id(experiment._batches) not in built:
             built[id(experiment._batches)] = make(experiment.dataset, experiment._batches)
             kept.append(built[id(experiment._batches)])
         return built[id(experiment._batches)]
 
-    monkeypatch.setattr(Experiment, "trainer", property(trainer))
+    monkeypatch.setattr(Experiment, "trainer_for", trainer)
     monkeypatch.setattr("gossipfl.commands._import_tensorflow", lambda: None)
     return kept

@@ -41,7 +41,8 @@ class GroupedGraphs:
             "first_batches": tf.TensorSpec([None], tf.int32),
         }
         if graph == "train_corrected":
-            signature |= {"c": vector, "anchor": vector, "proximal_mu": tf.TensorSpec([None], tf.float32)}
+            signature |= dict.fromkeys(("c", "anchor", "gradient_sum"), vector)
+            signature["proximal_mu"] = tf.TensorSpec([None], tf.float32)
         return signature
 
     def run(self, graph: str, peers: Sequence[Arrays], call: Callable[[Mapping[str, Any]], Any]) -> list[Arrays]:
@@ -78,9 +79,9 @@ class GroupedGraphs:
     ) -> dict[str, tf.Tensor]:
         """The training graphs: `weights` [n, d], `statistics` [n, s], `optimizer` [n, o], `integers` [n, k]; the
         batches of all peers, one peer's after the other's; `first_batches` [n + 1], where each peer's begin; with
-        corrections `c` [n, d], `anchor` [n, d] and `proximal_mu` [n].
+        corrections `c`, `anchor` and `gradient_sum` [n, d] and `proximal_mu` [n].
 
-        Gives the four rows after training, `loss` and `num_correct` [n], and with corrections `mean_gradient` [n, d].
+        Gives the four rows after training, `loss` and `num_correct` [n], and with corrections `gradient_sum` [n, d].
         """
         layout = self._steps.layout
         num_peers = tf.shape(weights)[0]
@@ -98,14 +99,14 @@ class GroupedGraphs:
             first, end = tf.gather(first_batches, peer), tf.gather(first_batches, peer + 1)
             outcome = self._steps.train(x, y, indices, batches, first, end, parts)
             if correction:
-                outcome["mean_gradient"] = join(outcome["mean_gradient"], tf.float32)
+                outcome["gradient_sum"] = join(outcome["gradient_sum"], tf.float32)
             outcome |= {role: read(variables[role], rows[role].dtype) for role in variables}
             return peer + 1, {name: results[name].write(peer, value) for name, value in outcome.items()}
 
         outcomes = {role: (rows[role].dtype, rows[role].shape[1:]) for role in variables}
         outcomes |= {"loss": (tf.float64, []), "num_correct": (tf.int64, [])}
         if correction:
-            outcomes["mean_gradient"] = outcomes["weights"]
+            outcomes["gradient_sum"] = outcomes["weights"]
         results = {
             name: tf.TensorArray(dtype, num_peers, element_shape=shape) for name, (dtype, shape) in outcomes.items()
         }

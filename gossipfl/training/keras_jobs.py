@@ -13,7 +13,7 @@ from gossipfl.training.keras_grouped import Arrays
 from gossipfl.training.keras_state import VariableLayout
 from gossipfl.weights import Vector, frozen
 
-MEAN_GRADIENT = "mean_gradient"
+GRADIENT_SUM = "gradient_sum"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,20 +44,22 @@ class JobFormat:
             check_size(f"state 'optimizer' {where}", job.state["optimizer"], self.initial_optimizer.size)
             check_size(f"state 'integers' {where}", job.state["integers"], self.num_integers)
         for name, vector in job.vectors.items():
-            if name not in ("c", "anchor"):
-                raise SchemaMismatchError(f"vectors {where} have the unknown name {name!r}, expected 'c' or 'anchor'")
+            if name not in ("c", "anchor", GRADIENT_SUM):
+                raise SchemaMismatchError(
+                    f"vectors {where} have the unknown name {name!r}, expected 'c', 'anchor' or {GRADIENT_SUM!r}"
+                )
             check_size(f"vector {name!r} {where}", vector, self.num_weights)
         if job.proximal_mu != 0 and "anchor" not in job.vectors:
             raise SchemaMismatchError(f"proximal_mu {where} is {job.proximal_mu}, but its vectors have no 'anchor'")
-        if job.wants - {MEAN_GRADIENT}:
-            raise SchemaMismatchError(f"wants {where} are {sorted(job.wants)}, expected nothing or {MEAN_GRADIENT!r}")
+        if job.wants - {GRADIENT_SUM}:
+            raise SchemaMismatchError(f"wants {where} are {sorted(job.wants)}, expected nothing or {GRADIENT_SUM!r}")
 
     def num_bytes(self, job: Train) -> int:
         """Memory that a job takes in a running group: its rows going in, coming out and being copied, its batches."""
         num_floats = self.num_weights + self.num_statistics + self.initial_optimizer.size
         num_corrections = self.num_weights * is_corrected(job)
         num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
-        return 4 * (3 * num_floats + 4 * num_corrections + num_examples + 3 * job.num_steps)
+        return 4 * (3 * num_floats + 5 * num_corrections + num_examples + 3 * job.num_steps)
 
     def arguments(self, job: Train, *, corrected: bool) -> Arrays:
         """What a slot's training graph takes for a checked job."""
@@ -72,9 +74,9 @@ class JobFormat:
             "sizes": sizes,
         }
         if corrected:
-            c, anchor = job.vectors.get("c"), job.vectors.get("anchor", job.weights)
-            arguments["c"] = np.zeros(self.num_weights, np.float32) if c is None else np.asarray(c, np.float32)
-            arguments["anchor"] = np.asarray(anchor, np.float32)
+            zeros = np.zeros(self.num_weights, np.float32)
+            for name, default in (("c", zeros), ("anchor", job.weights), (GRADIENT_SUM, zeros)):
+                arguments[name] = np.asarray(job.vectors.get(name, default), np.float32)
             arguments["proximal_mu"] = np.asarray(job.proximal_mu, np.float32)
         return arguments
 
@@ -104,7 +106,7 @@ class JobFormat:
             num_examples=num_examples,
             num_steps=job.num_steps,
             metrics={"loss": loss, "accuracy": float(results["num_correct"]) / num_examples},
-            vectors={MEAN_GRADIENT: frozen(results[MEAN_GRADIENT])} if MEAN_GRADIENT in job.wants else {},
+            vectors={GRADIENT_SUM: frozen(results[GRADIENT_SUM])} if GRADIENT_SUM in job.wants else {},
         )
 
     def _empty_state(self, job: Train) -> State:
@@ -113,7 +115,7 @@ class JobFormat:
 
 
 def is_corrected(job: Train) -> bool:
-    """Whether a job needs the graph with corrections: more per step, and the mean gradient."""
+    """Whether a job needs the graph with corrections: more per step, and the sum of gradients."""
     return bool(job.vectors or job.wants)
 
 

@@ -37,7 +37,8 @@ class SingleGraphs:
         }
         if graph == "train_corrected":
             vector = [tf.TensorSpec(variable.shape, tf.float32) for variable in self._steps.layout.weights]
-            signature |= {"c": vector, "anchor": vector, "proximal_mu": tf.TensorSpec([], tf.float32)}
+            signature |= dict.fromkeys(("c", "anchor", "gradient_sum"), vector)
+            signature["proximal_mu"] = tf.TensorSpec([], tf.float32)
         return signature
 
     def run(self, graph: str, peers: Sequence[Arrays], call: Callable[[Mapping[str, Any]], Any]) -> list[Arrays]:
@@ -54,14 +55,14 @@ class SingleGraphs:
             examples = peer["indices"] if self._steps.in_order else None
             peer = {**peer, "batches": batch_bounds(peer["sizes"], examples)}
         arguments: dict[str, Any] = {name: peer[name] for name in self.signature(graph)}
-        for name in arguments.keys() & {"c", "anchor"}:
+        for name in arguments.keys() & {"c", "anchor", "gradient_sum"}:
             arguments[name] = parts_of(peer[name], layout.weights)
         outcome = call(arguments)
         if graph == "evaluate":
             return {name: tensor.numpy() for name, tensor in outcome.items()}
         results = {name: outcome[name].numpy() for name in ("loss", "num_correct")}
         if graph == "train_corrected":
-            results["mean_gradient"] = vector_of(outcome.pop("mean_gradient"), layout.weights, np.float32)
+            results["gradient_sum"] = vector_of(outcome.pop("gradient_sum"), layout.weights, np.float32)
         for role in variables:
             values = (variable.value.read_value() for variable in variables[role])  # each shares the variable's bytes
             results[role] = vector_of(values, variables[role], ROLES[role])
@@ -70,8 +71,8 @@ class SingleGraphs:
     def train(
         self, indices: tf.Tensor, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor, **correction: Any
     ) -> dict[str, Any]:
-        """The training graphs: the batches of the peer, and with corrections `c` and `anchor`, variable by variable,
-        and `proximal_mu`. Gives `loss` and `num_correct`, and with corrections `mean_gradient`."""
+        """The training graphs: the batches of the peer, and with corrections `c`, `anchor` and `gradient_sum`,
+        variable by variable, and `proximal_mu`. Gives `loss` and `num_correct`, and with corrections `gradient_sum`."""
         return self._steps.train(x, y, indices, batches, tf.constant(0), tf.shape(batches)[0], correction)
 
     def evaluate(self, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:

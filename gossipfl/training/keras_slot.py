@@ -99,8 +99,9 @@ class Slot:
         """Run a traced graph for each peer; arguments and results are arrays by name.
 
         "train": `weights` [d], `statistics` [s], `optimizer` [o] and `integers` [k]; `indices` [examples] and
-        `sizes` [steps] of the batches. "train_corrected" adds `c` [d], `anchor` [d] and `proximal_mu`. Gives the four
-        vectors after training, `loss` and `num_correct` summed over the examples, and, corrected, `mean_gradient` [d].
+        `sizes` [steps] of the batches. "train_corrected" adds `c`, `anchor` and `gradient_sum` [d] and `proximal_mu`.
+        Gives the four vectors after training, `loss` and `num_correct` summed over the examples, and, corrected, the
+        `gradient_sum` [d] with those of these steps.
 
         "evaluate": `weights`, `statistics`, and the `batches` [2], first and end, to score the model on. Gives `loss`
         and `num_correct` of every batch, summed over its examples.

@@ -43,15 +43,16 @@ class ModelSteps:
         """Train on the batches [first, end); `batches` [steps, 2] has where each begins in `indices`, and its size. If
         the examples come `in_order`, it has the first example of each in place of that.
 
-        `correction` is empty, or has the arguments of `corrected_by`. Gives `loss` and `num_correct`, summed over the
-        examples, and with a correction `mean_gradient`, variable by variable.
+        `correction` is empty, or has the arguments of `corrected_by` and a `gradient_sum`, variable by variable. Gives
+        `loss` and `num_correct`, summed over the examples, and with a correction the `gradient_sum` after these steps.
         """
         sums: dict[str, Any] = {"num_correct": tf.zeros([], tf.int64)}
         losses = tf.TensorArray(tf.float32, end - first, element_shape=[])
         correct: Correct | None = None
         if correction:
+            correction = dict(correction)
+            sums["gradient_sum"] = correction.pop("gradient_sum")
             correct = corrected_by(self.layout.weights, **correction)
-            sums["gradients"] = [tf.zeros(variable.shape) for variable in self.layout.weights]
 
         # A step of a small model is a few dozen microseconds of arithmetic, and every operation costs one more: so the
         # losses are weighted after the loop, and a batch is three operations away.
@@ -70,9 +71,6 @@ class ModelSteps:
             self._before(end), train_batch, (first, (losses, sums)), parallel_iterations=1
         )
         sums["loss"] = tf.reduce_sum(tf.cast(losses.stack(), tf.float64) * tf.cast(batches[first:end, 1], tf.float64))
-        if correction:
-            num_steps = tf.cast(end - first, tf.float32)
-            sums["mean_gradient"] = [total / num_steps for total in sums.pop("gradients")]
         return sums
 
     def score_arrays(self, num_batches: tf.Tensor) -> ScoreArrays:
@@ -121,7 +119,7 @@ class ModelSteps:
                 tf.zeros(variable.shape) if gradient is None else tf.convert_to_tensor(gradient) / scale
                 for gradient, variable in zip(gradients, self.layout.weights, strict=True)
             ]
-            new_sums["gradients"] = [total + g for total, g in zip(sums["gradients"], gradients, strict=True)]
+            new_sums["gradient_sum"] = [total + g for total, g in zip(sums["gradient_sum"], gradients, strict=True)]
             gradients = [gradient * scale for gradient in correct(gradients)]
         model.optimizer.apply(gradients, model.trainable_variables)
         return tf.cast(loss, tf.float32), new_sums

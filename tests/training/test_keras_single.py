@@ -85,8 +85,8 @@ def test_corrections_have_the_same_bits(both_ways):
     c, anchor = np.random.default_rng(1).normal(0, 0.1, (2, grouped.schema.size)).astype(np.float32)
     jobs = [
         job_of(grouped, "a", 3, vectors={"c": c, "anchor": anchor}, proximal_mu=0.5),
-        job_of(grouped, "b", 2, vectors={"anchor": anchor}, proximal_mu=0.1, wants=frozenset({"mean_gradient"})),
-        job_of(grouped, "d", 4, wants=frozenset({"mean_gradient"})),
+        job_of(grouped, "b", 2, vectors={"anchor": anchor}, proximal_mu=0.1, wants=frozenset({"gradient_sum"})),
+        job_of(grouped, "d", 4, wants=frozenset({"gradient_sum"})),
     ]
     assert_same_bits(grouped.train(jobs), single.train(jobs))
 

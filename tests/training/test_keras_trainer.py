@@ -30,18 +30,20 @@ from gossipfl.training.models import resolve  # noqa: E402
 pytestmark = pytest.mark.slow
 
 
-CASES = {  # model: (optimizer floats per weight, seed generators, tolerance)
-    softmax_sgd: (0, 0, 0.0),
-    dropout_momentum_clipnorm: (1, 2, 0.0),
-    dense_adam: (2, 0, 0.0),
-    conv_adam: (2, 0, 0.0),
-    batch_norm: (0, 0, 1e-6),
+CASES = {  # model: (optimizer floats per weight, seed generators)
+    softmax_sgd: (0, 0),
+    dropout_momentum_clipnorm: (1, 2),
+    dense_adam: (2, 0),
+    conv_adam: (2, 0),
+    batch_norm: (0, 0),
 }
+# On some processors `fit` gives the same bits; on others TensorFlow fuses other operations in its graph than in ours.
+TOLERANCE = 1e-6
 
 
 @pytest.mark.parametrize("build", CASES, ids=lambda build: build.__name__)
 def test_one_epoch_is_fit_with_the_same_batches(build):
-    num_slots_per_weight, num_seeds, tolerance = CASES[build]
+    num_slots_per_weight, num_seeds = CASES[build]
     trainer = toy_trainer(build)
     state = {
         "optimizer": np.zeros(num_slots_per_weight * trainer.schema.size, np.float32),
@@ -51,8 +53,8 @@ def test_one_epoch_is_fit_with_the_same_batches(build):
     model = build()
     for job, update in zip(jobs, trainer.train(jobs), strict=True):
         weights, statistics, history = fit_job(model, trainer, job)
-        np.testing.assert_allclose(update.weights, weights, rtol=0, atol=tolerance)
-        np.testing.assert_allclose(update.statistics, statistics, rtol=0, atol=10 * tolerance)
+        np.testing.assert_allclose(update.weights, weights, rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(update.statistics, statistics, rtol=0, atol=10 * TOLERANCE)
         assert update.metrics["loss"] == pytest.approx(history["loss"][0], rel=1e-5)
         assert update.metrics["accuracy"] == pytest.approx(history["accuracy"][0], abs=1e-6)
         assert update.num_examples == SIZES[job.peer_id]
@@ -158,7 +160,7 @@ def test_one_graph_per_slot_and_kind(max_grouped_floats, monkeypatch):
     trainer.evaluate([trainer.initial()])
     assert trainer.num_traces == 4
     trainer.train([job_of(trainer, "a", 1, vectors={"c": trainer.initial().weights})])
-    trainer.train([job_of(trainer, "a", 2, wants=frozenset({"mean_gradient"}))])
+    trainer.train([job_of(trainer, "a", 2, wants=frozenset({"gradient_sum"}))])
     assert trainer.num_traces == 6
 
 

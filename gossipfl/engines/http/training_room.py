@@ -9,12 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gossipfl.actions import Train, Update
 from gossipfl.training.trainer import Trainer
-from gossipfl.weights import frozen
 
 CALL_SECONDS = 0.5
 """A call of the trainer is made to last about so long at most: whoever stops waits for the end of a call."""
@@ -146,37 +142,31 @@ class TrainingRoom:
             weights=update.weights,
             statistics=update.statistics,
             state=update.state,
+            vectors={**rest.vectors, **update.vectors},
         )
         self._waiting.append(work)
 
 
 @dataclass(slots=True)
 class _Sums:
-    """What the parts of a job have in common to give: sums over their examples and steps, and no weights."""
+    """What the parts of a job have in common to give: sums over their examples and steps, and no vectors, of which the
+    last part has those of the whole job."""
 
     num_examples: int = 0
     num_steps: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
-    vectors: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def add(self, part: Update) -> None:
         self.num_examples += part.num_examples
         self.num_steps += part.num_steps
         for name, value in part.metrics.items():
             self.metrics[name] = self.metrics.get(name, 0.0) + value * part.num_examples
-        for name, vector in part.vectors.items():
-            total = self.vectors.setdefault(name, np.zeros(vector.shape, np.float64))
-            total += np.multiply(vector, part.num_steps, dtype=np.float64)
 
     def whole(self, last: Update) -> Update:
-        """The update of the job, whose last part ended in `last`: its weights and state, means over all parts."""
+        """The update of the job, whose last part ended in `last`: its vectors and state, means over all parts."""
         return replace(
             last,
             num_examples=self.num_examples,
             num_steps=self.num_steps,
             metrics={name: total / self.num_examples for name, total in self.metrics.items()},
-            vectors={
-                name: frozen((total / self.num_steps).astype(last.vectors[name].dtype))
-                for name, total in self.vectors.items()
-            },
         )
