@@ -1,55 +1,71 @@
 """Centralized baselines: a server, and clients that train the model it sends."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.aggregators import ExampleWeightedMean, UniformMean
-from gossipfl.algorithms.algorithm import Weighting, check_patience
+from gossipfl.algorithms.algorithm import Mass, Weighting, check_patience
 from gossipfl.errors import ConfigurationError
-from gossipfl.peers import FedAvgClient, FedAvgServer, LocalModel, Peer, Sharing
+from gossipfl.methods import FederatedMethod, NormalizedSteps, Proximal
+from gossipfl.methods import Scaffold as ScaffoldMethod
+from gossipfl.peers import ClientSampling, FedAvgClient, FedAvgServer, LocalModel, Peer, Sharing
 from gossipfl.randomness import generator
+from gossipfl.server_optimizers import ServerOptimizer, ServerSGD
 from gossipfl.weights import ModelVectors, PeerId
 
 SERVER: PeerId = "server"
 """The name of the server among the participants."""
 
+_Patience: TypeAlias = Annotated[
+    float | None, "Seconds after which the server averages whatever has come; absent: it waits for ever."
+]
+
 
 @dataclass(frozen=True, slots=True)
-class FedAvg:
-    """A server averages what sampled clients have trained from its model (McMahan et al., 2017).
+class _ServerRecipe(ABC):
+    """A star of clients around a server; max(1, round(C n)) of n clients train in each round."""
 
-    `client_fraction` C: max(1, round(C n)) of n clients train in each round. `server_learning_rate` 1.0 takes the
-    clients' mean as it is. `weighting` is the mean: by "examples", or "uniform". `patience` (seconds) bounds the wait
-    for a silent client; None waits for ever.
-    """
-
-    client_fraction: Annotated[float, "Share of the clients that train in each round."] = 1.0
-    server_learning_rate: Annotated[float, "1.0 takes the clients' mean as it is."] = 1.0
-    weighting: Weighting = "examples"
-    patience: Annotated[
-        float | None, "Seconds after which the server averages whatever has come; absent: it waits for ever."
-    ] = None
+    client_fraction: Annotated[
+        float, "Share C of the clients that train in each round. Higher: less noise, at the expense of bytes."
+    ] = 1.0
+    server_optimizer: Annotated[
+        ServerOptimizer, "What the server makes of the clients' mean: sgd (takes it as it is), adam, yogi or adagrad."
+    ] = field(default_factory=ServerSGD)
     sharing: Sharing = field(default_factory=lambda: Sharing(optimizer_state="reset"))
 
     hub: ClassVar[PeerId | None] = SERVER
     pools_data: ClassVar[bool] = False
+    follows_links: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
     extra_vectors: ClassVar[frozenset[str]] = frozenset()
+    mass: ClassVar[Mass] = "peers"
 
     def __post_init__(self) -> None:
         if not 0 < self.client_fraction <= 1:
             raise ConfigurationError(f"client_fraction must be above 0 and at most 1, got {self.client_fraction}")
-        if not 0 < self.server_learning_rate < float("inf"):
-            raise ConfigurationError(f"server_learning_rate must be above 0, got {self.server_learning_rate}")
         check_patience(self.patience)
+
+    @property
+    @abstractmethod
+    def weighting(self) -> Weighting: ...
+
+    @property
+    @abstractmethod
+    def patience(self) -> float | None: ...
+
+    @property
+    @abstractmethod
+    def method(self) -> FederatedMethod: ...
 
     def network(self, graph: nx.Graph) -> nx.Graph:
         """A star: the server in the middle, at the last position; the links of `graph` play no part."""
         if SERVER in graph:
-            raise ConfigurationError(f"FedAvg adds a participant {SERVER!r}, but a peer has that name; rename the peer")
+            raise ConfigurationError(
+                f"{type(self).__name__} adds a participant {SERVER!r}, but a peer has that name; rename the peer"
+            )
         star = nx.Graph()
         star.add_nodes_from(graph.nodes(data=True))
         star.add_node(SERVER, position=len(graph))
@@ -57,16 +73,91 @@ class FedAvg:
         return star
 
     def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
-        local = LocalModel(peer_id, work, initial, self.sharing)
+        local = LocalModel(peer_id, work, initial, self.sharing, self.extra_vectors)
         if peer_id != SERVER:
-            return FedAvgClient(local, SERVER)
+            return FedAvgClient(local, SERVER, self.method)
         clients = [client for client in network if client != SERVER]
+        num_sampled = max(1, round(self.client_fraction * len(clients)))
         return FedAvgServer(
             local,
-            clients,
-            ExampleWeightedMean() if self.weighting == "examples" else UniformMean(),
-            max(1, round(self.client_fraction * len(clients))),
-            self.server_learning_rate,
-            self.patience,
-            generator(seed, "fedavg", "client sampling"),
+            ClientSampling(clients, num_sampled, generator(seed, "fedavg", "client sampling")),
+            self.server_optimizer,
+            by_examples=self.weighting == "examples",
+            extra_vectors=self.extra_vectors,
+            patience=self.patience,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class FedAvg(_ServerRecipe):
+    """A server averages what sampled clients have trained from its model (McMahan et al., 2017)."""
+
+    weighting: Weighting = "examples"
+    patience: _Patience = None
+
+    @property
+    def method(self) -> FederatedMethod:
+        return Proximal(0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class FedProx(_ServerRecipe):
+    """FedAvg whose clients are pulled back to the model they got (Li et al., 2020)."""
+
+    mu: Annotated[float, "Strength of the pull. Higher: less drift, at the expense of slower training."] = 0.01
+    weighting: Weighting = "examples"
+    patience: _Patience = None
+
+    def __post_init__(self) -> None:
+        _ServerRecipe.__post_init__(self)
+        if not 0 <= self.mu < float("inf"):
+            raise ConfigurationError(f"mu must be at least 0 and finite, got {self.mu}")
+
+    @property
+    def method(self) -> FederatedMethod:
+        return Proximal(self.mu)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaffold(_ServerRecipe):
+    """FedAvg that corrects clients' drift with control variates, for twice the bytes (Karimireddy et al., 2020).
+
+    It waits for every sampled client: without a lost answer, the server's control is the mean of the clients', and a
+    lost one would part them for good. Its objective is the uniform mean: to weigh controls by examples, the server
+    would need those of clients that it has not heard of.
+    """
+
+    weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
+    extra_vectors: ClassVar[frozenset[str]] = ScaffoldMethod.extra_vectors
+    weighting: ClassVar[Weighting] = "uniform"
+    patience: ClassVar[float | None] = None
+
+    @property
+    def method(self) -> FederatedMethod:
+        return ScaffoldMethod()
+
+
+@dataclass(frozen=True, slots=True)
+class FedNova(_ServerRecipe):
+    """FedAvg that does not favor clients that take more steps (Wang et al., 2020).
+
+    The local optimizer is SGD with `local_momentum`, from zero in every round.
+    """
+
+    local_momentum: Annotated[float, "Momentum of the local optimizer, by which steps are counted."] = 0.0
+    weighting: Weighting = "examples"
+    patience: _Patience = None
+
+    def __post_init__(self) -> None:
+        _ServerRecipe.__post_init__(self)
+        if not 0 <= self.local_momentum < 1:
+            raise ConfigurationError(f"local_momentum must be at least 0 and below 1, got {self.local_momentum}")
+        if self.local_momentum and self.sharing.optimizer_state != "reset":
+            raise ConfigurationError(
+                "FedNova counts the steps of a momentum that begins at zero in every round: use optimizer_state = "
+                f"'reset', not {self.sharing.optimizer_state!r}"
+            )
+
+    @property
+    def method(self) -> FederatedMethod:
+        return NormalizedSteps(self.local_momentum)

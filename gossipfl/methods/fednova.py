@@ -1,0 +1,32 @@
+"""Clients whose steps count alike, however many of them they take."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gossipfl.actions import Correction, Update
+from gossipfl.methods.federated_method import Answer
+from gossipfl.methods.gossip_method import Memory
+from gossipfl.weights import Vector
+
+
+@dataclass(frozen=True, slots=True)
+class NormalizedSteps:
+    """A client's mass is 1 / ||a_i||_1, the inverse of its steps in units of the learning rate (FedNova; Wang et al.,
+    2020).
+
+    After tau steps of SGD with momentum b, y_i - x = -eta sum_k a_ik g_k with
+
+        ||a_i||_1 = (tau - b (1 - b^tau) / (1 - b)) / (1 - b),    which is tau for b = 0.
+    """
+
+    momentum: float = 0.0
+
+    extra_vectors: ClassVar[frozenset[str]] = frozenset()
+
+    def begin(self, received: Mapping[str, Vector], memory: Memory) -> Correction:
+        return Correction()
+
+    def answer(self, update: Update, memory: Memory) -> Answer:
+        b, tau = self.momentum, update.num_steps
+        return Answer({}, (1 - b) / (tau - b * (1 - b**tau) / (1 - b)), memory)

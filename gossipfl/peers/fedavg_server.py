@@ -1,0 +1,235 @@
+"""The server of federated averaging (McMahan et al., 2017).
+
+A round with the sampled clients S, their trained models y_i, numbers of examples n_i (1 for the uniform mean) and
+masses m_i, which are 1 unless clients count their steps (FedNova; Wang et al., 2020):
+
+    mean = sum_i q_i y_i,   q_i = n_i m_i / sum n m,     x <- server optimizer at x, on the way to
+    x + step (mean - x),    step = sum_i p_i m_i * sum_i p_i / m_i,   p_i = n_i / sum n
+
+With equal masses q = p and step = 1, exactly. Statistics and optimizer states have the mean with p. Each extra vector
+of a method (SCAFFOLD's control c; Karimireddy et al., 2020) gets c <- c + sum_{i in S} c_i / N, over all N clients.
+
+The server waits for every sampled client; with `patience`, at the latest that many seconds for those that have
+answered. After the last round it sends the final model to all clients.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gossipfl.actions import Action, Send, Update
+from gossipfl.aggregators import Contribution, MixingRow
+from gossipfl.errors import LocalProtocolError, RemoteProtocolError
+from gossipfl.messages import Kind, Message
+from gossipfl.methods import Memory
+from gossipfl.peers.client_sampling import ClientSampling
+from gossipfl.peers.local_model import LocalModel, encoded
+from gossipfl.peers.peer import Peer
+from gossipfl.peers.retries import Retries, wake_at_first
+from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.server_optimizers import ServerOptimizer
+from gossipfl.weights import PeerId, Vector, frozen
+
+SMALLEST_MASS = 1e-9
+"""That of a billion steps, which nobody takes in a round; less would move the model without bound."""
+
+_WEIGHTED_MEAN = MixingRow()
+
+
+class FedAvgServer(Peer):
+    """The hub: holds the model, samples clients, averages what they send back. It has no data and never trains."""
+
+    def __init__(
+        self,
+        local: LocalModel,
+        sampling: ClientSampling,
+        optimizer: ServerOptimizer,
+        *,
+        by_examples: bool,
+        extra_vectors: frozenset[str] = frozenset(),
+        patience: float | None = None,
+    ) -> None:
+        super().__init__(local)
+        self._sampling = sampling
+        self._known = frozenset(sampling.clients)
+        self._optimizer = optimizer
+        self._by_examples = by_examples
+        self._extra: dict[str, Vector] = dict.fromkeys(sorted(extra_vectors), frozen(np.zeros_like(local.weights)))
+        self._patience = patience
+        self._memory: Memory = {}  # the optimizer's
+        self._sampled: list[PeerId] = []  # in node order
+        self._awaited: set[PeerId] = set()  # sampled clients that have not answered yet
+        self._retries = Retries()
+        self._updates: dict[PeerId, Message] = {}
+        self._unacknowledged: list[PeerId] = []  # clients that may not have the final model yet
+        self._deadline: float | None = None
+
+    @property
+    def is_drained(self) -> bool:
+        return self.finished and not self._unacknowledged
+
+    def start(self, now: float) -> list[Action]:
+        if self.finished:
+            return self._send_final(now)
+        return self._send_models(now) if self._sampled else self._begin_round(now)
+
+    def receive(self, message: Message, now: float) -> list[Action]:
+        if message.sender not in self._known:
+            raise RemoteProtocolError(f"peer {message.sender} is not a client of {self.peer_id}")
+        match message.kind:
+            case Kind.ACKNOWLEDGE:
+                if message.sender in self._unacknowledged:
+                    self._unacknowledged.remove(message.sender)
+                return []
+            case Kind.UPDATE:
+                self._check_update(message)
+                if message.round != self.round or message.sender not in self._awaited:
+                    return []
+                self._awaited.remove(message.sender)
+                self._updates[message.sender] = message
+                return [] if self._awaited else self._end_round(now)
+            case _:
+                raise RemoteProtocolError(f"a FedAvg server knows no {message.kind} (from peer {message.sender})")
+
+    def training_finished(self, update: Update, now: float) -> list[Action]:
+        raise LocalProtocolError("a FedAvg server does not train")
+
+    def wake(self, now: float) -> list[Action]:
+        actions = self._retries.due(now, self._is_wanted)
+        if self._deadline is not None and now >= self._deadline:
+            actions += self._send_final(now) if self.finished else self._end_round(now)
+        return [*actions, *wake_at_first(self._deadline, self._retries.time)]
+
+    def send_failed(self, message: Message, now: float) -> list[Action]:
+        self._retries.add(message, now)
+        return wake_at_first(self._deadline, self._retries.time)
+
+    def _is_wanted(self, message: Message) -> bool:
+        if message.kind is Kind.FINAL:
+            return message.receiver in self._unacknowledged
+        return message.round == self.round and message.receiver in self._awaited
+
+    def _check_update(self, message: Message) -> None:
+        """Raises RemoteProtocolError for an update that cannot be averaged with those of this round."""
+        self.local.received(message)
+        if message.num_examples < 1:
+            raise RemoteProtocolError(f"an update from peer {message.sender} is of {message.num_examples} examples")
+        if not SMALLEST_MASS <= message.mass <= 1:
+            raise RemoteProtocolError(
+                f"an update from peer {message.sender} has mass {message.mass}, expected {SMALLEST_MASS} to 1"
+            )
+        first = next(iter(self._updates.values()), message)
+        for name, vector in message.vectors.items():
+            if name in first.vectors and first.vectors[name].size != vector.size:
+                raise RemoteProtocolError(
+                    f"{name} from peer {message.sender} has {vector.size} elements, that of peer {first.sender} "
+                    f"{first.vectors[name].size}"
+                )
+
+    def _begin_round(self, now: float) -> list[Action]:
+        self._sampled = self._sampling.draw()
+        self._awaited = set(self._sampled)
+        self._updates = {}
+        return self._send_models(now)
+
+    def _send_models(self, now: float) -> list[Action]:
+        awaited = [client for client in self._sampled if client in self._awaited]
+        return [*self._sends(Kind.MODEL, awaited), *self._wait(now)]
+
+    def _sends(self, kind: Kind, receivers: Sequence[PeerId]) -> list[Action]:
+        vectors = encoded({**self.local.shared(), **self._extra})
+        return [
+            Send(Message(self.peer_id, client, kind, self.round, vectors=vectors, degree=len(self._known)))
+            for client in receivers
+        ]
+
+    def _wait(self, now: float) -> list[Action]:
+        self._deadline = None if self._patience is None else now + self._patience
+        return wake_at_first(self._deadline, self._retries.time)
+
+    def _end_round(self, now: float) -> list[Action]:
+        answers = [self._updates[client] for client in self._sampled if client in self._updates]
+        if answers:
+            self._average(answers)
+        self.round += 1
+        self._deadline = None
+        if self.round < self.local.work.num_rounds:
+            return self._begin_round(now)
+        self.finished = True
+        self._sampled, self._awaited, self._updates = [], set(), {}
+        self._unacknowledged = list(self._sampling.clients)
+        return self._send_final(now)
+
+    def _average(self, answers: Sequence[Message]) -> None:
+        received = [self.local.received(answer) for answer in answers]
+
+        def mean(name: str, weights: Sequence[float]) -> Vector:
+            carrying = [
+                (answer, vectors[name], weight)
+                for answer, vectors, weight in zip(answers, received, weights, strict=True)
+                if name in vectors
+            ]
+            total = sum(weight for *_, weight in carrying)
+            return _WEIGHTED_MEAN(
+                [
+                    Contribution(answer.sender, vector, weight / total, answer.num_examples)
+                    for answer, vector, weight in carrying
+                ]
+            )
+
+        sizes = [float(answer.num_examples) if self._by_examples else 1.0 for answer in answers]
+        normalized, step = _normalized(sizes, [answer.mass for answer in answers])
+        x, y = self.local.weights, mean("weights", normalized)
+        if step != 1:
+            y = x + step * (y - x)
+        averaged = {name: mean(name, sizes) for name in received[0] if name != "weights" and name not in self._extra}
+        averaged["weights"], self._memory = self._optimizer.step(x, y, self._memory)
+        self.local.replace(averaged)
+        answered = len(answers) / len(self._known)
+        alike = [1.0] * len(answers)
+        self._extra = {name: frozen(vector + answered * mean(name, alike)) for name, vector in self._extra.items()}
+
+    def _send_final(self, now: float) -> list[Action]:
+        """To every client that has not confirmed it; repeated with patience, for a lost message."""
+        self._deadline = None
+        sends = self._sends(Kind.FINAL, self._unacknowledged)
+        return [*sends, *self._wait(now)] if sends else []
+
+    def snapshot(self) -> Snapshot:
+        values = {
+            "round": self.round,
+            "finished": self.finished,
+            "sampled": list(self._sampled),
+            "unacknowledged": list(self._unacknowledged),
+            "deadline": self._deadline,
+            "generator": self._sampling.generator.bit_generator.state,
+        }
+        parts = {
+            "local": self.local.snapshot(),
+            "extra": (self._extra, {}),
+            "memory": (self._memory, {}),
+            "updates": snapshot_of_messages(self._updates),
+            "retries": self._retries.snapshot(),
+        }
+        return compose(values, parts)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        _, values = snapshot
+        self.local.restore(part("local", snapshot))
+        self._extra = {name: frozen(vector) for name, vector in part("extra", snapshot)[0].items()}
+        self._memory = {name: frozen(vector) for name, vector in part("memory", snapshot)[0].items()}
+        self.round, self.finished = values["round"], values["finished"]
+        self._sampled, self._unacknowledged = list(values["sampled"]), list(values["unacknowledged"])
+        self._deadline = values["deadline"]
+        self._retries.restore(part("retries", snapshot))
+        self._sampling.generator.bit_generator.state = values["generator"]
+        self._updates = messages_of_snapshot(part("updates", snapshot))
+        self._awaited = set(self._sampled) - set(self._updates)
+
+
+def _normalized(sizes: Sequence[float], masses: Sequence[float]) -> tuple[list[float], float]:
+    """Weights n_i m_i, up to a factor, and the step."""
+    largest = max(masses)  # equal masses become 1, whatever they are
+    pairs = [(size, mass / largest) for size, mass in zip(sizes, masses, strict=True)]
+    weights = [size * mass for size, mass in pairs]
+    return weights, sum(weights) * sum(size / mass for size, mass in pairs) / sum(sizes) ** 2
