@@ -27,8 +27,10 @@ class Kind(StrEnum):
     """The correction that the requester subtracts."""
     DECLINE = "decline"
     """The request crossed with one that wins."""
+    PUSH = "push"
+    """A model for the receiver to merge: with mass that is given away (push-sum), or a copy (gossip learning)."""
     ACKNOWLEDGE = "acknowledge"
-    """The decision (or the final model) has arrived and may be forgotten."""
+    """The decision (or the final model, or the mass that was pushed) has arrived and may be forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Message(NamedTuple):
     """One message between two peers; equal content is equal meaning, whenever and however often it arrives.
 
     `round` is the sender's round (or the round it talks about). `num_examples`, `mass` and `degree` are the sender's
-    number of training examples, push-sum mass and number of neighbors.
+    number of training examples, push-sum mass (gossip learning: age in rounds) and number of neighbors.
 
     A named tuple, because peers make more of them than of anything else: a frozen dataclass takes twice as long to
     make.

@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
+from gossipfl.algorithms.algorithm import Mass
+from gossipfl.algorithms.rounds import check_undirected
 from gossipfl.peers import Backoff, LocalModel, PairwiseGossipPeer, Peer, Sharing
 from gossipfl.randomness import generator
 from gossipfl.weights import ModelVectors, PeerId
@@ -13,11 +15,10 @@ from gossipfl.weights import ModelVectors, PeerId
 
 @dataclass(frozen=True, slots=True)
 class PairwiseGossip:
-    """Train, average with one random neighbor, train on (AD-PSGD; Lian et al., 2018): no rounds, no barrier.
+    """Train, average with a neighbor, train on (AD-PSGD, Lian et al., 2018; SwarmSGD, Nadiradze et al., 2021).
 
-    `timeout` (seconds) is how long a peer waits for the neighbor it asked. Higher: fewer exchanges repeated on slow
-    links, at the expense of idle time when a neighbor is gone; it should exceed a round trip with the weights.
-    A neighbor that does not answer is left alone for up to `max_backoff` seconds.
+    No rounds, no barrier: nobody waits for anybody but the random neighbor it has asked. `timeout` should exceed a
+    round trip with the weights. The sum of all weights moves by training alone, so peers end at the uniform mean.
     """
 
     timeout: Annotated[
@@ -30,8 +31,10 @@ class PairwiseGossip:
 
     hub: ClassVar[PeerId | None] = None
     pools_data: ClassVar[bool] = False
+    follows_links: ClassVar[bool] = True
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     extra_vectors: ClassVar[frozenset[str]] = frozenset()
+    mass: ClassVar[Mass] = "peers"
 
     def __post_init__(self) -> None:
         Backoff(self.timeout, self.max_backoff)
@@ -41,6 +44,8 @@ class PairwiseGossip:
         return self.timeout
 
     def network(self, graph: nx.Graph) -> nx.Graph:
+        """Raises ConfigurationError for a directed graph: an exchange needs a reply."""
+        check_undirected(graph)
         return graph
 
     def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:

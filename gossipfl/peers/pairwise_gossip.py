@@ -11,46 +11,24 @@ AD-PSGD (Lian et al., 2018) and SwarmSGD (Nadiradze et al., 2021) without their 
 * Training that ends after exchanges came in adds its step: x += y - snapshot (x = y exactly when none came in).
 
 The sum of all weights moves by training steps alone, once every exchange is resolved. Statistics and optimizer state
-are averaged too, but convexly at both ends, because a variance that is corrected by a difference can become negative.
+are averaged too, but convexly at both ends; see `averaging_while_training`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
 from gossipfl.actions import Action, Send, Update, WakeAt
-from gossipfl.compression import dense
-from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
+from gossipfl.errors import LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import ExchangeId, Kind, Message
+from gossipfl.peers.averaging_while_training import AveragedModel
 from gossipfl.peers.exchanges import Exchanges
 from gossipfl.peers.local_model import LocalModel, encoded
 from gossipfl.peers.peer import Peer
+from gossipfl.peers.random_neighbors import Backoff, RandomNeighbors
 from gossipfl.peers.snapshot import Snapshot, compose, part
-from gossipfl.weights import PeerId, Vector, frozen
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """How long a neighbor that did not answer is left alone.
-
-    After k time-outs in a row: uniform between 1/2 and 1 of min(timeout * 2**(k - 1), maximum) seconds. A higher
-    `timeout` waits longer for slow links, at the expense of idle time when a neighbor is gone.
-    """
-
-    timeout: float
-    maximum: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.timeout <= self.maximum:
-            raise ConfigurationError(
-                f"back-off needs 0 < timeout <= maximum, got timeout {self.timeout} and maximum {self.maximum}"
-            )
-
-    def delay(self, num_timeouts: int, generator: np.random.Generator) -> float:
-        longest = min(self.timeout * 2.0 ** min(num_timeouts - 1, 100), self.maximum)  # 2.0**1024 would overflow
-        return longest * float(generator.uniform(0.5, 1.0))
+from gossipfl.weights import PeerId, Vector
 
 
 @dataclass(slots=True)
@@ -72,16 +50,14 @@ class PairwiseGossipPeer(Peer):
     ) -> None:
         super().__init__(local)
         self._position = position
-        self._neighbors = dict(sorted(neighbors.items(), key=lambda item: item[1]))
-        self._backoff = backoff
-        self._generator = generator
+        self._neighbors = neighbors
+        self._timeout = backoff.timeout
+        self._model = AveragedModel(local)
+        self._random_neighbors = RandomNeighbors(
+            sorted(neighbors, key=lambda neighbor: neighbors[neighbor]), backoff, generator
+        )
         self._exchanges = Exchanges(local.peer_id)
         self._waiting: _Waiting | None = None
-        self._num_timeouts: dict[PeerId, int] = {}
-        self._not_before: dict[PeerId, float] = {}
-        # What came in during training, and is applied to its result: see _average_convexly.
-        self._averaged_while_training = False
-        self._convex: dict[str, tuple[float, Vector]] = {}
 
     @property
     def is_drained(self) -> bool:
@@ -97,18 +73,8 @@ class PairwiseGossipPeer(Peer):
         return self._train_on(now)
 
     def training_finished(self, update: Update, now: float) -> list[Action]:
-        job = self.local.finish(update)
-        weights = update.weights
-        if self._averaged_while_training:
-            weights = frozen(self.local.weights + (update.weights - job.weights))
-        statistics = self._after_averaging("statistics", update.statistics)
-        self.local.replace({"weights": weights, "statistics": statistics})
-        if "optimizer" in self._convex:
-            optimizer = cast(Vector, update.state["optimizer"])
-            self.local.replace({"optimizer": self._after_averaging("optimizer", optimizer)})
-        self._averaged_while_training = False
-        self._convex = {}
-        neighbor = self._choose(now)
+        self._model.finish(update)
+        neighbor = self._random_neighbors.choose(now)
         return self._train_on(now) if neighbor is None else self._request(neighbor, now)
 
     def wake(self, now: float) -> list[Action]:
@@ -161,36 +127,23 @@ class PairwiseGossipPeer(Peer):
 
     def _average(self, request: Message, theirs: Mapping[str, Vector]) -> Message:
         mine = self.local.shared()
-        difference = theirs["weights"] - self.local.weights
-        difference *= difference.dtype.type(0.5)
-        self.local.weights = frozen(self.local.weights + difference)
-        self._averaged_while_training = self.local.outstanding is not None
-        common = {name: mine[name] for name in theirs if name in mine and name != "weights"}
-        for name in common:
-            self._average_convexly(name, theirs[name])
+        answer = {name: mine[name] for name in theirs if name in mine}
+        answer["weights"] = self._model.average(theirs, 0.5)
         return Message(
             self.peer_id,
             request.sender,
             Kind.REPLY,
             self.round,
             request.exchange,
-            {"weights": dense(frozen(difference)), **{name: dense(vector) for name, vector in common.items()}},
+            encoded(answer),
             num_examples=self.local.work.num_examples,
             degree=len(self._neighbors),
         )
 
     # The initiator's side
 
-    def _choose(self, now: float) -> PeerId | None:
-        """A random neighbor that is not left alone for now."""
-        candidates = list(self._neighbors)
-        if self._not_before:
-            candidates = [neighbor for neighbor in candidates if self._not_before.get(neighbor, now) <= now]
-        # random() is ten times faster than integers(), and as fair to 2**-53.
-        return candidates[int(self._generator.random() * len(candidates))] if candidates else None
-
     def _request(self, neighbor: PeerId, now: float) -> list[Action]:
-        self._waiting = _Waiting(self._exchanges.open(neighbor), now + self._backoff.timeout)
+        self._waiting = _Waiting(self._exchanges.open(neighbor), now + self._timeout)
         return [self._request_message(self._waiting.exchange), WakeAt(self._waiting.deadline)]
 
     def _request_message(self, exchange: ExchangeId) -> Send:
@@ -214,12 +167,8 @@ class PairwiseGossipPeer(Peer):
         if not first:
             return [acknowledgement]
         if vectors:
-            self.local.weights = frozen(self.local.weights - vectors.pop("weights"))
-            self._averaged_while_training = self.local.outstanding is not None
-            for name, vector in vectors.items():
-                self._average_convexly(name, vector)
-        self._num_timeouts.pop(answer.sender, None)
-        self._not_before.pop(answer.sender, None)
+            self._model.subtract(vectors, 0.5)
+        self._random_neighbors.answered(answer.sender)
         if self._waiting is not None and self._waiting.exchange == answer.exchange:
             self._waiting = None
             return [acknowledgement, *self._train_on(now)]
@@ -227,8 +176,7 @@ class PairwiseGossipPeer(Peer):
 
     def _give_up(self, neighbor: PeerId, now: float) -> None:
         self._waiting = None
-        self._num_timeouts[neighbor] = self._num_timeouts.get(neighbor, 0) + 1
-        self._not_before[neighbor] = now + self._backoff.delay(self._num_timeouts[neighbor], self._generator)
+        self._random_neighbors.leave_alone(neighbor, now)
 
     # Rounds
 
@@ -243,32 +191,10 @@ class PairwiseGossipPeer(Peer):
         return self._drain(now)
 
     def _drain(self, now: float) -> list[Action]:
-        """Repeat the requests of open exchanges whose back-off is over; a finished peer has nothing else to do."""
-        actions: list[Action] = []
-        for neighbor in self._exchanges.unresolved():
-            if self._not_before.get(neighbor, now) <= now:
-                self._give_up(neighbor, now)
-                actions.append(self._request_message(self._exchanges.open(neighbor)))
-        waiting = [self._not_before[neighbor] for neighbor in self._exchanges.unresolved()]
-        return [*actions, WakeAt(min(waiting))] if waiting else actions
+        def repeat(neighbor: PeerId) -> Send:
+            return self._request_message(self._exchanges.open(neighbor))
 
-    # Convex averaging, during training too: v <- (v + theirs) / 2 also for the v that training will give
-
-    def _average_convexly(self, name: str, theirs: Vector) -> None:
-        half = theirs.dtype.type(0.5)
-        mine = self.local.shared().get(name)
-        if mine is None:
-            return
-        self.local.replace({name: frozen((mine + theirs) * half)})
-        if self.local.outstanding is not None:
-            scale, shift = self._convex.get(name, (1.0, np.zeros_like(theirs)))
-            self._convex[name] = (scale / 2, frozen((shift + theirs) * half))
-
-    def _after_averaging(self, name: str, trained: Vector) -> Vector:
-        if name not in self._convex:
-            return trained
-        scale, shift = self._convex[name]
-        return frozen(trained * trained.dtype.type(scale) + shift)
+        return self._random_neighbors.drain(self._exchanges.unresolved(), repeat, now)
 
     # Persistence
 
@@ -278,27 +204,23 @@ class PairwiseGossipPeer(Peer):
             "round": self.round,
             "finished": self.finished,
             "waiting": None if waiting is None else [waiting.exchange.responder, waiting.deadline],
-            "num_timeouts": dict(self._num_timeouts),
-            "not_before": dict(self._not_before),
-            "averaged_while_training": self._averaged_while_training,
-            "scales": {name: scale for name, (scale, _) in self._convex.items()},
-            "generator": self._generator.bit_generator.state,
         }
-        shifts = {name: shift for name, (_, shift) in self._convex.items()}
-        parts = {"local": self.local.snapshot(), "exchanges": self._exchanges.snapshot(), "convex": (shifts, {})}
+        parts = {
+            "local": self.local.snapshot(),
+            "model": self._model.snapshot(),
+            "neighbors": self._random_neighbors.snapshot(),
+            "exchanges": self._exchanges.snapshot(),
+        }
         return compose(values, parts)
 
     def restore(self, snapshot: Snapshot) -> None:
         _, values = snapshot
         self.local.restore(part("local", snapshot))
+        self._model.restore(part("model", snapshot))
+        self._random_neighbors.restore(part("neighbors", snapshot))
         self._exchanges.restore(part("exchanges", snapshot))
         self.round, self.finished = values["round"], values["finished"]
         self._waiting = None
         if values["waiting"] is not None:
             neighbor, deadline = values["waiting"]
             self._waiting = _Waiting(self._exchanges.open(neighbor), deadline)
-        self._num_timeouts, self._not_before = dict(values["num_timeouts"]), dict(values["not_before"])
-        self._averaged_while_training = values["averaged_while_training"]
-        shifts, _ = part("convex", snapshot)
-        self._convex = {name: (scale, shifts[name]) for name, scale in values["scales"].items()}
-        self._generator.bit_generator.state = values["generator"]

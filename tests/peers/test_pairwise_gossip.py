@@ -1,6 +1,7 @@
 """Pairwise averaging over an adversarial network: nothing is lost, nobody waits for the dead, nothing livelocks."""
 
 from collections import Counter
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -164,6 +165,31 @@ def test_two_peers_meet_in_the_middle_and_training_adds_its_step():
     np.testing.assert_allclose(conversation.peers["1"].weights, middle + conversation.moved - before, atol=1e-15)
 
 
+@pytest.mark.parametrize("num_peers", [2, 5, 8])
+def test_a_random_pair_brings_all_models_nearer_by_one_part_in_all_other_peers(num_peers):
+    """E ||X - mean||^2 shrinks by 1 - 1 / (n - 1): checked over all pairs, so that nothing is left to chance."""
+    models = random_models(complete(num_peers))
+    X = np.stack([model.weights for model in models.values()])
+
+    def distance(X):
+        return ((X - X.mean(axis=0)) ** 2).sum()
+
+    distances = []
+    for i, j in combinations(range(num_peers), 2):
+        graph = complete(2)
+        pair_of_models = dict(zip("01", (models[str(i)], models[str(j)]), strict=True))
+        trainer = NumpyTrainer(random_shards(graph), learning_rate=0.0)
+        peers = make_peers(PairwiseGossip(), graph, trainer, num_rounds=1, initial=pair_of_models)
+        conversation = Conversation(peers, lambda job, trainer=trainer: trainer.train([job])[0])
+        conversation.start()
+        conversation.train("0")
+        conversation.deliver_all()
+        averaged = X.copy()
+        averaged[[i, j]] = [peers["0"].weights, peers["1"].weights]
+        distances.append(distance(averaged))
+    assert np.mean(distances) == pytest.approx((1 - 1 / (num_peers - 1)) * distance(X), rel=1e-12, abs=1e-15)
+
+
 def test_training_undisturbed_gives_exactly_what_was_trained():
     conversation = pair()
     conversation.start()
@@ -264,6 +290,11 @@ def test_an_impossible_backoff_is_refused(timeout, maximum):
         Backoff(timeout, maximum)
     with pytest.raises(ConfigurationError, match="0 < timeout <= maximum"):
         PairwiseGossip(timeout=timeout, max_backoff=maximum)
+
+
+def test_a_directed_graph_is_refused():
+    with pytest.raises(ConfigurationError, match="links that work both ways"):
+        PairwiseGossip().network(ring(3).to_directed())
 
 
 @settings(deadline=None)

@@ -1,0 +1,60 @@
+"""Gossip learning: copies of models on their way from peer to peer."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+import networkx as nx
+
+from gossipfl.actions import LocalWork
+from gossipfl.algorithms.algorithm import Mass
+from gossipfl.peers import GossipLearningPeer, LocalModel, MergeRule, Peer, Sharing
+from gossipfl.peers.gossip_learning import Merge
+from gossipfl.randomness import generator
+from gossipfl.weights import ModelVectors, PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class GossipLearning:
+    """Push a copy of the model to a random neighbor, merge what comes by age, never wait (Ormandi et al., 2013).
+
+    A round costs each peer one message; what is lost costs its news and nothing else. In return, merging keeps no mean:
+    which weighted mean the peers agree on depends on who was heard when. It runs over links that work in one direction,
+    too.
+    """
+
+    merge: Annotated[
+        Merge,
+        "What a received model counts: by its rounds of training (age_weighted; Hegedus et al., 2019); likewise, but "
+        "the older of two alone where their ages differ by more than age_limit (limited; Danner et al., 2023); or one "
+        "half (plain).",
+    ] = "age_weighted"
+    age_limit: Annotated[
+        int,
+        "Only for limited: rounds by which ages may differ for two models to be averaged. Higher: more is averaged, at "
+        "the expense of models that fell behind pulling others back.",
+    ] = 1
+    sharing: Sharing = field(default_factory=Sharing)
+
+    hub: ClassVar[PeerId | None] = None
+    pools_data: ClassVar[bool] = False
+    follows_links: ClassVar[bool] = True
+    weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
+    extra_vectors: ClassVar[frozenset[str]] = frozenset()
+    mass: ClassVar[Mass] = "rounds"
+    patience: ClassVar[float | None] = 0.0
+
+    def __post_init__(self) -> None:
+        MergeRule(self.merge, self.age_limit)
+
+    def network(self, graph: nx.Graph) -> nx.Graph:
+        return graph
+
+    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
+        directed = network.to_directed(as_view=True)
+        return GossipLearningPeer(
+            LocalModel(peer_id, work, initial, self.sharing),
+            list(directed.successors(peer_id)),
+            list(directed.predecessors(peer_id)),
+            MergeRule(self.merge, self.age_limit),
+            generator(seed, "gossip learning", peer_id),
+        )

@@ -1,0 +1,65 @@
+"""Asynchronous push-sum."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+import networkx as nx
+
+from gossipfl.actions import LocalWork
+from gossipfl.algorithms.algorithm import Mass
+from gossipfl.errors import ConfigurationError
+from gossipfl.peers import Backoff, LocalModel, Peer, PushSumPeer, Sharing
+from gossipfl.randomness import generator
+from gossipfl.weights import ModelVectors, PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class GoSGD:
+    """Push one's model and half of one's mass to a random neighbor, and never wait (GoSGD; Blot et al., 2016).
+
+    It runs over links that work in one direction, too. A step of training counts by the mass w_i of its peer, and
+    masses settle where as much flows in as out: on a graph with links both ways, w_i times the rounds per second of
+    peer i is proportional to its number of neighbors. So the peers minimise sum_i degree_i f_i(x), whatever their
+    speeds: on regular graphs the uniform mean of their objectives. Masses forget with which values they began, so a
+    weighting by examples cannot be kept.
+    """
+
+    push_probability: Annotated[
+        float,
+        "Probability of a push after a round of training. Higher: closer agreement, at the expense of bytes. (A round "
+        "is many steps of training: an epoch of 100 batches with 1.0 pushes as often as the paper's 0.01 per batch.)",
+    ] = 1.0
+    timeout: Annotated[
+        float,
+        "Seconds after which a push without a receipt may be repeated. Higher: fewer repeated on slow links, at the "
+        "expense of mass that stays on its way for longer where messages are lost.",
+    ] = 30.0
+    max_backoff: Annotated[float, "At most so many seconds a silent neighbor is left alone."] = 600.0
+    sharing: Sharing = field(default_factory=Sharing)
+
+    hub: ClassVar[PeerId | None] = None
+    pools_data: ClassVar[bool] = False
+    follows_links: ClassVar[bool] = True
+    weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
+    extra_vectors: ClassVar[frozenset[str]] = frozenset()
+    mass: ClassVar[Mass] = "peers"
+    patience: ClassVar[float | None] = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.push_probability <= 1:
+            raise ConfigurationError(f"push_probability must be from 0 to 1, got {self.push_probability}")
+        Backoff(self.timeout, self.max_backoff)
+
+    def network(self, graph: nx.Graph) -> nx.Graph:
+        return graph
+
+    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
+        directed = network.to_directed(as_view=True)
+        return PushSumPeer(
+            LocalModel(peer_id, work, initial, self.sharing),
+            list(directed.successors(peer_id)),
+            list(directed.predecessors(peer_id)),
+            self.push_probability,
+            Backoff(self.timeout, self.max_backoff),
+            generator(seed, "gosgd", peer_id),
+        )

@@ -1,0 +1,156 @@
+"""Gossip learning (Ormandi et al., 2013; Hegedus et al., 2019): train, merge what came, push a copy, train on.
+
+The age of a model is the number of rounds of training that are in it. The rules:
+
+* After a round of training, age += 1. Then the models that came meanwhile are merged, in node order; of each sender
+  the newest. A peer that has finished merges them as they come.
+* Merging:  x <- x + s (theirs - x),  age <- max(age, theirs), with the share s of `MergeRule`.
+* Then (x, age) is pushed to a random neighbor. It is a copy that may be lost: nobody waits, repeats or acknowledges.
+
+Statistics and averaged optimizer state are merged with the same shares.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from gossipfl.actions import Action, Send, Update
+from gossipfl.compression import decompress
+from gossipfl.errors import ConfigurationError, RemoteProtocolError
+from gossipfl.messages import Kind, Message
+from gossipfl.peers.local_model import LocalModel, encoded
+from gossipfl.peers.peer import Peer
+from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.weights import PeerId, Vector, frozen
+
+Merge: TypeAlias = Literal["age_weighted", "limited", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRule:
+    """How large a share of the merged model is theirs, by the ages of the two.
+
+    "age_weighted": theirs / (own + theirs). "limited" (Danner et al., 2023): the same, but when the ages differ by more
+    than `age_limit` rounds, the older model is taken as it is. "plain": 1/2.
+    """
+
+    merge: Merge = "age_weighted"
+    age_limit: int = 1
+
+    def __post_init__(self) -> None:
+        if self.merge not in ("age_weighted", "limited", "plain"):
+            raise ConfigurationError(f"merge must be 'age_weighted', 'limited' or 'plain', got {self.merge!r}")
+        if self.age_limit < 0:
+            raise ConfigurationError(f"age_limit must be at least 0 rounds, got {self.age_limit}")
+
+    def share(self, own_age: int, their_age: int) -> float:
+        """The share of a model that is `their_age` old, at least 1."""
+        if self.merge == "plain":
+            return 0.5
+        if self.merge == "limited" and abs(own_age - their_age) > self.age_limit:
+            return float(their_age > own_age)
+        return their_age / (own_age + their_age)
+
+
+def merged(mine: Vector, theirs: Vector, share: float) -> Vector:
+    """mine + share (theirs - mine): exactly mine at 0, theirs at 1, and either when the two are equal."""
+    if share in (0.0, 1.0):
+        return theirs if share else mine
+    difference = theirs - mine
+    difference *= difference.dtype.type(share)
+    difference += mine
+    return frozen(difference)
+
+
+class GossipLearningPeer(Peer):
+    """A peer of gossip learning: it pushes to `receivers` and hears from `senders`, both in node order."""
+
+    def __init__(
+        self,
+        local: LocalModel,
+        receivers: Sequence[PeerId],
+        senders: Sequence[PeerId],
+        rule: MergeRule,
+        generator: np.random.Generator,
+    ) -> None:
+        super().__init__(local)
+        self.age = 0
+        self._receivers = receivers
+        self._senders = {sender: position for position, sender in enumerate(senders)}
+        self._rule = rule
+        self._generator = generator
+        self._arrived: dict[PeerId, Message] = {}  # during training, by sender
+        self._newest: dict[PeerId, int] = {}  # the round of the newest model of each sender, arrived or merged
+
+    def start(self, now: float) -> list[Action]:
+        return [self.local.outstanding] if self.local.outstanding is not None else self._train_on()
+
+    def training_finished(self, update: Update, now: float) -> list[Action]:
+        self.local.finish(update)
+        self.local.replace({"weights": update.weights, "statistics": update.statistics})
+        self.round, self.age = self.local.num_jobs, self.age + 1
+        for sender in sorted(self._arrived, key=self._senders.__getitem__):
+            self._merge(self._arrived[sender])
+        self._arrived = {}
+        return [*self._push(), *self._train_on()]
+
+    def wake(self, now: float) -> list[Action]:
+        return []
+
+    def send_failed(self, message: Message, now: float) -> list[Action]:
+        return []
+
+    def receive(self, message: Message, now: float) -> list[Action]:
+        if message.kind is not Kind.PUSH or message.sender not in self._senders:
+            raise RemoteProtocolError(
+                f"peer {self.peer_id} of gossip learning expects no {message.kind} from peer {message.sender}"
+            )
+        self.local.received(message)
+        if message.round > self._newest.get(message.sender, 0):
+            self._newest[message.sender] = message.round
+            if self.local.outstanding is None:
+                self._merge(message)
+            else:
+                self._arrived[message.sender] = message
+        return []
+
+    def _push(self) -> list[Action]:
+        if not self._receivers:
+            return []
+        receiver = self._receivers[int(self._generator.random() * len(self._receivers))]
+        vectors, num_examples = encoded(self.local.shared()), self.local.work.num_examples
+        age, degree = float(self.age), len(self._receivers)
+        return [Send(Message(self.peer_id, receiver, Kind.PUSH, self.round, None, vectors, num_examples, age, degree))]
+
+    def _merge(self, message: Message) -> None:
+        their_age = max(1, round(message.mass))
+        share = self._rule.share(self.age, their_age)
+        for name, mine in self.local.shared().items():
+            theirs = message.vectors.get(name)
+            if theirs is not None and theirs.size == mine.size:
+                self.local.replace({name: merged(mine, decompress(theirs), share)})
+        self.age = max(self.age, their_age)
+
+    def _train_on(self) -> list[Action]:
+        self.finished = self.local.num_jobs >= self.local.work.num_rounds
+        return [] if self.finished else [self.local.train()]
+
+    def snapshot(self) -> Snapshot:
+        values = {
+            "round": self.round,
+            "finished": self.finished,
+            "age": self.age,
+            "newest": dict(self._newest),
+            "generator": self._generator.bit_generator.state,
+        }
+        return compose(values, {"local": self.local.snapshot(), "arrived": snapshot_of_messages(self._arrived)})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        _, values = snapshot
+        self.round, self.finished, self.age = values["round"], values["finished"], values["age"]
+        self._newest = dict(values["newest"])
+        self._generator.bit_generator.state = values["generator"]
+        self.local.restore(part("local", snapshot))
+        self._arrived = messages_of_snapshot(part("arrived", snapshot))

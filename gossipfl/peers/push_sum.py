@@ -1,0 +1,144 @@
+"""Asynchronous push-sum (GoSGD; Blot et al., 2016; Kempe et al., 2003): train, give half of the mass away, train on.
+
+Every peer i has a model x_i and a mass w_i > 0, which is 1 in the beginning. The rules:
+
+* After a round of training, with probability p: w_i <- w_i / 2, and (x_i, w_i) is pushed to a random out-neighbor.
+* A push (x, m) that comes in, during training too:  x_i <- (w_i x_i + m x) / (w_i + m),  w_i <- w_i + m.
+* Nobody ever waits. Training that ends after pushes came in adds its step: x_i += y - snapshot.
+* A push is applied exactly once. Its sender keeps it, unchanged, until a receipt has come; choosing that neighbor again
+  (after a back-off) repeats it instead of splitting the mass anew. A peer that has finished repeats what is left.
+
+The sum of all w_i, and that of all w_i x_i but for the training steps, is constant once every push has its receipt:
+before that, count the pushes that were not applied. Links need to work in one direction only, receipts aside.
+"""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from gossipfl.actions import Action, Send, Update
+from gossipfl.errors import RemoteProtocolError
+from gossipfl.messages import Kind, Message
+from gossipfl.peers.averaging_while_training import AveragedModel
+from gossipfl.peers.exchanges import Exchanges
+from gossipfl.peers.local_model import LocalModel, encoded
+from gossipfl.peers.peer import Peer
+from gossipfl.peers.random_neighbors import Backoff, RandomNeighbors
+from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.weights import PeerId
+
+_LEAST_MASS = 2.0**-500  # what has less keeps it: halves and ratios of masses stay far from where floats lose precision
+
+
+class PushSumPeer(Peer):
+    """A peer of asynchronous push-sum: it pushes to `receivers`, in node order, and hears from `senders`."""
+
+    def __init__(
+        self,
+        local: LocalModel,
+        receivers: Sequence[PeerId],
+        senders: Collection[PeerId],
+        push_probability: float,
+        backoff: Backoff,
+        generator: np.random.Generator,
+    ) -> None:
+        super().__init__(local)
+        self.mass = 1.0
+        self._receivers = frozenset(receivers)
+        self._senders = frozenset(senders)
+        self._push_probability = push_probability
+        self._generator = generator
+        self._model = AveragedModel(local)
+        self._random_receivers = RandomNeighbors(receivers, backoff, generator)
+        self._exchanges = Exchanges(local.peer_id)
+        self._pushes: dict[PeerId, Message] = {}  # by receiver: at most one that has no receipt yet
+
+    @property
+    def is_drained(self) -> bool:
+        return self.finished and not self._pushes
+
+    def start(self, now: float) -> list[Action]:
+        return [self.local.outstanding] if self.local.outstanding is not None else self._train_on(now)
+
+    def training_finished(self, update: Update, now: float) -> list[Action]:
+        self._model.finish(update)
+        self.round = self.local.num_jobs
+        pushes: list[Action] = []
+        if self._generator.random() < self._push_probability:
+            receiver = self._random_receivers.choose(now)
+            if receiver is not None and (receiver in self._pushes or self.mass >= _LEAST_MASS):
+                self._random_receivers.leave_alone(receiver, now)
+                pushes.append(self._push(receiver))
+        return [*pushes, *self._train_on(now)]
+
+    def wake(self, now: float) -> list[Action]:
+        return self._drain(now) if self.finished else []
+
+    def send_failed(self, message: Message, now: float) -> list[Action]:
+        return []  # a push that has not arrived is repeated anyway
+
+    def receive(self, message: Message, now: float) -> list[Action]:
+        match message.kind:
+            case Kind.PUSH if message.sender in self._senders:
+                return self._receive_push(message)
+            case Kind.ACKNOWLEDGE if message.sender in self._receivers:
+                if self._exchanges.resolve(message):
+                    del self._pushes[message.sender]
+                    self._random_receivers.answered(message.sender)
+                return []
+            case _:
+                raise RemoteProtocolError(
+                    f"peer {self.peer_id} of push-sum expects no {message.kind} from peer {message.sender}"
+                )
+
+    def _push(self, receiver: PeerId) -> Send:
+        if receiver not in self._pushes:
+            self.mass /= 2
+            self._pushes[receiver] = Message(
+                self.peer_id,
+                receiver,
+                Kind.PUSH,
+                self.round,
+                self._exchanges.open(receiver),
+                encoded(self.local.shared()),
+                self.local.work.num_examples,
+                self.mass,
+                len(self._receivers),
+            )
+        return Send(self._pushes[receiver])
+
+    def _receive_push(self, push: Message) -> list[Action]:
+        decision = self._exchanges.decision(push)
+        if decision == "new":
+            theirs = self.local.received(push)
+            self._model.average(theirs, push.mass / (self.mass + push.mass))
+            self.mass += push.mass
+            decision = Message(self.peer_id, push.sender, Kind.ACKNOWLEDGE, self.round, push.exchange)
+            self._exchanges.decide(decision)
+        return [] if decision == "old" else [Send(decision)]
+
+    def _train_on(self, now: float) -> list[Action]:
+        self.finished = self.local.num_jobs >= self.local.work.num_rounds
+        return self._drain(now) if self.finished else [self.local.train()]
+
+    def _drain(self, now: float) -> list[Action]:
+        return self._random_receivers.drain(list(self._pushes), self._push, now)
+
+    def snapshot(self) -> Snapshot:
+        parts = {
+            "local": self.local.snapshot(),
+            "model": self._model.snapshot(),
+            "receivers": self._random_receivers.snapshot(),
+            "exchanges": self._exchanges.snapshot(),
+            "pushes": snapshot_of_messages(self._pushes),
+        }
+        return compose({"round": self.round, "finished": self.finished, "mass": self.mass}, parts)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        _, values = snapshot
+        self.round, self.finished, self.mass = values["round"], values["finished"], values["mass"]
+        self.local.restore(part("local", snapshot))
+        self._model.restore(part("model", snapshot))
+        self._random_receivers.restore(part("receivers", snapshot))
+        self._exchanges.restore(part("exchanges", snapshot))
+        self._pushes = messages_of_snapshot(part("pushes", snapshot))
