@@ -17,13 +17,14 @@ from gossipfl.errors import ConfigurationError, TopologyError
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.simulation import Cast, Experiment
+from gossipfl.topology import all_neighbors
 from gossipfl.weights import PeerId
 
 
 def run_facts(cast: Cast) -> RunFacts:
     """What all peers of an algorithm's run must agree on."""
     experiment = cast.experiment
-    scenario, initial, trainer = experiment.scenario, experiment.initial(), experiment.trainer
+    scenario, initial, trainer = experiment.scenario, experiment.initial(cast.section), cast.trainer
     policies = cast.section.optimizer_state, scenario.training.statistics
     vectors = {"weights": VectorSchema(initial.weights.size, str(initial.weights.dtype))}
     if initial.statistics.size and policies[1] == "average":
@@ -41,7 +42,20 @@ def run_facts(cast: Cast) -> RunFacts:
         "links": [list(link) for link in cast.network.edges],
         "initial": digest_of_model(initial),
     }
-    return RunFacts(agreed, vectors, scenario.rounds, len(cast.network))
+    num_peers = len(cast.network)
+    max_mass = {
+        "peers": num_peers,
+        "rounds": scenario.rounds * num_peers,
+        "examples": RunFacts.max_num_examples * num_peers,
+    }
+    return RunFacts(
+        agreed,
+        vectors,
+        scenario.rounds,
+        num_peers,
+        gossip_steps=getattr(cast.recipe, "gossip_steps", 1),
+        max_mass=max_mass[cast.recipe.mass],
+    )
 
 
 def addresses(scenario: Scenario, network: nx.Graph) -> dict[PeerId, str | None]:
@@ -122,7 +136,7 @@ def loopback_federation(
     members = [
         Member(
             cast.make_peer(peer_id),
-            tuple(cast.network.neighbors(peer_id)),
+            tuple(all_neighbors(cast.network, peer_id)),
             replace(hosting, listens=address is not None),
             _loopback_port(address),
         )
@@ -131,12 +145,12 @@ def loopback_federation(
     return LoopbackFederation(
         members,
         run_facts(cast),
-        experiment.trainer,
+        cast.trainer,
         cast.plan,
         seed=experiment.seed,
         hub=cast.recipe.hub,
         label=scenario.label_of(section),
-        num_slots=int(experiment.trainer.flags.get("slots", 1)),
+        num_slots=int(cast.trainer.flags.get("slots", 1)),
         look=look,
     )
 

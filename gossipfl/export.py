@@ -11,7 +11,6 @@ from gossipfl.errors import ConfigurationError, SchemaMismatchError
 from gossipfl.model_files import KERAS_SUFFIXES, read_arrays, vectors_of
 from gossipfl.report.run_files import Manifest, Part, parsed
 from gossipfl.scenario import Scenario
-from gossipfl.simulation import optimizer_of
 from gossipfl.weight_files import file_stems
 from gossipfl.weights import ModelVectors, Segment, WeightsSchema
 
@@ -107,6 +106,6 @@ def _model(manifest: _ExportManifest, vectors: ModelVectors) -> "keras.Model":
     fields = {key: value for key, value in manifest.scenario.items() if key in ("model", "training")}
     scenario = Scenario(**fields)
     task = Task(manifest.model.input_shape, manifest.model.num_classes)
-    settings = TrainingSettings(optimizer_of(scenario), scenario.training.loss)
+    settings = TrainingSettings(scenario.optimizer(), scenario.training.loss)
     build = resolve(scenario.model, *task)
     return filled_model(partial(compiled_model, build, task, settings), scenario.seed, vectors)

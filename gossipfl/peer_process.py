@@ -28,6 +28,7 @@ from gossipfl.peer_directory import PeerDirectory
 from gossipfl.run_directory import HTTP, run_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import Cast, Experiment, load_data
+from gossipfl.topology import all_neighbors
 from gossipfl.training.trainer import Score, Trainer
 from gossipfl.weights import PeerId, Vector
 
@@ -79,7 +80,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     experiment = _experiment(scenario, options)
     cast = experiment.cast(section)
     if options.initial is not None:
-        experiment.first_model = read_model(options.initial, experiment.trainer)
+        experiment.first_model = read_model(options.initial, cast.trainer)
     process = _Process(options, cast, run_facts(cast), credentials, where, listen, directory)
     return asyncio.run(process.live())
 
@@ -96,7 +97,7 @@ def _addresses(scenario: Scenario, options: PeerOptions) -> dict[PeerId, str | N
         if name not in network:
             raise ConfigurationError(f"--address names {name!r}; there are {', '.join(network)}")
         where[name] = checked_address(name, address)
-    neighbors = list(network.neighbors(options.name))
+    neighbors = all_neighbors(network, options.name)
     missing = [name for name in neighbors if where[name] == ""]
     if missing:
         raise ConfigurationError(
@@ -186,7 +187,7 @@ class _Process:
         self._where = where
         self._listen = listen
         self._directory = directory
-        self._trainer: Trainer = cast.experiment.trainer
+        self._trainer: Trainer = cast.trainer
         self._training = TrainingMetrics()
         self._due: asyncio.Queue[Callable[[], Any] | None] = asyncio.Queue()
         self._status = 0
@@ -199,7 +200,7 @@ class _Process:
         host = self._host(checkpoint)
         self._last_row = self._directory.begin(self._manifest(), host.peer.round)
         self._last_weights = host.peer.weights
-        experiment.trainer.forget_initial()
+        self._cast.trainer.forget_initial()
         watch = Watch(host, gives_weights=options.gives_weights)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, host.stop)

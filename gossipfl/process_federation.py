@@ -30,6 +30,7 @@ from gossipfl.model_files import read_model
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.simulation import Experiment
 from gossipfl.strict_json import strict_json
+from gossipfl.topology import all_neighbors
 from gossipfl.weights import ModelVectors, PeerId
 from gossipfl.whole_files import write_whole
 
@@ -147,7 +148,7 @@ class ProcessFederation:
             words += ["--algorithm", self._label, "--seed", str(self._experiment.seed)]
             words += ["--run-directory", str(directory / "run"), "--log-format", "json", "--give-weights"]
             words += self._extra
-            for neighbor in network.neighbors(name):
+            for neighbor in all_neighbors(network, name):
                 if neighbor in urls:
                     words += ["--address", f"{neighbor}={urls[neighbor]}"]
             listener = sockets.get(name)
@@ -166,7 +167,7 @@ class ProcessFederation:
             self._children[name] = _Child(name, directory / "run", process, log, initial, work.num_examples)
         for listener in sockets.values():
             listener.close()
-        self._experiment.trainer.prepare()
+        self._cast.trainer.prepare()
         while any(child.status is None and child.is_running for child in self._children.values()):
             time.sleep(LOOK_SECONDS)
             self._refresh()
@@ -241,7 +242,7 @@ class ProcessFederation:
         for child in self._children.values():
             path = child.directory / "weights" / "final.safetensors"
             if path.exists():
-                child.model = read_model(path, self._experiment.trainer)
+                child.model = read_model(path, self._cast.trainer)
             rows = _lines(child.directory / "history.jsonl")
             if rows and child.status is not None:
                 newest = {name: rows[-1][name] for name in ("round", "sent", "received", "num_messages")}
@@ -279,7 +280,7 @@ class ProcessFederation:
             max((status.sent + status.received for status in statuses), default=0),
         )
         evaluation = evaluate(
-            self._experiment.trainer,
+            self._cast.trainer,
             self._cast.plan,
             self._standings(),
             self._average(),

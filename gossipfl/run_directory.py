@@ -26,7 +26,7 @@ import networkx as nx
 
 from gossipfl import __version__
 from gossipfl.algorithms import ALGORITHMS
-from gossipfl.comparison import summarize
+from gossipfl.comparison import summarize, winners
 from gossipfl.data.partition import label_counts, partition_digest
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, History, history_row
@@ -34,7 +34,7 @@ from gossipfl.report import write_report
 from gossipfl.report.run_files import Manifest, history_rows, parsed
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
-from gossipfl.simulation import BOUNDS, Experiment, optimizer_of
+from gossipfl.simulation import BOUNDS, Experiment
 from gossipfl.strict_json import json_lines, strict_json
 from gossipfl.topology import summarize as summarize_topology
 from gossipfl.weight_files import by_name, file_stems, write_weights
@@ -279,20 +279,33 @@ def complete(path: Path) -> Path:
     manifest, rows = _read(path)
     _write_parquet(path / "history.parquet", rows)
     bounds = {algorithm.label: algorithm.bound for algorithm in manifest.algorithms}
-    table = [{**row.as_json(), "bound": bounds.get(row.label, False)} for row in summarize(rows, manifest.targets)]
-    write_whole(path / "summary.json", strict_json({"rows": table}, indent=1))
+    table = summarize(rows, manifest.targets)
+    summary = {
+        "rows": [{**row.as_json(), "bound": bounds.get(row.label, False)} for row in table],
+        "winners": [winner.as_json() for winner in winners(table)],
+    }
+    write_whole(path / "summary.json", strict_json(summary, indent=1))
     return write_report(path)
 
 
 def differences(scenario: Scenario) -> list[str]:
     """What is not the same for all algorithms of a comparison, although it might matter."""
+    optimizers: dict[str, list[str]] = {}
     policies: dict[str, list[str]] = {}
     for section, label in zip(scenario.algorithms, scenario.labels, strict=True):
-        policies.setdefault(section.optimizer_state, []).append(label)
-    if len(policies) < 2 or not _has_state(optimizer_of(scenario)):
-        return []
-    found = "; ".join(f"{', '.join(labels)}: {policy}" for policy, labels in policies.items())
-    return [f"The optimizer's state between rounds is treated differently ({found})."]
+        optimizers.setdefault(strict_json(scenario.optimizer(section)), []).append(label)
+        if _has_state(scenario.optimizer(section)):
+            policies.setdefault(section.optimizer_state, []).append(label)
+    found = []
+    if len(optimizers) > 1:
+        found.append(f"Local training has different optimizers ({_by_kind(optimizers)}).")
+    if len(policies) > 1:
+        found.append(f"The optimizer's state between rounds is treated differently ({_by_kind(policies)}).")
+    return found
+
+
+def _by_kind(labels: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{', '.join(those)}: {kind}" for kind, those in labels.items())
 
 
 def _has_state(optimizer: str | Mapping[str, Any] | None) -> bool:
@@ -321,15 +334,13 @@ def _topologies(scenario: Scenario) -> dict[str, Any]:
 def _algorithms(scenario: Scenario, seeds: Sequence[int]) -> list[dict[str, Any]]:
     described = []
     for section, label in zip(scenario.algorithms, scenario.labels, strict=True):
-        hub = ALGORITHMS[section.name].hub
-        talks_on_graph = hub is None and section.name not in BOUNDS
-        topology = scenario.topology_label(section) if talks_on_graph else None
+        topology = scenario.topology_label(section) if section.follows_links else None
         described.append(
             {
                 "label": label,
                 "algorithm": section.name,
                 "topology": topology,
-                "hub": hub,
+                "hub": ALGORITHMS[section.name].hub,
                 "bound": section.name in BOUNDS,
                 "seeds": list(seeds),
             }

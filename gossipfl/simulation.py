@@ -29,10 +29,10 @@ from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.history import Evaluation, History
 from gossipfl.peers import Peer
 from gossipfl.randomness import generator
-from gossipfl.scenario.algorithms import AlgorithmSection
+from gossipfl.scenario.algorithms import AlgorithmSection, OptimizerConfig
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.training.batches import Batches
-from gossipfl.training.models import MODELS, BuildModel
+from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.weights import ModelVectors, PeerId
 
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 
 MakeTrainer: TypeAlias = Callable[[BuildModel, Dataset, Batches, TrainingSettings, int], "KerasTrainer | RayTrainer"]
 """Makes the trainer of an experiment, from the arguments of a `KerasTrainer`: where training runs."""
-
-BUILT_IN_OPTIMIZER: dict[str, Any] = {"name": "sgd", "learning_rate": 0.1}
-"""The optimizer of built-in models, where the scenario names none."""
 
 BOUNDS = ("local", "centralized")
 """The algorithms that every comparison shows as lower and upper bound."""
@@ -61,12 +58,6 @@ def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
     if section.max_train is None and section.max_test is None:
         return dataset  # type: ignore[no-any-return]
     return subset(dataset, section.max_train, section.max_test, generator(scenario.seed, "data", "subset"))
-
-
-def optimizer_of(scenario: Scenario) -> str | dict[str, Any] | None:
-    """The optimizer of the scenario, or of its built-in model; None: the one that the model is compiled with."""
-    is_built_in = isinstance(scenario.model, str) and scenario.model in MODELS
-    return BUILT_IN_OPTIMIZER if is_built_in and scenario.training.optimizer is None else scenario.training.optimizer
 
 
 class Experiment:
@@ -91,6 +82,7 @@ class Experiment:
         self.scenario = scenario
         self.slots = slots
         self._make_trainer = make_trainer
+        self._trainers: dict[str, KerasTrainer | RayTrainer] = {}
         self.first_model: ModelVectors | None = None
         """Initial weights from elsewhere; None: those that the seed gives."""
         self.seed = scenario.seed if seed is None else seed
@@ -107,20 +99,32 @@ class Experiment:
         check_partition(parts, len(self.dataset.train_y))
         return dict(zip(peers, parts, strict=True))
 
-    @cached_property
+    @property
     def trainer(self) -> "KerasTrainer | RayTrainer":
-        """The one trainer of all algorithms; built when it is first needed, because TensorFlow takes seconds."""
+        """The trainer of all algorithms without an optimizer of their own."""
+        return self.trainer_for(None)
+
+    def trainer_for(self, section: AlgorithmSection | None) -> "KerasTrainer | RayTrainer":
+        """The trainer of an algorithm; built when it is first needed, because TensorFlow takes seconds, and shared with
+        all that have the same optimizer."""
+        optimizer = self.scenario.optimizer(section)
+        key = repr(optimizer)
+        if key not in self._trainers:
+            self._trainers[key] = self._new_trainer(optimizer)
+        return self._trainers[key]
+
+    def _new_trainer(self, optimizer: OptimizerConfig) -> "KerasTrainer | RayTrainer":
         training = self.scenario.training
-        settings = TrainingSettings(optimizer_of(self.scenario), training.loss, training.evaluation_batch_size)
+        settings = TrainingSettings(optimizer, training.loss, training.evaluation_batch_size)
         if self._make_trainer is not None:
             return self._make_trainer(self._build_model, self.dataset, self._batches, settings, self.seed)
         from gossipfl.training.keras_trainer import KerasTrainer
 
         return KerasTrainer(self._build_model, self.dataset, self._batches, settings, self.seed, self.slots)
 
-    def initial(self) -> ModelVectors:
-        """The model that every peer begins with."""
-        return self.trainer.initial() if self.first_model is None else self.first_model
+    def initial(self, section: AlgorithmSection | None = None) -> ModelVectors:
+        """The model that every peer begins with, whatever the algorithm; its trainer is asked for it."""
+        return self.trainer_for(section).initial() if self.first_model is None else self.first_model
 
     @cached_property
     def _build_model(self) -> Any:
@@ -137,7 +141,7 @@ class Experiment:
         compute = scenario.compute.model(list(self.shards), generator(self.seed, "compute"))
         world = World(scenario.network.model(), compute, scenario.network.linger)
         return Simulator(
-            peers, self.trainer, world, cast.plan, seed=self.seed, hub=cast.recipe.hub, label=scenario.label_of(section)
+            peers, cast.trainer, world, cast.plan, seed=self.seed, hub=cast.recipe.hub, label=scenario.label_of(section)
         )
 
     def cast(self, section: AlgorithmSection) -> "Cast":
@@ -177,10 +181,15 @@ class Cast:
     network: nx.Graph
     plan: EvaluationPlan
 
+    @property
+    def trainer(self) -> "KerasTrainer | RayTrainer":
+        """Where its peers train."""
+        return self.experiment.trainer_for(self.section)
+
     def make_peer(self, peer_id: PeerId) -> Peer:
         experiment = self.experiment
         work = experiment.work(peer_id, self.recipe)
-        return self.recipe.make_peer(peer_id, self.network, experiment.initial(), work, experiment.seed)
+        return self.recipe.make_peer(peer_id, self.network, experiment.initial(self.section), work, experiment.seed)
 
 
 class Simulation:

@@ -41,9 +41,7 @@ def experiment_for(scenario: Scenario, num_slots: int | None = None) -> Experime
     experiment = Experiment(scenario, slots=num_slots)
     training = scenario.training.model_copy(update={"statistics": "average"})
     key = repr((scenario.model, scenario.data, training, len(experiment.shards), num_slots))
-    if key in TRAINERS:
-        experiment.__dict__["trainer"] = TRAINERS[key]
-    TRAINERS[key] = experiment.trainer
+    experiment._trainers = TRAINERS.setdefault(key, experiment._trainers)
     return experiment
 
 
@@ -82,7 +80,7 @@ def test_synchronous_gossip_on_a_complete_graph_is_fedavg() -> None:
 
 
 def test_identity_mixing_is_training_alone() -> None:
-    _, gossip = final(scenario({"name": "synchronous", "mixing": np.eye(4).tolist()}))
+    _, gossip = final(scenario({"name": "synchronous", "schedule": {"name": "static", "mixing": np.eye(4).tolist()}}))
     _, alone = final(scenario("local"))
     for peer_id, weights in alone.items():
         np.testing.assert_array_equal(gossip[peer_id], weights)

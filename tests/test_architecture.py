@@ -25,6 +25,7 @@ FLOORS = {
         "compression",
         "resources",
         "schedules",
+        "server_optimizers",
         "strict_json",
         "topology",
         "user_functions",

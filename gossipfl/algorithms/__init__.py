@@ -4,9 +4,19 @@ from collections.abc import Mapping
 
 from gossipfl.algorithms.algorithm import Algorithm, Weighting
 from gossipfl.algorithms.bounds import POOL, Centralized, LocalOnly
+from gossipfl.algorithms.corrected import (
+    D2Gossip,
+    DiLoCo,
+    ExactDiffusion,
+    GradientTrackingGossip,
+    QuasiGlobalMomentumGossip,
+)
+from gossipfl.algorithms.gossip_learning import GossipLearning
 from gossipfl.algorithms.pairwise import PairwiseGossip
-from gossipfl.algorithms.server_based import SERVER, FedAvg
-from gossipfl.algorithms.synchronous import SynchronousGossip
+from gossipfl.algorithms.push_sum import GoSGD
+from gossipfl.algorithms.server_based import SERVER, FedAvg, FedNova, FedProx, Scaffold
+from gossipfl.algorithms.synchronous import DFedAvgM, EpidemicLearning, SynchronousGossip
+from gossipfl.algorithms.unbalanced import RelaySumGossip, StochasticGradientPush
 
 __all__ = [
     "ALGORITHMS",
@@ -14,17 +24,45 @@ __all__ = [
     "SERVER",
     "Algorithm",
     "Centralized",
+    "D2Gossip",
+    "DFedAvgM",
+    "DiLoCo",
+    "EpidemicLearning",
+    "ExactDiffusion",
     "FedAvg",
+    "FedNova",
+    "FedProx",
+    "GoSGD",
+    "GossipLearning",
+    "GradientTrackingGossip",
     "LocalOnly",
     "PairwiseGossip",
+    "QuasiGlobalMomentumGossip",
+    "RelaySumGossip",
+    "Scaffold",
+    "StochasticGradientPush",
     "SynchronousGossip",
     "Weighting",
 ]
 
 ALGORITHMS: Mapping[str, type[Algorithm]] = {
     "pairwise": PairwiseGossip,
+    "gosgd": GoSGD,
+    "gossip_learning": GossipLearning,
     "synchronous": SynchronousGossip,
+    "epidemic_learning": EpidemicLearning,
+    "dfedavgm": DFedAvgM,
+    "d2": D2Gossip,
+    "exact_diffusion": ExactDiffusion,
+    "gradient_tracking": GradientTrackingGossip,
+    "quasi_global_momentum": QuasiGlobalMomentumGossip,
+    "diloco": DiLoCo,
+    "sgp": StochasticGradientPush,
+    "relay_sum": RelaySumGossip,
     "fedavg": FedAvg,
+    "fedprox": FedProx,
+    "scaffold": Scaffold,
+    "fednova": FedNova,
     "local": LocalOnly,
     "centralized": Centralized,
 }

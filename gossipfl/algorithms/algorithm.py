@@ -13,6 +13,7 @@ from gossipfl.peers import Peer, Sharing
 from gossipfl.weights import ModelVectors, PeerId
 
 Weighting: TypeAlias = Literal["uniform", "examples"]
+Mass: TypeAlias = Literal["peers", "rounds", "examples"]
 
 
 class Algorithm(Protocol):
@@ -33,8 +34,18 @@ class Algorithm(Protocol):
     """Names of the vectors, each of the size of the weights, that messages carry beside the shared ones."""
 
     @property
+    def mass(self) -> Mass:
+        """What the mass of a message is bounded by: 1 for each of the "peers", the "rounds", or all "examples"."""
+        ...
+
+    @property
     def patience(self) -> float | None:
         """Seconds after which a silent peer is no longer waited for; None waits for ever."""
+        ...
+
+    @property
+    def follows_links(self) -> bool:
+        """Whether peers talk along the links of the topology; else the algorithm brings its own."""
         ...
 
     @property

@@ -6,6 +6,7 @@ from typing import ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
+from gossipfl.algorithms.algorithm import Mass
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import LocalModel, LocalOnlyPeer, Peer, Sharing
 from gossipfl.weights import ModelVectors, PeerId
@@ -22,8 +23,10 @@ class LocalOnly:
 
     hub: ClassVar[PeerId | None] = None
     pools_data: ClassVar[bool] = False
+    follows_links: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
     extra_vectors: ClassVar[frozenset[str]] = frozenset()
+    mass: ClassVar[Mass] = "peers"
     patience: ClassVar[float | None] = 0.0
 
     def network(self, graph: nx.Graph) -> nx.Graph:
@@ -43,8 +46,10 @@ class Centralized:
 
     hub: ClassVar[PeerId | None] = None
     pools_data: ClassVar[bool] = True
+    follows_links: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
     extra_vectors: ClassVar[frozenset[str]] = frozenset()
+    mass: ClassVar[Mass] = "peers"
     patience: ClassVar[float | None] = 0.0
 
     def network(self, graph: nx.Graph) -> nx.Graph:

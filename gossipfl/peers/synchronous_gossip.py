@@ -1,46 +1,66 @@
-"""Synchronous gossip in rounds (D-PSGD; Lian et al., 2017; adapt-then-combine): train, swap with all neighbors, mix.
+"""Synchronous gossip in rounds: train, send to the neighbors of the step, mix with what they have sent.
 
-    x_i <- sum_j W_ij y_j,   y_j = x_j after the local work of the round
+A round is local training and `gossip_steps` steps of the schedule, in which vectors are mixed: x_i <- sum_j w_ij x_j.
+The method says what is mixed beside the weights, how gradients are corrected, and what becomes of the mix; without
+one it is D-PSGD (Lian et al., 2017), in the order
 
-A peer mixes when the weights of the round have come from every neighbor; the order and repetition of messages do not
-matter. With `patience`, it mixes at the latest that many seconds after its own training with whoever answered: the
-share of a silent neighbor goes to itself, the mean over peers is then not kept, and a peer that was overtaken skips
-ahead to the round of the others. Higher patience: fewer broken means, at the expense of waiting for the dead.
+    adapt, then combine:   x_i <- sum_j w_ij y_j,                y_j = x_j after the local work of the round
+    combine, then adapt:   x_i <- sum_j w_ij x_j + (y_i - x_i),  x_j is sent before training, and travels meanwhile
+
+A peer mixes when the messages of the step have come from everybody it hears from; the order and repetition of messages
+do not matter. With `patience`, it mixes at the latest that many seconds after its own training with whoever answered:
+the mean over peers is then not kept, and a peer that was overtaken skips ahead to the round of the others. Higher
+patience: fewer broken means, at the expense of waiting for the dead.
 """
 
 from collections.abc import Mapping
 
 from gossipfl.actions import Action, Send, Update
-from gossipfl.aggregators import Aggregator, Contribution
-from gossipfl.compression import decompress
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Kind, Message
-from gossipfl.peers.local_model import LocalModel, encoded
+from gossipfl.methods import GossipMethod, Memory
+from gossipfl.peers.local_model import LocalModel
+from gossipfl.peers.mixing import Mixing
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
 from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.schedules import Meeting, Meetings
 from gossipfl.weights import PeerId, Vector, frozen
 
-_MAX_AHEAD = 2  # rounds that are kept of neighbors that are ahead; without patience they are ahead by one at most
+_MAX_AHEAD = 2  # steps that are kept of neighbors that are ahead; without patience they are ahead by one at most
 
 
 class SynchronousGossipPeer(Peer):
-    """A peer of synchronous gossip; `mixing_row` maps itself and each neighbor, in node order, to its share."""
+    """A peer of synchronous gossip; `lead` is that of its schedule, `combine_first` the order of D-PSGD."""
 
     def __init__(
         self,
         local: LocalModel,
-        mixing_row: Mapping[PeerId, float],
-        aggregator: Aggregator,
+        meetings: Meetings,
+        method: GossipMethod,
+        mixing: Mixing,
+        *,
+        gossip_steps: int = 1,
+        combine_first: bool = False,
+        lead: int = 0,
         patience: float | None = None,
     ) -> None:
         super().__init__(local)
-        self._mixing_row = mixing_row
-        self._neighbors = [peer_id for peer_id in mixing_row if peer_id != local.peer_id]
-        self._aggregator = aggregator
+        self._meetings = meetings
+        self._method = method
+        self._mixing = mixing
+        self._gossip_steps = gossip_steps
+        self._combine_first = combine_first
+        self._lead = lead
         self._patience = patience
-        self._trained: dict[str, Vector] | None = None  # what to mix; one's own weights stay the last mixed ones
-        self._received: dict[int, dict[PeerId, Message]] = {}  # by round, none older than one's own
+        self._num_steps = gossip_steps * local.work.num_rounds
+        self._memory: Memory = {}
+        self._step = 0  # the gossip step that comes next, or is under way
+        self._meeting: Meeting = meetings(0)
+        self._emitted: dict[str, Vector] = {}  # what the round has put into the mix
+        self._in_the_mix: dict[str, Vector] | None = None  # it, or what earlier steps of the round have made of it
+        self._trained: Vector | None = None  # weights after training; one's own stay the last mixed ones
+        self._received: dict[int, dict[PeerId, Message]] = {}  # by step, none older than one's own
         self._deadline: float | None = None
         self._retries = Retries()
 
@@ -48,124 +68,170 @@ class SynchronousGossipPeer(Peer):
         return [*self._go_on(now), *wake_at_first(self._deadline, self._retries.time)]
 
     def _go_on(self, now: float) -> list[Action]:
+        sends = [] if self._in_the_mix is None else self._send(self._in_the_mix)
         if self.local.outstanding is not None:
-            return [self.local.outstanding]
-        if self._trained is not None:
-            return [*self._swap(self._trained, now), *self._mix_if_complete()]
+            return [self.local.outstanding, *sends]
+        if self._in_the_mix is not None:
+            return [*sends, *self._mix_if_complete(now)]
         return self._train_on()
+
+    # Rounds
+
+    def _train_on(self) -> list[Action]:
+        self.finished = self.round >= self.local.work.num_rounds
+        if self.finished:
+            return []
+        job = self.local.train(self._method.begin(self.weights, self._memory))
+        return [job, *self._put_in(self.local.shared())] if self._combine_first else [job]
 
     def training_finished(self, update: Update, now: float) -> list[Action]:
         self.local.finish(update)
-        self._trained = self.local.trained(update)
+        emitted = {**self.local.trained(update), **self._method.emit(self.weights, update, self._memory)}
+        self._trained = emitted["weights"] = self._scaled(emitted["weights"])
+        skipped = self._patience is not None and self._skip_ahead()
+        if self._combine_first and self._in_the_mix is not None:
+            # Others have what was there before training. Statistics cannot be corrected by a difference, so one's own
+            # share is of the trained ones.
+            self._in_the_mix = emitted | {"weights": self._in_the_mix["weights"]}
+            sends = self._send(self._in_the_mix) if skipped else []
+        else:
+            sends = self._put_in(emitted)
         if self._patience is not None:
-            self._skip_ahead()
-        return [*self._swap(self._trained, now), *self._mix_if_complete()]
+            self._deadline = now + self._patience
+        return [*sends, *wake_at_first(self._deadline, self._retries.time), *self._mix_if_complete(now)]
+
+    def _scaled(self, trained: Vector) -> Vector:
+        scale = self._mixing.step_scale
+        if scale == 1.0:
+            return trained
+        return frozen(self.weights + scale * (trained - self.weights))
+
+    def _put_in(self, emitted: dict[str, Vector]) -> list[Action]:
+        self._emitted = self._in_the_mix = emitted
+        return self._send(emitted)
+
+    def _send(self, own: Mapping[str, Vector]) -> list[Action]:
+        num_examples, degree = self.local.work.num_examples, len(self._meeting.receivers)
+        return [
+            # By position: reading keywords takes as long as making the message.
+            Send(Message(self.peer_id, receiver, Kind.MODEL, self._step, None, vectors, num_examples, mass, degree))
+            for receiver, (vectors, mass) in self._mixing.parcels(own, self._meeting).items()
+        ]
+
+    def _mix_if_complete(self, now: float) -> list[Action]:
+        """Mix as soon as one's own training and the messages of the step are there."""
+        if self._trained is None or len(self._received.get(self._step, ())) < len(self._meeting.row) - 1:
+            return []
+        return self._mix(now)
+
+    def _mix(self, now: float) -> list[Action]:
+        assert self._in_the_mix is not None
+        mixed = self._mixing.mix(self._in_the_mix, self._meeting, self._received.pop(self._step, {}))
+        self._deadline = None
+        self._go_to_step(self._step + 1)
+        if self._step % self._gossip_steps:
+            self._in_the_mix = mixed
+            self._deadline = None if self._patience is None else now + self._patience
+            sends = self._send(mixed)
+            return [*sends, *wake_at_first(self._deadline, self._retries.time), *self._mix_if_complete(now)]
+        if self._combine_first:
+            assert self._trained is not None
+            weights = frozen(mixed["weights"] + (self._trained - self.weights))
+        else:
+            weights, self._memory = self._method.absorb(self.weights, self._emitted, mixed, self._memory)
+        self.local.replace({**mixed, "weights": weights})
+        self._emitted, self._in_the_mix, self._trained = {}, None, None
+        self.round += 1
+        return self._train_on()
+
+    def _go_to_step(self, step: int) -> None:
+        self._step = step
+        if step < self._num_steps:
+            self._meeting = self._meetings(step)
+
+    # Messages
 
     def receive(self, message: Message, now: float) -> list[Action]:
-        if message.kind is not Kind.MODEL or message.sender not in self._mixing_row or message.sender == self.peer_id:
+        step, sender = message.round, message.sender
+        if message.kind is not Kind.MODEL or sender == self.peer_id:
             raise RemoteProtocolError(
-                f"peer {self.peer_id} expects models of its neighbors, got a {message.kind} from peer {message.sender}"
+                f"peer {self.peer_id} expects models of its neighbors, got a {message.kind} from peer {sender}"
             )
-        last = self.local.work.num_rounds - 1
-        if self._patience is None:  # then nobody goes on without this peer's weights
-            last = min(last, self.round + 1)
-        if message.round > last:
+        last = self._num_steps - 1
+        if self._patience is None and self._lead == 0:  # then nobody goes on without this peer's vectors
+            last = min(last, self._step + 1)
+        if step > last:
             raise RemoteProtocolError(
-                f"peer {message.sender} cannot be in round {message.round}: round {last} is the last possible one"
+                f"peer {sender} cannot be in gossip step {step}: step {last} is the last possible one"
             )
+        if sender not in (self._meeting if step == self._step else self._meetings(step)).row:
+            raise RemoteProtocolError(f"peer {self.peer_id} does not hear from peer {sender} in gossip step {step}")
         self.local.received(message)
-        if message.round < self.round:
+        if step < self._step:
             return []
-        self._received.setdefault(message.round, {}).setdefault(message.sender, message)
-        if len(self._received) > 1 + _MAX_AHEAD:
-            self._forget_rounds()
-        return self._mix_if_complete()
+        self._received.setdefault(step, {}).setdefault(sender, message)
+        if self._patience is not None and len(self._received) > 1 + _MAX_AHEAD + self._lead:
+            self._forget_steps()
+        return self._mix_if_complete(now)
 
     def wake(self, now: float) -> list[Action]:
-        # A neighbor may still need a round that we have mixed; two rounds later it cannot, or has skipped it.
-        actions = self._retries.due(now, lambda message: message.round >= self.round - 1)
+        # A neighbor may still need a step that we have mixed; two steps later it cannot, or has skipped it.
+        actions = self._retries.due(now, lambda message: message.round >= self._step - 1 - self._lead)
         if self._deadline is not None and now >= self._deadline:
-            actions += self._mix()
+            actions += self._mix(now)
         return [*actions, *wake_at_first(self._deadline, self._retries.time)]
 
     def send_failed(self, message: Message, now: float) -> list[Action]:
         self._retries.add(message, now)
         return wake_at_first(self._deadline, self._retries.time)
 
-    def _train_on(self) -> list[Action]:
-        self.finished = self.round >= self.local.work.num_rounds
-        return [] if self.finished else [self.local.train()]
+    def _skip_ahead(self) -> bool:
+        """Go to the round of those who have gone on without this peer; whether there are any."""
+        newest = max(self._received, default=0) - self._lead
+        overtaken = newest // self._gossip_steps > self.round
+        if overtaken:
+            self.round = newest // self._gossip_steps
+            self._go_to_step(self.round * self._gossip_steps)
+        self._forget_steps()
+        return overtaken
 
-    def _skip_ahead(self) -> None:
-        self.round = max([self.round, *self._received])
-        self._forget_rounds()
+    def _forget_steps(self) -> None:
+        """Keep this step and the newest ones."""
+        ahead = sorted(step for step in self._received if step > self._step)[-_MAX_AHEAD - self._lead :]
+        self._received = {step: self._received[step] for step in (self._step, *ahead) if step in self._received}
 
-    def _forget_rounds(self) -> None:
-        """Keep this round and the newest ones."""
-        ahead = sorted(round for round in self._received if round > self.round)[-_MAX_AHEAD:]
-        self._received = {round: self._received[round] for round in (self.round, *ahead) if round in self._received}
-
-    def _swap(self, trained: Mapping[str, Vector], now: float) -> list[Action]:
-        vectors = encoded(trained)
-        if self._patience is not None:
-            self._deadline = now + self._patience
-        num_examples, degree = self.local.work.num_examples, len(self._neighbors)
-        sends = [
-            # By position: reading keywords takes as long as making the message.
-            Send(Message(self.peer_id, neighbor, Kind.MODEL, self.round, None, vectors, num_examples, 1.0, degree))
-            for neighbor in self._neighbors
-        ]
-        return [*sends, *wake_at_first(self._deadline, self._retries.time)]
-
-    def _mix_if_complete(self) -> list[Action]:
-        """Mix as soon as one's own training and the messages of all neighbors are there."""
-        if self._trained is None:
-            return []
-        return self._mix() if len(self._received.get(self.round, ())) == len(self._neighbors) else []
-
-    def _mix(self) -> list[Action]:
-        answers = self._received.pop(self.round, {})
-        trained = self._trained or {}
-        self.local.replace({name: self._mixed(name, own, answers) for name, own in trained.items()})
-        self._trained, self._deadline = None, None
-        self.round += 1
-        return self._train_on()
-
-    def _mixed(self, name: str, own: Vector, answers: Mapping[PeerId, Message]) -> Vector:
-        contributions: list[Contribution] = []
-        mine, silent = 0, 0.0
-        for peer_id, share in self._mixing_row.items():  # node order, never the order of arrival
-            if peer_id == self.peer_id:
-                mine = len(contributions)
-                contributions.append(Contribution(peer_id, own, share, self.local.work.num_examples))
-                continue
-            answer = answers.get(peer_id)
-            theirs = None if answer is None else answer.vectors.get(name)
-            if answer is None or theirs is None or theirs.size != own.size:
-                silent += share
-            else:
-                contributions.append(Contribution(peer_id, decompress(theirs), share, answer.num_examples))
-        if silent:
-            contributions[mine] = contributions[mine]._replace(mixing_weight=self._mixing_row[self.peer_id] + silent)
-        return self._aggregator(contributions)
+    # Persistence
 
     def snapshot(self) -> Snapshot:
-        values = {"round": self.round, "finished": self.finished, "deadline": self._deadline}
-        received = {str(round): snapshot_of_messages(answers) for round, answers in self._received.items()}
+        values = {"round": self.round, "finished": self.finished, "step": self._step, "deadline": self._deadline}
+        received = {str(step): snapshot_of_messages(messages) for step, messages in self._received.items()}
+        # In the first step of a round, what was emitted is what is in the mix: no need to keep it twice.
+        emitted = {} if self._emitted is self._in_the_mix else self._emitted
         parts = {
             "local": self.local.snapshot(),
-            "trained": (self._trained or {}, {"is_there": self._trained is not None}),
+            "mixing": self._mixing.snapshot(),
+            "memory": (self._memory, {}),
+            "emitted": (emitted, {}),
+            "in_the_mix": (self._in_the_mix or {}, {}),
+            "trained": ({} if self._trained is None else {"weights": self._trained}, {}),
             "received": compose({}, received),
             "retries": self._retries.snapshot(),
         }
         return compose(values, parts)
 
     def restore(self, snapshot: Snapshot) -> None:
+        def vectors(name: str) -> dict[str, Vector]:
+            return {key: frozen(vector) for key, vector in part(name, snapshot)[0].items()}
+
         _, values = snapshot
         self.local.restore(part("local", snapshot))
+        self._mixing.restore(part("mixing", snapshot))
         self._retries.restore(part("retries", snapshot))
         self.round, self.finished, self._deadline = values["round"], values["finished"], values["deadline"]
-        trained, state = part("trained", snapshot)
-        self._trained = {name: frozen(vector) for name, vector in trained.items()} if state["is_there"] else None
+        self._go_to_step(values["step"])
+        self._memory = vectors("memory")
+        self._in_the_mix = vectors("in_the_mix") or None
+        self._emitted = vectors("emitted") or self._in_the_mix or {}
+        self._trained = vectors("trained").get("weights")
         received = part("received", snapshot)
-        self._received = {int(round): messages_of_snapshot(part(round, received)) for round in received[1]}
+        self._received = {int(step): messages_of_snapshot(part(step, received)) for step in received[1]}

@@ -1,101 +1,164 @@
-"""The sections of a scenario on its algorithms: one per recipe of `gossipfl.algorithms`."""
+"""The sections of a scenario on its algorithms, one per recipe: their fields are the recipe's, with its explanations.
 
-from typing import Annotated, Literal, TypeAlias
+So an algorithm that is added to `gossipfl.algorithms` can be named in a scenario, without a word about it here.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_type_hints
 
 import networkx as nx
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, create_model
 
-from gossipfl.algorithms import Algorithm, Centralized, FedAvg, LocalOnly, PairwiseGossip, SynchronousGossip, Weighting
+from gossipfl.algorithms import ALGORITHMS, Algorithm, Weighting
+from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Sharing
-from gossipfl.scenario.section import Positive, Section, by_name
+from gossipfl.scenario.section import Section, by_name
 from gossipfl.scenario.sections import TopologySection, TrainingSection
-from gossipfl.topology import checked_matrix
+from gossipfl.schedules import SCHEDULES, Schedule
+from gossipfl.server_optimizers import SERVER_OPTIMIZERS, ServerOptimizer
+from gossipfl.topology import SCHEMES, MixingScheme, checked_matrix
+
+OptimizerConfig: TypeAlias = str | dict[str, Any] | None
+"""A Keras optimizer, as a scenario gives it."""
 
 
-class _AlgorithmSection(Section):
+class ValueSection(Section):
+    """A frozen value of the library, given by its name and its fields."""
+
+    name: str
+
+    def value(self, kinds: Mapping[str, type], graph: nx.Graph) -> Any:
+        """The value; a mixing matrix is checked against the graph."""
+        return kinds[self.name](**self.arguments(graph))
+
+    def arguments(self, graph: nx.Graph) -> dict[str, Any]:
+        given = {name: getattr(self, name) for name in type(self).model_fields if name not in _NOT_THE_RECIPES}
+        return {name: _value_of(name, value, graph) for name, value in given.items()}
+
+
+class AlgorithmSection(ValueSection):
+    """One algorithm of a scenario."""
+
     label: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")] | None = None
-    """What tables and charts call it; absent: its name, with the topology where several are compared."""
+    """What tables and charts call it; absent: its name, with what tells it from others of that name."""
     topology: (
         Annotated[TopologySection, BeforeValidator(by_name, json_schema_input_type=str | TopologySection)] | None
     ) = None
     """Its own topology; absent: the scenario's."""
+    optimizer: str | dict[str, Any] | None = None
+    """Its own Keras optimizer for local training; absent: the scenario's."""
     optimizer_state: Literal["keep", "average", "reset"] = "keep"
     """Whether a peer keeps momentum and the like between rounds, averages it with the weights, or starts afresh."""
 
-    def sharing(self, training: TrainingSection) -> Sharing:
-        return Sharing(optimizer_state=self.optimizer_state, statistics=training.statistics)
+    @property
+    def follows_links(self) -> bool:
+        """Whether peers talk along the links of the topology; else the algorithm brings its own."""
+        schedule = getattr(self, "schedule", None)
+        followed = ALGORITHMS[self.name] if schedule is None else SCHEDULES[schedule.name]
+        return bool(followed.follows_links)
+
+    def recipe(
+        self, training: TrainingSection, weighting: Weighting, graph: nx.Graph, optimizer: OptimizerConfig
+    ) -> Algorithm:
+        """The recipe, for the goal of the scenario, on its graph, and with the optimizer of local training."""
+        given = self.arguments(graph)
+        kind: Any = ALGORITHMS[self.name]
+        fields = {field.name for field in dataclasses.fields(kind)}
+        if "weighting" in fields:
+            given["weighting"] = weighting
+        for name in _OF_LOCAL_SGD & fields:
+            given[name] = _of_local_sgd(self.name, name, optimizer)
+        sharing = Sharing(optimizer_state=self.optimizer_state, statistics=training.statistics)
+        recipe: Algorithm = kind(**given, sharing=sharing)
+        return recipe
 
 
-class PairwiseSection(_AlgorithmSection):
-    """Asynchronous gossip in random pairs."""
+_Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 
-    name: Literal["pairwise"]
-    """Chooses this algorithm."""
-    timeout: Positive = 30.0
-    """Seconds that a peer waits for the neighbor it asked. Higher: fewer repeated exchanges on slow links, at the
-    expense of idle time when a neighbor is gone."""
-    max_backoff: Positive = 600.0
-    """At most so many seconds a silent neighbor is left alone."""
-
-    def recipe(self, training: TrainingSection, weighting: Weighting, graph: nx.Graph) -> Algorithm:
-        return PairwiseGossip(self.timeout, self.max_backoff, self.sharing(training))
+_NOT_THE_RECIPES = frozenset({"name", *AlgorithmSection.model_fields})
+_OF_LOCAL_SGD = frozenset({"local_learning_rate", "local_momentum"})
+_NOT_GIVEN = frozenset({"sharing", "weighting"}) | _OF_LOCAL_SGD
+"""Fields of recipes that come from elsewhere in the scenario."""
 
 
-class SynchronousSection(_AlgorithmSection):
-    """Synchronous gossip with all neighbors (D-PSGD)."""
-
-    name: Literal["synchronous"]
-    """Chooses this algorithm."""
-    mixing: Literal["metropolis_hastings", "max_degree"] | list[list[float]] = "metropolis_hastings"
-    """The rule for the mixing matrix, or the matrix itself (rows in node order)."""
-    patience: Positive | None = None
-    """Seconds after which a peer mixes with whoever has answered; absent: it waits for ever."""
-
-    def recipe(self, training: TrainingSection, weighting: Weighting, graph: nx.Graph) -> Algorithm:
-        mixing = self.mixing if isinstance(self.mixing, str) else checked_matrix(graph, self.mixing)
-        return SynchronousGossip(mixing, self.patience, self.sharing(training))
+def _value_of(name: str, value: Any, graph: nx.Graph) -> Any:
+    if isinstance(value, ValueSection):
+        return value.value(SCHEDULES if name == "schedule" else SERVER_OPTIMIZERS, graph)
+    return checked_matrix(graph, value) if name == "mixing" and not isinstance(value, str) else value
 
 
-class FedAvgSection(_AlgorithmSection):
-    """Federated averaging with a server."""
-
-    name: Literal["fedavg"]
-    """Chooses this algorithm."""
-    optimizer_state: Literal["keep", "average", "reset"] = "reset"
-    """Whether a client keeps momentum and the like between rounds, averages it with the weights, or starts afresh."""
-    client_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the clients that train in each round."""
-    server_learning_rate: Positive = 1.0
-    """1.0 takes the clients' mean as it is."""
-    patience: Positive | None = None
-    """Seconds after which the server averages whatever has come; absent: it waits for ever."""
-
-    def recipe(self, training: TrainingSection, weighting: Weighting, graph: nx.Graph) -> Algorithm:
-        sharing = self.sharing(training)
-        return FedAvg(self.client_fraction, self.server_learning_rate, weighting, self.patience, sharing)
+def _of_local_sgd(algorithm: str, name: str, optimizer: OptimizerConfig) -> float:
+    """The learning rate or momentum of local training, which this algorithm calculates with."""
+    config = by_name(optimizer) if optimizer is not None else {}
+    usual = {"learning_rate": 0.01, "momentum": 0.0}  # Keras's
+    value = config.get(name.removeprefix("local_"), usual[name.removeprefix("local_")])
+    unfit = set(config) - {"name", "learning_rate", "momentum"}
+    if str(config.get("name", "")).lower() != "sgd" or unfit or not isinstance(value, int | float):
+        raise ConfigurationError(
+            f"{algorithm!r} calculates with the learning rate and the momentum of local SGD, got the optimizer "
+            f'{optimizer!r}; give it one, such as optimizer = {{name = "sgd", learning_rate = 0.1}}'
+        )
+    return float(value)
 
 
-class LocalSection(_AlgorithmSection):
-    """Every peer alone: the lower bound."""
-
-    name: Literal["local"]
-    """Chooses this algorithm."""
-
-    def recipe(self, training: TrainingSection, weighting: Weighting, graph: nx.Graph) -> Algorithm:
-        return LocalOnly(self.sharing(training))
-
-
-class CentralizedSection(_AlgorithmSection):
-    """All data at one participant: the upper bound."""
-
-    name: Literal["centralized"]
-    """Chooses this algorithm."""
-
-    def recipe(self, training: TrainingSection, weighting: Weighting, graph: nx.Graph) -> Algorithm:
-        return Centralized(self.sharing(training))
+def _section_of(name: str, kind: Any, base: type[ValueSection]) -> type[ValueSection]:
+    """The section of a frozen dataclass: each field with its type, default and explanation."""
+    hints = get_type_hints(kind, include_extras=True)
+    fields: dict[str, Any] = {"name": (Literal[name], Field(description="Chooses this one."))}
+    for field in dataclasses.fields(kind):
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if isinstance(default, Sharing):
+            state = base.model_fields["optimizer_state"]
+            own_state = Field(default.optimizer_state, description=state.description)
+            fields["optimizer_state"] = (state.annotation, own_state)
+        elif field.name not in _NOT_GIVEN:
+            annotation, *notes = get_args(hints[field.name])
+            fields[field.name] = (_type_of(annotation), Field(_by_value(default), description=" ".join(notes)))
+    return create_model(f"{kind.__name__}Section", __base__=base, __doc__=kind.__doc__, **fields)
 
 
-AlgorithmSection: TypeAlias = Annotated[
-    PairwiseSection | SynchronousSection | FedAvgSection | LocalSection | CentralizedSection,
-    Field(discriminator="name"),
-]
+def _type_of(annotation: Any) -> Any:
+    if annotation in _SPECIAL:
+        return _SPECIAL[annotation]
+    return {float: _Finite, float | None: _Finite | None}.get(annotation, annotation)
+
+
+def _by_value(default: Any) -> Any:
+    """A default as a section would have it."""
+    for kinds, sections in ((SCHEDULES, _SCHEDULES), (SERVER_OPTIMIZERS, _OPTIMIZERS)):
+        for name, kind in kinds.items():
+            if type(default) is kind:
+                given = {field.name: getattr(default, field.name) for field in dataclasses.fields(kind)}
+                return sections[name](name=name, **given)
+    return ... if default is dataclasses.MISSING else default
+
+
+def _one_of(sections: Mapping[str, type[ValueSection]]) -> Any:
+    union: Any = Annotated[reduce(or_, sections.values()), Field(discriminator="name")]
+    return Annotated[union, BeforeValidator(by_name, json_schema_input_type=str | union)]
+
+
+_SCHEDULES: dict[str, type[ValueSection]] = {}
+_OPTIMIZERS: dict[str, type[ValueSection]] = {}
+_SPECIAL: dict[Any, Any] = {MixingScheme: Literal[SCHEMES] | list[list[float]]}
+_SCHEDULES |= {name: _section_of(name, kind, ValueSection) for name, kind in SCHEDULES.items()}
+_OPTIMIZERS |= {name: _section_of(name, kind, ValueSection) for name, kind in SERVER_OPTIMIZERS.items()}
+_SPECIAL |= {Schedule: _one_of(_SCHEDULES), ServerOptimizer: _one_of(_OPTIMIZERS)}
+
+_ALGORITHMS = {name: _section_of(name, kind, AlgorithmSection) for name, kind in ALGORITHMS.items()}
+
+SECTIONS: Mapping[str, Mapping[str, type[ValueSection]]] = {
+    "algorithms": _ALGORITHMS,
+    "schedules": _SCHEDULES,
+    "server_optimizers": _OPTIMIZERS,
+}
+"""The sections by the names that scenarios use."""
+
+if TYPE_CHECKING:
+    AnyAlgorithmSection: TypeAlias = AlgorithmSection
+else:
+    AnyAlgorithmSection = Annotated[reduce(or_, _ALGORITHMS.values()), Field(discriminator="name")]
+    """The section of one algorithm; its `name` says which."""

@@ -9,21 +9,23 @@ from pydantic import BeforeValidator, Field, ValidationError, field_serializer, 
 
 from gossipfl.algorithms import Algorithm, Weighting
 from gossipfl.errors import ConfigurationError
-from gossipfl.scenario.algorithms import AlgorithmSection
+from gossipfl.scenario.algorithms import AlgorithmSection, AnyAlgorithmSection, OptimizerConfig
 from gossipfl.scenario.http import HTTPSection
+from gossipfl.scenario.labels import labels_of
+from gossipfl.scenario.product import product_of
 from gossipfl.scenario.section import Count, Section, by_name
 from gossipfl.scenario.sections import DataSection, EvaluationSection, TopologySection, TrainingSection
 from gossipfl.scenario.validation import described
 from gossipfl.scenario.world import ComputeSection, NetworkSection
-from gossipfl.training.models import check_name
+from gossipfl.training.models import MODELS, check_name
 
 
 def _source_only(value: Any) -> Any:
     return value if isinstance(value, dict | DataSection) else {"source": value}
 
 
-def _all_by_name(values: Any) -> Any:
-    return [by_name(value) for value in values] if isinstance(values, list | tuple) else by_name(values)
+BUILT_IN_OPTIMIZER: dict[str, Any] = {"name": "sgd", "learning_rate": 0.1}
+"""The optimizer of built-in models, where the scenario names none."""
 
 
 class Scenario(Section):
@@ -66,11 +68,12 @@ class Scenario(Section):
     evaluation: EvaluationSection = EvaluationSection()
     """What is measured, and how often."""
     algorithms: Annotated[
-        list[AlgorithmSection],
-        BeforeValidator(_all_by_name, json_schema_input_type=list[str | AlgorithmSection]),
+        list[AnyAlgorithmSection],
+        BeforeValidator(product_of, json_schema_input_type=list[str | AnyAlgorithmSection]),
         Field(min_length=1),
     ] = Field(default_factory=lambda: [{"name": "pairwise"}], validate_default=True)
-    """What is compared; a plain string is an algorithm's `name`."""
+    """What is compared; a plain string is an algorithm's `name`. Lists for the `name`, `topology` and `schedule` of an
+    entry stand for their product."""
 
     def __init__(self, /, **fields: Any) -> None:
         try:
@@ -128,7 +131,7 @@ class Scenario(Section):
             if recipe.patience is None and network.loses_messages:
                 raise ConfigurationError(
                     f"{label!r} waits for ever for a message that was lost, and the network loses messages; give it a "
-                    "patience (seconds)"
+                    "patience (seconds), if it can have one"
                 )
         unknown = sorted((self.network.named_peers() | set(self.compute.speeds)) - set(participants))
         if unknown:
@@ -140,13 +143,7 @@ class Scenario(Section):
     @property
     def labels(self) -> list[str]:
         """What tables call the algorithms, in their order."""
-        several = any(section.topology is not None for section in self.algorithms)
-        return [section.label or self._default_label(section, several) for section in self.algorithms]
-
-    def _default_label(self, section: AlgorithmSection, several_topologies: bool) -> str:
-        if several_topologies and section.name in ("pairwise", "synchronous"):
-            return f"{section.name} ({self.topology_label(section)})"
-        return section.name
+        return labels_of(self.algorithms, self.topology_label)
 
     def _topology(self, section: AlgorithmSection | None) -> TopologySection:
         return section.topology if section is not None and section.topology is not None else self.topology
@@ -161,7 +158,15 @@ class Scenario(Section):
 
     def recipe(self, section: AlgorithmSection, graph: nx.Graph) -> Algorithm:
         """The recipe of one of the algorithms, on its graph."""
-        return section.recipe(self.training, self.weighting, graph)
+        return section.recipe(self.training, self.weighting, graph, self.optimizer(section))
+
+    def optimizer(self, section: AlgorithmSection | None = None) -> OptimizerConfig:
+        """The optimizer of local training, for one of the algorithms or in general; None: the one that the model is
+        compiled with."""
+        if section is not None and section.optimizer is not None:
+            return section.optimizer
+        is_built_in = isinstance(self.model, str) and self.model in MODELS
+        return BUILT_IN_OPTIMIZER if is_built_in and self.training.optimizer is None else self.training.optimizer
 
     def section(self, algorithm: str | None = None) -> AlgorithmSection:
         """The algorithm of that label or name; None: the only one.

@@ -14,11 +14,12 @@ from gossipfl.engines.network_model import Link, NetworkModel, Rates
 from gossipfl.engines.simulator import Simulator, World
 from gossipfl.peers import Sharing
 from gossipfl.peers.snapshot import Snapshot
+from gossipfl.server_optimizers import ServerSGD
 
 ALGORITHMS = {
     "pairwise": PairwiseGossip(timeout=0.2, max_backoff=1.0, sharing=Sharing(optimizer_state="average")),
     "synchronous": SynchronousGossip(patience=0.2),
-    "fedavg": FedAvg(client_fraction=0.6, patience=0.5, server_learning_rate=0.7),
+    "fedavg": FedAvg(client_fraction=0.6, patience=0.5, server_optimizer=ServerSGD(0.7, momentum=0.5)),
     "local": LocalOnly(),
     "centralized": Centralized(),
 }

@@ -9,7 +9,7 @@ from conversation import Conversation
 from federation import make_peers, random_shards, ring
 from numpy_trainer import NumpyTrainer
 
-from gossipfl.algorithms import SERVER, FedAvg, LocalOnly, PairwiseGossip, SynchronousGossip
+from gossipfl.algorithms import SERVER, FedAvg, GoSGD, GossipLearning, LocalOnly, PairwiseGossip, SynchronousGossip
 from gossipfl.compression import dense
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import ExchangeId, Kind, Message
@@ -18,6 +18,8 @@ from gossipfl.peers import Peer, Sharing
 SHARING = Sharing(optimizer_state="average")
 ALGORITHMS = {
     "pairwise": PairwiseGossip(sharing=SHARING),
+    "gosgd": GoSGD(sharing=SHARING),
+    "gossip_learning": GossipLearning(sharing=SHARING),
     "synchronous": SynchronousGossip(sharing=SHARING),
     "fedavg": FedAvg(sharing=SHARING),
     "local": LocalOnly(),
@@ -39,7 +41,7 @@ def talk(name) -> Conversation:
 def lawful(kind, sender, receiver):
     vectors = {name: dense(np.ones(3)) for name in ("weights", "statistics", "optimizer")}
     exchange = None
-    if kind is Kind.REQUEST:
+    if kind in (Kind.REQUEST, Kind.PUSH):
         exchange = ExchangeId(sender, receiver, 1)
     elif kind in (Kind.REPLY, Kind.DECLINE, Kind.ACKNOWLEDGE):
         exchange = ExchangeId(receiver, sender, 1)
@@ -60,6 +62,8 @@ def check_refused(peer, reason=None, **fields):
 
 WHO = {  # algorithm: (receiver, sender, kinds that carry weights, all kinds that it knows)
     "pairwise": ("0", "1", {Kind.REQUEST, Kind.REPLY}, {Kind.REQUEST, Kind.REPLY, Kind.DECLINE, Kind.ACKNOWLEDGE}),
+    "gosgd": ("0", "1", {Kind.PUSH}, {Kind.PUSH, Kind.ACKNOWLEDGE}),
+    "gossip_learning": ("0", "1", {Kind.PUSH}, {Kind.PUSH}),
     "synchronous": ("0", "1", {Kind.MODEL}, {Kind.MODEL}),
     "fedavg server": (SERVER, "1", {Kind.UPDATE}, {Kind.UPDATE, Kind.ACKNOWLEDGE}),
     "fedavg client": ("0", SERVER, {Kind.MODEL, Kind.FINAL}, {Kind.MODEL, Kind.FINAL}),
@@ -113,10 +117,21 @@ def test_answers_to_what_was_never_asked(kind):
     check_refused(conversation.peers["1"], "never opened", **message)
 
 
-@pytest.mark.parametrize("kind", [Kind.REQUEST, Kind.REPLY, Kind.DECLINE, Kind.ACKNOWLEDGE])
+def test_a_receipt_for_what_was_never_pushed():
+    message = lawful(Kind.ACKNOWLEDGE, "0", "1")
+    check_refused(talk("gosgd").peers["1"], "never opened", **(message | {"exchange": ExchangeId("1", "0", 1)}))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *(("pairwise", kind) for kind in (Kind.REQUEST, Kind.REPLY, Kind.DECLINE, Kind.ACKNOWLEDGE)),
+        *(("gosgd", kind) for kind in (Kind.PUSH, Kind.ACKNOWLEDGE)),
+    ],
+)
 @pytest.mark.parametrize("exchange", [None, ExchangeId("2", "3", 1), ExchangeId("1", "0", 0), ExchangeId("0", "1", -1)])
-def test_messages_about_no_exchange_of_the_pair(kind, exchange):
-    peer = talk("pairwise").peers["0"]
+def test_messages_about_no_exchange_of_the_pair(name, kind, exchange):
+    peer = talk(name).peers["0"]
     check_refused(peer, "names the exchange", **(lawful(kind, "1", "0") | {"exchange": exchange}))
 
 
@@ -139,7 +154,7 @@ def test_an_optimizer_state_of_another_size_that_came_early_counts_as_silent():
     assert peer.local.state["optimizer"].shape == (3,)
 
 
-@pytest.mark.parametrize("name", ["pairwise", "synchronous", "local"])
+@pytest.mark.parametrize("name", ["pairwise", "gosgd", "gossip_learning", "synchronous", "local"])
 def test_an_update_that_answers_no_job_is_this_programs_fault(name):
     trainer = NumpyTrainer(random_shards(ring(4)))
     peers = make_peers(ALGORITHMS[name], ring(4), trainer)

@@ -30,6 +30,7 @@ from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.peers import Sharing
 from gossipfl.peers.local_model import encoded
+from gossipfl.schedules import Static
 from gossipfl.topology import canonical, checked_matrix, mixing_matrix
 
 GRAPHS = {
@@ -56,7 +57,7 @@ def weights_of(conversation):
 def test_it_is_dense_gossip(graph, mixing):
     trainer = NumpyTrainer(unequal_shards(graph), momentum=0.9, batch_size=2)
     models = random_models(graph)
-    simulator = make_simulator(SynchronousGossip(mixing=mixing), graph, trainer, num_rounds=6, initial=models)
+    simulator = make_simulator(SynchronousGossip(Static(mixing)), graph, trainer, num_rounds=6, initial=models)
     simulator.run()
     X = np.stack([models[peer_id].weights for peer_id in graph])
     expected = reference.dense_gossip(trainer, mixing_matrix(graph, mixing).toarray(), X, 6)
@@ -130,7 +131,7 @@ def test_identity_mixing_is_local_only():
     shards = random_shards(graph)
     alone = make_simulator(LocalOnly(), graph, NumpyTrainer(shards, momentum=0.9))
     alone.run()
-    identity = SynchronousGossip(mixing=checked_matrix(graph, np.eye(5)))
+    identity = SynchronousGossip(Static(checked_matrix(graph, np.eye(5))))
     gossip = make_simulator(identity, graph, NumpyTrainer(shards, momentum=0.9))
     gossip.run()
     assert identical(final_weights(alone), final_weights(gossip))
@@ -230,7 +231,7 @@ def test_rounds_that_nobody_can_be_in_are_refused():
         conversation.start()
         peer = conversation.peers["0"]
         peer.receive(Message("1", "0", Kind.MODEL, last, vectors=vectors), 0.0)
-        with pytest.raises(RemoteProtocolError, match=f"round {last} is the last possible one"):
+        with pytest.raises(RemoteProtocolError, match=f"step {last} is the last possible one"):
             peer.receive(Message("1", "0", Kind.MODEL, last + 1, vectors=vectors), 0.0)
 
 

@@ -56,8 +56,8 @@ def test_an_unknown_field_names_the_nearest_one_and_all_others(fields, field, su
             "keep",
         ),
         (
-            {"algorithms": [{"name": "synchronous", "mixing": "metropolis"}]},
-            "algorithms.0.mixing",
+            {"algorithms": [{"name": "synchronous", "schedule": {"name": "static", "mixing": "metropolis"}}]},
+            "algorithms.0.schedule.mixing",
             "metropolis",
             "metropolis_hastings",
             "max_degree",
@@ -151,7 +151,7 @@ def test_a_value_out_of_range_is_shown_with_its_range(fields, expected):
             "algorithms.1.topology: There is no topology 'rin'.",
         ),
         (
-            {"algorithms": [{"name": "synchronous", "mixing": [[1, 0], [0, 1]]}]},
+            {"algorithms": [{"name": "d2", "mixing": [[1, 0], [0, 1]]}]},
             "algorithms.0: The mixing matrix has shape (2, 2)",
         ),
         ({"algorithms": ["fedavg", "fedavg"]}, "two algorithms are called 'fedavg'; give one of them another label"),
@@ -248,6 +248,6 @@ def test_lost_messages_are_fine_with_patience():
 
 def test_a_mixing_matrix_is_taken_in_node_order():
     matrix = np.full((3, 3), 1 / 3).tolist()
-    algorithms = [{"name": "synchronous", "mixing": matrix}]
+    algorithms = [{"name": "synchronous", "schedule": {"name": "static", "mixing": matrix}}]
     scenario = Scenario(topology={"name": "ring", "arguments": {"n": 3}}, algorithms=algorithms)
-    np.testing.assert_allclose(scenario.recipe(scenario.section(), scenario.graph()).mixing.toarray(), matrix)
+    np.testing.assert_allclose(scenario.recipe(scenario.section(), scenario.graph()).schedule.mixing.toarray(), matrix)

@@ -32,7 +32,7 @@ VALID: dict[str, Any] = {
     "evaluation": {"every": 2, "peers": 3},
     "algorithms": [
         {"name": "pairwise", "topology": {"peers": list("012345"), "links": [[str(i), str(i + 1)] for i in range(5)]}},
-        {"name": "synchronous", "mixing": "max_degree", "patience": 3},
+        {"name": "synchronous", "schedule": {"name": "static", "mixing": "max_degree"}, "patience": 3},
         {"name": "fedavg", "client_fraction": 0.5, "label": "server"},
         "local",
     ],

@@ -28,6 +28,10 @@ class RunFacts:
     num_participants: int
     max_num_examples: int = 10**9
     """What a peer may claim to have trained on; one that claims more would outweigh all others."""
+    gossip_steps: int = 1
+    """Gossip steps per round, by which messages are numbered."""
+    max_mass: float | None = None
+    """What a peer may claim for its mass; None: that of all peers, if each has 1."""
 
     @cached_property
     def run_id(self) -> str:
@@ -50,12 +54,13 @@ class RunFacts:
         """What a message claims that cannot be, or None."""
         if message.num_examples > self.max_num_examples:
             return f"{message.num_examples} examples, at most {self.max_num_examples}"
-        if message.mass > self.num_participants:
-            return f"a mass of {message.mass}, all {self.num_participants} peers together have {self.num_participants}"
+        max_mass = self.num_participants if self.max_mass is None else self.max_mass
+        if message.mass > max_mass:
+            return f"a mass of {message.mass}, all {self.num_participants} peers together have {max_mass}"
         if message.degree >= self.num_participants:
             return f"{message.degree} neighbors among {self.num_participants} peers"
-        if message.round > self.num_rounds:
-            return f"round {message.round} of {self.num_rounds}"
+        if message.round > self.num_rounds * self.gossip_steps:
+            return f"round {message.round} of {self.num_rounds * self.gossip_steps}"
         for name, encoded in message.vectors.items():
             largest = float(np.finfo(self.vectors[name].dtype).max) * LARGEST_SHARE
             for array in encoded.arrays.values():

@@ -34,12 +34,23 @@ class Log:
         self.contacts.append((host.peer.peer_id, neighbor, event))
 
 
-def facts_for(initial: ModelVectors, *, num_rounds: int, num_participants: int, **agreed: Any) -> RunFacts:
+def facts_for(
+    initial: ModelVectors, *, num_rounds: int, num_participants: int, algorithm: Algorithm | None = None, **agreed: Any
+) -> RunFacts:
     vectors = {"weights": VectorSchema(initial.weights.size, str(initial.weights.dtype))}
     if initial.statistics.size:
         vectors["statistics"] = VectorSchema(initial.statistics.size, str(initial.statistics.dtype))
     vectors["optimizer"] = VectorSchema(initial.weights.size, str(initial.weights.dtype))
-    return RunFacts({"run": "test", **agreed}, vectors, num_rounds, num_participants)
+    if algorithm is not None:
+        vectors |= dict.fromkeys(algorithm.extra_vectors, vectors["weights"])
+    return RunFacts(
+        {"run": "test", **agreed},
+        vectors,
+        num_rounds,
+        num_participants,
+        gossip_steps=getattr(algorithm, "gossip_steps", 1),
+        max_mass=100.0,
+    )
 
 
 class Loopback:
@@ -62,7 +73,7 @@ class Loopback:
         network = algorithm.network(graph)
         first = trainer.initial()
         peers = make_peers(algorithm, graph, trainer, num_rounds=num_rounds, seed=seed, initial=initial)
-        self.facts = facts_for(first, num_rounds=num_rounds, num_participants=len(network))
+        self.facts = facts_for(first, num_rounds=num_rounds, num_participants=len(network), algorithm=algorithm)
         self.room = TrainingRoom(trainer, 2)
         self.log = Log()
         self.network = network
@@ -71,7 +82,7 @@ class Loopback:
                 peer,
                 self.facts,
                 self.room,
-                tuple(network.neighbors(peer_id)),
+                tuple(nx.all_neighbors(network, peer_id)),
                 self.log,
                 Hosting(linger=20.0, meeting_seconds=5.0) if hosting is None else hosting(peer_id),
             )

@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from federation import make_simulator, ring, unequal_shards
+from exam import CANDIDATES
+from federation import make_simulator, random_models, ring, unequal_shards
 from issued import new_run
 from loopback import bits, run_loopback
 from numpy_trainer import NumpyTrainer
 
-from gossipfl.algorithms import Algorithm, FedAvg, LocalOnly, SynchronousGossip
+from gossipfl.algorithms import Algorithm, FedAvg, LocalOnly, Scaffold, SynchronousGossip
 from gossipfl.engines.http.credentials import load_credentials
 from gossipfl.engines.http.hosting import Hosting
-from gossipfl.peers import Sharing
+from gossipfl.peers import PushSumPeer, Sharing
+from gossipfl.server_optimizers import ServerSGD
 
 GRAPH = ring(4)
 
@@ -20,9 +23,42 @@ ALGORITHMS: dict[str, Callable[[Sharing], Algorithm]] = {
     "synchronous": lambda sharing: SynchronousGossip(sharing=sharing),
     "fedavg by examples": lambda sharing: FedAvg(weighting="examples", sharing=sharing),
     "fedavg uniform": lambda sharing: FedAvg(weighting="uniform", sharing=sharing),
-    "fedavg of some": lambda sharing: FedAvg(client_fraction=0.5, server_learning_rate=0.7, sharing=sharing),
+    "fedavg of some": lambda sharing: FedAvg(0.5, ServerSGD(0.7, momentum=0.5), sharing),
+    "scaffold": lambda sharing: Scaffold(sharing=sharing),
     "local": lambda sharing: LocalOnly(sharing=sharing),
 }
+
+
+@pytest.mark.parametrize("name", [name for name, candidate in CANDIDATES.items() if candidate.waits])
+def test_what_waits_for_everybody_gives_the_bits_of_the_simulator(name):
+    candidate = CANDIDATES[name]
+    graph = candidate.graph(8)
+
+    def trainer() -> NumpyTrainer:
+        return NumpyTrainer(unequal_shards(graph), momentum=0.9, batch_size=2, has_statistics=True)
+
+    simulator = make_simulator(candidate.recipe, graph, trainer(), seed=3, num_rounds=4)
+    simulator.run()
+    loopback = run_loopback(candidate.recipe, graph, trainer(), seed=3, num_rounds=4)
+    assert bits(loopback.peers) == bits(simulator.peers)
+    assert loopback.undisturbed
+
+
+@pytest.mark.parametrize("name", [name for name, candidate in CANDIDATES.items() if not candidate.waits])
+def test_what_does_not_wait_keeps_its_invariants(name):
+    """Without training, the sum of the models, each times its mass, is what it was, and the peers come closer."""
+    candidate = CANDIDATES[name]
+    models = random_models(GRAPH)
+    trainer = NumpyTrainer(unequal_shards(GRAPH), learning_rate=0.0)
+    loopback = run_loopback(candidate.recipe, GRAPH, trainer, num_rounds=25, initial=models)
+    masses = np.array([peer.mass if isinstance(peer, PushSumPeer) else 1.0 for peer in loopback.peers.values()])
+    begin = np.stack([model.weights for model in models.values()])
+    end = np.stack([peer.weights for peer in loopback.peers.values()])
+    assert loopback.undisturbed
+    assert masses.sum() == pytest.approx(len(GRAPH), abs=1e-12)
+    if candidate.conserves:
+        np.testing.assert_allclose(masses @ end / masses.sum(), begin.mean(axis=0), atol=1e-13)
+    assert np.std(end, axis=0).max() < 0.5 * np.std(begin, axis=0).min()
 
 
 def trainer() -> NumpyTrainer:

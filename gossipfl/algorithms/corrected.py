@@ -1,0 +1,136 @@
+"""Synchronous gossip that corrects for different data: more of what FedAvg reaches, without a server."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+import networkx as nx
+
+from gossipfl.actions import LocalWork
+from gossipfl.algorithms.algorithm import check_patience
+from gossipfl.algorithms.rounds import SynchronousRecipe, check_gossip_steps, check_keeps_mean, check_undirected
+from gossipfl.algorithms.synchronous import GossipSteps, Patience, ScheduleField
+from gossipfl.errors import ConfigurationError
+from gossipfl.methods import D2, GossipMethod, GradientTracking, OuterStep, QuasiGlobalMomentum
+from gossipfl.peers import Sharing
+from gossipfl.schedules import Schedule, Static
+from gossipfl.server_optimizers import ServerSGD
+from gossipfl.topology import MixingScheme, mixing_matrix, smallest_eigenvalue
+
+MixingField = Annotated[
+    MixingScheme,
+    "The rule for the mixing matrix, metropolis_hastings or max_degree, or the matrix itself (rows in node order).",
+]
+
+_BORDER = -1 / 3
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class D2Gossip(SynchronousRecipe):
+    """Correct each step by the last one, which removes the bias of different data (D2; Tang et al., 2018)."""
+
+    mixing: MixingField = "metropolis_hastings"
+    sharing: Sharing = field(default_factory=Sharing)
+
+    @property
+    def schedule(self) -> Schedule:
+        return Static(self.mixing)
+
+    def method(self, work: LocalWork) -> GossipMethod:
+        return D2()
+
+    def network(self, graph: nx.Graph) -> nx.Graph:
+        """Raises ConfigurationError where D2 would diverge: it needs a smallest eigenvalue above -1/3."""
+        check_undirected(graph)
+        smallest = smallest_eigenvalue(mixing_matrix(graph, self.mixing))
+        if smallest <= _BORDER + _ROUNDING:
+            raise ConfigurationError(
+                f"D2 diverges on topology {graph.name!r}: its mixing matrix has the eigenvalue {smallest:.3f}, and all "
+                'have to be above -1/3; use "exact_diffusion", which is D2 with (W + I) / 2, or another topology'
+            )
+        return graph
+
+
+@dataclass(frozen=True, slots=True)
+class ExactDiffusion(SynchronousRecipe):
+    """D2 with the mixing matrix (W + I) / 2, sound on every graph (exact diffusion; Yuan et al., 2019)."""
+
+    mixing: MixingField = "metropolis_hastings"
+    sharing: Sharing = field(default_factory=Sharing)
+
+    @property
+    def schedule(self) -> Schedule:
+        return Static(self.mixing, lazy=True)
+
+    def method(self, work: LocalWork) -> GossipMethod:
+        return D2()
+
+
+@dataclass(frozen=True, slots=True)
+class GradientTrackingGossip(SynchronousRecipe):
+    """Follow everybody's mean gradient and train with it, for twice the bytes (K-GT; Liu et al., 2024)."""
+
+    schedule: ScheduleField = field(default_factory=Static)
+    gossip_steps: GossipSteps = 1
+    sharing: Sharing = field(default_factory=Sharing)
+
+    extra_vectors: ClassVar[frozenset[str]] = GradientTracking.mixed
+
+    def __post_init__(self) -> None:
+        check_gossip_steps(self.gossip_steps)
+        check_keeps_mean(self.schedule, "trackers must sum to the sum of the gradients")
+
+    def method(self, work: LocalWork) -> GossipMethod:
+        return GradientTracking()
+
+
+@dataclass(frozen=True, slots=True)
+class QuasiGlobalMomentumGossip(SynchronousRecipe):
+    """Momentum of how the mixed weights move, at no bytes (QG-DSGDm; Lin et al., 2021)."""
+
+    local_learning_rate: float
+    momentum: Annotated[
+        float, "mu. Higher: smoother and, over many rounds, faster, at the expense of overshooting."
+    ] = 0.9
+    schedule: ScheduleField = field(default_factory=Static)
+    gossip_steps: GossipSteps = 1
+    patience: Patience = None
+    sharing: Sharing = field(default_factory=Sharing)
+
+    def __post_init__(self) -> None:
+        check_gossip_steps(self.gossip_steps)
+        check_patience(self.patience)
+        if not 0 <= self.momentum < 1:
+            raise ConfigurationError(f"momentum must be at least 0 and below 1, got {self.momentum}")
+        if not 0 < self.local_learning_rate < float("inf"):
+            raise ConfigurationError(f"local_learning_rate must be above 0, got {self.local_learning_rate}")
+
+    def method(self, work: LocalWork) -> GossipMethod:
+        return QuasiGlobalMomentum(self.momentum, self.local_learning_rate * work.steps_per_round)
+
+
+@dataclass(frozen=True, slots=True)
+class DiLoCo(SynchronousRecipe):
+    """Many local steps, then an outer momentum step towards the mix (DiLoCo; Douillard et al., 2023; SlowMo)."""
+
+    outer_learning_rate: Annotated[float, "Of the outer step; 1.0 without momentum takes the mix as it is."] = 0.7
+    outer_momentum: Annotated[
+        float, "Of the outer step. Higher: faster over many rounds, at the expense of overshooting."
+    ] = 0.9
+    nesterov: Annotated[bool, "Whether the outer momentum is Nesterov's."] = True
+    schedule: ScheduleField = field(default_factory=Static)
+    gossip_steps: GossipSteps = 1
+    patience: Patience = None
+    sharing: Sharing = field(default_factory=Sharing)
+
+    def __post_init__(self) -> None:
+        check_gossip_steps(self.gossip_steps)
+        check_patience(self.patience)
+        _ = self.outer
+
+    @property
+    def outer(self) -> ServerSGD:
+        return ServerSGD(self.outer_learning_rate, self.outer_momentum, self.nesterov and self.outer_momentum > 0)
+
+    def method(self, work: LocalWork) -> GossipMethod:
+        return OuterStep(self.outer)

@@ -1,0 +1,97 @@
+"""What the recipes of synchronous gossip have in common."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import networkx as nx
+
+from gossipfl.actions import LocalWork
+from gossipfl.aggregators import MixingRow
+from gossipfl.algorithms.algorithm import Mass
+from gossipfl.errors import ConfigurationError
+from gossipfl.methods import GossipMethod, Uncorrected
+from gossipfl.peers import LocalModel, Peer, RowMixing, Sharing, SynchronousGossipPeer
+from gossipfl.peers.mixing import Mixing
+from gossipfl.schedules import Schedule
+from gossipfl.weights import ModelVectors, PeerId
+
+
+class SynchronousRecipe(ABC):
+    """Gossip in rounds; a recipe is a frozen dataclass that says its schedule, its method and its mixing."""
+
+    __slots__ = ()
+
+    hub: ClassVar[PeerId | None] = None
+    pools_data: ClassVar[bool] = False
+    weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
+    extra_vectors: ClassVar[frozenset[str]] = frozenset()
+    combines_first: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def schedule(self) -> Schedule: ...
+
+    @property
+    @abstractmethod
+    def sharing(self) -> Sharing: ...
+
+    @property
+    def follows_links(self) -> bool:
+        return self.schedule.follows_links
+
+    @property
+    def gossip_steps(self) -> int:
+        return 1
+
+    @property
+    def mass(self) -> Mass:
+        return "peers"
+
+    @property
+    def patience(self) -> float | None:
+        return None
+
+    def method(self, work: LocalWork) -> GossipMethod:
+        return Uncorrected()
+
+    def mixing_of(self, peer_id: PeerId, network: nx.Graph, work: LocalWork) -> Mixing:
+        return RowMixing(peer_id, work.num_examples, MixingRow())
+
+    def network(self, graph: nx.Graph) -> nx.Graph:
+        check_undirected(graph)
+        return self.schedule.links(graph)
+
+    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
+        return SynchronousGossipPeer(
+            LocalModel(peer_id, work, initial, self.sharing, self.extra_vectors),
+            self.schedule.meetings(network, peer_id, seed),
+            self.method(work),
+            self.mixing_of(peer_id, network, work),
+            gossip_steps=self.gossip_steps,
+            combine_first=self.combines_first,
+            lead=self.schedule.lead(network),
+            patience=self.patience,
+        )
+
+
+def check_undirected(graph: nx.Graph) -> None:
+    """Raises ConfigurationError for a directed graph."""
+    if graph.is_directed():
+        raise ConfigurationError(
+            f"topology {graph.name!r} is directed, and this algorithm needs links that work both ways: use one that is "
+            "based on push-sum ('sgp', 'gosgd'), or an undirected topology"
+        )
+
+
+def check_gossip_steps(gossip_steps: int) -> None:
+    """Raises ConfigurationError for a number of gossip steps that is none."""
+    if gossip_steps < 1:
+        raise ConfigurationError(f"gossip_steps must be at least 1, got {gossip_steps}")
+
+
+def check_keeps_mean(schedule: Schedule, why: str) -> None:
+    """Raises ConfigurationError for a schedule whose steps move the mean over peers."""
+    if not schedule.keeps_mean:
+        raise ConfigurationError(
+            f"the schedule {type(schedule).__name__} does not keep the mean over peers, but {why}: use another schedule"
+        )

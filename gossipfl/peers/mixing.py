@@ -1,0 +1,87 @@
+"""How a peer mixes in one gossip step: what it sends to whom, and what it makes of what it has received."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from gossipfl.aggregators import Aggregator, Contribution
+from gossipfl.compression import decompress
+from gossipfl.messages import Encoded, Message
+from gossipfl.peers.local_model import encoded
+from gossipfl.peers.snapshot import Snapshot
+from gossipfl.schedules import Meeting
+from gossipfl.weights import PeerId, Vector
+
+
+class Parcel(NamedTuple):
+    """What goes to one receiver."""
+
+    vectors: Mapping[str, Encoded]
+    mass: float = 1.0
+
+
+class Mixing(Protocol):
+    """The mixing of one peer; it may remember something from step to step."""
+
+    @property
+    def step_scale(self) -> float:
+        """By how much local training counts: x + step_scale (y - x) is what is mixed."""
+        ...
+
+    def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
+        """What to send in a step to each receiver of the meeting, in their order."""
+        ...
+
+    def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
+        """The mix of one's own vectors with those received; with patience, some of the meeting's may be missing."""
+        ...
+
+    def snapshot(self) -> Snapshot: ...
+
+    def restore(self, snapshot: Snapshot) -> None: ...
+
+
+class RowMixing:
+    """x_i <- sum_j w_ij x_j with the meeting's row; the share of a silent neighbor goes to oneself."""
+
+    step_scale = 1.0
+
+    def __init__(self, peer_id: PeerId, num_examples: int, aggregator: Aggregator) -> None:
+        self._peer_id = peer_id
+        self._num_examples = num_examples
+        self._aggregator = aggregator
+
+    def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
+        return dict.fromkeys(meeting.receivers, Parcel(encoded(own)))
+
+    def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
+        return {name: self._mixed(name, vector, meeting.row, received) for name, vector in own.items()}
+
+    def _mixed(self, name: str, own: Vector, row: Mapping[PeerId, float], received: Mapping[PeerId, Message]) -> Vector:
+        contributions: list[Contribution] = []
+        mine, silent = 0, 0.0
+        for peer_id, share in row.items():  # node order, never the order of arrival
+            if peer_id == self._peer_id:
+                mine = len(contributions)
+                contributions.append(Contribution(peer_id, own, share, self._num_examples))
+                continue
+            answer = received.get(peer_id)
+            theirs = None if answer is None else vector_of(answer, name, own.size)
+            if answer is None or theirs is None:
+                silent += share
+            else:
+                contributions.append(Contribution(peer_id, theirs, share, answer.num_examples))
+        if silent:
+            contributions[mine] = contributions[mine]._replace(mixing_weight=row[self._peer_id] + silent)
+        return self._aggregator(contributions)
+
+    def snapshot(self) -> Snapshot:
+        return {}, {}
+
+    def restore(self, snapshot: Snapshot) -> None: ...
+
+
+def vector_of(message: Message, name: str, size: int) -> Vector | None:
+    """A vector of a message; None where it has none of that name and size, which nobody notices before one's own first
+    round when it is the state of the optimizer."""
+    vector = message.vectors.get(name)
+    return None if vector is None or vector.size != size else decompress(vector)

@@ -1,0 +1,62 @@
+"""Push-sum in gossip steps (SGP; Assran et al., 2019): value and mass travel together, so links may go one way.
+
+Peer i has the value v_i and the mass w_i, and trains z_i = v_i / w_i. In a step it keeps one of 1 + |receivers| equal
+shares of both and gives the others away, so the sums over peers of v and of w stay as they are:
+
+    v_i <- sum_j p_ij v_j,    w_i <- sum_j p_ij w_j,    p_ij = 1 / (1 + |receivers of j|)
+
+Local training moves v_i by a_i (y_i - z_i), that is, z_i by a_i / w_i times its step, where a_i is the first mass: 1,
+or the number of examples, for which sum_i v_i / sum_i w_i is the mean by examples. What is sent is z and the mass that
+goes with it; the value is their product.
+"""
+
+from collections.abc import Mapping
+
+from gossipfl.aggregators import Contribution, MixingRow
+from gossipfl.messages import Message
+from gossipfl.peers.local_model import encoded
+from gossipfl.peers.mixing import Parcel, vector_of
+from gossipfl.peers.snapshot import Snapshot
+from gossipfl.schedules import Meeting
+from gossipfl.weights import PeerId, Vector
+
+
+class PushSumMixing:
+    """The mass of one peer, and its mixing; every message of a step has to arrive."""
+
+    def __init__(self, peer_id: PeerId, mass: float) -> None:
+        self._peer_id = peer_id
+        self._first_mass = self.mass = mass
+
+    @property
+    def step_scale(self) -> float:
+        return self._first_mass / self.mass
+
+    def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
+        return dict.fromkeys(meeting.receivers, Parcel(encoded(own), self._share(meeting)))
+
+    def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
+        masses = {
+            peer_id: self._share(meeting) if peer_id == self._peer_id else received[peer_id].mass
+            for peer_id in meeting.row
+        }
+        self.mass = sum(masses.values())
+        return {name: self._mixed(name, vector, masses, received) for name, vector in own.items()}
+
+    def _mixed(
+        self, name: str, own: Vector, masses: Mapping[PeerId, float], received: Mapping[PeerId, Message]
+    ) -> Vector:
+        contributions = []
+        for peer_id, mass in masses.items():
+            theirs = None if peer_id == self._peer_id else vector_of(received[peer_id], name, own.size)
+            contributions.append(Contribution(peer_id, own if theirs is None else theirs, mass / self.mass, 0))
+        return MixingRow()(contributions)
+
+    def _share(self, meeting: Meeting) -> float:
+        return self.mass / (1 + len(meeting.receivers))
+
+    def snapshot(self) -> Snapshot:
+        return {}, {"mass": self.mass}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self.mass = snapshot[1]["mass"]

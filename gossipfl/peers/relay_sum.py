@@ -1,0 +1,61 @@
+"""RelaySum (Vogels et al., 2021): on a tree, sums are relayed, so that every model reaches everybody undiluted.
+
+    m_{i->j} = x_i + sum_{k in N_i without j} m_{k->i},   c_{i->j} = 1 + sum_{k in N_i without j} c_{k->i}
+    x_i <- (x_i + sum_k m_{k->i} + (n - c_i) x_i) / n,    c_i = 1 + sum_k c_{k->i}
+
+with the messages m_{k->i} of the step before on the right of the first line. If the x_i stand still, everybody has
+their exact mean after as many steps as the diameter. For models that have not arrived, in the first steps or because
+a neighbor was silent, one's own stands in.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gossipfl.messages import Message
+from gossipfl.peers.local_model import encoded
+from gossipfl.peers.mixing import Parcel, vector_of
+from gossipfl.peers.snapshot import Snapshot, messages_of_snapshot, snapshot_of_messages
+from gossipfl.schedules import Meeting
+from gossipfl.weights import PeerId, Vector, frozen
+
+
+class RelaySum:
+    """The mixing of one of `num_peers` peers of a tree; it remembers the messages of the step before."""
+
+    step_scale = 1.0
+
+    def __init__(self, num_peers: int) -> None:
+        self._num_peers = num_peers
+        self._relayed: dict[PeerId, Message] = {}  # in node order
+
+    def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
+        parcels = {}
+        for receiver in meeting.receivers:
+            others = [message for sender, message in self._relayed.items() if sender != receiver]
+            total = {name: frozen(_sum(name, vector, others)) for name, vector in own.items()}
+            parcels[receiver] = Parcel(encoded(total), 1.0 + sum(message.mass for message in others))
+        return parcels
+
+    def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
+        self._relayed = {sender: received[sender] for sender in meeting.row if sender in received}
+        messages = list(self._relayed.values())
+        missing = self._num_peers - 1 - sum(message.mass for message in messages)
+        return {
+            name: frozen((_sum(name, vector, messages) + missing * vector) / self._num_peers)
+            for name, vector in own.items()
+        }
+
+    def snapshot(self) -> Snapshot:
+        return snapshot_of_messages(self._relayed)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self._relayed = messages_of_snapshot(snapshot)
+
+
+def _sum(name: str, own: Vector, messages: list[Message]) -> Vector:
+    total = np.array(own)
+    for message in messages:
+        theirs = vector_of(message, name, own.size)
+        total += message.mass * own if theirs is None else theirs
+    return total
