@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 import typer
 
 from gossipfl import __version__
-from gossipfl.cli_catalogue import data_app, scenario_app, topology_app
+from gossipfl.cli_catalogue import algorithms, data_app, scenario_app, topology_app
 from gossipfl.cli_certs import certs_app
 from gossipfl.cli_options import (
     AlgorithmLabel,
@@ -133,6 +133,7 @@ def compare(
 
 
 app.command()(sweep)
+app.command()(algorithms)
 
 
 @app.command()

@@ -1,6 +1,6 @@
-"""The `topology`, `data` and `scenario` commands: what there is, and what is in it."""
+"""The `algorithms`, `topology`, `data` and `scenario` commands: what there is, and what is in it."""
 
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -47,7 +47,7 @@ def data_show(
 @scenario_app.command("list")
 def scenario_list() -> None:
     """The scenarios that come with gossipfl."""
-    from gossipfl.commands import list_scenarios
+    from gossipfl.listings import list_scenarios
 
     list_scenarios()
 
@@ -66,6 +66,19 @@ def scenario_show(
 @scenario_app.command("schema")
 def scenario_schema() -> None:
     """The JSON schema of scenario files."""
-    from gossipfl.commands import print_schema
+    from gossipfl.listings import print_schema
 
     print_schema()
+
+
+def algorithms(
+    name: Annotated[
+        Optional[str],  # noqa: UP045, typer reads this at run time
+        typer.Argument(help="An algorithm, a schedule or a server optimizer: its parameters, and how to name it."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What there is to compare: algorithms, schedules of gossip in rounds, and server optimizers."""
+    from gossipfl.listings import list_algorithms
+
+    list_algorithms(name, json)

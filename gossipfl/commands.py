@@ -18,8 +18,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from gossipfl import resources, topology
-from gossipfl.console import Progress, comparison_tables, evaluation_line, new_console, peer_table, print_json, run_name
+from gossipfl import topology
+from gossipfl.console import (
+    Progress,
+    comparison_tables,
+    evaluation_line,
+    new_console,
+    peer_table,
+    print_json,
+    run_name,
+    winner_tables,
+)
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.partition import label_counts
 from gossipfl.errors import ConfigurationError, GossipFLError
@@ -138,7 +147,8 @@ def run_scenario(command: str, options: RunOptions) -> None:
     _print_results(command, options, console, comparison, engine)
     console.print(f"Run: {directory.path}\nReport: {report}", soft_wrap=True)
     if options.as_json:
-        print_json({"run": str(directory.path), "rows": [row.as_json() for row in comparison.table]})
+        won = [winner.as_json() for winner in comparison.winners]
+        print_json({"run": str(directory.path), "rows": [row.as_json() for row in comparison.table], "winners": won})
     if comparison.interrupted:
         console.print("Interrupted: the table and the report show what was measured until then.")
         if not options.over_http:
@@ -186,6 +196,8 @@ def _print_results(command: str, options: RunOptions, console: Console, comparis
         if history.evaluations:
             name = run_name(history.algorithm, history.seed, scenario)
             console.print(evaluation_line(name, history.last, final=True), soft_wrap=True)
+    for table in winner_tables(comparison.table, engine):
+        console.print(table)
 
 
 def run_one_peer(
@@ -362,22 +374,9 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
     new_console().print(table, crop=False)  # of many classes a line is long, but whole
 
 
-def list_scenarios() -> None:
-    """`scenario list`."""
-    table = Table("name", "question")
-    for name in resources.names("simulations"):
-        table.add_row(name, load_scenario(name).description)
-    new_console().print(table)
-
-
 def show_scenario(name: str, overrides: Sequence[str]) -> None:
     """`scenario show`."""
     print_json(load_scenario(name, overrides).model_dump(mode="json"))
-
-
-def print_schema() -> None:
-    """`scenario schema`."""
-    print_json(Scenario.model_json_schema())
 
 
 def _load(name: str, overrides: Sequence[str], data: str | None) -> Scenario:

@@ -24,8 +24,16 @@ MEASURES = {
 }
 """The columns of the table, each with the field of a history row that it is; the last row of each run counts."""
 
-COSTS = {"rounds": "round", "num_bytes": "num_bytes", "time": "time"}
+COSTS = {
+    "rounds": "round",
+    "num_bytes": "num_bytes",
+    "time": "time",
+    "busiest_peer_bytes": "busiest_peer_bytes",
+}
 """What reaching a target accuracy costs, each with the field of the first history row that reaches it."""
+
+CONTESTS = ("num_bytes", "time", "busiest_peer_bytes", "spread")
+"""What algorithms that reach a target compete in: the least of each wins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +53,27 @@ class Statistic:
 
 @dataclass(frozen=True, slots=True)
 class TargetCost:
-    """What it cost to reach a mean accuracy over peers of `target`, in the `reached` of `of` seeds that did."""
+    """What it cost to reach a mean accuracy over peers of `target`, in the `reached` of `of` seeds that did.
+
+    `spread` is the accuracy of the best peer less that of the worst, at that moment.
+    """
 
     target: float
     reached: int
     of: int
     costs: Mapping[str, Statistic | None]
+    spread: Statistic | None
+
+    def __getitem__(self, contest: str) -> Statistic | None:
+        """A cost, or the spread, by its name."""
+        return self.spread if contest == "spread" else self.costs[contest]
+
+    def as_json(self) -> dict[str, Any]:
+        """One flat mapping, as `summary.json` holds it."""
+        figures = {name: self[name] for name in (*self.costs, "spread")}
+        return {"target": self.target, "reached": self.reached, "of": self.of} | {
+            name: None if figure is None else asdict(figure) for name, figure in figures.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +89,21 @@ class Row:
         return {
             "label": self.label,
             **{name: asdict(value) for name, value in self.values.items()},
-            "targets": [
-                {"target": target.target, "reached": target.reached, "of": target.of}
-                | {name: None if cost is None else asdict(cost) for name, cost in target.costs.items()}
-                for target in self.targets
-            ],
+            "targets": [target.as_json() for target in self.targets],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Winners:
+    """Who reaches `target` with the least of each contest, by label, in the mean over `of` seeds; None: nobody does."""
+
+    target: float
+    of: int
+    labels: Mapping[str, str | None]
+
+    def as_json(self) -> dict[str, Any]:
+        """One flat mapping, as `summary.json` holds it."""
+        return {"target": self.target, "of": self.of, **self.labels}
 
 
 def summarize(history_rows: Iterable[Mapping[str, Any]], targets: Sequence[float]) -> list[Row]:
@@ -93,10 +125,37 @@ def summarize(history_rows: Iterable[Mapping[str, Any]], targets: Sequence[float
     ]
 
 
+def winners(rows: Sequence[Row]) -> list[Winners]:
+    """For each target, who wins which of the `CONTESTS`.
+
+    Those compete who send messages at all (the bounds do not) and reach the target with every seed; of equals, the
+    first in the order of the table wins.
+    """
+    competitors = [row for row in rows if row.values["num_bytes"].mean > 0]
+    found = []
+    for costs in zip(*(row.targets for row in competitors), strict=True):
+        num_seeds = max(cost.of for cost in costs)
+        labeled = zip((row.label for row in competitors), costs, strict=True)
+        whole = [(label, cost) for label, cost in labeled if cost.reached == num_seeds]
+        found.append(Winners(costs[0].target, num_seeds, {contest: _least(whole, contest) for contest in CONTESTS}))
+    return found
+
+
+def _least(costs: Sequence[tuple[str, TargetCost]], contest: str) -> str | None:
+    figures = [(figure.mean, label) for label, cost in costs if (figure := cost[contest]) and isfinite(figure.mean)]
+    return min(figures, key=lambda one: one[0])[1] if figures else None
+
+
 def _target_cost(runs: Sequence[Sequence[Mapping[str, Any]]], target: float) -> TargetCost:
     firsts = [first for rows in runs if (first := _first_reaching(rows, target)) is not None]
     costs = {cost: Statistic.of([first[name] for first in firsts]) if firsts else None for cost, name in COSTS.items()}
-    return TargetCost(target, len(firsts), len(runs), costs)
+    spread = Statistic.of([_spread(first) for first in firsts]) if firsts else None
+    return TargetCost(target, len(firsts), len(runs), costs, spread)
+
+
+def _spread(row: Mapping[str, Any]) -> float | None:
+    best, worst = row["best_accuracy"], row["worst_accuracy"]
+    return None if best is None or worst is None else best - worst
 
 
 def _first_reaching(rows: Sequence[Mapping[str, Any]], target: float) -> Mapping[str, Any] | None:
@@ -123,3 +182,8 @@ class Comparison:
         """One row per algorithm."""
         rows = (row for history in self.histories for row in history.rows())
         return summarize(rows, self.scenario.targets)
+
+    @property
+    def winners(self) -> list[Winners]:
+        """Who reaches each target with the least."""
+        return winners(self.table)

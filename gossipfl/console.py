@@ -17,7 +17,7 @@ from rich.progress import Progress as RichProgress
 from rich.spinner import Spinner
 from rich.table import Column, Table
 
-from gossipfl.comparison import Row, Statistic, TargetCost
+from gossipfl.comparison import Row, Statistic, TargetCost, winners
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.history import Evaluation, History
 from gossipfl.run_directory import HTTP, VIRTUAL_TIME
@@ -26,6 +26,7 @@ from gossipfl.simulation import BOUNDS, Experiment
 from gossipfl.strict_json import strict_json
 
 _WIDTH = 160  # where the output is no terminal and has no width of its own
+_SPREAD = "best minus\nworst peer"
 
 
 def new_console(*, stderr: bool = False) -> Console:
@@ -121,7 +122,7 @@ class Progress:
         section = self._scenario.section(label)
         if section.name == "centralized":
             return 1
-        return round(self._num_peers * (section.client_fraction if section.name == "fedavg" else 1))
+        return round(self._num_peers * getattr(section, "client_fraction", 1))  # servers sample clients
 
     def ended(self, history: History) -> None:
         self._statuses = ()
@@ -189,6 +190,8 @@ def comparison_tables(
     """The common table: what each algorithm reached at the end, and for each target what it took to get there.
 
     Where the first does not fit in `width` characters it comes in two parts, accuracy and cost: a number is never cut.
+    Where the others do not fit, their columns on the busiest and on the spread of the peers are left out.
+    At the end it says who reached each target with the least.
     """
     bounds = {
         label for section, label in zip(scenario.algorithms, scenario.labels, strict=True) if section.name in BOUNDS
@@ -197,24 +200,54 @@ def comparison_tables(
     styles = ["dim" if row.label in bounds else "" for row in ordered]
     reached = ["peers", "worst", "best", "average\nmodel", "consensus\ndistance"]
     time_ = "real\ntime" if engine == HTTP else "virtual\ntime"
-    cost = ["rounds", time_, "bytes", "bytes at\nbusiest"]
+    spent = ["rounds", time_, "bytes", "bytes at\nbusiest"]
 
-    def table(title: str, headings: Sequence[str], cells: Callable[[Row], Sequence[str]]) -> Table:
-        return _table(title, ["algorithm", *headings], [[row.label, *cells(row)] for row in ordered], styles)
+    def table(title: str, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
+        lines = [[row.label, *those] for row, those in zip(ordered, cells, strict=True)]
+        return _table(title, ["algorithm", *headings], lines, styles)
 
     title = f"{scenario.name}: accuracy on held-out data in %"
-    whole = table(f"{title}, and what it cost", reached + cost, lambda row: [*_reached(row), *_cost(row)])
-    tables = [whole]
-    if _natural_width(whole) > width:
-        tables = [table(title, reached, _reached), table(f"{scenario.name}: what it cost", cost, _cost)]
+    accuracies, costs = [_reached(row) for row in ordered], [_cost(row) for row in ordered]
+    both = [accuracy + cost for accuracy, cost in zip(accuracies, costs, strict=True)]
+    tables = [table(f"{title}, and what it cost", reached + spent, both)]
+    if _natural_width(tables[0]) > width:
+        tables = [table(title, reached, accuracies), table(f"{scenario.name}: what it cost", spent, costs)]
+    to_target = ["rounds", time_, "bytes", "seeds", "bytes at\nbusiest", _SPREAD]
     for position, target in enumerate(scenario.targets):
-        tables.append(
-            table(
-                f"what it took until the peers' mean accuracy was {100 * target:g}%",
-                ["rounds", time_, "bytes", "seeds"],
-                lambda row, position=position: _cost_of_target(row.targets[position]),  # type: ignore[misc]
-            )
-        )
+        cells = [_cost_of_target(row.targets[position]) for row in ordered]
+        title = f"what it took until the peers' mean accuracy was {100 * target:g}%"
+        whole = table(title, to_target, cells)
+        tables.append(whole if _natural_width(whole) <= width else table(title, to_target[:4], [c[:4] for c in cells]))
+    return [*tables, *winner_tables([row for row in ordered if row.label not in bounds], engine)]
+
+
+def winner_tables(rows: Sequence[Row], engine: str = VIRTUAL_TIME) -> list[Table]:
+    """For each target that any of several communicating algorithms reached: who did with the least, and with what
+    accuracy of the best peer less that of the worst, at that moment."""
+    if sum(row.values["num_bytes"].mean > 0 for row in rows) < 2:
+        return []
+    contests: dict[str, tuple[str, Callable[[float], str]]] = {
+        "num_bytes": ("fewest bytes", num_bytes),
+        "time": ("least real time" if engine == HTTP else "least virtual time", seconds),
+        "busiest_peer_bytes": ("least at the busiest", num_bytes),
+        "spread": ("closest peers", percent),
+    }
+    by_label = {row.label: row for row in rows}
+    tables = []
+    for position, winner in enumerate(winners(rows)):
+        lines = []
+        for contest, (what, shown) in contests.items():
+            if (label := winner.labels[contest]) is not None:
+                cost = by_label[label].targets[position]
+                with_ = "" if contest == "spread" else _of_target(cost, contest, shown)
+                lines.append([what, label, with_, _of_target(cost, "spread", percent)])
+        if lines:
+            seeds = f" with all {winner.of} seeds" if winner.of > 1 else ""
+            title = f"cheapest way to {100 * winner.target:g}%{seeds}"
+            table = _table(title, ["", "algorithm", "with", _SPREAD], lines, [""] * len(lines))
+            table.columns[1].justify = "left"
+            table.columns[1].min_width = None
+            tables.append(table)
     return tables
 
 
@@ -258,11 +291,17 @@ def _cost(row: Row) -> list[str]:
 
 
 def _cost_of_target(target: TargetCost) -> list[str]:
-    rounds, time_, size = (target.costs[name] for name in ("rounds", "time", "num_bytes"))
+    rounds = _of_target(target, "rounds", "{:.3g}".format) if target.reached else "not reached"
+    size, busiest = (
+        "" if (cost := target[name]) is None else num_bytes(cost.mean) for name in ("num_bytes", "busiest_peer_bytes")
+    )
     seeds = f"{target.reached} of {target.of}"
-    if rounds is None or time_ is None or size is None:
-        return ["not reached", "", "", seeds]
-    return [_statistic(rounds, "{:.3g}".format), _statistic(time_, seconds), num_bytes(size.mean), seeds]
+    return [rounds, _of_target(target, "time", seconds), size, seeds, busiest, _of_target(target, "spread", percent)]
+
+
+def _of_target(target: TargetCost, name: str, shown: Callable[[float], str]) -> str:
+    figure = target[name]
+    return "" if figure is None else _statistic(figure, shown)
 
 
 def _statistic(statistic: Statistic, shown: Callable[[float], str]) -> str:

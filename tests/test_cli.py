@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,9 +21,13 @@ from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
 import gossipfl
 from gossipfl import __version__
+from gossipfl.algorithms import ALGORITHMS
+from gossipfl.comparison import CONTESTS
 from gossipfl.errors import TrainingError
 from gossipfl.resources import names
 from gossipfl.scenario import Scenario
+from gossipfl.schedules import SCHEDULES
+from gossipfl.server_optimizers import SERVER_OPTIMIZERS
 
 TOY = """
 rounds = 2
@@ -86,6 +91,7 @@ class TestRuns:
         outcome = gossipfl_(command, "toy.toml", "--output", "run", "--json")
         answer = json.loads(outcome.out)
         assert answer["run"] == "run"
+        assert answer["winners"] == json.loads(Path("run/summary.json").read_text())["winners"]
         assert [row["label"] for row in answer["rows"]][:2] == ["pairwise", "fedavg"]
         summary = json.loads(Path("run/summary.json").read_text())["rows"]
         assert answer["rows"] == [{key: value for key, value in row.items() if key != "bound"} for row in summary]
@@ -231,7 +237,9 @@ class TestLooking:
     def test_scenario_schema_is_json(self, gossipfl_):
         assert json.loads(gossipfl_("scenario", "schema").out)["properties"]["rounds"]["default"] == 20
 
-    @pytest.mark.parametrize("group", [[], ["simulate"], ["compare"], ["report"], ["topology"], ["data"], ["scenario"]])
+    @pytest.mark.parametrize(
+        "group", [[], ["simulate"], ["compare"], ["report"], ["topology"], ["data"], ["scenario"], ["algorithms"]]
+    )
     def test_help_is_there(self, gossipfl_, group):
         outcome = gossipfl_(*group, "--help")
         assert outcome.status == 0
@@ -420,3 +428,104 @@ class TestWithKeras:
         assert len(rows_in(Path("run"))) >= 3
         assert Path("run/report.html").stat().st_size > 10_000
         assert list(Path("run/weights").glob("*.average.safetensors"))
+
+
+class TestAlgorithms:
+    def test_everything_is_listed_by_family(self, gossipfl_):
+        outcome = gossipfl_("algorithms")
+        assert (outcome.status, outcome.err) == (0, "")
+        named = [line.split()[0] for line in outcome.out.splitlines() if line.startswith(" ") and line.split()]
+        assert {*ALGORITHMS, *SCHEDULES, *SERVER_OPTIMIZERS} <= {*named}
+        families = ["gossip in rounds", "asynchronous gossip", "with a server", "bounds", "schedules", "server optim"]
+        places = [outcome.out.index(f"\n{family}") if position else 0 for position, family in enumerate(families)]
+        assert places == sorted(places)
+        assert places[1] < outcome.out.index("\n pairwise ") < places[2]
+        assert places[2] < outcome.out.index("\n fedprox ") < places[3]
+
+    def test_machines_get_it_as_json(self, gossipfl_):
+        answer = json.loads(gossipfl_("algorithms", "--json").out)
+        assert {kind: [*names] for kind, names in answer.items()} == {
+            "algorithms": [*ALGORITHMS],
+            "schedules": [*SCHEDULES],
+            "server_optimizers": [*SERVER_OPTIMIZERS],
+        }
+        facts = {
+            name: answer["algorithms"][name] for name in ("pairwise", "fedavg", "synchronous", "local", "scaffold")
+        }
+        assert [one["family"] for one in facts.values()] == [
+            *("asynchronous gossip", "with a server", "gossip in rounds", "bounds", "with a server"),
+        ]
+        assert [one["links"] for one in facts.values()] == ["topology", "its own", "by schedule", "none", "its own"]
+        assert [one["vectors_per_message"] for one in facts.values()] == [1, 1, 1, 0, 2]
+        assert answer["algorithms"]["epidemic_learning"]["links"] == "its own"
+        assert facts["fedavg"]["goals"] == ["uniform", "examples"]
+        for kinds in answer.values():
+            for one in kinds.values():
+                assert re.search(r"\(.*\)\.$", one["summary"]), one["name"]
+                assert all(parameter["explanation"] for parameter in one["parameters"].values()), one["name"]
+
+    @pytest.mark.parametrize("name", [*ALGORITHMS, *SCHEDULES, *SERVER_OPTIMIZERS])
+    def test_one_of_them_with_lines_that_a_scenario_takes(self, gossipfl_, name):
+        outcome = gossipfl_("algorithms", name)
+        facts = json.loads(gossipfl_("algorithms", name, "--json").out)
+        assert (outcome.status, outcome.out.splitlines()[0]) == (0, name)
+        assert outcome.out.endswith(f"In a scenario:\n\n{facts['toml']}\n")
+        shown = outcome.out.split("In a scenario")[0].split()
+        assert all(parameter in shown for parameter in facts["parameters"])
+        lines = tomllib.loads(facts["toml"])
+        (section,) = Scenario(topology={"generator": "path_graph", "arguments": {"n": 8}}, **lines).algorithms
+        if facts["kind"] == "algorithms":
+            plain = type(section)(name=name)
+        else:
+            field = facts["kind"].removesuffix("s")
+            assert getattr(section, field).name == name
+            plain = type(section)(name=section.name, **{field: {"name": name}})
+        assert section.model_copy(update={"optimizer": None}) == plain  # written out are the defaults
+
+    def test_a_narrow_terminal_cuts_nothing(self, gossipfl_, monkeypatch):
+        monkeypatch.setattr("gossipfl.console._WIDTH", 80)
+        outcome = gossipfl_("algorithms")
+        assert "…" not in outcome.out
+        assert "links: by schedule; goals: uniform" in outcome.out
+        assert max(map(len, outcome.out.splitlines())) <= 80
+
+    def test_a_name_that_there_is_not(self, gossipfl_):
+        outcome = gossipfl_("algorithms", "fedprocs")
+        assert (outcome.status, outcome.out) == (1, "")
+        assert outcome.err.startswith("Error: there is no algorithm, schedule or server optimizer 'fedprocs'. ")
+        assert "Did you mean 'fedprox'?" in outcome.err
+
+    def test_no_framework_is_imported(self, environment):
+        listed = "import sys\nfrom gossipfl.listings import list_algorithms\nlist_algorithms('d2', True)\n"
+        program = f"{listed}print(*sys.modules, file=sys.stderr)"
+        completed = subprocess.run(python("-c", program), env=environment, capture_output=True, text=True, timeout=60)
+        assert json.loads(completed.stdout)["name"] == "d2"
+        assert {"tensorflow", "keras", "aiohttp", "ray"}.isdisjoint(completed.stderr.split())
+
+
+class TestWinners:
+    OPTIONS = ("--set", "targets=[0.01, 0.99]", "--set", "algorithms=['pairwise', 'fedavg']", "--seeds", "2")
+
+    @pytest.mark.parametrize("command", ["simulate", "compare"])
+    def test_who_won_is_said_at_the_end(self, gossipfl_, command):
+        outcome = gossipfl_(command, "toy.toml", "--output", "run", *self.OPTIONS)
+        low, high = json.loads(Path("run/summary.json").read_text())["winners"]
+        assert (low["target"], low["of"]) == (0.01, 2)
+        assert {low[contest] for contest in CONTESTS} <= {"pairwise", "fedavg"}
+        assert high == {"target": 0.99, "of": 2} | dict.fromkeys(CONTESTS)
+        (_, part) = outcome.out.split("cheapest way to 1% with all 2 seeds")
+        (line,) = [line for line in part.splitlines() if line.strip().startswith("fewest bytes")]
+        assert line.split()[2] == low["num_bytes"]
+        assert "cheapest way to 99%" not in outcome.out
+
+    def test_alone_nobody_wins(self, gossipfl_):
+        outcome = gossipfl_("simulate", "toy.toml", "--set", "targets=[0.01]", "--set", "algorithms=['pairwise']")
+        assert "cheapest" not in outcome.out
+
+    def test_a_product_is_simulated(self, gossipfl_):
+        several = "algorithms=[{name=['synchronous', 'fedavg'], schedule=['static', 'base_graph']}]"
+        assert gossipfl_("simulate", "toy.toml", "--set", several, "--output", "run").status == 0
+        labels = ["synchronous", "synchronous (base_graph)", "fedavg"]
+        assert list(dict.fromkeys(row["algorithm"] for row in rows_in(Path("run")))) == labels
+        shown = json.loads(gossipfl_("scenario", "show", "toy.toml", "--set", several).out)
+        assert Scenario(**shown).labels == labels

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.comparison import COSTS, MEASURES, Comparison, Statistic, summarize
+from gossipfl.comparison import CONTESTS, COSTS, MEASURES, Comparison, Statistic, summarize, winners
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.scenario import Scenario
 
@@ -52,9 +52,23 @@ def test_rows_keep_the_order_of_the_algorithms():
 def test_a_target_costs_what_was_spent_at_the_first_evaluation_that_reached_it():
     (row,) = table(history("gossip", 0, [0.1, 0.5, 0.4, 0.5, 0.9]), targets=(0.5, 0.9, 0.95))
     half, nine_tenths, more = row.targets
-    assert {name: cost.mean for name, cost in half.costs.items()} == {"rounds": 1, "num_bytes": 100, "time": 10}
+    spent = {"rounds": 1, "num_bytes": 100, "time": 10, "busiest_peer_bytes": 60}
+    assert {name: cost.mean for name, cost in half.costs.items()} == spent
     assert nine_tenths.costs["rounds"].mean == 4
-    assert (more.reached, more.of, set(more.costs.values())) == (0, 1, {None})
+    assert (more.reached, more.of, set(more.costs.values()), more.spread) == (0, 1, {None}, None)
+
+
+def test_the_spread_is_that_between_peers_when_the_target_is_reached():
+    rows = [*history("gossip", 0, [0.1, 0.5, 0.9]).rows(), *history("gossip", 1, [0.1, 0.6, 0.9]).rows()]
+    rows[1] |= {"worst_accuracy": 0.3, "best_accuracy": 0.7}
+    rows[4] |= {"worst_accuracy": 0.4, "best_accuracy": 0.6}
+    (row,) = summarize(rows, [0.5, 0.9])
+    assert row.targets[0].spread == Statistic(pytest.approx(0.3), pytest.approx(math.sqrt(0.02)))
+    assert row.targets[1].spread == Statistic(0, 0)
+    assert row.targets[0]["spread"] is row.targets[0].spread
+    (gathered,) = summarize([row | {"worst_accuracy": None} for row in rows], [0.5])
+    assert math.isnan(gathered.targets[0].spread.mean)
+    assert gathered.targets[0].costs["rounds"].mean == 1
 
 
 def test_a_target_counts_only_the_seeds_that_reached_it():
@@ -92,8 +106,9 @@ def test_a_row_is_one_flat_mapping():
     assert flat["label"] == "gossip"
     assert flat["mean_accuracy"] == {"mean": 0.9, "std": None}
     reached, missed = flat["targets"]
-    assert reached == {"target": 0.5, "reached": 1, "of": 1} | {name: {"mean": 0, "std": None} for name in COSTS}
-    assert missed == {"target": 0.95, "reached": 0, "of": 1} | dict.fromkeys(COSTS)
+    figures = (*COSTS, "spread")
+    assert reached == {"target": 0.5, "reached": 1, "of": 1} | {name: {"mean": 0, "std": None} for name in figures}
+    assert missed == {"target": 0.95, "reached": 0, "of": 1} | dict.fromkeys(figures)
 
 
 def test_a_comparison_finds_the_first_history_of_a_label():
@@ -112,3 +127,71 @@ def test_a_table_from_objects_is_that_from_rows():
     run = history("pairwise", 3, [0.1, 0.9])
     rows = [history_row("pairwise", 3, evaluation) for evaluation in run]
     assert Comparison(Scenario(targets=[0.5]), [run]).table == summarize(rows, [0.5])
+
+
+class TestWinners:
+    def rows(self, label: str, accuracies: list[float], *, seed: int = 0, **per_round: float) -> list[dict]:
+        """History rows with so much spent per round, and the same spread at each."""
+        spread = per_round.pop("spread", 0.0)
+        return [
+            row
+            | {name: each * row["round"] for name, each in per_round.items()}
+            | {"worst_accuracy": row["mean_accuracy"] - spread, "best_accuracy": row["mean_accuracy"]}
+            for row in history(label, seed, accuracies).rows()
+        ]
+
+    def test_each_contest_has_its_own(self):
+        rows = [
+            *self.rows("server", [0.1, 0.9], num_bytes=80, time=9, busiest_peer_bytes=80),
+            *self.rows("pairs", [0.1, 0.5, 0.9], num_bytes=30, time=5, busiest_peer_bytes=9, spread=0.2),
+            *self.rows("rounds", [0.1, 0.9], num_bytes=90, time=4, busiest_peer_bytes=20, spread=0.1),
+        ]
+        half, most, all_ = winners(summarize(rows, [0.5, 0.8, 0.95]))
+        assert half.as_json() == {
+            **{"target": 0.5, "of": 1},
+            **{"num_bytes": "pairs", "time": "rounds", "busiest_peer_bytes": "pairs", "spread": "server"},
+        }
+        assert (most.target, most.labels) == (0.8, half.labels | {"busiest_peer_bytes": "pairs"})
+        assert (all_.target, all_.labels) == (0.95, dict.fromkeys(CONTESTS))
+
+    def test_only_who_reaches_the_target_with_every_seed_competes(self):
+        rows = [
+            *self.rows("lucky", [0.9]),
+            *self.rows("lucky", [0.1, 0.1], seed=1),
+            *self.rows("steady", [0.1, 0.1, 0.9]),
+            *self.rows("steady", [0.1, 0.1, 0.9], seed=1),
+            *self.rows("begun", [0.9, 0.9]),  # with one of the seeds when the run was interrupted
+        ]
+        (winner,) = winners(summarize(rows, [0.8]))
+        assert (winner.of, set(winner.labels.values())) == (2, {"steady"})
+
+    def test_of_equals_the_first_wins_and_who_sends_nothing_does_not_compete(self):
+        rows = [
+            *self.rows("centralized", [0.9, 0.9], num_bytes=0, busiest_peer_bytes=0),
+            *self.rows("z", [0.1, 0.9]),
+            *self.rows("a", [0.1, 0.9]),
+        ]
+        (winner,) = winners(summarize(rows, [0.8]))
+        assert set(winner.labels.values()) == {"z"}
+        assert winners(summarize(rows[:2], [0.8])) == []
+
+    def test_a_cost_that_was_not_measured_does_not_win(self):
+        rows = [*self.rows("a", [0.9, 0.9]), *self.rows("b", [0.1, 0.9])]
+        rows[0] |= {"time": None, "best_accuracy": NAN}
+        (winner,) = winners(summarize(rows, [0.8]))
+        assert winner.labels == {"num_bytes": "a", "time": "b", "busiest_peer_bytes": "a", "spread": "b"}
+
+    @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=5), st.randoms())
+    def test_nobody_does_it_with_less(self, spent, random):
+        runs = [
+            self.rows(str(number), [0.1, 0.9], num_bytes=size, time=time) for number, (size, time) in enumerate(spent)
+        ]
+        random.shuffle(runs)
+        (winner,) = winners(summarize([row for run in runs for row in run], [0.8]))
+        assert spent[int(winner.labels["num_bytes"])][0] == min(size for size, _ in spent)
+        assert spent[int(winner.labels["time"])][1] == min(time for _, time in spent)
+
+    def test_a_comparison_knows_its_winners(self):
+        compared = Comparison(Scenario(targets=[0.5]), [history("pairwise", 0, [0.1, 0.9])])
+        assert compared.winners == winners(compared.table)
+        assert compared.winners[0].labels["time"] == "pairwise"

@@ -21,8 +21,10 @@ from gossipfl.console import (
     print_json,
     run_name,
     seconds,
+    winner_tables,
 )
 from gossipfl.history import Evaluation, History
+from gossipfl.run_directory import HTTP
 from gossipfl.scenario import Scenario
 
 LAST = Evaluation(
@@ -111,9 +113,40 @@ def test_the_table_shows_what_was_measured_with_bounds_last():
         "9",
         "kB",
     ]
+    assert rows[2] == ["gossip", "3", "12.5", "s", "31.4", "kB", "1", "of", "1", "9", "kB", "15.00"]
+    assert rows[4] == ["gossip", "not", "reached", "0", "of", "1"]
     assert "80%" in text
     assert "92.5%" in text
-    assert "not reached" in text
+    assert "cheapest" not in text  # among one
+
+
+SECOND = replace(LAST, time=10.0, num_bytes=40_000, peer_accuracy={"a": 0.8, "b": 0.85})
+
+
+def test_who_reached_a_target_with_the_least_is_said_once_there_are_two():
+    compared = comparison("gossip", "other [x]", targets=[0.8, 0.925])
+    compared.histories[1].evaluations[:] = [SECOND]
+    text = printed(*comparison_tables(compared.table, compared.scenario))
+    (_, part) = text.split("cheapest way to 80%")
+    lines = [" ".join(line.split()) for line in part.splitlines()]
+    assert "fewest bytes gossip 31.4 kB 15.00" in lines
+    assert "least virtual time other [x] 10 s 5.00" in lines
+    assert "least at the busiest gossip 9 kB 15.00" in lines
+    assert "closest peers other [x] 5.00" in lines
+    assert "cheapest way to 92.5%" not in text  # that nobody reached
+    assert "least real time" in printed(*winner_tables(compared.table, HTTP))
+
+
+def test_winners_of_several_seeds_have_a_spread():
+    histories = [
+        History(label, seed, [replace(last, time=last.time + seed)])
+        for seed in (0, 1)
+        for label, last in (("pairwise", LAST), ("fedavg", SECOND))
+    ]
+    compared = Comparison(Scenario(algorithms=["pairwise", "fedavg"], targets=[0.8]), histories)
+    text = printed(*winner_tables(compared.table))
+    assert "cheapest way to 80% with all 2 seeds" in text
+    assert "10.5 s ± 0.707 s" in text
 
 
 def test_text_is_printed_as_it_is():
@@ -134,7 +167,8 @@ def test_no_number_is_cut_on_a_terminal_of_80_columns(num_seeds):
     label = "pairwise (random-regular)"
     other = replace(LAST, peer_accuracy={"a": 0.5, "b": 1.0}, time=13.25, consensus_distance=0.0987)
     histories = [History(label, seed, [last]) for seed, last in enumerate([LAST, other][:num_seeds])]
-    compared = Comparison(Scenario(algorithms=[{"name": "pairwise", "label": label}]), histories)
+    histories += [History("fedavg", history.seed, history.evaluations) for history in histories]
+    compared = Comparison(Scenario(algorithms=[{"name": "pairwise", "label": label}, "fedavg"]), histories)
     console = Console(width=80, file=io.StringIO(), markup=False)
     for table in comparison_tables(compared.table, compared.scenario, console.width):
         console.print(table)

@@ -20,6 +20,7 @@ SCRIPTS = (
     "charts.js",
     "traffic.js",
     "findings.js",
+    "winners.js",
     "table.js",
     "colors.js",
     "drawings.js",

@@ -20,7 +20,7 @@ DENSE_LIMIT = 200
 """Up to this number of peers all eigenvectors are computed; beyond, only the three that are needed."""
 
 WHEEL_LIMIT = 100
-"""More peers around a hub fill the disk around it: on one circle they would touch."""
+"""More peers around a hub, or without links, fill the disk: on one circle they would touch."""
 
 LOCAL_SHARE = 0.7
 """A graph is drawn as a ring when at least this share of its links joins peers that are near in node order."""
@@ -39,9 +39,11 @@ def graph_positions(nodes: Sequence[str], links: Sequence[tuple[str, str]]) -> P
     if graph.number_of_nodes() <= 2:
         return circle(len(nodes))
     hub = star_center(graph)
+    around = circle if len(nodes) <= WHEEL_LIMIT else sunflower
     if hub is not None:
-        around = circle if len(nodes) <= WHEEL_LIMIT else sunflower
         return np.insert(around(len(nodes) - 1), list(graph).index(hub), 0.0, axis=0)
+    if graph.number_of_edges() == 0:
+        return around(len(nodes))
     if is_circular(graph):
         return circle(len(nodes))
     sides = torus_sides(graph)

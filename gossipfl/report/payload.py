@@ -42,7 +42,8 @@ def page_payload(run: Run) -> JSON:
     return {
         "manifest": manifest_facts(run.manifest),
         "algorithms": [algorithm.model_dump() for algorithm in run.manifest.algorithms],
-        "summary": run.summary.model_dump()["rows"],
+        "summary": [row.model_dump() for row in run.summary.rows],
+        "winners": [winner.model_dump() for winner in run.summary.winners],
         "histories": {
             algorithm.label: histories(rows_of(run, algorithm.label)) for algorithm in run.manifest.algorithms
         },
@@ -126,7 +127,8 @@ def four_decimals(value: float | None) -> float | None:
 
 
 def drawings(run: Run, peers: Sequence[str]) -> list[JSON]:
-    """One picture per topology, with the algorithms that ran on it, and one star per hub."""
+    """One picture per topology, with the algorithms that ran on it, one star per hub, and one without lines for those
+    that bring their own links; a topology without algorithms is shown where there is nothing else to show."""
     pictures = [
         drawing(name, topology.nodes, topology.links, users)
         for name, topology in run.manifest.topologies.items()
@@ -137,7 +139,10 @@ def drawings(run: Run, peers: Sequence[str]) -> list[JSON]:
         users = [user for user in run.manifest.algorithms if user.hub == hub]
         spokes = [(hub, peer) for peer in peers]
         pictures.append(drawing(f"star ({hub})", [hub, *peers], spokes, users) | {"hub": hub})
-    return pictures
+    free = [user for user in run.manifest.algorithms if not (user.topology or user.hub or user.bound)]
+    if free:
+        pictures.append(drawing("links of their own", peers, [], free) | {"has_own_links": True})
+    return [picture for picture in pictures if picture["algorithms"]] or pictures
 
 
 def drawing(
@@ -150,6 +155,7 @@ def drawing(
     facts = {
         "title": title,
         "hub": None,
+        "has_own_links": False,
         "num_nodes": len(nodes),
         "num_links": len(links),
         "nodes": [],

@@ -122,6 +122,8 @@ class SummaryTarget(Part):
     rounds: MeanAndSpread | None = None
     num_bytes: MeanAndSpread | None = None
     time: MeanAndSpread | None = None
+    busiest_peer_bytes: MeanAndSpread | None = None
+    spread: MeanAndSpread | None = None
     reached: int = 0
     of: int = 0
 
@@ -143,10 +145,27 @@ class SummaryRow(Part):
     targets: list[SummaryTarget] = []
 
 
+class SummaryWinners(Part):
+    """Who reached `target`, with each of `of` seeds, with the least of each; None: nobody did."""
+
+    target: float
+    of: int = 0
+    num_bytes: str | None = None
+    time: str | None = None
+    busiest_peer_bytes: str | None = None
+    spread: str | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        named = (self.num_bytes, self.time, self.busiest_peer_bytes, self.spread)
+        return [label for label in named if label is not None]
+
+
 class Summary(Part):
-    """`summary.json`: the comparison table."""
+    """`summary.json`: the comparison table, and who won; runs of earlier versions do not say the latter."""
 
     rows: list[SummaryRow]
+    winners: list[SummaryWinners] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +195,7 @@ def read_run(directory: Path) -> Run:
         *(row.algorithm for row in history),
         *(row.algorithm for row in events),
         *(row.label for row in summary.rows),
+        *(label for winner in summary.winners for label in winner.labels),
     ):
         if label not in labels:
             raise ConfigurationError(

@@ -68,7 +68,8 @@ def fake_run(
     ]
     manifest = manifest_of(algorithms, graphs, peers, num_seeds, targets, generator) | dict(overrides or {})
     write_json(directory / "manifest.json", manifest)
-    write_json(directory / "summary.json", {"rows": [summary_row(a, rows, targets) for a in algorithms]})
+    table = [summary_row(algorithm, rows, targets) for algorithm in algorithms]
+    write_json(directory / "summary.json", {"rows": table, "winners": winners(table, targets)})
     lines = [json.dumps(row, allow_nan=False) + "\n" for row in rows]
     (directory / "history.jsonl").write_text("".join(lines), encoding="utf-8")
     return directory
@@ -260,13 +261,28 @@ def target_reached(target: float, rows: Sequence[JSON]) -> JSON:
         for seed in seeds_of(rows)
     ]
     reached = [row for row in hits if row is not None]
-    costs = {"rounds": "round", "num_bytes": "num_bytes", "time": "time"}
+    costs = {"rounds": "round"} | {key: key for key in ("num_bytes", "time", "busiest_peer_bytes")}
     return {
         "target": target,
         **{key: mean_and_spread([row[column] for row in reached]) for key, column in costs.items()},
+        "spread": mean_and_spread([row["best_accuracy"] - row["worst_accuracy"] for row in reached]),
         "reached": len(reached),
         "of": len(hits),
     }
+
+
+def winners(table: Sequence[JSON], targets: Sequence[float]) -> list[JSON]:
+    found = []
+    for position, target in enumerate(targets):
+        costs = {row["label"]: row["targets"][position] for row in table if not row["bound"]}
+        of = max((cost["of"] for cost in costs.values()), default=0)
+        whole = {label: cost for label, cost in costs.items() if cost["reached"] == of > 0}
+        least = {
+            contest: min(whole, key=lambda label, contest=contest: whole[label][contest]["mean"], default=None)
+            for contest in ("num_bytes", "time", "busiest_peer_bytes", "spread")
+        }
+        found.append({"target": target, "of": of} | least)
+    return found
 
 
 def seeds_of(rows: Sequence[JSON]) -> list[int]:

@@ -81,6 +81,23 @@ def test_rows_of_another_run_are_refused(run: Path) -> None:
         read_run(run)
 
 
+def change_summary(run: Path, change: Any) -> None:
+    path = run / "summary.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+def test_winners_of_another_run_are_refused(run: Path) -> None:
+    change_summary(run, lambda summary: summary | {"winners": [{"target": 0.8, "time": "somebody else"}]})
+    with pytest.raises(ConfigurationError, match=r"mixes two runs.*somebody else"):
+        read_run(run)
+
+
+def test_a_summary_of_an_earlier_version_names_no_winners(run: Path) -> None:
+    change_summary(run, lambda summary: {"rows": summary["rows"]})
+    assert read_run(run).summary.winners == []
+    assert write_report(run).exists()
+
+
 def test_a_line_that_was_being_written_is_left_out(run: Path) -> None:
     whole = read_run(run).history
     append_rows(run, '{"algorithm": "pairwise (ring)", "seed": 0, "rou')

@@ -139,6 +139,37 @@ def test_one_drawing_per_topology_and_one_star_per_hub(text: str) -> None:
     assert all(len(drawing["positions"]) == len(drawing["nodes"]) for drawing in drawn.values())
 
 
+OWN_LINKS = (
+    FakeAlgorithm("epidemic_learning", "epidemic_learning", None, 0.95, 0.3, 0.02, 2.0, 1.1),
+    FakeAlgorithm("sgp", "sgp", None, 0.95, 0.3, 0.02, 1.0, 1.1),
+)
+
+
+def test_algorithms_that_bring_their_own_links_share_a_picture_without_lines(tmp_path: Path) -> None:
+    own = {"num_peers": 9, "num_seeds": 1, "num_rounds": 2}
+    run = read_run(fake_run(tmp_path / "mixed", algorithms=[*FIVE_AND_BOUNDS, *OWN_LINKS], **own))
+    *others, picture = page_payload(run)["drawings"]
+    assert [drawing["title"] for drawing in others] == ["ring", "torus", "random-regular", "star (server)"]
+    assert not any(drawing["has_own_links"] for drawing in others)
+    assert picture["has_own_links"]
+    assert picture["algorithms"] == ["epidemic_learning", "sgp"]
+    assert (len(picture["nodes"]), len(picture["positions"]), picture["links"]) == (9, 9, [])
+
+
+def test_a_graph_that_no_algorithm_followed_is_not_drawn(tmp_path: Path) -> None:
+    ring = fake_run(tmp_path / "ring", algorithms=FIVE_AND_BOUNDS[:1], num_peers=9, num_seeds=1, num_rounds=2)
+    topologies = json.loads((ring / "manifest.json").read_text())["topologies"]
+    own = {"num_peers": 9, "num_seeds": 1, "num_rounds": 2, "overrides": {"topologies": topologies}}
+    unused = read_run(fake_run(tmp_path / "own", algorithms=OWN_LINKS, **own))
+    assert [drawing["title"] for drawing in page_payload(unused)["drawings"]] == ["links of their own"]
+    bounds = read_run(fake_run(tmp_path / "bounds", algorithms=FIVE_AND_BOUNDS[-2:], **own))
+    assert [drawing["title"] for drawing in page_payload(bounds)["drawings"]] == ["ring"]
+
+
+def test_winners_are_those_of_the_summary(run: Path, text: str) -> None:
+    assert embedded(text)["winners"] == json.loads((run / "summary.json").read_text())["winners"]
+
+
 def test_long_runs_keep_some_evaluations_of_peers_and_always_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

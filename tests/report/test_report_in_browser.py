@@ -1,14 +1,16 @@
 """The report in a real browser: no error, no request, nothing empty, nothing too wide."""
 
 import asyncio
+import itertools
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from chromium import Page, chromium_page, chromium_path
-from fake_run import FIVE_AND_BOUNDS, JSON, change_rows, fake_events, fake_run
+from fake_run import FIVE_AND_BOUNDS, JSON, FakeAlgorithm, change_rows, fake_events, fake_run
 
 from gossipfl.report import payload, write_report
 
@@ -126,6 +128,75 @@ def test_controls_work(report: Path) -> None:
         await click(page, ".themes button", "Dark")
         assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 18, 23)"
         assert page.problems == []
+
+    in_browser(visit)
+
+
+WINNERS = """[...document.querySelectorAll(".winners tbody tr")].map((row) =>
+  [...row.querySelectorAll("td .winner")].map((cell) => cell.textContent))"""
+
+
+def test_who_reached_a_target_with_the_least_is_shown(report: Path, tmp_path: Path) -> None:
+    summary = json.loads((report.parent / "summary.json").read_text())
+    contests = ("num_bytes", "time", "busiest_peer_bytes", "spread")
+    earlier = fake_run(tmp_path)
+    fields = ("busiest_peer_bytes", "spread")
+    rows = [
+        row | {"targets": [{k: v for k, v in target.items() if k not in fields} for target in row["targets"]]}
+        for row in summary["rows"]
+    ]
+    (earlier / "summary.json").write_text(json.dumps({"rows": rows}))
+
+    async def visit(page: Page) -> None:
+        text = (await seen(page, report))["text"].replace("\u00a0", " ")
+        shown = await page.evaluate(WINNERS)
+        assert shown == [[winner[contest] for contest in contests] for winner in summary["winners"]]
+        assert "with all 3 seeds" in text
+        assert re.search(r"peers \d+\.\d\d ± \d+\.\d\d pp apart", text)
+        titles = "[...document.querySelectorAll('.comparison thead tr:last-child th')].map(e => e.textContent)"
+        assert (await page.evaluate(titles)).count("Peers apart") == 2
+        for contest, column in zip(contests, (4, 3, 5, 6), strict=True):  # the best of a column is who won it
+            best = f"[...document.querySelectorAll('.comparison')].at(-1).querySelector('td.best:nth-child({column})')"
+            name = await page.evaluate(f"{best}.closest('tr').querySelector('th').textContent")
+            assert name == summary["winners"][0][contest]
+
+        text = (await seen(page, write_report(earlier)))["text"]
+        assert "Cheapest way" not in text
+        assert "Peers apart" not in await page.evaluate(titles)
+        assert (await page.evaluate(titles)).count("Rounds") == 2
+
+    in_browser(visit)
+
+
+def dozen() -> list[FakeAlgorithm]:
+    """Twelve competitors with long names, some of which bring their own links, and the bounds."""
+    kinds = ("synchronous", "gradient_tracking", "quasi_global_momentum")
+    made = [
+        FakeAlgorithm(f"{kind} ({topology}, random_matchings)", kind, topology, 0.9 + 0.01 * i, 0.3, 0.02, 2.0, 1.0)
+        for i, (kind, topology) in enumerate(itertools.product(kinds, ("ring", "torus", "random-regular")))
+    ]
+    made += [
+        FakeAlgorithm(f"synchronous ({own})", "synchronous", None, 0.93, 0.25, 0.03, 1.0, 0.9)
+        for own in ("one_peer_exponential", "base_graph k=2")
+    ]
+    return [*made, *FIVE_AND_BOUNDS[4:]]
+
+
+def test_a_dozen_algorithms_are_told_apart_and_fit(tmp_path: Path) -> None:
+    report = write_report(fake_run(tmp_path, algorithms=dozen(), num_seeds=2, num_rounds=8))
+    room = "[...document.querySelectorAll('.card.scroll')].map(card => card.scrollWidth - card.clientWidth)"
+    looks = """[...document.querySelectorAll(".chip line")].map((line) =>
+      `${line.style.stroke} ${line.getAttribute("stroke-dasharray")}`)"""
+
+    async def visit(page: Page) -> None:
+        found = await seen(page, report, width=1280)
+        assert max(await page.evaluate(room)) <= 0
+        shown = await page.evaluate(looks)
+        assert len(set(shown)) == len(shown) == 14
+        assert "whom they meet is up to the algorithm" in found["text"].replace("\u00a0", " ")
+        await page.hover("article:last-child > .drawing .peer")
+        assert "neighbor" not in await page.evaluate("document.getElementById('tooltip').innerText")
+        await seen(page, report, width=360, dark=True)
 
     in_browser(visit)
 

@@ -94,3 +94,12 @@ def test_hundreds_of_peers_are_placed() -> None:
     positions = placed(nx.random_regular_graph(4, DENSE_LIMIT + 100, seed=2))
     assert positions.shape == (DENSE_LIMIT + 100, 2)
     assert positions.std(axis=0).min() > 0.2
+
+
+def test_peers_without_links_are_on_a_circle_or_fill_a_disk() -> None:
+    for num_peers in (1, 16, 300):
+        positions = graph_positions([str(number) for number in range(num_peers)], [])
+        assert positions.shape == (num_peers, 2)
+        assert np.abs(positions).max() <= 1
+        assert len({tuple(position) for position in positions.round(3).tolist()}) == num_peers
+    assert np.hypot(*positions.T).min() < 0.3

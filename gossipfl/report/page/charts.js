@@ -11,10 +11,13 @@ function algorithmLines(measure, against, x, y = {}) {
       name: label,
       points,
       ...LOOK[label],
-      band: RUN.histories[label].length > 1 && points.length > 1 ? 0.14 : 0,
+      band: RUN.histories[label].length > 1 && points.length > 1 ? bandStrength() : 0,
     };
   });
 }
+
+// Many bands over each other would hide the lines.
+const bandStrength = () => Math.min(0.14, 0.9 / visible.size);
 
 // Bounds send nothing: against bytes they have no curve, only a level.
 const isSilent = (label) =>
@@ -285,7 +288,9 @@ function legend() {
   };
   onVisible.push(update);
   update();
-  return element("div", { class: "legend", role: "group", "aria-label": "Algorithms shown" }, chips, all);
+  // Of many algorithms it takes several lines: kept in sight, it would cover the charts.
+  const kind = LABELS.length > 10 ? "legend many" : "legend";
+  return element("div", { class: kind, role: "group", "aria-label": "Algorithms shown" }, chips, all);
 }
 
 function drawCurves(section) {

@@ -51,7 +51,7 @@ const swatch = (label) =>
       x2: 21,
       y2: 5,
       "stroke-width": 3,
-      "stroke-linecap": "round",
+      "stroke-linecap": LOOK[label].dash.length ? "butt" : "round", // round ends would fill the gaps
       "stroke-dasharray": LOOK[label].dash.map((part) => part * 0.6).join(" ") || null,
       style: { stroke: `var(${LOOK[label].property})` },
     }),

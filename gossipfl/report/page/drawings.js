@@ -147,7 +147,7 @@ function drawingCard(drawing, scale, state) {
   });
   const style = {
     opacity: Math.max(0.12, Math.min(0.75, 60 / Math.max(1, links.length) + 0.15)),
-    "stroke-width": Math.min(0.009, 0.2 / Math.sqrt(links.length)),
+    "stroke-width": Math.min(0.009, 0.2 / Math.sqrt(Math.max(1, links.length))),
   };
   const picture = shape(
     "svg",
@@ -155,7 +155,7 @@ function drawingCard(drawing, scale, state) {
       class: "drawing",
       viewBox: "-1.15 -1.15 2.3 2.3",
       role: "img",
-      "aria-label": `${drawing.title}: ${numNodes} nodes, ${drawing.num_links} links`,
+      "aria-label": `${drawing.title}: ${numNodes} nodes${drawing.has_own_links ? "" : `, ${drawing.num_links} links`}`,
     },
     shape("path", { class: "links", d: path(links), style }),
     near,
@@ -176,8 +176,9 @@ function drawingCard(drawing, scale, state) {
       dot.style.fill = color ? `rgb(${color})` : faint ? "var(--line)" : "var(--card)";
       if (text) text.style.fill = color ? (luminance(color) > 0.36 ? "#10151c" : "#ffffff") : "var(--ink)";
     }
-    const size =
-      hub === null
+    const size = drawing.has_own_links
+      ? `${plural(numNodes, "peer")}; whom they meet is up to the algorithm`
+      : hub === null
         ? `${plural(numNodes, "peer")}, ${plural(drawing.num_links, "link")}`
         : `${plural(numNodes - 1, "client")} and the ${hub}`;
     const shownLinks = !nodes.length
@@ -197,11 +198,14 @@ function drawingCard(drawing, scale, state) {
       event.clientY,
       element("div", { class: "tip-title" }, node === hub ? node : `peer ${node}`),
       isNumber(value) ? element("div", {}, `accuracy ${shown(value, "percent")}`) : "",
-      element(
-        "div",
-        { class: "soft" },
-        plural(neighbors[index].size, "neighbor") + (links.length < drawing.num_links ? " among the links drawn" : ""),
-      ),
+      drawing.has_own_links
+        ? ""
+        : element(
+            "div",
+            { class: "soft" },
+            plural(neighbors[index].size, "neighbor") +
+              (links.length < drawing.num_links ? " among the links drawn" : ""),
+          ),
       labelBars(node),
     );
   }

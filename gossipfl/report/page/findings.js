@@ -95,24 +95,23 @@ function decisiveTarget() {
     (RUN.manifest.targets ?? []).filter((target) =>
       COMPETITORS.some((label) => {
         const row = targetRow(label, target);
-        return row && row.reached > 0 && (!whole || row.reached === row.of);
+        return row && row.reached > 0 && (!whole || isWhole(row));
       }),
     );
   const candidates = reached(true).length ? reached(true) : reached(false);
   return candidates.length ? Math.max(...candidates) : null;
 }
 
+const isWhole = (row) => row !== null && row.reached > 0 && row.reached === row.of;
+
 const targetRow = (label, target) => SUMMARY[label]?.targets.find((row) => row.target === target) ?? null;
 
 // Only those that reached the target with every seed compete for the fewest bytes to it, when there are any.
 function toTarget(target, cost) {
-  const whole = COMPETITORS.some((label) => {
-    const row = targetRow(label, target);
-    return row && row.reached > 0 && row.reached === row.of;
-  });
+  const whole = COMPETITORS.some((label) => isWhole(targetRow(label, target)));
   return (row) => {
     const entry = row.targets.find((candidate) => candidate.target === target);
-    return entry && entry.reached > 0 && (!whole || entry.reached === entry.of) ? entry[cost] : null;
+    return entry && entry.reached > 0 && (!whole || isWhole(entry)) ? entry[cost] : null;
   };
 }
 

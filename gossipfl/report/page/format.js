@@ -47,6 +47,7 @@ const TIME_UNITS = [
 // A format knows how to show a value: { divide, suffix, text(number) }; it depends on the size of what is shown.
 const FORMATS = {
   percent: () => ({ divide: 0.01, suffix: `${SPACE}%`, text: (number) => number.toFixed(2) }),
+  points: () => ({ divide: 0.01, suffix: `${SPACE}pp`, text: (number) => number.toFixed(2) }),
   bytes: (size) => {
     const [scale, name] = unitAmong(BYTE_UNITS, size);
     return { divide: scale, suffix: SPACE + name, text: name === "B" ? count : significant };

@@ -1,4 +1,7 @@
-// The comparison as a table that sorts by any column; bounds stay below the competitors.
+// Tables of the algorithms that sort by any column; bounds stay below the competitors.
+
+const BUSIEST = "Bytes sent and received by the busiest participant";
+const APART = "Accuracy of the best peer less that of the worst, in percentage points, when the target was reached";
 
 function comparisonColumns() {
   const own = (key) => (label) => SUMMARY[label]?.[key] ?? null;
@@ -45,7 +48,7 @@ function comparisonColumns() {
       kind: "bytes",
       better: "low",
       number: own("busiest_peer_bytes"),
-      hint: "Bytes sent and received by the busiest participant",
+      hint: BUSIEST,
     },
   ];
   if (commonRounds() !== null)
@@ -53,16 +56,24 @@ function comparisonColumns() {
       columns.findIndex((column) => column.title === "Rounds"),
       1,
     );
-  for (const target of RUN.manifest.targets ?? []) {
+  return columns;
+}
+
+// What it took to reach each target; what earlier versions did not note has no column.
+function targetColumns() {
+  return (RUN.manifest.targets ?? []).flatMap((target) => {
     const cost = (key) => (label) => targetRow(label, target)?.[key] ?? null;
     const group = `To reach ${shownTarget(target)}`;
-    columns.push(
-      { group, title: "Rounds", kind: "count", better: "low", number: cost("rounds"), target },
-      { group, title: CLOCK_TITLE, kind: "seconds", better: "low", number: cost("time"), target },
-      { group, title: "Bytes", kind: "bytes", better: "low", number: cost("num_bytes"), target },
-    );
-  }
-  return columns;
+    return [
+      { title: "Rounds", kind: "count", number: cost("rounds") },
+      { title: "Time", kind: "seconds", number: cost("time"), hint: CLOCK_TITLE },
+      { title: "Bytes", kind: "bytes", number: cost("num_bytes") },
+      { title: "Busiest", kind: "bytes", number: cost("busiest_peer_bytes"), hint: BUSIEST, optional: true },
+      { title: "Peers apart", kind: "points", number: cost("spread"), hint: APART, optional: true },
+    ]
+      .filter((column) => !column.optional || LABELS.some(column.number))
+      .map((column) => ({ ...column, group, better: "low", target }));
+  });
 }
 
 // The number of rounds when it is the same for all: it then needs no column.
@@ -72,8 +83,29 @@ function commonRounds() {
 }
 
 function drawComparison(section) {
-  const columns = comparisonColumns();
   const rounds = commonRounds();
+  const seeds = NUM_SEEDS > 1 ? `Mean and standard deviation over ${NUM_SEEDS} seeds. ` : "";
+  const champions =
+    COMPETITORS.length > 1
+      ? `Bold with a dot: best of its column${BOUNDS.length ? "; bounds do not compete" : ""}. `
+      : "";
+  section.append(
+    sectionHead(
+      "Comparison",
+      `${seeds}${rounds !== null ? `All ran ${plural(rounds, "round")}. ` : ""}${champions}Click a heading to sort.`,
+    ),
+    sortableTable(comparisonColumns()),
+  );
+  const columns = targetColumns();
+  if (columns.length === 0) return;
+  section.append(
+    sectionHead("Reaching a target", "What was spent when the peers’ mean accuracy had first come to it."),
+    winnersTable(),
+    sortableTable(columns),
+  );
+}
+
+function sortableTable(columns) {
   const groups = [...new Set(columns.map((column) => column.group))];
   let sorted = { column: null, down: true };
   const heads = columns.map((column) => {
@@ -135,58 +167,55 @@ function drawComparison(section) {
     }
   }
   fill();
-  section.append(
-    sectionHead(
-      "Comparison",
-      `${NUM_SEEDS > 1 ? `Mean and standard deviation over ${NUM_SEEDS} seeds. ` : ""}${rounds !== null ? `All ran ${plural(rounds, "round")}. ` : ""}${COMPETITORS.length > 1 ? `Bold with a dot: best of its column${BOUNDS.length ? "; bounds do not compete" : ""}. ` : ""}Click a heading to sort.`,
-    ),
+  return element(
+    "div",
+    { class: "card flush scroll", tabindex: "0" },
     element(
-      "div",
-      { class: "card flush scroll", tabindex: "0" },
+      "table",
+      { class: "comparison" },
       element(
-        "table",
-        { class: "comparison" },
+        "thead",
+        {},
         element(
-          "thead",
-          {},
-          element(
-            "tr",
-            { class: "groups" },
-            element("td", { class: "name" }),
-            groups.map((group) =>
-              element(
-                "th",
-                {
-                  colspan: columns.filter((column) => column.group === group).length,
-                  scope: "colgroup",
-                  class: "first",
-                },
-                group,
-              ),
+          "tr",
+          { class: "groups" },
+          element("td", { class: "name" }),
+          groups.map((group) =>
+            element(
+              "th",
+              {
+                colspan: columns.filter((column) => column.group === group).length,
+                scope: "colgroup",
+                class: "first",
+              },
+              group,
             ),
           ),
-          element("tr", {}, name, heads),
         ),
-        bodies.filter(({ labels }) => labels.length).map(({ body }) => body),
+        element("tr", {}, name, heads),
       ),
+      bodies.filter(({ labels }) => labels.length).map(({ body }) => body),
     ),
   );
 }
 
 function tableCell(column, label, inner) {
   const number = column.number(label);
-  const all = COMPETITORS.map((other) => column.number(other)?.mean).filter(isNumber);
+  // With a target those compete that reached it with every seed, as in the table of winners, when there are any.
+  const whole = (other) => column.target === undefined || isWhole(targetRow(other, column.target));
+  const competing = COMPETITORS.some(whole) ? COMPETITORS.filter(whole) : COMPETITORS;
+  const all = competing.map((other) => column.number(other)?.mean).filter(isNumber);
   const champion =
     column.better &&
     all.length > 1 &&
     new Set(all).size > 1 &&
-    !ALGORITHM[label].bound &&
+    competing.includes(label) &&
     isNumber(number?.mean) &&
     number.mean === (column.better === "high" ? Math.max(...all) : Math.min(...all));
   const row = column.target === undefined ? null : targetRow(label, column.target);
   const partial = row && row.reached > 0 && row.reached < row.of;
   const content =
-    !number && row && row.of > 0
+    !number && row && row.of > 0 && column.title === "Rounds"
       ? element(
           "span",
           { class: "soft", title: `Target not reached with any of ${plural(row.of, "seed")}` },

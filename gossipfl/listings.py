@@ -1,0 +1,144 @@
+"""What `algorithms`, `scenario list` and `scenario schema` print."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from gossipfl import resources
+from gossipfl.choices import CHOICES, FAMILIES, described
+from gossipfl.console import new_console, print_json
+from gossipfl.errors import ConfigurationError
+from gossipfl.scenario import Scenario, load_scenario
+from gossipfl.scenario.algorithms import AlgorithmSection
+from gossipfl.spelling import did_you_mean
+
+Facts: TypeAlias = Mapping[str, Any]
+Columns: TypeAlias = Mapping[str, Callable[[Facts], str]]
+
+_NARROW = 120
+"""On terminals of fewer characters a sentence has no room beside other columns."""
+
+
+def list_algorithms(name: str | None, as_json: bool) -> None:
+    """`algorithms`. Raises ConfigurationError for a name that there is not."""
+    if name is None:
+        everything = {kind: {one: described(kind, one) for one in names} for kind, names in CHOICES.items()}
+        if as_json:
+            print_json(everything)
+        else:
+            _print_all(*everything.values())
+        return
+    kind = next((kind for kind, names in CHOICES.items() if name in names), None)
+    if kind is None:
+        known = [one for names in CHOICES.values() for one in names]
+        raise ConfigurationError(
+            f"there is no algorithm, schedule or server optimizer {name!r}.{did_you_mean(name, known)} "
+            f"There are: {', '.join(known)}."
+        )
+    if as_json:
+        print_json(described(kind, name))
+    else:
+        _print_one(described(kind, name))
+
+
+def list_scenarios() -> None:
+    """`scenario list`."""
+    table = Table("name", "question")
+    for name in resources.names("simulations"):
+        table.add_row(name, load_scenario(name).description)
+    new_console().print(table)
+
+
+def print_schema() -> None:
+    """`scenario schema`."""
+    print_json(Scenario.model_json_schema())
+
+
+def _print_all(
+    algorithms: Mapping[str, Facts], schedules: Mapping[str, Facts], server_optimizers: Mapping[str, Facts]
+) -> None:
+    columns = {"links": _links, "goals": _goals, "message": _message}
+    groups: list[tuple[str, Iterable[Facts], Columns]] = [
+        (family, [facts for facts in algorithms.values() if facts["family"] == family], columns) for family in FAMILIES
+    ]
+    groups.append(("schedules: who mixes with whom", schedules.values(), {"links": _links, "mean": _mean}))
+    groups.append(("server optimizers", server_optimizers.values(), {}))
+    console = new_console()
+    for title, members, facts_shown in groups:
+        console.print(_table(title, members, facts_shown, is_narrow=console.width < _NARROW))
+    console.print(
+        "links: the topology's, or its own. goals: the mean of the peers' objectives that it can keep, each counting "
+        "the same (uniform) or by its examples. message: its size. mean: whether mixing keeps that of the peers.\n"
+        "Parameters, and how to name it in a scenario: gossipfl algorithms NAME"
+    )
+
+
+def _table(title: str, members: Iterable[Facts], columns: Columns, *, is_narrow: bool) -> Table:
+    """One line for each; where the terminal is narrow, the other columns are a line below."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    table.add_column("name", no_wrap=True, min_width=21)
+    table.add_column("what it does", ratio=1)
+    for heading in () if is_narrow else columns:
+        table.add_column(heading, min_width=len(heading))
+    for facts in members:
+        cells = [shown(facts) for shown in columns.values()]
+        if is_narrow and cells:
+            below = "; ".join(f"{heading}: {cell}" for heading, cell in zip(columns, cells, strict=True))
+            table.add_row(facts["name"], Group(facts["summary"], Text(below, style="dim")))
+        else:
+            table.add_row(facts["name"], facts["summary"], *cells)
+    return table
+
+
+def _links(facts: Facts) -> str:
+    return str(facts["links"])
+
+
+def _goals(facts: Facts) -> str:
+    return ", ".join(facts["goals"])
+
+
+def _message(facts: Facts) -> str:
+    size = facts["vectors_per_message"]
+    return "weights" if size == 1 else f"{size} x weights" if size else "none"
+
+
+def _mean(facts: Facts) -> str:
+    return "kept" if facts["keeps_mean"] else "not kept"
+
+
+def _print_one(facts: Facts) -> None:
+    console = new_console()
+    paragraphs = re.sub(r"(?<=\S)\n(?=\S)", " ", facts["description"])
+    console.print(f"{facts['name']}\n\n{paragraphs}")
+    lines = {"family": lambda facts: facts["family"], "links": _links, "goals": _goals, "vectors_per_message": _message}
+    named = {"vectors_per_message": "message", "keeps_mean": "mean of the peers"}
+    grid = Table.grid(padding=(0, 3, 0, 0))
+    for key, shown in (lines | {"keeps_mean": _mean}).items():
+        if key in facts:
+            grid.add_row(named.get(key, key), shown(facts))
+    if grid.row_count:
+        console.print("", grid)
+    if facts.get("calculates_with"):
+        console.print(f"\nCalculates with the {' and the '.join(facts['calculates_with'])} of local SGD.")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("parameter", "type", "default", "explanation"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "parameter")
+    parameters = facts["parameters"]
+    for name in sorted(parameters, key=lambda name: name in AlgorithmSection.model_fields):
+        parameter = parameters[name]
+        style = "dim" if name in AlgorithmSection.model_fields else ""
+        table.add_row(name, parameter["type"], _default(parameter["default"]), parameter["explanation"], style=style)
+    console.print(table if parameters else "\nIt has no parameters.\n")
+    console.print(f"In a scenario:\n\n{facts['toml']}", soft_wrap=True)
+
+
+def _default(default: Any) -> str:
+    if default is None:
+        return "absent"
+    return str(default["name"] if isinstance(default, Mapping) else default).lower()

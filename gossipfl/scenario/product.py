@@ -1,0 +1,60 @@
+"""Several algorithms x topologies x schedules, written as one: lists in an entry stand for their product."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gossipfl.algorithms import ALGORITHMS
+from gossipfl.errors import ConfigurationError
+from gossipfl.scenario.algorithms import SECTIONS
+from gossipfl.scenario.section import by_name
+from gossipfl.schedules import SCHEDULES
+
+_MULTIPLIED = ("name", "schedule", "topology")
+
+
+def product_of(entries: Any) -> Any:
+    """The entries of `algorithms`, those with lists for `name`, `topology` or `schedule` replaced by one of each.
+
+    With several names, an algorithm that has no choice of schedule is there once; and one that does not follow the
+    links of the topology once, not once for each topology. Raises ConfigurationError for an empty list.
+    """
+    if not isinstance(entries, list | tuple):
+        return by_name(entries)
+    return [single for entry in entries for single in _singles(by_name(entry))]
+
+
+def _singles(entry: Any) -> Iterator[Any]:
+    given = entry if isinstance(entry, Mapping) else {}
+    key = next((key for key in _MULTIPLIED if isinstance(given.get(key), list | tuple)), None)
+    if key is None:
+        yield entry
+        return
+    if not entry[key]:
+        raise ConfigurationError(f"an empty list for {key} stands for no algorithm: fill it, or leave the entry out")
+    rest = {other: value for other, value in entry.items() if other != key}
+    if key == "topology" and not _follows_links(entry):
+        yield rest
+        return
+    for value in entry[key]:
+        without_schedule = key == "name" and not _may_have_schedule(value)
+        kept = {other: rest[other] for other in rest if not (without_schedule and other == "schedule")}
+        yield from _singles(kept | {key: value})
+
+
+def _may_have_schedule(name: Any) -> bool:
+    section = _known(SECTIONS["algorithms"], name)
+    return section is None or "schedule" in section.model_fields
+
+
+def _follows_links(entry: Mapping[str, Any]) -> bool:
+    schedule = by_name(entry.get("schedule"))
+    if schedule is None and (section := _known(SECTIONS["algorithms"], entry.get("name"))) is not None:
+        schedule = section.model_fields["schedule"].default if "schedule" in section.model_fields else None
+    named = schedule.get("name") if isinstance(schedule, Mapping) else getattr(schedule, "name", None)
+    followed = _known(ALGORITHMS, entry.get("name")) if schedule is None else _known(SCHEDULES, named)
+    return followed is None or followed.follows_links is not False
+
+
+def _known(kinds: Mapping[str, Any], name: Any) -> Any:
+    """What the name stands for; of one that is unknown, None: the validation says so."""
+    return kinds.get(name) if isinstance(name, str) else None
