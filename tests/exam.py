@@ -36,7 +36,7 @@ from gossipfl.algorithms import (
 )
 from gossipfl.peers import Sharing
 from gossipfl.schedules import SCHEDULES, Static
-from gossipfl.server_optimizers import ServerAdam, ServerSGD
+from gossipfl.server_optimizers import ServerAdam, ServerSGD, ServerYogi
 from gossipfl.topology import canonical
 
 AVERAGE = Sharing(optimizer_state="average")
@@ -109,9 +109,9 @@ CANDIDATES: dict[str, Candidate] = {
         has_own_momentum=True,
         patient=FedAvg(server_optimizer=ServerSGD(0.7, momentum=0.5), patience=0.5),
     ),
-    "fedprox": Candidate(FedProx(mu=0.5), patient=FedProx(mu=0.5, patience=0.5)),
-    "scaffold": Candidate(Scaffold(), unbiased="many"),
-    "fednova": Candidate(FedNova(), patient=FedNova(patience=0.5)),
+    "fedprox": Candidate(FedProx(mu=0.5), patient=FedProx(server_optimizer=ServerYogi(), mu=0.5, patience=0.5)),
+    "scaffold": Candidate(Scaffold(), unbiased="many", patient=Scaffold(client_fraction=0.6)),
+    "fednova": Candidate(FedNova(), patient=FedNova(local_momentum=0.9, patience=0.5)),
     "local": Candidate(LocalOnly(), agrees=False, patient=LocalOnly()),
     "centralized": Candidate(Centralized(), patient=Centralized()),
 }

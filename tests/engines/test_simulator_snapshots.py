@@ -7,18 +7,29 @@ import pytest
 from federation import final_weights, identical, make_simulator, random_shards, ring
 from numpy_trainer import NumpyTrainer
 
-from gossipfl.algorithms import Centralized, FedAvg, LocalOnly, PairwiseGossip, SynchronousGossip
+from gossipfl.algorithms import (
+    Centralized,
+    FedAvg,
+    GoSGD,
+    LocalOnly,
+    PairwiseGossip,
+    QuasiGlobalMomentumGossip,
+    SynchronousGossip,
+)
 from gossipfl.engines.compute_model import ComputeModel
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.network_model import Link, NetworkModel, Rates
 from gossipfl.engines.simulator import Simulator, World
 from gossipfl.peers import Sharing
 from gossipfl.peers.snapshot import Snapshot
+from gossipfl.schedules import BaseGraph
 from gossipfl.server_optimizers import ServerSGD
 
 ALGORITHMS = {
     "pairwise": PairwiseGossip(timeout=0.2, max_backoff=1.0, sharing=Sharing(optimizer_state="average")),
+    "gosgd": GoSGD(timeout=0.2, max_backoff=1.0),
     "synchronous": SynchronousGossip(patience=0.2),
+    "quasi-global momentum on base graphs": QuasiGlobalMomentumGossip(0.1, schedule=BaseGraph(), patience=0.2),
     "fedavg": FedAvg(client_fraction=0.6, patience=0.5, server_optimizer=ServerSGD(0.7, momentum=0.5)),
     "local": LocalOnly(),
     "centralized": Centralized(),

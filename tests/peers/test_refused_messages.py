@@ -9,11 +9,23 @@ from conversation import Conversation
 from federation import make_peers, random_shards, ring
 from numpy_trainer import NumpyTrainer
 
-from gossipfl.algorithms import SERVER, FedAvg, GoSGD, GossipLearning, LocalOnly, PairwiseGossip, SynchronousGossip
+from gossipfl.algorithms import (
+    SERVER,
+    FedAvg,
+    GoSGD,
+    GossipLearning,
+    GradientTrackingGossip,
+    LocalOnly,
+    PairwiseGossip,
+    Scaffold,
+    StochasticGradientPush,
+    SynchronousGossip,
+)
 from gossipfl.compression import dense
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import ExchangeId, Kind, Message
 from gossipfl.peers import Peer, Sharing
+from gossipfl.schedules import Static
 
 SHARING = Sharing(optimizer_state="average")
 ALGORITHMS = {
@@ -21,7 +33,10 @@ ALGORITHMS = {
     "gosgd": GoSGD(sharing=SHARING),
     "gossip_learning": GossipLearning(sharing=SHARING),
     "synchronous": SynchronousGossip(sharing=SHARING),
+    "gradient_tracking": GradientTrackingGossip(sharing=SHARING),
+    "sgp": StochasticGradientPush(Static(), sharing=SHARING),
     "fedavg": FedAvg(sharing=SHARING),
+    "scaffold": Scaffold(sharing=SHARING),
     "local": LocalOnly(),
 }
 
@@ -32,14 +47,14 @@ def talk(name) -> Conversation:
     peers = make_peers(ALGORITHMS[name], ring(4), trainer)
     conversation = Conversation(peers, lambda job: trainer.train([job])[0])
     conversation.start()
-    if name == "fedavg":
+    if name in ("fedavg", "scaffold"):
         conversation.deliver_all()
     conversation.train("0")
     return conversation
 
 
 def lawful(kind, sender, receiver):
-    vectors = {name: dense(np.ones(3)) for name in ("weights", "statistics", "optimizer")}
+    vectors = {name: dense(np.ones(3)) for name in ("weights", "statistics", "optimizer", "tracker", "control")}
     exchange = None
     if kind in (Kind.REQUEST, Kind.PUSH):
         exchange = ExchangeId(sender, receiver, 1)
@@ -65,10 +80,15 @@ WHO = {  # algorithm: (receiver, sender, kinds that carry weights, all kinds tha
     "gosgd": ("0", "1", {Kind.PUSH}, {Kind.PUSH, Kind.ACKNOWLEDGE}),
     "gossip_learning": ("0", "1", {Kind.PUSH}, {Kind.PUSH}),
     "synchronous": ("0", "1", {Kind.MODEL}, {Kind.MODEL}),
+    "gradient_tracking": ("0", "1", {Kind.MODEL}, {Kind.MODEL}),
+    "sgp": ("0", "1", {Kind.MODEL}, {Kind.MODEL}),
     "fedavg server": (SERVER, "1", {Kind.UPDATE}, {Kind.UPDATE, Kind.ACKNOWLEDGE}),
     "fedavg client": ("0", SERVER, {Kind.MODEL, Kind.FINAL}, {Kind.MODEL, Kind.FINAL}),
+    "scaffold server": (SERVER, "1", {Kind.UPDATE}, {Kind.UPDATE, Kind.ACKNOWLEDGE}),
+    "scaffold client": ("0", SERVER, {Kind.MODEL}, {Kind.MODEL, Kind.FINAL}),
     "local": ("0", "1", set(), set()),
 }
+EXTRA = {"gradient_tracking": "tracker", "scaffold server": "control", "scaffold client": "control"}
 
 
 @pytest.fixture(params=WHO)
@@ -108,6 +128,18 @@ def test_missing_weights(who):
         message = lawful(kind, sender, peer.peer_id)
         message["vectors"] = {"statistics": dense(np.ones(3))}
         check_refused(peer, "carries no weights", **message)
+
+
+@pytest.mark.parametrize(("name", "vector"), EXTRA.items())
+def test_missing_or_misshapen_extra_vectors(name, vector):
+    receiver, sender, carrying, _ = WHO[name]
+    peer = talk(name.split()[0]).peers[receiver]
+    for kind in carrying:
+        message = lawful(kind, sender, receiver)
+        given = dict(message["vectors"])
+        check_refused(peer, "4 elements", **(message | {"vectors": {**given, vector: dense(np.ones(4))}}))
+        del given[vector]
+        check_refused(peer, f"carries no {vector}", **(message | {"vectors": given}))
 
 
 @pytest.mark.parametrize("kind", [Kind.REPLY, Kind.DECLINE])
