@@ -102,7 +102,9 @@ CANDIDATES: dict[str, Candidate] = {
     "diloco": Candidate(DiLoCo(), has_own_momentum=True, patient=DiLoCo(patience=0.2)),
     "sgp": Candidate(StochasticGradientPush(Static())),
     "sgp, by examples": Candidate(StochasticGradientPush(weighting="examples")),
-    "relay_sum": Candidate(RelaySumGossip(), graph=tree, conserves=False, patient=RelaySumGossip(patience=0.2)),
+    "relay_sum": Candidate(
+        RelaySumGossip(), graph=tree, conserves=False, unbiased="one", patient=RelaySumGossip(patience=0.2)
+    ),
     "fedavg": Candidate(FedAvg(), patient=FedAvg(client_fraction=0.6, patience=0.5)),
     "fedavg, adam": Candidate(
         FedAvg(server_optimizer=ServerAdam(0.1)),

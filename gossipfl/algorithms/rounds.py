@@ -58,7 +58,8 @@ class SynchronousRecipe(ABC):
         return RowMixing(peer_id, work.num_examples, MixingRow())
 
     def network(self, graph: nx.Graph) -> nx.Graph:
-        check_undirected(graph)
+        if self.schedule.follows_links:
+            check_undirected(graph)
         return self.schedule.links(graph)
 
     def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:

@@ -10,7 +10,7 @@ from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_type_hints
 
 import networkx as nx
-from pydantic import BeforeValidator, Field, create_model
+from pydantic import BeforeValidator, ConfigDict, Field, create_model
 
 from gossipfl.algorithms import ALGORITHMS, Algorithm, Weighting
 from gossipfl.errors import ConfigurationError
@@ -96,12 +96,24 @@ def _of_local_sgd(algorithm: str, name: str, optimizer: OptimizerConfig) -> floa
     usual = {"learning_rate": 0.01, "momentum": 0.0}  # Keras's
     value = config.get(name.removeprefix("local_"), usual[name.removeprefix("local_")])
     unfit = set(config) - {"name", "learning_rate", "momentum"}
+    if name == "local_learning_rate" and config.get("momentum"):
+        unfit.add("momentum")  # its steps are longer than the learning rate says
     if str(config.get("name", "")).lower() != "sgd" or unfit or not isinstance(value, int | float):
+        what = name.removeprefix("local_").replace("_", " ")
         raise ConfigurationError(
-            f"{algorithm!r} calculates with the learning rate and the momentum of local SGD, got the optimizer "
-            f'{optimizer!r}; give it one, such as optimizer = {{name = "sgd", learning_rate = 0.1}}'
+            f"{algorithm!r} calculates with the {what} of plain local SGD, got the "
+            f'optimizer {optimizer!r}; give it one, such as optimizer = {{name = "sgd", learning_rate = 0.1}}'
         )
     return float(value)
+
+
+class _Made(ValueSection):
+    # The fields of sections that are made have no docstrings, and looking for them takes a second.
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
+
+class _MadeAlgorithm(AlgorithmSection):
+    model_config = ConfigDict(use_attribute_docstrings=False)
 
 
 def _section_of(name: str, kind: Any, base: type[ValueSection]) -> type[ValueSection]:
@@ -117,7 +129,11 @@ def _section_of(name: str, kind: Any, base: type[ValueSection]) -> type[ValueSec
         elif field.name not in _NOT_GIVEN:
             annotation, *notes = get_args(hints[field.name])
             fields[field.name] = (_type_of(annotation), Field(_by_value(default), description=" ".join(notes)))
-    return create_model(f"{kind.__name__}Section", __base__=base, __doc__=kind.__doc__, **fields)
+    section: type[ValueSection] = create_model(
+        f"{kind.__name__}Section", __base__=base, __doc__=kind.__doc__, __module__=__name__, **fields
+    )
+    globals()[section.__name__] = section  # where pickle looks for it, when a scenario goes to another process
+    return section
 
 
 def _type_of(annotation: Any) -> Any:
@@ -144,11 +160,11 @@ def _one_of(sections: Mapping[str, type[ValueSection]]) -> Any:
 _SCHEDULES: dict[str, type[ValueSection]] = {}
 _OPTIMIZERS: dict[str, type[ValueSection]] = {}
 _SPECIAL: dict[Any, Any] = {MixingScheme: Literal[SCHEMES] | list[list[float]]}
-_SCHEDULES |= {name: _section_of(name, kind, ValueSection) for name, kind in SCHEDULES.items()}
-_OPTIMIZERS |= {name: _section_of(name, kind, ValueSection) for name, kind in SERVER_OPTIMIZERS.items()}
+_SCHEDULES |= {name: _section_of(name, kind, _Made) for name, kind in SCHEDULES.items()}
+_OPTIMIZERS |= {name: _section_of(name, kind, _Made) for name, kind in SERVER_OPTIMIZERS.items()}
 _SPECIAL |= {Schedule: _one_of(_SCHEDULES), ServerOptimizer: _one_of(_OPTIMIZERS)}
 
-_ALGORITHMS = {name: _section_of(name, kind, AlgorithmSection) for name, kind in ALGORITHMS.items()}
+_ALGORITHMS = {name: _section_of(name, kind, _MadeAlgorithm) for name, kind in ALGORITHMS.items()}
 
 SECTIONS: Mapping[str, Mapping[str, type[ValueSection]]] = {
     "algorithms": _ALGORITHMS,
