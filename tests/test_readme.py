@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from gossipfl.algorithms import ALGORITHMS
 from gossipfl.cli import app
 from gossipfl.scenario import Scenario
 
@@ -39,10 +40,21 @@ def test_the_two_commands_are_those_of_ci() -> None:
         assert f"\n{step}" in ci, step
 
 
-def test_scenario_is_valid() -> None:
-    (text,) = blocks("toml")
-    scenario = Scenario(**tomllib.loads(text))
-    assert scenario.labels == ["pairwise", "synchronous", "fedavg"]
+def test_scenarios_are_valid() -> None:
+    question, product = (Scenario(**tomllib.loads(text)) for text in blocks("toml"))
+    assert question.labels == ["pairwise", "synchronous", "fedavg"]
+    assert product.labels == [
+        "synchronous",
+        "synchronous (base_graph)",
+        "gradient_tracking",
+        "gradient_tracking (base_graph)",
+        "fedavg",
+    ]
+
+
+def test_the_number_of_algorithms_is_right() -> None:
+    assert len(ALGORITHMS) == 19
+    assert "Nineteen algorithms" in README
 
 
 def test_picture_is_there() -> None:

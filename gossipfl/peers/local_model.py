@@ -53,7 +53,7 @@ class LocalModel:
         self.peer_id = peer_id
         self.work = work
         self.sharing = sharing
-        self._extra_vectors = extra_vectors
+        self._required_vectors = ("weights", *sorted(extra_vectors))
         self.weights: Vector = initial.weights
         self.statistics: Vector = initial.statistics
         self.state: State = {}
@@ -132,7 +132,7 @@ class LocalModel:
         or dtype than one's own.
         """
         own, dtype = self.shared(), self.weights.dtype
-        for name in ("weights", *sorted(self._extra_vectors)):
+        for name in self._required_vectors:
             if name not in message.vectors:
                 raise RemoteProtocolError(f"a {message.kind} from peer {message.sender} carries no {name}")
             own[name] = self.weights

@@ -38,7 +38,7 @@ def seconds_by_part(directory: Path, model: str, num_peers: int, share: int, rou
     trainer.evaluate = clocked("scores", trainer.evaluate)
     simulator._evaluate = clocked("evaluation", simulator._evaluate)
     for peer in simulator.peers.values():
-        peer._aggregator = clocked("mixing", peer._aggregator)
+        peer._mixing.mix = clocked("mixing", peer._mixing.mix)
     for _ in range(2):  # the evaluation before the first round, and the first round
         simulator.next()
     spent.clear()
