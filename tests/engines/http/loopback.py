@@ -49,7 +49,7 @@ def facts_for(
         num_rounds,
         num_participants,
         gossip_steps=getattr(algorithm, "gossip_steps", 1),
-        max_mass=100.0,
+        max_mass=None if algorithm is None or algorithm.mass == "peers" else 100.0,
     )
 
 

@@ -215,10 +215,10 @@ def is_known(message: Message, side: str, directory: Path) -> bool:
     checkpoint = newest_checkpoint(directory)
     if checkpoint is None:
         return False
-    _, values = part("peer", (checkpoint.arrays, checkpoint.values))
+    arrays, values = part("peer", (checkpoint.arrays, checkpoint.values))
     if message.kind is Kind.MODEL:
         if side == "sender":
-            return values["round"] + values["trained"]["is_there"] > message.round
+            return values["round"] + ("in_the_mix/weights" in arrays) > message.round
         return message.sender in values["received"].get(str(message.round), {}) or values["round"] > message.round
     exchanges = values["exchanges"]
     names = {Kind.REQUEST: ("opened", "decided"), Kind.ACKNOWLEDGE: ("resolved", None)}
