@@ -334,7 +334,7 @@ def _topology_cells(summary: TopologySummary) -> list[str]:
     low, high = summary.min_degree, summary.max_degree
     return [
         str(summary.num_peers),
-        str(summary.num_edges),
+        f"{summary.num_edges} one way" if summary.directed else str(summary.num_edges),
         str(low) if low == high else f"{low} to {high} (mean {summary.mean_degree:.1f})",
         str(summary.diameter),
         f"{summary.rho:.6f}",

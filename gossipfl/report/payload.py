@@ -130,7 +130,7 @@ def drawings(run: Run, peers: Sequence[str]) -> list[JSON]:
     """One picture per topology, with the algorithms that ran on it, one star per hub, and one without lines for those
     that bring their own links; a topology without algorithms is shown where there is nothing else to show."""
     pictures = [
-        drawing(name, topology.nodes, topology.links, users)
+        drawing(name, topology.nodes, topology.links, users) | {"directed": topology.directed}
         for name, topology in run.manifest.topologies.items()
         for users in [[user for user in run.manifest.algorithms if user.topology == name and user.hub is None]]
     ]
@@ -156,6 +156,7 @@ def drawing(
         "title": title,
         "hub": None,
         "has_own_links": False,
+        "directed": False,
         "num_nodes": len(nodes),
         "num_links": len(links),
         "nodes": [],

@@ -46,6 +46,7 @@ class RunTopology(Part):
 
     nodes: list[str]
     links: list[tuple[str, str]]
+    directed: bool = False
 
 
 class RunPartition(Part):

@@ -22,7 +22,7 @@ class TopologySummary:
     """Size, degrees and mixing speed of a topology.
 
     `diameter` is the largest number of links between two peers; `rho`, `spectral_gap` and `predicted_rounds` (None:
-    never) are those of `gossipfl.topology.spectrum`. Where links go one way, degrees are of sending, and `rho` is the
+    never) are those of `gossipfl.topology.spectrum`. Where links go one way (`directed`), degrees are of sending, and `rho` is the
     long-run factor of push-sum (`second_modulus`).
     """
 
@@ -35,6 +35,7 @@ class TopologySummary:
     rho: float
     spectral_gap: float
     predicted_rounds: int | None
+    directed: bool = False
 
 
 def summarize(graph: nx.Graph, scheme: MixingScheme = "metropolis_hastings") -> TopologySummary:
@@ -56,6 +57,7 @@ def summarize(graph: nx.Graph, scheme: MixingScheme = "metropolis_hastings") -> 
         rho=rho,
         spectral_gap=1.0 - rho,
         predicted_rounds=predicted_rounds(rho),
+        directed=directed,
     )
 
 

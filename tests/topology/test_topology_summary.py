@@ -26,7 +26,7 @@ def test_star():
 
 def test_one_peer():
     summary = summarize(canonical(nx.empty_graph(1), "alone"))
-    assert dataclasses.astuple(summary) == (1, 0, 0, 0.0, 0, 0, 0.0, 1.0, 1)
+    assert dataclasses.astuple(summary) == (1, 0, 0, 0.0, 0, 0, 0.0, 1.0, 1, False)
 
 
 def test_the_scheme_matters():

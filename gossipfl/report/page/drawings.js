@@ -103,6 +103,16 @@ function drawingCard(drawing, scale, state) {
     neighbors[b].add(a);
   });
   const path = (pairs) => pairs.map(([a, b]) => `M${positions[a]}L${positions[b]}`).join("");
+  // An arrow's head: two short strokes from where the link meets the receiver's circle.
+  const head = ([a, b]) => {
+    const [[x, y], [toX, toY]] = [positions[a], positions[b]];
+    const angle = Math.atan2(toY - y, toX - x);
+    const tip = [toX - radius * Math.cos(angle), toY - radius * Math.sin(angle)];
+    return [2.7, -2.7]
+      .map((turn) => `M${tip}l${0.6 * radius * Math.cos(angle + turn)},${0.6 * radius * Math.sin(angle + turn)}`)
+      .join("");
+  };
+  const heads = drawing.directed ? links.map(head).join("") : "";
   const near = shape("path", { class: "links near" });
   const named = nodes.length <= 40;
   const dots = nodes.map((node, index) => {
@@ -157,7 +167,7 @@ function drawingCard(drawing, scale, state) {
       role: "img",
       "aria-label": `${drawing.title}: ${numNodes} nodes${drawing.has_own_links ? "" : `, ${drawing.num_links} links`}`,
     },
-    shape("path", { class: "links", d: path(links), style }),
+    shape("path", { class: "links", d: path(links) + heads, style }),
     near,
     dots.map(({ group }) => group),
   );
@@ -179,7 +189,7 @@ function drawingCard(drawing, scale, state) {
     const size = drawing.has_own_links
       ? `${plural(numNodes, "peer")}; whom they meet is up to the algorithm`
       : hub === null
-        ? `${plural(numNodes, "peer")}, ${plural(drawing.num_links, "link")}`
+        ? `${plural(numNodes, "peer")}, ${plural(drawing.num_links, drawing.directed ? "one-way link" : "link")}`
         : `${plural(numNodes - 1, "client")} and the ${hub}`;
     const shownLinks = !nodes.length
       ? ", too many to be drawn"
