@@ -65,6 +65,19 @@ class Algorithm(Protocol):
         ...
 
 
+class Recipe:
+    """What most recipes have in common; a recipe that differs says so."""
+
+    __slots__ = ()
+
+    hub: ClassVar[PeerId | None] = None
+    pools_data: ClassVar[bool] = False
+    follows_links: ClassVar[bool] = True
+    weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
+    extra_vectors: ClassVar[frozenset[str]] = frozenset()
+    mass: ClassVar[Mass] = "peers"
+
+
 def check_patience(patience: float | None) -> None:
     """Raises ConfigurationError for a patience that is not a time."""
     if patience is not None and not patience > 0:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Mass
+from gossipfl.algorithms.algorithm import Recipe
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import LocalModel, LocalOnlyPeer, Peer, Sharing
 from gossipfl.weights import ModelVectors, PeerId
@@ -16,17 +16,13 @@ POOL: PeerId = "pool"
 
 
 @dataclass(frozen=True, slots=True)
-class LocalOnly:
+class LocalOnly(Recipe):
     """Every peer trains alone on its own shard: what it would have without any exchange (the lower bound)."""
 
     sharing: Sharing = field(default_factory=Sharing)
 
-    hub: ClassVar[PeerId | None] = None
-    pools_data: ClassVar[bool] = False
     follows_links: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
-    extra_vectors: ClassVar[frozenset[str]] = frozenset()
-    mass: ClassVar[Mass] = "peers"
     patience: ClassVar[float | None] = 0.0
 
     def network(self, graph: nx.Graph) -> nx.Graph:
@@ -39,17 +35,14 @@ class LocalOnly:
 
 
 @dataclass(frozen=True, slots=True)
-class Centralized:
+class Centralized(Recipe):
     """One participant trains on all data for the same epochs: what giving up all data would bring (the upper bound)."""
 
     sharing: Sharing = field(default_factory=Sharing)
 
-    hub: ClassVar[PeerId | None] = None
     pools_data: ClassVar[bool] = True
     follows_links: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
-    extra_vectors: ClassVar[frozenset[str]] = frozenset()
-    mass: ClassVar[Mass] = "peers"
     patience: ClassVar[float | None] = 0.0
 
     def network(self, graph: nx.Graph) -> nx.Graph:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Mass
+from gossipfl.algorithms.algorithm import Mass, Recipe
 from gossipfl.peers import GossipLearningPeer, LocalModel, MergeRule, Peer, Sharing
 from gossipfl.peers.gossip_learning import Merge
 from gossipfl.randomness import generator
@@ -14,7 +14,7 @@ from gossipfl.weights import ModelVectors, PeerId
 
 
 @dataclass(frozen=True, slots=True)
-class GossipLearning:
+class GossipLearning(Recipe):
     """Push a copy of the model to a random neighbor, merge what comes by age, never wait (Ormandi et al., 2013).
 
     A round costs each peer one message; what is lost costs its news and nothing else. In return, merging keeps no mean:
@@ -35,11 +35,6 @@ class GossipLearning:
     ] = 1
     sharing: Sharing = field(default_factory=Sharing)
 
-    hub: ClassVar[PeerId | None] = None
-    pools_data: ClassVar[bool] = False
-    follows_links: ClassVar[bool] = True
-    weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
-    extra_vectors: ClassVar[frozenset[str]] = frozenset()
     mass: ClassVar[Mass] = "rounds"
     patience: ClassVar[float | None] = 0.0
 

@@ -1,12 +1,12 @@
 """Asynchronous gossip in random pairs."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Mass
+from gossipfl.algorithms.algorithm import Recipe
 from gossipfl.algorithms.rounds import check_undirected
 from gossipfl.peers import Backoff, LocalModel, PairwiseGossipPeer, Peer, Sharing
 from gossipfl.randomness import generator
@@ -14,7 +14,7 @@ from gossipfl.weights import ModelVectors, PeerId
 
 
 @dataclass(frozen=True, slots=True)
-class PairwiseGossip:
+class PairwiseGossip(Recipe):
     """Train, average with a neighbor, train on (AD-PSGD, Lian et al., 2018; SwarmSGD, Nadiradze et al., 2021).
 
     No rounds, no barrier: nobody waits for anybody but the random neighbor it has asked. `timeout` should exceed a
@@ -28,13 +28,6 @@ class PairwiseGossip:
     ] = 30.0
     max_backoff: Annotated[float, "At most so many seconds a silent neighbor is left alone."] = 600.0
     sharing: Sharing = field(default_factory=Sharing)
-
-    hub: ClassVar[PeerId | None] = None
-    pools_data: ClassVar[bool] = False
-    follows_links: ClassVar[bool] = True
-    weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
-    extra_vectors: ClassVar[frozenset[str]] = frozenset()
-    mass: ClassVar[Mass] = "peers"
 
     def __post_init__(self) -> None:
         Backoff(self.timeout, self.max_backoff)

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Mass
+from gossipfl.algorithms.algorithm import Recipe
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Backoff, LocalModel, Peer, PushSumPeer, Sharing
 from gossipfl.randomness import generator
@@ -14,7 +14,7 @@ from gossipfl.weights import ModelVectors, PeerId
 
 
 @dataclass(frozen=True, slots=True)
-class GoSGD:
+class GoSGD(Recipe):
     """Push one's model and half of one's mass to a random neighbor, and never wait (GoSGD; Blot et al., 2016).
 
     It runs over links that work in one direction, too. A step of training counts by the mass w_i of its peer, and
@@ -37,12 +37,6 @@ class GoSGD:
     max_backoff: Annotated[float, "At most so many seconds a silent neighbor is left alone."] = 600.0
     sharing: Sharing = field(default_factory=Sharing)
 
-    hub: ClassVar[PeerId | None] = None
-    pools_data: ClassVar[bool] = False
-    follows_links: ClassVar[bool] = True
-    weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
-    extra_vectors: ClassVar[frozenset[str]] = frozenset()
-    mass: ClassVar[Mass] = "peers"
     patience: ClassVar[float | None] = 0.0
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, TypeAlias
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Mass, Weighting, check_patience
+from gossipfl.algorithms.algorithm import Recipe, Weighting, check_patience
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import FederatedMethod, NormalizedSteps, Proximal
 from gossipfl.methods import Scaffold as ScaffoldMethod
@@ -25,7 +25,7 @@ _Patience: TypeAlias = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class _ServerRecipe(ABC):
+class _ServerRecipe(Recipe, ABC):
     """A star of clients around a server; max(1, round(C n)) of n clients train in each round."""
 
     client_fraction: Annotated[
@@ -37,11 +37,8 @@ class _ServerRecipe(ABC):
     sharing: Sharing = field(default_factory=lambda: Sharing(optimizer_state="reset"))
 
     hub: ClassVar[PeerId | None] = SERVER
-    pools_data: ClassVar[bool] = False
     follows_links: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
-    extra_vectors: ClassVar[frozenset[str]] = frozenset()
-    mass: ClassVar[Mass] = "peers"
 
     def __post_init__(self) -> None:
         if not 0 < self.client_fraction <= 1:
@@ -127,7 +124,6 @@ class Scaffold(_ServerRecipe):
     would need those of clients that it has not heard of.
     """
 
-    weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     extra_vectors: ClassVar[frozenset[str]] = ScaffoldMethod.extra_vectors
     weighting: ClassVar[Weighting] = "uniform"
     patience: ClassVar[float | None] = None

@@ -22,8 +22,8 @@ class TopologySummary:
     """Size, degrees and mixing speed of a topology.
 
     `diameter` is the largest number of links between two peers; `rho`, `spectral_gap` and `predicted_rounds` (None:
-    never) are those of `gossipfl.topology.spectrum`. Where links go one way (`directed`), degrees are of sending, and `rho` is the
-    long-run factor of push-sum (`second_modulus`).
+    never) are those of `gossipfl.topology.spectrum`. Where links go one way (`directed`), degrees are of sending, and
+    `rho` is the long-run factor of push-sum (`second_modulus`).
     """
 
     num_peers: int
