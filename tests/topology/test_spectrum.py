@@ -19,6 +19,7 @@ from gossipfl.topology import (
     mixing_matrix,
     predicted_rounds,
     second_eigenvalue,
+    smallest_eigenvalue,
     spectral_gap,
 )
 
@@ -179,3 +180,20 @@ def test_predicted_rounds(value, factor, expected):
 def test_impossible_predictions_are_refused(value, factor):
     with pytest.raises(ConfigurationError, match="must be"):
         predicted_rounds(value, factor)
+
+
+@pytest.mark.parametrize(
+    ("graph", "expected"),
+    [
+        (nx.cycle_graph(16), -1 / 3),
+        (nx.cycle_graph(600), -1 / 3),
+        (nx.complete_bipartite_graph(4, 4), -0.6),
+        (nx.complete_graph(5), 0.0),
+        (nx.empty_graph(1), 1.0),
+    ],
+    ids=["ring of 16", "ring of 600", "K44", "complete", "alone"],
+)
+def test_the_smallest_eigenvalue(graph, expected):
+    """D2 needs it above -1/3; even rings sit on the border."""
+    W = mixing_matrix(canonical(graph, "test"))
+    assert smallest_eigenvalue(W) == pytest.approx(expected, abs=1e-8)
