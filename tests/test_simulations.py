@@ -10,7 +10,12 @@ from gossipfl.scenario import load_scenario
 TOY = ["rounds=2", "data.max_test=40", "data.max_train=400", "training.batch_size=20"]
 
 
-OF_ITS_OWN = {"kmnist_ten_clients": ["data.source=digits"], "scale_1000": ["topology.arguments.n=30"]}
+OF_ITS_OWN = {
+    "heterogeneity": ["data.source=digits", "data.partition.min_examples=1"],
+    "kmnist_ten_clients": ["data.source=digits"],
+    "local_steps": ["data.partition.min_examples=1"],
+    "scale_1000": ["topology.arguments.n=30"],
+}
 
 
 def toy_size(name: str) -> list[str]:

@@ -26,7 +26,8 @@ class SynchronousGossip(SynchronousRecipe):
     order: Annotated[
         Literal["adapt_then_combine", "combine_then_adapt"],
         "Mix trained weights, or mix those before training and add the step of training: they travel while peers "
-        "train, so a round is shorter, at the expense of peers that agree less.",
+        "train, so a round is shorter, at the expense of peers that agree less, and of a limit on local work: where "
+        "the mixing matrix has negative eigenvalues (a lazy one has none), much of it makes the peers diverge.",
     ] = "adapt_then_combine"
     gossip_steps: GossipSteps = 1
     patience: Patience = None
