@@ -123,7 +123,7 @@ def test_properties_of_the_algorithms(name):
     assert (lost == "refused") == (recipe.patience is None and lost != "patience")
     assert recipe.follows_links == (links not in ("its own", "none"))
     directed = named("directed-ring-chords")
-    if links == "two-way" or name == "epidemic_learning":
+    if links == "two-way":
         with pytest.raises(ConfigurationError, match="directed"):
             recipe.network(directed)
     else:

@@ -124,6 +124,7 @@ class Scaffold(_ServerRecipe):
     would need those of clients that it has not heard of.
     """
 
+    weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     extra_vectors: ClassVar[frozenset[str]] = ScaffoldMethod.extra_vectors
     weighting: ClassVar[Weighting] = "uniform"
     patience: ClassVar[float | None] = None

@@ -238,3 +238,15 @@ def test_changing_schedules_with_patience_live_with_lost_messages_and_stragglers
     simulator = run(SynchronousGossip(schedule, patience=0.2), ring(8), num_rounds=40, world=world)
     assert all(peer.finished and peer.round == 40 for peer in simulator.peers.values())
     assert np.std(stacked(simulator), axis=0).max() < 0.7
+
+
+def test_combining_first_diverges_on_negative_eigenvalues_with_much_local_work_and_lazily_does_not():
+    """K_{4,4} has the eigenvalue -0.6; training that shrinks the way by a has the modes lambda + a - 1."""
+    graph = canonical(nx.complete_bipartite_graph(4, 4), "K44")
+    combine = {"order": "combine_then_adapt"}
+    a_little = run(SynchronousGossip(**combine), graph, num_rounds=80, learning_rate=0.35)  # a = 0.65
+    too_much = run(SynchronousGossip(**combine), graph, num_rounds=80, learning_rate=0.55)  # a = 0.45
+    lazy = run(SynchronousGossip(Static(lazy=True), **combine), graph, num_rounds=80, learning_rate=0.55)
+    assert np.abs(stacked(a_little)).max() < 10
+    assert np.abs(stacked(too_much)).max() > 1e3
+    assert np.abs(stacked(lazy)).max() < 10
