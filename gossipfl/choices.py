@@ -27,7 +27,7 @@ FAMILIES = ("gossip in rounds", "asynchronous gossip", "with a server", "bounds"
 """Of algorithms."""
 
 _TYPES = {int: "integer", float: "float", bool: "boolean", str: "string", list: "array", dict: "table"}
-_LOCAL_SGD = '{ name = "sgd", learning_rate = 0.1, momentum = 0.9 }'
+_LOCAL_SGD = {"name": "sgd", "learning_rate": 0.1}
 
 
 def described(kind: str, name: str) -> dict[str, Any]:
@@ -109,7 +109,8 @@ def _toml(kind: str, name: str, section: type[BaseModel], facts: Mapping[str, An
         if (default := _default(section.model_fields[field])) is not None
     ]
     if kind == "algorithms":
-        given += [f"optimizer = {_LOCAL_SGD}"] if facts["calculates_with"] else []
+        momentum = {"momentum": 0.9} if "momentum" in facts["calculates_with"] else {}
+        given += [f"optimizer = {_toml_value(_LOCAL_SGD | momentum)}"] if facts["calculates_with"] else []
     else:
         user, field = ("synchronous", "schedule") if kind == "schedules" else ("fedavg", "server_optimizer")
         given = [f'name = "{user}"', f"{field} = {{ {', '.join(given)} }}"]

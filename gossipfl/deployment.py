@@ -53,7 +53,7 @@ def run_facts(cast: Cast) -> RunFacts:
         vectors,
         scenario.rounds,
         num_peers,
-        gossip_steps=getattr(cast.recipe, "gossip_steps", 1),
+        gossip_steps=cast.recipe.gossip_steps,
         max_mass=max_mass[cast.recipe.mass],
     )
 

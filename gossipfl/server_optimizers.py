@@ -16,6 +16,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.weights import Vector, frozen
 
 Memory: TypeAlias = Mapping[str, Vector]
+"""What an optimizer or a method remembers between rounds, each of the size of the weights; empty at the beginning."""
 
 
 class ServerOptimizer(Protocol):

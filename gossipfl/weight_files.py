@@ -21,7 +21,7 @@ def file_stems(labels: Sequence[str]) -> dict[str, str]:
     """A file name for each label; two labels never share one."""
     stems: dict[str, str] = {}
     for label in labels:
-        stem = re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-.") or "algorithm"
+        stem = re.sub(r"[^A-Za-z0-9.]+", "-", label)[:100].strip("-.") or "algorithm"
         taken = {other.lower() for other in stems.values()}
         number = 1
         while (f"{stem}-{number}" if number > 1 else stem).lower() in taken:

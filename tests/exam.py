@@ -57,7 +57,7 @@ class Candidate:
     HTTP agree in every bit; `conserves` that without training the sum of the models (each times its mass) stays;
     `agrees` that without training all peers come to one model. `unbiased` says with how many local steps it ends at
     the minimiser of the mean objective on different data, where D-PSGD does not. `patient` is the same with a patience,
-    for networks that lose messages."""
+    for networks that lose messages; `is_random` says that who meets whom depends on the seed."""
 
     recipe: Algorithm
     graph: Callable[[int], nx.Graph] = ring
@@ -66,15 +66,20 @@ class Candidate:
     agrees: bool = True
     unbiased: Literal["never", "one", "many"] = "never"
     has_own_momentum: bool = False
+    is_random: bool = False
     patient: Algorithm | None = None
 
 
 CANDIDATES: dict[str, Candidate] = {
-    "pairwise": Candidate(PairwiseGossip(), waits=False, patient=PairwiseGossip(timeout=0.2, max_backoff=1.0)),
-    "gosgd": Candidate(GoSGD(), waits=False, patient=GoSGD(timeout=0.2, max_backoff=1.0)),
-    "gossip_learning": Candidate(GossipLearning(), waits=False, conserves=False, patient=GossipLearning()),
+    "pairwise": Candidate(
+        PairwiseGossip(), is_random=True, waits=False, patient=PairwiseGossip(timeout=0.2, max_backoff=1.0)
+    ),
+    "gosgd": Candidate(GoSGD(), is_random=True, waits=False, patient=GoSGD(timeout=0.2, max_backoff=1.0)),
+    "gossip_learning": Candidate(
+        GossipLearning(), is_random=True, waits=False, conserves=False, patient=GossipLearning()
+    ),
     "gossip_learning, limited": Candidate(
-        GossipLearning("limited"), waits=False, conserves=False, patient=GossipLearning("limited")
+        GossipLearning("limited"), is_random=True, waits=False, conserves=False, patient=GossipLearning("limited")
     ),
     "synchronous": Candidate(SynchronousGossip(), patient=SynchronousGossip(patience=0.2)),
     "synchronous, combine then adapt": Candidate(
@@ -85,9 +90,12 @@ CANDIDATES: dict[str, Candidate] = {
         SynchronousGossip(gossip_steps=3), patient=SynchronousGossip(gossip_steps=3, patience=0.2)
     ),
     "synchronous, lazy": Candidate(SynchronousGossip(Static(lazy=True))),
-    "epidemic_learning": Candidate(EpidemicLearning(), patient=EpidemicLearning(patience=0.2)),
+    "epidemic_learning": Candidate(EpidemicLearning(), is_random=True, patient=EpidemicLearning(patience=0.2)),
     "epidemic_learning, local": Candidate(
-        EpidemicLearning(variant="local"), conserves=False, patient=EpidemicLearning(variant="local", patience=0.2)
+        EpidemicLearning(variant="local"),
+        is_random=True,
+        conserves=False,
+        patient=EpidemicLearning(variant="local", patience=0.2),
     ),
     "dfedavgm": Candidate(DFedAvgM(0.9), patient=DFedAvgM(0.9, patience=0.2)),
     "d2": Candidate(D2Gossip(), graph=odd_ring, unbiased="one"),
@@ -117,11 +125,16 @@ CANDIDATES: dict[str, Candidate] = {
     "local": Candidate(LocalOnly(), agrees=False, patient=LocalOnly()),
     "centralized": Candidate(Centralized(), patient=Centralized()),
 }
+RANDOM = ("random_matchings", "epidemic_oracle", "epidemic_local")
 for name, schedule in SCHEDULES.items():
     if name != "static":
         CANDIDATES |= {
-            f"synchronous, {name}": Candidate(SynchronousGossip(schedule()), conserves=schedule().keeps_mean),
-            f"sgp, {name}": Candidate(StochasticGradientPush(schedule())),
+            f"synchronous, {name}": Candidate(
+                SynchronousGossip(schedule()), conserves=schedule().keeps_mean, is_random=name in RANDOM
+            ),
+            f"sgp, {name}": Candidate(StochasticGradientPush(schedule()), is_random=name in RANDOM),
         }
         if schedule().keeps_mean:
-            CANDIDATES[f"gradient_tracking, {name}"] = Candidate(GradientTrackingGossip(schedule()), unbiased="many")
+            CANDIDATES[f"gradient_tracking, {name}"] = Candidate(
+                GradientTrackingGossip(schedule()), unbiased="many", is_random=name in RANDOM
+            )

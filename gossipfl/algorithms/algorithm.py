@@ -3,7 +3,7 @@
 A recipe is a frozen value. It makes one peer at a time, so that a host builds its own peer and not all n.
 """
 
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Literal, Protocol, TypeAlias, get_args
 
 import networkx as nx
 
@@ -44,6 +44,11 @@ class Algorithm(Protocol):
         ...
 
     @property
+    def gossip_steps(self) -> int:
+        """Steps of mixing per round, by which messages are numbered."""
+        ...
+
+    @property
     def follows_links(self) -> bool:
         """Whether peers talk along the links of the topology; else the algorithm brings its own."""
         ...
@@ -76,9 +81,16 @@ class Recipe:
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     extra_vectors: ClassVar[frozenset[str]] = frozenset()
     mass: ClassVar[Mass] = "peers"
+    gossip_steps: ClassVar[int] = 1
+
+
+def check_weighting(weighting: str) -> None:
+    """Raises ConfigurationError for a goal that there is not."""
+    if weighting not in get_args(Weighting):
+        raise ConfigurationError(f"weighting is uniform or examples, got {weighting!r}")
 
 
 def check_patience(patience: float | None) -> None:
     """Raises ConfigurationError for a patience that is not a time."""
-    if patience is not None and not patience > 0:
+    if patience is not None and not 0 < patience < float("inf"):
         raise ConfigurationError(f"patience must be above 0 seconds (or absent, to wait for ever), got {patience}")

@@ -12,7 +12,7 @@ from gossipfl.algorithms.synchronous import GossipSteps, Patience, ScheduleField
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import D2, GossipMethod, GradientTracking, OuterStep, QuasiGlobalMomentum
 from gossipfl.peers import Sharing
-from gossipfl.schedules import Schedule, Static
+from gossipfl.schedules import Schedule, Static, gives_the_mean
 from gossipfl.server_optimizers import ServerSGD
 from gossipfl.topology import MixingScheme, mixing_matrix, smallest_eigenvalue
 
@@ -127,6 +127,32 @@ class DiLoCo(SynchronousRecipe):
         check_gossip_steps(self.gossip_steps)
         check_patience(self.patience)
         _ = self.outer
+
+    def network(self, graph: nx.Graph) -> nx.Graph:
+        """Raises ConfigurationError where the outer step would make what is left of disagreement grow.
+
+        A mode of the mixing matrix with the eigenvalue lambda is stable for
+        outer_learning_rate (1 - lambda) < 2 (1 + b) / (1 + 2 b) with Nesterov's momentum b, 2 (1 + b) with the other.
+        """
+        links = SynchronousRecipe.network(self, graph)
+        b = self.outer_momentum
+        bound = 2 * (1 + b) / (1 + 2 * b if self.nesterov else 1)
+        if isinstance(self.schedule, Static):
+            smallest = smallest_eigenvalue(mixing_matrix(graph, self.schedule.mixing))
+            smallest = ((smallest + 1) / 2 if self.schedule.lazy else smallest) ** self.gossip_steps
+            if self.outer_learning_rate * (1 - min(smallest, 0.0)) >= bound:
+                raise ConfigurationError(
+                    f"DiLoCo diverges on topology {graph.name!r}: outer_learning_rate = {self.outer_learning_rate:g} "
+                    f"has to be below {bound / (1 - min(smallest, 0.0)):.3f} there; lower it, or take "
+                    'schedule = {name = "static", lazy = true}'
+                )
+        elif not gives_the_mean(self.schedule, links, self.gossip_steps):
+            raise ConfigurationError(
+                f"DiLoCo may diverge on the schedule {type(self.schedule).__name__}, whose {self.gossip_steps} gossip "
+                "steps per round do not give the exact mean: its momentum lets what is left of disagreement grow; give "
+                "it the schedule static, or as many gossip_steps as bring the exact mean"
+            )
+        return links
 
     @property
     def outer(self) -> ServerSGD:

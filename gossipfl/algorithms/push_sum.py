@@ -53,6 +53,7 @@ class GoSGD(Recipe):
             LocalModel(peer_id, work, initial, self.sharing),
             list(directed.successors(peer_id)),
             list(directed.predecessors(peer_id)),
+            float(len(network)),
             self.push_probability,
             Backoff(self.timeout, self.max_backoff),
             generator(seed, "gosgd", peer_id),

@@ -63,6 +63,9 @@ class SynchronousRecipe(ABC):
         return self.schedule.links(graph)
 
     def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
+        lead = self.schedule.lead(network)
+        if self.patience is not None:  # skipping ahead too early costs no more than patience that has run out
+            lead = min(lead, 2 * (len(network) - 1).bit_length())
         return SynchronousGossipPeer(
             LocalModel(peer_id, work, initial, self.sharing, self.extra_vectors),
             self.schedule.meetings(network, peer_id, seed),
@@ -70,7 +73,7 @@ class SynchronousRecipe(ABC):
             self.mixing_of(peer_id, network, work),
             gossip_steps=self.gossip_steps,
             combine_first=self.combines_first,
-            lead=self.schedule.lead(network),
+            lead=lead,
             patience=self.patience,
         )
 
@@ -86,7 +89,7 @@ def check_undirected(graph: nx.Graph) -> None:
 
 def check_gossip_steps(gossip_steps: int) -> None:
     """Raises ConfigurationError for a number of gossip steps that is none."""
-    if gossip_steps < 1:
+    if not isinstance(gossip_steps, int) or gossip_steps < 1:
         raise ConfigurationError(f"gossip_steps must be at least 1, got {gossip_steps}")
 
 

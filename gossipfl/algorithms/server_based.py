@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, TypeAlias
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Recipe, Weighting, check_patience
+from gossipfl.algorithms.algorithm import Recipe, Weighting, check_patience, check_weighting
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import FederatedMethod, NormalizedSteps, Proximal
 from gossipfl.methods import Scaffold as ScaffoldMethod
@@ -44,6 +44,7 @@ class _ServerRecipe(Recipe, ABC):
         if not 0 < self.client_fraction <= 1:
             raise ConfigurationError(f"client_fraction must be above 0 and at most 1, got {self.client_fraction}")
         check_patience(self.patience)
+        check_weighting(self.weighting)
 
     @property
     @abstractmethod

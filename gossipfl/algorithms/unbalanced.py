@@ -6,14 +6,17 @@ from typing import ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Mass, Weighting, check_patience
+from gossipfl.algorithms.algorithm import Mass, Weighting, check_patience, check_weighting
 from gossipfl.algorithms.rounds import SynchronousRecipe, check_gossip_steps, check_undirected
 from gossipfl.algorithms.synchronous import GossipSteps, Patience, ScheduleField
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import PushSumMixing, RelaySum, Sharing
 from gossipfl.peers.mixing import Mixing
 from gossipfl.schedules import OnePeerExponential, Schedule, Static
+from gossipfl.topology import least_stationary_mass, push_matrix
 from gossipfl.weights import PeerId
+
+_LEAST_MASS = 0.1  # of the mean; steps of training grow by its inverse
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,22 @@ class StochasticGradientPush(SynchronousRecipe):
 
     def __post_init__(self) -> None:
         check_gossip_steps(self.gossip_steps)
+        check_weighting(self.weighting)
 
     @property
     def mass(self) -> Mass:
         return "examples" if self.weighting == "examples" else "peers"
 
     def network(self, graph: nx.Graph) -> nx.Graph:
+        """Raises ConfigurationError where a peer would keep so little mass that its steps of training explode."""
+        if graph.is_directed() and self.schedule.follows_links:
+            least = least_stationary_mass(push_matrix(graph))
+            if least < _LEAST_MASS:
+                raise ConfigurationError(
+                    f"push-sum leaves a peer of topology {graph.name!r} {least:.2g} of the mean mass: its steps of "
+                    f"training would be {1 / max(least, 1e-300):.3g} times as long (at most {1 / _LEAST_MASS:g}); add "
+                    "links to peers that hear from few others, or take the schedule one_peer_exponential"
+                )
         return self.schedule.links(graph)
 
     def mixing_of(self, peer_id: PeerId, network: nx.Graph, work: LocalWork) -> Mixing:

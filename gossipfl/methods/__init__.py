@@ -3,13 +3,14 @@
 from gossipfl.methods.d2 import D2
 from gossipfl.methods.federated_method import Answer, FederatedMethod
 from gossipfl.methods.fednova import NormalizedSteps
-from gossipfl.methods.gossip_method import GossipMethod, Memory
+from gossipfl.methods.gossip_method import GossipMethod
 from gossipfl.methods.gradient_tracking import GradientTracking
 from gossipfl.methods.outer_step import OuterStep
 from gossipfl.methods.proximal import Proximal
 from gossipfl.methods.quasi_global_momentum import QuasiGlobalMomentum
 from gossipfl.methods.scaffold import Scaffold
 from gossipfl.methods.uncorrected import Uncorrected
+from gossipfl.server_optimizers import Memory
 
 __all__ = [
     "D2",

@@ -1,13 +1,11 @@
 """What a method of synchronous gossip does around local training and mixing."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, Protocol
 
 from gossipfl.actions import Correction, Update
+from gossipfl.server_optimizers import Memory
 from gossipfl.weights import Vector
-
-Memory: TypeAlias = Mapping[str, Vector]
-"""What a method remembers between rounds, by name, each of the size of the weights; empty at the beginning."""
 
 
 class GossipMethod(Protocol):

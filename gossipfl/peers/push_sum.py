@@ -27,17 +27,20 @@ from gossipfl.peers.random_neighbors import Backoff, RandomNeighbors
 from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId
 
+_ROUNDING = 1e-9
 _LEAST_MASS = 2.0**-500  # what has less keeps it: halves and ratios of masses stay far from where floats lose precision
 
 
 class PushSumPeer(Peer):
-    """A peer of asynchronous push-sum: it pushes to `receivers`, in node order, and hears from `senders`."""
+    """A peer of asynchronous push-sum: it pushes to `receivers`, in node order, and hears from `senders`; `total_mass`
+    is that of all peers."""
 
     def __init__(
         self,
         local: LocalModel,
         receivers: Sequence[PeerId],
         senders: Collection[PeerId],
+        total_mass: float,
         push_probability: float,
         backoff: Backoff,
         generator: np.random.Generator,
@@ -46,6 +49,7 @@ class PushSumPeer(Peer):
         self.mass = 1.0
         self._receivers = frozenset(receivers)
         self._senders = frozenset(senders)
+        self._total_mass = total_mass
         self._push_probability = push_probability
         self._generator = generator
         self._model = AveragedModel(local)
@@ -111,6 +115,11 @@ class PushSumPeer(Peer):
         decision = self._exchanges.decision(push)
         if decision == "new":
             theirs = self.local.received(push)
+            if self.mass + push.mass > self._total_mass * (1 + _ROUNDING):
+                raise RemoteProtocolError(
+                    f"peer {push.sender} pushes a mass of {push.mass}; with {self.mass} here it would be more than all "
+                    f"peers have ({self._total_mass})"
+                )
             self._model.average(theirs, push.mass / (self.mass + push.mass))
             self.mass += push.mass
             decision = Message(self.peer_id, push.sender, Kind.ACKNOWLEDGE, self.round, push.exchange)

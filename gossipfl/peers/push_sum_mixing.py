@@ -1,9 +1,11 @@
 """Push-sum in gossip steps (SGP; Assran et al., 2019): value and mass travel together, so links may go one way.
 
-Peer i has the value v_i and the mass w_i, and trains z_i = v_i / w_i. In a step it keeps one of 1 + |receivers| equal
-shares of both and gives the others away, so the sums over peers of v and of w stay as they are:
+Peer i has the value v_i and the mass w_i, and trains z_i = v_i / w_i. In a step it keeps a share of both and gives the
+others away, so the sums over peers of v and of w stay as they are:
 
-    v_i <- sum_j p_ij v_j,    w_i <- sum_j p_ij w_j,    p_ij = 1 / (1 + |receivers of j|)
+    v_i <- sum_j p_ij v_j,    w_i <- sum_j p_ij w_j,    sum_i p_ij = 1
+
+The shares are the mixing weights, p_ij = w_ji, where a peer sends to whom it hears from; else they are equal.
 
 Local training moves v_i by a_i (y_i - z_i), that is, z_i by a_i / w_i times its step, where a_i is the first mass: 1,
 or the number of examples, for which sum_i v_i / sum_i w_i is the mean by examples. What is sent is z and the mass that
@@ -33,13 +35,12 @@ class PushSumMixing:
         return self._first_mass / self.mass
 
     def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
-        return dict.fromkeys(meeting.receivers, Parcel(encoded(own), self._share(meeting)))
+        vectors, shares = encoded(own), self._shares(meeting)
+        return {receiver: Parcel(vectors, shares[receiver] * self.mass) for receiver in meeting.receivers}
 
     def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
-        masses = {
-            peer_id: self._share(meeting) if peer_id == self._peer_id else received[peer_id].mass
-            for peer_id in meeting.row
-        }
+        kept = self._shares(meeting)[self._peer_id] * self.mass
+        masses = {peer_id: kept if peer_id == self._peer_id else received[peer_id].mass for peer_id in meeting.row}
         self.mass = sum(masses.values())
         return {name: self._mixed(name, vector, masses, received) for name, vector in own.items()}
 
@@ -52,8 +53,10 @@ class PushSumMixing:
             contributions.append(Contribution(peer_id, own if theirs is None else theirs, mass / self.mass, 0))
         return MixingRow()(contributions)
 
-    def _share(self, meeting: Meeting) -> float:
-        return self.mass / (1 + len(meeting.receivers))
+    def _shares(self, meeting: Meeting) -> Mapping[PeerId, float]:
+        """What goes to each receiver, and stays here, by peer."""
+        peers = {self._peer_id, *meeting.receivers}
+        return meeting.row if peers == meeting.row.keys() else dict.fromkeys(peers, 1 / len(peers))
 
     def snapshot(self) -> Snapshot:
         return {}, {"mass": self.mass}

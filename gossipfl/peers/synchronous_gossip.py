@@ -27,7 +27,7 @@ from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, par
 from gossipfl.schedules import Meeting, Meetings
 from gossipfl.weights import PeerId, Vector, frozen
 
-_MAX_AHEAD = 2  # steps that are kept of neighbors that are ahead; without patience they are ahead by one at most
+_MAX_AHEAD = 2  # with patience, steps that are kept of those who are further ahead than their lead
 
 
 class SynchronousGossipPeer(Peer):
@@ -158,8 +158,8 @@ class SynchronousGossipPeer(Peer):
                 f"peer {self.peer_id} expects models of its neighbors, got a {message.kind} from peer {sender}"
             )
         last = self._num_steps - 1
-        if self._patience is None and self._lead == 0:  # then nobody goes on without this peer's vectors
-            last = min(last, self._step + 1)
+        if self._patience is None:  # then nobody goes on without this peer's vectors
+            last = min(last, self._step + 1 + 2 * self._lead)  # twice: the lead of a random schedule is a likely one
         if step > last:
             raise RemoteProtocolError(
                 f"peer {sender} cannot be in gossip step {step}: step {last} is the last possible one"

@@ -100,9 +100,10 @@ def _of_local_sgd(algorithm: str, name: str, optimizer: OptimizerConfig) -> floa
         unfit.add("momentum")  # its steps are longer than the learning rate says
     if str(config.get("name", "")).lower() != "sgd" or unfit or not isinstance(value, int | float):
         what = name.removeprefix("local_").replace("_", " ")
+        momentum = ", momentum = 0.9" if what == "momentum" else ""
         raise ConfigurationError(
             f"{algorithm!r} calculates with the {what} of plain local SGD, got the "
-            f'optimizer {optimizer!r}; give it one, such as optimizer = {{name = "sgd", learning_rate = 0.1}}'
+            f'optimizer {optimizer!r}; give it one, such as optimizer = {{name = "sgd", learning_rate = 0.1{momentum}}}'
         )
     return float(value)
 

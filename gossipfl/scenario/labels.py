@@ -55,4 +55,6 @@ def _shown(value: Any) -> str:
         others = {name: own for name, own in value.items() if name != "name"}
         shown = [f"{name}={own}" if isinstance(own, int | float | str) else name for name, own in others.items()]
         return " ".join([str(value["name"]), *shown] if "name" in value else shown)
+    if isinstance(value, list | tuple):  # a mixing matrix would be hundreds of numbers long
+        return f"{type(value).__name__} of {len(value)}"
     return "absent" if value is None else str(value)

@@ -125,7 +125,7 @@ class Scenario(Section):
                 participants |= dict.fromkeys(recipe.network(graph))
             if self.weighting not in recipe.weightings:
                 raise ConfigurationError(
-                    f"weighting {self.weighting!r} cannot be kept by {label!r}, whose peers end at the uniform mean; "
+                    f"weighting {self.weighting!r} cannot be kept by {label!r}; "
                     "use weighting = 'uniform', or leave the algorithm out"
                 )
             if recipe.patience is None and network.loses_messages:

@@ -34,7 +34,7 @@ class EpidemicOracle:
         int,
         "With how many others a peer mixes in a step, s; if odd, the number of peers must be even. Higher: peers agree "
         "in fewer steps, at the expense of bytes per step.",
-    ] = 4
+    ] = 2
 
     keeps_mean: ClassVar[bool] = True
     follows_links: ClassVar[bool] = False
@@ -43,7 +43,7 @@ class EpidemicOracle:
         _check(self.num_neighbors)
 
     def links(self, graph: nx.Graph) -> nx.Graph:
-        if self.num_neighbors * len(graph) % 2:
+        if self.num_neighbors < len(graph) and self.num_neighbors * len(graph) % 2:
             raise ConfigurationError(
                 f"a graph of {len(graph)} peers with num_neighbors = {self.num_neighbors} each does not exist, since "
                 "each link has two ends: make num_neighbors or the number of peers even, or take epidemic_local"

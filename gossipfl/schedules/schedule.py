@@ -62,6 +62,19 @@ class Schedule(Protocol):
         ...
 
 
+def gives_the_mean(schedule: Schedule, links: nx.Graph, num_steps: int) -> bool:
+    """Whether any `num_steps` steps from a multiple of them on give everybody the exact mean (to 1e-9); random
+    schedules, which may do so by chance, are looked at for three times as many."""
+    J = np.full((len(links), len(links)), 1 / len(links))
+    for first in range(0, 3 * num_steps, num_steps):
+        W = np.eye(len(links))
+        for step in range(first, first + num_steps):
+            W = mixing_matrix_at(schedule, links, step, 0) @ W
+        if not np.allclose(W, J, rtol=0, atol=1e-9):
+            return False
+    return True
+
+
 def mixing_matrix_at(schedule: Schedule, links: nx.Graph, step: int, seed: int) -> np.ndarray:
     """W_t (n x n, float64, rows and columns in node order), whose rows are those of the meetings of step t."""
     position = {peer_id: index for index, peer_id in enumerate(links)}

@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar
 
 import networkx as nx
 
+from gossipfl.errors import ConfigurationError
 from gossipfl.schedules.schedule import Meeting, Meetings
-from gossipfl.topology import MixingScheme, mixing_row
+from gossipfl.topology import SCHEMES, MixingScheme, mixing_row
 from gossipfl.weights import PeerId
 
 
@@ -29,6 +30,10 @@ class Static:
 
     keeps_mean: ClassVar[bool] = True
     follows_links: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.mixing, str) and self.mixing not in SCHEMES:
+            raise ConfigurationError(f"mixing is one of {', '.join(SCHEMES)}, or a matrix, got {self.mixing!r}")
 
     def lead(self, links: nx.Graph) -> int:
         # Along one-way links, whoever sends to a peer depends on it only by the way back, of n - 1 links at most.

@@ -8,6 +8,7 @@ from gossipfl.topology.links import from_links
 from gossipfl.topology.mixing import SCHEMES, MixingScheme, checked_matrix, mixing_matrix, mixing_row, push_matrix
 from gossipfl.topology.neighbors import all_neighbors
 from gossipfl.topology.spectrum import (
+    least_stationary_mass,
     predicted_rounds,
     second_eigenvalue,
     second_modulus,
@@ -28,6 +29,7 @@ __all__ = [
     "from_file",
     "from_generator",
     "from_links",
+    "least_stationary_mass",
     "mixing_matrix",
     "mixing_row",
     "named",

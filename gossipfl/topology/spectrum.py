@@ -75,6 +75,17 @@ def second_modulus(P: sparse.csr_array) -> float:
     return 0.0 if second < _ROUNDING else min(float(second), 1.0)
 
 
+def least_stationary_mass(P: sparse.csr_array) -> float:
+    """The smallest mass of a peer after many steps of `push_matrix` from a mass of 1 each: n min(pi), P pi = pi."""
+    num_peers = P.shape[0]
+    if num_peers == 1:
+        return 1.0
+    # (P - I) pi = 0 has one solution up to a factor; sum(pi) = n in place of its last equation gives the factor.
+    equations = sparse.vstack([(P - sparse.eye_array(num_peers)).tocsr()[:-1], np.ones((1, num_peers))]).tocsc()
+    masses = linalg.spsolve(equations, np.r_[np.zeros(num_peers - 1), num_peers])
+    return max(float(masses.min()), 0.0)
+
+
 def spectral_gap(W: sparse.csr_array) -> float:
     """1 - rho, see `second_eigenvalue`: 1 mixes in one round, 0 never."""
     return 1.0 - second_eigenvalue(W)

@@ -3,10 +3,21 @@
 import networkx as nx
 import numpy as np
 import pytest
-from federation import complete, final_weights, identical, make_peers, make_simulator, random_shards, ring, stacked
+from federation import (
+    complete,
+    final_weights,
+    identical,
+    make_peers,
+    make_simulator,
+    random_models,
+    random_shards,
+    ring,
+    stacked,
+)
 from numpy_trainer import NumpyTrainer
 from reference import own_minimisers
 
+from gossipfl.actions import LocalWork
 from gossipfl.algorithms import (
     D2Gossip,
     DFedAvgM,
@@ -17,6 +28,7 @@ from gossipfl.algorithms import (
     QuasiGlobalMomentumGossip,
     SynchronousGossip,
 )
+from gossipfl.algorithms.rounds import SynchronousRecipe
 from gossipfl.engines.simulator import Simulator
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Sharing
@@ -121,12 +133,17 @@ def test_quasi_global_momentum_alone_is_a_damped_heavy_ball():
     np.testing.assert_allclose(X, x, rtol=0, atol=1e-13)
 
 
-def test_at_consensus_with_equal_gradients_all_momenta_are_equal():
-    graph = ring(5)
-    trainer = NumpyTrainer(dict.fromkeys(graph, np.ones((2, 3))), learning_rate=ETA)
-    simulator = make_simulator(QuasiGlobalMomentumGossip(ETA), graph, trainer, num_rounds=6)
-    simulator.run()
-    assert np.ptp(memories(simulator, "m"), axis=0).max() < 1e-14
+def test_quasi_global_momentum_is_its_recursion():
+    """x <- W (x - eta (g + mu m)), m <- mu m + (1 - mu) (x_old - x) / eta."""
+    graph, mu = ring(5), 0.8
+    W, b = mixing_matrix(graph).toarray(), own_minimisers(random_shards(graph, num_rows=1))
+    X, m = np.zeros_like(b), np.zeros_like(b)
+    for _ in range(12):
+        new = W @ (X - ETA * (X - b + mu * m))
+        X, m = new, mu * m + (1 - mu) * (X - new) / ETA
+    simulator = run(QuasiGlobalMomentumGossip(ETA, momentum=mu), graph, 12)
+    np.testing.assert_allclose(stacked(simulator), X, atol=1e-13)
+    np.testing.assert_allclose(memories(simulator, "m"), m, atol=1e-13)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +187,37 @@ def test_diloco_on_the_complete_graph_is_fedavg_with_its_outer_optimizer_at_the_
 def test_the_mean_under_an_outer_optimizer_does_not_depend_on_the_graph():
     X, Y = stacked(run(DiLoCo(), ring(6), 9)), stacked(run(DiLoCo(), complete(6), 9))
     np.testing.assert_allclose(X.mean(axis=0), Y.mean(axis=0), atol=1e-14)
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_the_bound_on_diloco_is_where_disagreement_begins_to_grow(nesterov):
+    """K_{4,4} has the eigenvalue -0.6: with b = 0.9 the bound is 2 (1 + b) / (1 + 2 b) / 1.6, or 2 (1 + b) / 1.6."""
+    bound = 2 * 1.9 / (2.8 if nesterov else 1.0) / 1.6
+    with pytest.raises(ConfigurationError, match=rf"has to be below {bound:.3f} there"):
+        DiLoCo(outer_learning_rate=bound + 1e-9, nesterov=nesterov).network(BIPARTITE)
+
+    def spread(rate):
+        models = random_models(BIPARTITE)
+        recipe, trainer = DiLoCo(outer_learning_rate=rate, nesterov=nesterov), trainer_on(BIPARTITE, learning_rate=0.0)
+        peers = {
+            peer_id: SynchronousRecipe.make_peer(recipe, peer_id, BIPARTITE, model, LocalWork(1, 1, 400), 0)
+            for peer_id, model in models.items()
+        }
+        simulator = Simulator(peers, trainer)
+        simulator.run()
+        return np.std(stacked(simulator), axis=0).max()
+
+    assert spread(0.97 * bound) < 1e-3
+    assert spread(1.03 * bound) > 1e3
+
+
+def test_diloco_takes_a_changing_schedule_only_with_its_exact_mean():
+    with pytest.raises(ConfigurationError, match=r"DiLoCo may diverge on the schedule BaseGraph, whose 1 gossip steps"):
+        DiLoCo(schedule=BaseGraph()).network(ring(10))
+    steps = BaseGraph().period(10)
+    exact, complete_ = DiLoCo(schedule=BaseGraph(), gossip_steps=steps), run(DiLoCo(), complete(10), 6)
+    np.testing.assert_allclose(stacked(run(exact, ring(10), 6)), stacked(complete_), atol=1e-13)
+    DiLoCo(schedule=Static(lazy=True), outer_learning_rate=1.3).network(BIPARTITE)
 
 
 def test_trackers_need_a_schedule_that_keeps_the_mean():

@@ -1,10 +1,22 @@
 """What peers mix: fixed points in closed form, push-sum on directed graphs, relayed sums, schedules."""
 
+from contextlib import suppress
+
 import networkx as nx
 import numpy as np
 import pytest
 from exam import tree
-from federation import complete, final_weights, identical, make_simulator, random_models, random_shards, ring, stacked
+from federation import (
+    complete,
+    final_weights,
+    identical,
+    make_peers,
+    make_simulator,
+    random_models,
+    random_shards,
+    ring,
+    stacked,
+)
 from numpy_trainer import NumpyTrainer
 from reference import own_minimisers
 
@@ -17,9 +29,12 @@ from gossipfl.algorithms import (
 from gossipfl.engines.compute_model import ComputeModel
 from gossipfl.engines.network_model import Link, NetworkModel
 from gossipfl.engines.simulator import World
-from gossipfl.errors import ConfigurationError
+from gossipfl.errors import ConfigurationError, RemoteProtocolError
+from gossipfl.messages import Kind, Message
+from gossipfl.peers.local_model import encoded
 from gossipfl.schedules import (
     BaseGraph,
+    EpidemicLocal,
     EpidemicOracle,
     OnePeerExponential,
     OnePeerHypercube,
@@ -27,7 +42,7 @@ from gossipfl.schedules import (
     Static,
     mixing_matrix_at,
 )
-from gossipfl.topology import canonical, diameter, mixing_matrix
+from gossipfl.topology import canonical, diameter, least_stationary_mass, mixing_matrix, push_matrix
 
 ETA = 0.1
 
@@ -128,7 +143,10 @@ def test_push_sum_keeps_the_sums_and_agrees_on_a_directed_graph():
     np.testing.assert_allclose(X, np.broadcast_to(begin, X.shape), atol=1e-10)
 
 
-@pytest.mark.parametrize("graph", [directed(), canonical(nx.star_graph(5), "star")], ids=["directed", "star"])
+STAR = canonical(nx.star_graph(5).to_directed(), "star")
+
+
+@pytest.mark.parametrize("graph", [directed(), STAR], ids=["directed", "star"])
 def test_sgp_is_dense_push_sum_with_gradients_at_the_quotient(graph):
     shards = random_shards(graph, num_rows=1)
     simulator = run(StochasticGradientPush(Static()), graph, num_rounds=9, shards=dict(shards))
@@ -165,6 +183,31 @@ def test_sgp_on_a_regular_schedule_is_d_psgd():
     pushed = run(StochasticGradientPush(OnePeerExponential()), graph, num_rounds=6)
     mixed = run(SynchronousGossip(OnePeerExponential()), graph, num_rounds=6)
     np.testing.assert_allclose(stacked(pushed), stacked(mixed), atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "schedule", [Static(lazy=True), Static("max_degree"), BaseGraph(), RandomMatchings(), EpidemicOracle()]
+)
+def test_sgp_where_links_go_both_ways_is_d_psgd_with_the_schedules_weights(schedule):
+    graph = canonical(nx.lollipop_graph(4, 3), "lollipop") if schedule.follows_links else ring(7)
+    pushed = run(StochasticGradientPush(schedule), graph, num_rounds=9)
+    mixed = run(SynchronousGossip(schedule), graph, num_rounds=9)
+    np.testing.assert_allclose(stacked(pushed), stacked(mixed), atol=1e-14)
+    assert [peer._mixing.mass for peer in pushed.peers.values()] == pytest.approx([1.0] * 7)
+
+
+def test_a_graph_that_leaves_a_peer_hardly_any_mass_is_refused():
+    """A chain whose peers all point back to its first: the last one keeps 2^-k of the mass."""
+    n = 12
+    chain = nx.DiGraph([(i, i + 1) for i in range(n - 1)] + [(i, 0) for i in range(1, n)])
+    graph = canonical(chain, "chain")
+    least = least_stationary_mass(push_matrix(graph))
+    settled = np.linalg.matrix_power(push_matrix(graph).toarray(), 10_000) @ np.ones(n)
+    assert least == pytest.approx(settled.min(), rel=1e-6)
+    with pytest.raises(ConfigurationError, match="push-sum leaves a peer of topology 'chain'"):
+        StochasticGradientPush(Static()).network(graph)
+    StochasticGradientPush(OnePeerExponential()).network(graph)
+    StochasticGradientPush(Static()).network(directed())
 
 
 def test_only_push_sum_takes_a_directed_graph():
@@ -237,6 +280,7 @@ def test_changing_schedules_with_patience_live_with_lost_messages_and_stragglers
     )
     simulator = run(SynchronousGossip(schedule, patience=0.2), ring(8), num_rounds=40, world=world)
     assert all(peer.finished and peer.round == 40 for peer in simulator.peers.values())
+    assert all(len(peer._received) <= 3 + 2 * 3 for peer in simulator.peers.values())
     assert np.std(stacked(simulator), axis=0).max() < 0.7
 
 
@@ -250,3 +294,28 @@ def test_combining_first_diverges_on_negative_eigenvalues_with_much_local_work_a
     assert np.abs(stacked(a_little)).max() < 10
     assert np.abs(stacked(too_much)).max() > 1e3
     assert np.abs(stacked(lazy)).max() < 10
+
+
+@pytest.mark.parametrize(
+    "schedule", [Static(), OnePeerExponential(), BaseGraph(), RandomMatchings(), EpidemicOracle(), EpidemicLocal(2)]
+)
+def test_a_straggler_skips_ahead_to_those_who_lost_patience(schedule):
+    world = World(compute=ComputeModel(1.0, {"3": 0.1}))
+    graph = ring(8)
+    trainer = NumpyTrainer(random_shards(graph, num_rows=1))
+    simulator = make_simulator(SynchronousGossip(schedule, patience=1.0), graph, trainer, world=world, num_rounds=40)
+    simulator.run()
+    assert simulator.peers["3"].local.num_jobs < 20
+    assert simulator.history.last.time < 200
+
+
+def test_a_neighbor_cannot_fill_the_memory_of_a_peer():
+    trainer = NumpyTrainer(random_shards(ring(8)))
+    peers = make_peers(SynchronousGossip(OnePeerExponential()), ring(8), trainer, num_rounds=5000)
+    vectors = encoded(peers["1"].local.shared())
+    num_taken = 0
+    for step in range(5000):
+        with suppress(RemoteProtocolError):
+            peers["0"].receive(Message("1", "0", Kind.MODEL, step, vectors=vectors), 0.0)
+            num_taken += 1
+    assert 1 <= num_taken <= 6

@@ -186,7 +186,7 @@ def test_pushes_are_products_of_column_stochastic_matrices(graph):
 def test_without_training_all_end_at_the_mean_by_mass(graph):
     conversation = talk(GRAPHS[graph], num_rounds=300, training=no_steps)
     for k, peer in enumerate(conversation.peers.values()):
-        peer.mass = 1.0 + k
+        peer.mass, peer._total_mass = 1.0 + k, 15.0
     mean = conversation.total() / conversation.total_mass()
     conversation.start()
     while conversation.jobs:

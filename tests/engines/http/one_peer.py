@@ -18,7 +18,7 @@ from loopback import Log, facts_for
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import Train, Update
-from gossipfl.algorithms import Algorithm, PairwiseGossip, SynchronousGossip
+from gossipfl.algorithms import Algorithm, GoSGD, GradientTrackingGossip, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.checkpoints import newest_checkpoint
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
@@ -30,6 +30,8 @@ GRAPHS = {"ring of 4": ring(4), "complete of 4": complete(4), "complete of 6": c
 
 ALGORITHMS: Mapping[str, Algorithm] = {
     "pairwise": PairwiseGossip(timeout=0.3, max_backoff=0.5),
+    "gosgd": GoSGD(timeout=0.3, max_backoff=0.5),
+    "gradient_tracking": GradientTrackingGossip(),
     "synchronous": SynchronousGossip(),
     "patient": SynchronousGossip(patience=0.3),
 }
@@ -81,6 +83,7 @@ async def _live(settings: Settings, ready: Connection) -> None:
     outcome = {
         "round": host.peer.round,
         "is_drained": host.peer.is_drained,
+        "mass": getattr(host.peer, "mass", 1.0),
         "seconds": host.now(),
         "contacts": log.contacts,
     }
@@ -92,7 +95,9 @@ def _host(settings: Settings, log: Log, meeting_seconds: float) -> HTTPPeer:
     initial = trainer.initial() if settings.learns else random_models(graph)[settings.name]
     peer = make_peer(algorithm, graph, trainer, settings.name, num_rounds=settings.num_rounds, initial=initial)
     neighbors = tuple(algorithm.network(graph).neighbors(settings.name))
-    facts = facts_for(trainer.initial(), num_rounds=settings.num_rounds, num_participants=len(graph))
+    facts = facts_for(
+        trainer.initial(), num_rounds=settings.num_rounds, num_participants=len(graph), algorithm=algorithm
+    )
     room = TrainingRoom(_slowed(trainer, settings.think), 1)
     limits = Limits(request_seconds=settings.request_seconds, connect_seconds=1.0, max_backoff=0.2)
     hosting = Hosting(limits, directory=settings.directory, linger=settings.linger, meeting_seconds=meeting_seconds)
