@@ -129,7 +129,8 @@ def winners(rows: Sequence[Row]) -> list[Winners]:
     """For each target, who wins which of the `CONTESTS`.
 
     Those compete who send messages at all (the bounds do not) and reach the target with every seed; of equals, the
-    first in the order of the table wins.
+    first in the order of the table wins. No spread at all wins nothing: it says that all hold one model, as the clients
+    of a server do.
     """
     competitors = [row for row in rows if row.values["num_bytes"].mean > 0]
     found = []
@@ -142,7 +143,11 @@ def winners(rows: Sequence[Row]) -> list[Winners]:
 
 
 def _least(costs: Sequence[tuple[str, TargetCost]], contest: str) -> str | None:
-    figures = [(figure.mean, label) for label, cost in costs if (figure := cost[contest]) and isfinite(figure.mean)]
+    figures = [
+        (figure.mean, label)
+        for label, cost in costs
+        if (figure := cost[contest]) and isfinite(figure.mean) and (figure.mean > 0 or contest != "spread")
+    ]
     return min(figures, key=lambda one: one[0])[1] if figures else None
 
 

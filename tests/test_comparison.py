@@ -132,7 +132,7 @@ def test_a_table_from_objects_is_that_from_rows():
 class TestWinners:
     def rows(self, label: str, accuracies: list[float], *, seed: int = 0, **per_round: float) -> list[dict]:
         """History rows with so much spent per round, and the same spread at each."""
-        spread = per_round.pop("spread", 0.0)
+        spread = per_round.pop("spread", 0.05)
         return [
             row
             | {name: each * row["round"] for name, each in per_round.items()}
@@ -142,14 +142,14 @@ class TestWinners:
 
     def test_each_contest_has_its_own(self):
         rows = [
-            *self.rows("server", [0.1, 0.9], num_bytes=80, time=9, busiest_peer_bytes=80),
+            *self.rows("server", [0.1, 0.9], num_bytes=80, time=9, busiest_peer_bytes=80, spread=0.0),
             *self.rows("pairs", [0.1, 0.5, 0.9], num_bytes=30, time=5, busiest_peer_bytes=9, spread=0.2),
             *self.rows("rounds", [0.1, 0.9], num_bytes=90, time=4, busiest_peer_bytes=20, spread=0.1),
         ]
         half, most, all_ = winners(summarize(rows, [0.5, 0.8, 0.95]))
         assert half.as_json() == {
             **{"target": 0.5, "of": 1},
-            **{"num_bytes": "pairs", "time": "rounds", "busiest_peer_bytes": "pairs", "spread": "server"},
+            **{"num_bytes": "pairs", "time": "rounds", "busiest_peer_bytes": "pairs", "spread": "rounds"},
         }
         assert (most.target, most.labels) == (0.8, half.labels | {"busiest_peer_bytes": "pairs"})
         assert (all_.target, all_.labels) == (0.95, dict.fromkeys(CONTESTS))
