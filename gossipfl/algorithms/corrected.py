@@ -13,13 +13,9 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.methods import D2, GossipMethod, GradientTracking, OuterStep, QuasiGlobalMomentum
 from gossipfl.peers import Sharing
 from gossipfl.schedules import Schedule, Static, gives_the_mean
+from gossipfl.schedules.static import MixingField
 from gossipfl.server_optimizers import ServerSGD
-from gossipfl.topology import MixingScheme, mixing_matrix, smallest_eigenvalue
-
-MixingField = Annotated[
-    MixingScheme,
-    "The rule for the mixing matrix, metropolis_hastings or max_degree, or the matrix itself (rows in node order).",
-]
+from gossipfl.topology import mixing_matrix, smallest_eigenvalue
 
 _BORDER = -1 / 3
 _ROUNDING = 1e-9

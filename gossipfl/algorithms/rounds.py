@@ -25,7 +25,6 @@ class SynchronousRecipe(ABC):
     pools_data: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     extra_vectors: ClassVar[frozenset[str]] = frozenset()
-    combines_first: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -50,6 +49,10 @@ class SynchronousRecipe(ABC):
     @property
     def patience(self) -> float | None:
         return None
+
+    @property
+    def combines_first(self) -> bool:
+        return False
 
     def method(self, work: LocalWork) -> GossipMethod:
         return Uncorrected()

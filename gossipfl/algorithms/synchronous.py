@@ -40,7 +40,7 @@ class SynchronousGossip(SynchronousRecipe):
             raise ConfigurationError(f"order is adapt_then_combine or combine_then_adapt, got {self.order!r}")
 
     @property
-    def combines_first(self) -> bool:  # type: ignore[override]
+    def combines_first(self) -> bool:
         return self.order == "combine_then_adapt"
 
 

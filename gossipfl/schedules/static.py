@@ -1,7 +1,7 @@
 """The schedule of a fixed graph."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
 import networkx as nx
 
@@ -9,6 +9,11 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.schedules.schedule import Meeting, Meetings
 from gossipfl.topology import SCHEMES, MixingScheme, mixing_row
 from gossipfl.weights import PeerId
+
+MixingField: TypeAlias = Annotated[
+    MixingScheme,
+    "The rule for the mixing matrix, metropolis_hastings or max_degree, or the matrix itself (rows in node order).",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +24,7 @@ class Static:
     columns do not sum to 1, so the mean is left to an algorithm that shares out mass, which a recipe has to check.
     """
 
-    mixing: Annotated[
-        MixingScheme,
-        "The rule for the mixing matrix, metropolis_hastings or max_degree, or the matrix itself (rows in node order).",
-    ] = "metropolis_hastings"
+    mixing: MixingField = "metropolis_hastings"
     lazy: Annotated[
         bool,
         "Mix with (W + I) / 2. No eigenvalue is negative then, at the expense of slower mixing.",
