@@ -249,7 +249,7 @@ def run_manifest(
         "topologies": _topologies(scenario),
         "algorithms": _algorithms(scenario, seeds),
         "targets": scenario.targets,
-        "differences": differences(scenario),
+        "differences": [*differences(scenario), *caveats(scenario)],
     }
 
 
@@ -301,6 +301,18 @@ def differences(scenario: Scenario) -> list[str]:
         found.append(f"Local training has different optimizers ({_by_kind(optimizers)}).")
     if len(policies) > 1:
         found.append(f"The optimizer's state between rounds is treated differently ({_by_kind(policies)}).")
+    return found
+
+
+def caveats(scenario: Scenario) -> list[str]:
+    """What algorithms do not keep of the goal of a comparison."""
+    found = []
+    for section, label in zip(scenario.algorithms, scenario.labels, strict=True):
+        graph = scenario.graph(section)
+        recipe = scenario.recipe(section, graph)
+        caveat = recipe.caveat(recipe.network(graph))
+        if caveat is not None:
+            found.append(f"{label} {caveat}.")
     return found
 
 

@@ -65,6 +65,10 @@ class Algorithm(Protocol):
         """
         ...
 
+    def caveat(self, network: nx.Graph) -> str | None:
+        """What it does not keep of the goal on this network, as the end of a sentence on it; None: nothing."""
+        ...
+
     def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
         """One participant of `network`, which `Algorithm.network` has given."""
         ...
@@ -82,6 +86,9 @@ class Recipe:
     extra_vectors: ClassVar[frozenset[str]] = frozenset()
     mass: ClassVar[Mass] = "peers"
     gossip_steps: ClassVar[int] = 1
+
+    def caveat(self, network: nx.Graph) -> str | None:
+        return None
 
 
 def check_weighting(weighting: str) -> None:

@@ -47,6 +47,11 @@ class GoSGD(Recipe):
     def network(self, graph: nx.Graph) -> nx.Graph:
         return graph
 
+    def caveat(self, network: nx.Graph) -> str | None:
+        directed = network.to_directed(as_view=True)
+        degrees = {(directed.in_degree(peer_id), directed.out_degree(peer_id)) for peer_id in directed}
+        return "counts peers by their number of neighbors, not equally" if len(degrees) > 1 else None
+
     def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
         directed = network.to_directed(as_view=True)
         return PushSumPeer(

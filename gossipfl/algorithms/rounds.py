@@ -65,6 +65,9 @@ class SynchronousRecipe(ABC):
             check_undirected(graph)
         return self.schedule.links(graph)
 
+    def caveat(self, network: nx.Graph) -> str | None:
+        return None if self.schedule.keeps_mean else "keeps the mean over peers on average only, not in every round"
+
     def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
         lead = self.schedule.lead(network)
         if self.patience is not None:  # skipping ahead too early costs no more than patience that has run out

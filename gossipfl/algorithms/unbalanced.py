@@ -50,6 +50,9 @@ class StochasticGradientPush(SynchronousRecipe):
                 )
         return self.schedule.links(graph)
 
+    def caveat(self, network: nx.Graph) -> str | None:
+        return None  # the sums of value and mass stay as they are on every schedule
+
     def mixing_of(self, peer_id: PeerId, network: nx.Graph, work: LocalWork) -> Mixing:
         return PushSumMixing(peer_id, float(work.num_examples) if self.weighting == "examples" else 1.0)
 

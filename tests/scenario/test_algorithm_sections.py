@@ -7,6 +7,7 @@ import pytest
 from gossipfl import Scenario
 from gossipfl.algorithms import ALGORITHMS, DFedAvgM, FedAvg, QuasiGlobalMomentumGossip, StochasticGradientPush
 from gossipfl.errors import ConfigurationError
+from gossipfl.run_directory import caveats
 from gossipfl.scenario.algorithms import SECTIONS
 from gossipfl.schedules import BaseGraph
 from gossipfl.server_optimizers import ServerAdam
@@ -101,3 +102,22 @@ def test_what_is_not_sound_is_refused_with_the_reason(algorithm, reason):
 def test_a_lossy_network_needs_an_algorithm_with_patience():
     with pytest.raises(ConfigurationError, match=r"'gradient_tracking' waits for ever.*if it can have one"):
         recipe("gradient_tracking", network={"loss": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "topology", "caveat"),
+    [
+        ("gosgd", "ring", None),
+        ("gosgd", "star", "counts peers by their number of neighbors, not equally"),
+        ("gosgd", "directed-ring-chords", "counts peers by their number of neighbors, not equally"),
+        ("gossip_learning", "ring", "keeps no mean: how much a peer counts depends on who was heard when"),
+        ({"name": "epidemic_learning", "variant": "local"}, "ring", "keeps the mean over peers on average only"),
+        ({"name": "sgp", "schedule": "epidemic_local"}, "ring", None),
+        ("pairwise", "star", None),
+        ("fedavg", "star", None),
+    ],
+)
+def test_what_an_algorithm_does_not_keep_of_the_goal_is_noted(algorithm, topology, caveat):
+    scenario = Scenario(algorithms=[algorithm], topology=topology)
+    (label,), found = scenario.labels, caveats(scenario)
+    assert [text.startswith(f"{label} {caveat}") for text in found] == ([] if caveat is None else [True])
