@@ -309,8 +309,7 @@ def caveats(scenario: Scenario) -> list[str]:
     found = []
     for section, label in zip(scenario.algorithms, scenario.labels, strict=True):
         graph = scenario.graph(section)
-        recipe = scenario.recipe(section, graph)
-        caveat = recipe.caveat(recipe.network(graph))
+        caveat = scenario.recipe(section, graph).caveat(graph)
         if caveat is not None:
             found.append(f"{label} {caveat}.")
     return found

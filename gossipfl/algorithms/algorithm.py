@@ -65,8 +65,9 @@ class Algorithm(Protocol):
         """
         ...
 
-    def caveat(self, network: nx.Graph) -> str | None:
-        """What it does not keep of the goal on this network, as the end of a sentence on it; None: nothing."""
+    def caveat(self, graph: nx.Graph) -> str | None:
+        """What it does not keep of the goal on the graph of the data holders, as the end of a sentence on it; None:
+        nothing."""
         ...
 
     def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
@@ -87,7 +88,7 @@ class Recipe:
     mass: ClassVar[Mass] = "peers"
     gossip_steps: ClassVar[int] = 1
 
-    def caveat(self, network: nx.Graph) -> str | None:
+    def caveat(self, graph: nx.Graph) -> str | None:
         return None
 
 

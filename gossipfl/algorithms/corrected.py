@@ -6,8 +6,7 @@ from typing import Annotated, ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import check_patience
-from gossipfl.algorithms.rounds import SynchronousRecipe, check_gossip_steps, check_keeps_mean, check_undirected
+from gossipfl.algorithms.rounds import SynchronousRecipe, check_keeps_mean, check_undirected
 from gossipfl.algorithms.synchronous import GossipSteps, Patience, ScheduleField
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import D2, GossipMethod, GradientTracking, OuterStep, QuasiGlobalMomentum
@@ -73,7 +72,7 @@ class GradientTrackingGossip(SynchronousRecipe):
     extra_vectors: ClassVar[frozenset[str]] = GradientTracking.mixed
 
     def __post_init__(self) -> None:
-        check_gossip_steps(self.gossip_steps)
+        SynchronousRecipe.__post_init__(self)
         check_keeps_mean(self.schedule, "trackers must sum to the sum of the gradients")
 
     def method(self, work: LocalWork) -> GossipMethod:
@@ -94,8 +93,7 @@ class QuasiGlobalMomentumGossip(SynchronousRecipe):
     sharing: Sharing = field(default_factory=Sharing)
 
     def __post_init__(self) -> None:
-        check_gossip_steps(self.gossip_steps)
-        check_patience(self.patience)
+        SynchronousRecipe.__post_init__(self)
         if not 0 <= self.momentum < 1:
             raise ConfigurationError(f"momentum must be at least 0 and below 1, got {self.momentum}")
         if not 0 < self.local_learning_rate < float("inf"):
@@ -120,8 +118,7 @@ class DiLoCo(SynchronousRecipe):
     sharing: Sharing = field(default_factory=Sharing)
 
     def __post_init__(self) -> None:
-        check_gossip_steps(self.gossip_steps)
-        check_patience(self.patience)
+        SynchronousRecipe.__post_init__(self)
         _ = self.outer
 
     def network(self, graph: nx.Graph) -> nx.Graph:

@@ -44,7 +44,7 @@ class GossipLearning(Recipe):
     def network(self, graph: nx.Graph) -> nx.Graph:
         return graph
 
-    def caveat(self, network: nx.Graph) -> str | None:
+    def caveat(self, graph: nx.Graph) -> str | None:
         return "keeps no mean: how much a peer counts depends on who was heard when"
 
     def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:

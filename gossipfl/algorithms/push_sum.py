@@ -47,8 +47,8 @@ class GoSGD(Recipe):
     def network(self, graph: nx.Graph) -> nx.Graph:
         return graph
 
-    def caveat(self, network: nx.Graph) -> str | None:
-        directed = network.to_directed(as_view=True)
+    def caveat(self, graph: nx.Graph) -> str | None:
+        directed = graph.to_directed(as_view=True)
         degrees = {(directed.in_degree(peer_id), directed.out_degree(peer_id)) for peer_id in directed}
         return "counts peers by their number of neighbors, not equally" if len(degrees) > 1 else None
 

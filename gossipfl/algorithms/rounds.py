@@ -7,7 +7,7 @@ import networkx as nx
 
 from gossipfl.actions import LocalWork
 from gossipfl.aggregators import MixingRow
-from gossipfl.algorithms.algorithm import Mass
+from gossipfl.algorithms.algorithm import Mass, check_patience
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import GossipMethod, Uncorrected
 from gossipfl.peers import LocalModel, Peer, RowMixing, Sharing, SynchronousGossipPeer
@@ -25,6 +25,11 @@ class SynchronousRecipe(ABC):
     pools_data: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     extra_vectors: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.gossip_steps, int) or self.gossip_steps < 1:
+            raise ConfigurationError(f"gossip_steps must be at least 1, got {self.gossip_steps}")
+        check_patience(self.patience)
 
     @property
     @abstractmethod
@@ -65,7 +70,7 @@ class SynchronousRecipe(ABC):
             check_undirected(graph)
         return self.schedule.links(graph)
 
-    def caveat(self, network: nx.Graph) -> str | None:
+    def caveat(self, graph: nx.Graph) -> str | None:
         return None if self.schedule.keeps_mean else "keeps the mean over peers on average only, not in every round"
 
     def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
@@ -91,12 +96,6 @@ def check_undirected(graph: nx.Graph) -> None:
             f"topology {graph.name!r} is directed, and this algorithm needs links that work both ways: use one that is "
             "based on push-sum ('sgp', 'gosgd'), or an undirected topology"
         )
-
-
-def check_gossip_steps(gossip_steps: int) -> None:
-    """Raises ConfigurationError for a number of gossip steps that is none."""
-    if not isinstance(gossip_steps, int) or gossip_steps < 1:
-        raise ConfigurationError(f"gossip_steps must be at least 1, got {gossip_steps}")
 
 
 def check_keeps_mean(schedule: Schedule, why: str) -> None:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from gossipfl.algorithms.algorithm import check_patience
-from gossipfl.algorithms.rounds import SynchronousRecipe, check_gossip_steps
+from gossipfl.algorithms.rounds import SynchronousRecipe
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Sharing
 from gossipfl.schedules import EpidemicLocal, EpidemicOracle, Schedule, Static
@@ -34,8 +33,7 @@ class SynchronousGossip(SynchronousRecipe):
     sharing: Sharing = field(default_factory=Sharing)
 
     def __post_init__(self) -> None:
-        check_gossip_steps(self.gossip_steps)
-        check_patience(self.patience)
+        SynchronousRecipe.__post_init__(self)
         if self.order not in ("adapt_then_combine", "combine_then_adapt"):
             raise ConfigurationError(f"order is adapt_then_combine or combine_then_adapt, got {self.order!r}")
 
@@ -62,7 +60,7 @@ class EpidemicLearning(SynchronousRecipe):
     follows_links: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_patience(self.patience)
+        SynchronousRecipe.__post_init__(self)
         if self.variant not in ("oracle", "local"):
             raise ConfigurationError(f"variant is oracle or local, got {self.variant!r}")
         _ = self.schedule
@@ -83,8 +81,7 @@ class DFedAvgM(SynchronousRecipe):
     sharing: Sharing = field(default_factory=lambda: Sharing(optimizer_state="reset"))
 
     def __post_init__(self) -> None:
-        check_gossip_steps(self.gossip_steps)
-        check_patience(self.patience)
+        SynchronousRecipe.__post_init__(self)
         if not 0 < self.local_momentum < 1:
             raise ConfigurationError(
                 f"DFedAvgM needs an optimizer with momentum between 0 and 1, got {self.local_momentum}: give it one, "

@@ -6,8 +6,8 @@ from typing import ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Mass, Weighting, check_patience, check_weighting
-from gossipfl.algorithms.rounds import SynchronousRecipe, check_gossip_steps, check_undirected
+from gossipfl.algorithms.algorithm import Mass, Weighting, check_weighting
+from gossipfl.algorithms.rounds import SynchronousRecipe, check_undirected
 from gossipfl.algorithms.synchronous import GossipSteps, Patience, ScheduleField
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import PushSumMixing, RelaySum, Sharing
@@ -31,7 +31,7 @@ class StochasticGradientPush(SynchronousRecipe):
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
 
     def __post_init__(self) -> None:
-        check_gossip_steps(self.gossip_steps)
+        SynchronousRecipe.__post_init__(self)
         check_weighting(self.weighting)
 
     @property
@@ -50,7 +50,7 @@ class StochasticGradientPush(SynchronousRecipe):
                 )
         return self.schedule.links(graph)
 
-    def caveat(self, network: nx.Graph) -> str | None:
+    def caveat(self, graph: nx.Graph) -> str | None:
         return None  # the sums of value and mass stay as they are on every schedule
 
     def mixing_of(self, peer_id: PeerId, network: nx.Graph, work: LocalWork) -> Mixing:
@@ -63,9 +63,6 @@ class RelaySumGossip(SynchronousRecipe):
 
     patience: Patience = None
     sharing: Sharing = field(default_factory=Sharing)
-
-    def __post_init__(self) -> None:
-        check_patience(self.patience)
 
     @property
     def schedule(self) -> Schedule:

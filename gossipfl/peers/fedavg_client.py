@@ -9,8 +9,8 @@ from gossipfl.methods import FederatedMethod, Memory
 from gossipfl.peers.local_model import LocalModel, encoded
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
-from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
-from gossipfl.weights import PeerId, Vector, frozen
+from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
+from gossipfl.weights import PeerId, Vector
 
 
 class FedAvgClient(Peer):
@@ -105,7 +105,7 @@ class FedAvgClient(Peer):
     def restore(self, snapshot: Snapshot) -> None:
         _, values = snapshot
         self.local.restore(part("local", snapshot))
-        self._memory = {name: frozen(vector) for name, vector in part("memory", snapshot)[0].items()}
+        self._memory = read_only(part("memory", snapshot)[0])
         self._retries.restore(part("retries", snapshot))
         self.round, self.finished = values["round"], values["finished"]
         self._training_round = values["training_round"]

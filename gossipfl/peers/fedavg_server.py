@@ -26,7 +26,7 @@ from gossipfl.peers.client_sampling import ClientSampling
 from gossipfl.peers.local_model import LocalModel, encoded
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
-from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
 from gossipfl.server_optimizers import ServerOptimizer
 from gossipfl.weights import PeerId, Vector, frozen
 
@@ -216,8 +216,8 @@ class FedAvgServer(Peer):
     def restore(self, snapshot: Snapshot) -> None:
         _, values = snapshot
         self.local.restore(part("local", snapshot))
-        self._extra = {name: frozen(vector) for name, vector in part("extra", snapshot)[0].items()}
-        self._memory = {name: frozen(vector) for name, vector in part("memory", snapshot)[0].items()}
+        self._extra = read_only(part("extra", snapshot)[0])
+        self._memory = read_only(part("memory", snapshot)[0])
         self.round, self.finished = values["round"], values["finished"]
         self._sampled, self._unacknowledged = list(values["sampled"]), list(values["unacknowledged"])
         self._deadline = values["deadline"]

@@ -11,8 +11,8 @@ from gossipfl.actions import Correction, LocalWork, State, Train, Update
 from gossipfl.compression import decompress, dense
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import Encoded, Message
-from gossipfl.peers.snapshot import Snapshot, under
-from gossipfl.weights import ModelVectors, PeerId, Vector, frozen
+from gossipfl.peers.snapshot import Snapshot, read_only, under
+from gossipfl.weights import ModelVectors, PeerId, Vector
 
 _NO_SLOTS = np.zeros(0, np.float32)
 _UNCORRECTED = Correction()
@@ -168,7 +168,7 @@ class LocalModel:
         return arrays, values
 
     def restore(self, snapshot: Snapshot) -> None:
-        arrays = {name: frozen(array) for name, array in snapshot[0].items()}
+        arrays = read_only(snapshot[0])
         values = snapshot[1]
         self.weights, self.statistics, self.state = arrays["weights"], arrays["statistics"], under("state/", arrays)
         self.num_jobs, self._num_steps = values["num_jobs"], values["num_steps"]

@@ -57,7 +57,7 @@ def message_of_snapshot(snapshot: Snapshot) -> Message:
         round=values["round"],
         exchange=None if values["exchange"] is None else ExchangeId(*values["exchange"]),
         vectors={
-            name: Encoded(encoding, _read_only(under(f"{name}/", arrays)), size)
+            name: Encoded(encoding, read_only(under(f"{name}/", arrays)), size)
             for name, (encoding, size) in values["vectors"].items()
         },
         num_examples=values["num_examples"],
@@ -74,5 +74,6 @@ def messages_of_snapshot(snapshot: Snapshot) -> dict[str, Message]:
     return {key: message_of_snapshot(part(key, snapshot)) for key in snapshot[1]}
 
 
-def _read_only(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def read_only(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays, which nobody may write to any more."""
     return {name: frozen(array) for name, array in arrays.items()}

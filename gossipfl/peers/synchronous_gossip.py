@@ -23,7 +23,7 @@ from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.mixing import Mixing
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
-from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
 from gossipfl.schedules import Meeting, Meetings
 from gossipfl.weights import PeerId, Vector, frozen
 
@@ -221,7 +221,7 @@ class SynchronousGossipPeer(Peer):
 
     def restore(self, snapshot: Snapshot) -> None:
         def vectors(name: str) -> dict[str, Vector]:
-            return {key: frozen(vector) for key, vector in part(name, snapshot)[0].items()}
+            return read_only(part(name, snapshot)[0])
 
         _, values = snapshot
         self.local.restore(part("local", snapshot))

@@ -5,8 +5,12 @@ sqrt(mean_i ||x_i - mean(x)||^2) by a factor of at most rho (Boyd et al., 2006).
 """
 
 import math
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import linalg
 
@@ -31,33 +35,33 @@ def second_eigenvalue(W: sparse.csr_array) -> float:
     num_peers = W.shape[0]
     if abs(W - W.T).max() > 1e-9:
         raise TopologyError("The mixing matrix is not symmetric. Check it with checked_matrix.")
-    if num_peers > _LARGEST_DENSE:
-        operator = linalg.LinearOperator(W.shape, matvec=lambda x: W @ x - x.mean(), dtype=np.float64)
-        start = generator(0, "second eigenvalue").standard_normal(num_peers)
-        try:
-            largest = linalg.eigsh(
-                operator, k=1, which="LM", v0=start, ncv=_LANCZOS_VECTORS, tol=1e-10, return_eigenvectors=False
-            )
-        except linalg.ArpackNoConvergence:
-            largest = np.linalg.eigvalsh(W.toarray() - 1 / num_peers)
-    else:
-        largest = np.linalg.eigvalsh(W.toarray() - 1 / num_peers)
-    rho = float(np.abs(largest).max())
+    operator = linalg.LinearOperator(W.shape, matvec=lambda x: W @ x - x.mean(), dtype=np.float64)
+    values = _eigenvalues(operator, lambda: W.toarray() - 1 / num_peers, "LM", "second eigenvalue")
+    rho = float(np.abs(values).max())
     return 0.0 if rho < _ROUNDING else min(rho, 1.0)
 
 
 def smallest_eigenvalue(W: sparse.csr_array) -> float:
     """The smallest eigenvalue of a symmetric mixing matrix, from -1 to 1; D2 needs it above -1/3."""
-    if W.shape[0] <= _LARGEST_DENSE:
-        return float(np.linalg.eigvalsh(W.toarray())[0])
-    start = generator(0, "smallest eigenvalue").standard_normal(W.shape[0])
-    try:
-        smallest = linalg.eigsh(
-            W, k=1, which="SA", v0=start, ncv=_LANCZOS_VECTORS, tol=1e-10, return_eigenvectors=False
-        )
-    except linalg.ArpackNoConvergence:
-        smallest = np.linalg.eigvalsh(W.toarray())
-    return float(smallest[0])
+    return float(_eigenvalues(W, W.toarray, "SA", "smallest eigenvalue")[0])
+
+
+def _eigenvalues(
+    operator: sparse.csr_array | linalg.LinearOperator,
+    dense: Callable[[], NDArray[np.floating]],
+    which: Literal["LM", "SA"],
+    purpose: str,
+) -> NDArray[np.floating]:
+    """All eigenvalues of a small symmetric matrix, in order; of a large one that of largest modulus or the smallest."""
+    num_peers = operator.shape[0]
+    if num_peers > _LARGEST_DENSE:
+        start = generator(0, purpose).standard_normal(num_peers)
+        with suppress(linalg.ArpackNoConvergence):
+            found: NDArray[np.floating] = linalg.eigsh(
+                operator, k=1, which=which, v0=start, ncv=_LANCZOS_VECTORS, tol=1e-10, return_eigenvectors=False
+            )
+            return found
+    return np.linalg.eigvalsh(dense())
 
 
 def second_modulus(P: sparse.csr_array) -> float:
