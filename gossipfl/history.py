@@ -68,8 +68,9 @@ class History:
     evaluations: list[Evaluation] = field(default_factory=list)
     peer_bytes: dict[PeerId, tuple[int, int]] = field(default_factory=dict)
     """Bytes (sent, received) per participant."""
-    link_traffic: dict[tuple[PeerId, PeerId], tuple[int, int]] = field(default_factory=dict)
-    """(messages, bytes) per ordered pair (sender, receiver)."""
+    link_traffic: dict[tuple[PeerId, PeerId], tuple[int, int]] | None = field(default_factory=dict)
+    """(messages, bytes) per ordered pair (sender, receiver); None when more than 100,000 pairs have talked, too many to
+    keep count of."""
     final: dict[PeerId, ModelVectors] = field(default_factory=dict)
     """Last vectors of every peer."""
     average: ModelVectors | None = None

@@ -111,7 +111,8 @@ class TrainingMetrics:
 def average_model(standings: Sequence[Standing], weighting: Weighting) -> ModelVectors:
     """The mean of the peers' weights and statistics, uniform or by number of examples."""
     counts = [standing.num_examples if weighting == "examples" else 1 for standing in standings]
-    shares = [count / sum(counts) for count in counts]
+    total = sum(counts)
+    shares = [count / total for count in counts]
     return ModelVectors(
         mean_vector([standing.weights for standing in standings], shares),
         mean_vector([standing.model.statistics for standing in standings], shares),

@@ -171,6 +171,7 @@ class Simulator:
             if self._progress() > self.round:
                 self._is_round_over = True
         if peer.finished and not was_finished:
+            self._last_change = self.now  # also where a client's last model is, by chance, the one that it has
             self._num_unfinished -= 1
             if self._num_unfinished == 0:
                 self._end = self.now + self._world.linger
@@ -301,7 +302,7 @@ class Simulator:
         """Complete the history with what is only known at the end; also of a run that was interrupted."""
         network = self._network
         self.history.peer_bytes = {peer_id: (wires.sent, wires.received) for peer_id, wires in network.wires.items()}
-        self.history.link_traffic = {pair: (r.num_messages, r.num_bytes) for pair, r in network.routes.items()}
+        self.history.link_traffic = None if network.pairs is None else dict(network.pairs)
         self.history.final = {peer_id: peer.model for peer_id, peer in self.peers.items()}
         self.history.average = self.average()
 

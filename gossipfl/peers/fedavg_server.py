@@ -13,7 +13,7 @@ The server waits for every sampled client; with `patience`, at the latest that m
 answered. After the last round it sends the final model to all clients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class FedAvgServer(Peer):
         self._awaited: set[PeerId] = set()  # sampled clients that have not answered yet
         self._retries = Retries()
         self._updates: dict[PeerId, Message] = {}
-        self._unacknowledged: list[PeerId] = []  # clients that may not have the final model yet
+        self._unacknowledged: dict[PeerId, None] = {}  # clients that may not have the final model yet, in node order
         self._deadline: float | None = None
 
     @property
@@ -78,8 +78,7 @@ class FedAvgServer(Peer):
             raise RemoteProtocolError(f"peer {message.sender} is not a client of {self.peer_id}")
         match message.kind:
             case Kind.ACKNOWLEDGE:
-                if message.sender in self._unacknowledged:
-                    self._unacknowledged.remove(message.sender)
+                self._unacknowledged.pop(message.sender, None)
                 return []
             case Kind.UPDATE:
                 self._check_update(message)
@@ -136,7 +135,7 @@ class FedAvgServer(Peer):
         awaited = [client for client in self._sampled if client in self._awaited]
         return [*self._sends(Kind.MODEL, awaited), *self._wait(now)]
 
-    def _sends(self, kind: Kind, receivers: Sequence[PeerId]) -> list[Action]:
+    def _sends(self, kind: Kind, receivers: Iterable[PeerId]) -> list[Action]:
         vectors = encoded({**self.local.shared(), **self._extra})
         return [
             Send(Message(self.peer_id, client, kind, self.round, vectors=vectors, degree=len(self._known)))
@@ -157,7 +156,7 @@ class FedAvgServer(Peer):
             return self._begin_round(now)
         self.finished = True
         self._sampled, self._awaited, self._updates = [], set(), {}
-        self._unacknowledged = list(self._sampling.clients)
+        self._unacknowledged = dict.fromkeys(self._sampling.clients)
         return self._send_final(now)
 
     def _average(self, answers: Sequence[Message]) -> None:
@@ -219,7 +218,7 @@ class FedAvgServer(Peer):
         self._extra = read_only(part("extra", snapshot)[0])
         self._memory = read_only(part("memory", snapshot)[0])
         self.round, self.finished = values["round"], values["finished"]
-        self._sampled, self._unacknowledged = list(values["sampled"]), list(values["unacknowledged"])
+        self._sampled, self._unacknowledged = list(values["sampled"]), dict.fromkeys(values["unacknowledged"])
         self._deadline = values["deadline"]
         self._retries.restore(part("retries", snapshot))
         self._sampling.generator.bit_generator.state = values["generator"]

@@ -13,9 +13,11 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.actions import LocalWork, Send, WakeAt
 from gossipfl.algorithms import SERVER, FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.compression import dense
+from gossipfl.engines import virtual_network
 from gossipfl.engines.compute_model import ComputeModel
 from gossipfl.engines.network_model import Link, NetworkModel, Rates
 from gossipfl.engines.simulator import Simulator, World
+from gossipfl.engines.virtual_network import VirtualNetwork
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.peers import LocalModel, Peer, Sharing
@@ -149,6 +151,36 @@ def test_what_happens_on_one_link_does_not_depend_on_other_links():
     both = [action for _ in range(20) for action in (send("a", "c"), send("a", "b"))]
     run_script(network, Scripted("a", both), among_others, Scripted("c"), seed=5)
     assert alone.received == among_others.received
+
+
+def test_what_is_left_to_chance_is_uniform_and_independent():
+    senders, moments = [str(k) for k in range(20)], [0.1 * k for k in range(100)]
+    network = VirtualNetwork(NetworkModel(link=Link(latency=1.0, jitter=1.0)), ["0", *senders], seed=3)
+    delays = np.array(
+        [[network.send(Message(peer, "0", Kind.PUSH), now).first_byte - now - 1 for peer in senders] for now in moments]
+    )
+    assert len(np.unique(delays)) == delays.size
+    assert np.abs(np.bincount((10 * delays.ravel()).astype(int), minlength=10) - 200).max() < 5 * np.sqrt(200)
+    assert np.abs(np.corrcoef(delays.T) - np.eye(20)).max() < 0.5  # between senders: 0.1 is one sigma
+    assert abs(np.corrcoef(delays[1:].ravel(), delays[:-1].ravel())[0, 1]) < 0.1  # and between moments: 0.02
+
+
+def test_beyond_so_many_pairs_only_sums_are_kept(monkeypatch):
+    monkeypatch.setattr(virtual_network, "MAX_PAIRS", 6)
+    graph = ring(6)
+    uncounted, over = (make_simulator(SynchronousGossip(), graph, NumpyTrainer(random_shards(graph))) for _ in range(2))
+    assert uncounted.run().link_traffic is None  # 12 pairs
+    monkeypatch.setattr(virtual_network, "MAX_PAIRS", 12)
+    counted = over.run()
+    assert len(counted.link_traffic) == 12
+    assert sum(num_messages for num_messages, _ in counted.link_traffic.values()) == counted.last.num_messages
+    assert sum(num_bytes for _, num_bytes in counted.link_traffic.values()) == counted.last.num_bytes
+    assert list(uncounted.history.rows()) == list(counted.rows())
+    assert uncounted.history.peer_bytes == counted.peer_bytes
+    resumed = make_simulator(SynchronousGossip(), graph, NumpyTrainer(random_shards(graph)))
+    resumed.restore(uncounted.snapshot())
+    resumed.close()
+    assert resumed.history.link_traffic is None
 
 
 def test_offline_peers_neither_send_nor_receive():
