@@ -97,4 +97,12 @@ class WakeAt:
     time: float
 
 
-Action: TypeAlias = Train | Send | WakeAt
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Ask for a note that something lawful of `sender` was not taken in, and `why`: engines count and log it."""
+
+    sender: PeerId
+    why: str
+
+
+Action: TypeAlias = Train | Send | WakeAt | Refused

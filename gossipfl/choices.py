@@ -79,7 +79,7 @@ def _links(section: type[BaseModel], made: Any) -> str:
 def _type(annotation: Any) -> str:
     """A type in the words of TOML; of sections, their names."""
     if get_origin(annotation) is Literal:
-        return " | ".join(map(str, get_args(annotation)))
+        return " | ".join("false" if value is False else str(value) for value in get_args(annotation))
     if get_origin(annotation) in (Union, UnionType):
         return " | ".join(dict.fromkeys(_type(one) for one in get_args(annotation) if one is not NoneType))
     if hasattr(annotation, "__metadata__"):

@@ -78,7 +78,7 @@ class History:
     contacts: list[Contact] = field(default_factory=list)
     """When peers lost and found each other; empty in virtual time, whose outages are part of the scenario."""
     num_refused: int = 0
-    """Messages that a peer refused because they broke a rule of the protocol."""
+    """Messages that a peer refused because they broke a rule of the protocol, or did not take in."""
     interrupted: bool = False
     failure: str | None = None
     """Why the run ended before its time, when local training failed."""

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, TypeAlias
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Recipe, Weighting, check_patience, check_weighting
+from gossipfl.algorithms.algorithm import Bound, Recipe, Weighting, check_bound, check_patience, check_weighting
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import FederatedMethod, NormalizedSteps, Proximal
 from gossipfl.methods import Scaffold as ScaffoldMethod
@@ -22,6 +22,14 @@ SERVER: PeerId = "server"
 _Patience: TypeAlias = Annotated[
     float | None, "Seconds after which the server averages whatever has come; absent: it waits for ever."
 ]
+
+_ExamplesBound: TypeAlias = Annotated[
+    Bound,
+    "How many times the median number of examples, of all clients that have announced theirs, one client may count at "
+    "most, when clients count by examples; false: every number is believed. Higher: larger shards count in full, at "
+    "the expense of what a client gains that lies about its own.",
+]
+EXAMPLES_BOUND = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +53,15 @@ class _ServerRecipe(Recipe, ABC):
             raise ConfigurationError(f"client_fraction must be above 0 and at most 1, got {self.client_fraction}")
         check_patience(self.patience)
         check_weighting(self.weighting)
+        check_bound("examples_bound", self.examples_bound)
 
     @property
     @abstractmethod
     def weighting(self) -> Weighting: ...
+
+    @property
+    @abstractmethod
+    def examples_bound(self) -> Bound: ...
 
     @property
     @abstractmethod
@@ -81,6 +94,7 @@ class _ServerRecipe(Recipe, ABC):
             ClientSampling(clients, num_sampled, generator(seed, "fedavg", "client sampling")),
             self.server_optimizer,
             by_examples=self.weighting == "examples",
+            examples_bound=self.examples_bound,
             extra_vectors=self.extra_vectors,
             patience=self.patience,
         )
@@ -92,6 +106,7 @@ class FedAvg(_ServerRecipe):
 
     weighting: Weighting = "examples"
     patience: _Patience = None
+    examples_bound: _ExamplesBound = EXAMPLES_BOUND
 
     @property
     def method(self) -> FederatedMethod:
@@ -105,6 +120,7 @@ class FedProx(_ServerRecipe):
     mu: Annotated[float, "Strength of the pull. Higher: less drift, at the expense of slower training."] = 0.01
     weighting: Weighting = "examples"
     patience: _Patience = None
+    examples_bound: _ExamplesBound = EXAMPLES_BOUND
 
     def __post_init__(self) -> None:
         _ServerRecipe.__post_init__(self)
@@ -128,6 +144,7 @@ class Scaffold(_ServerRecipe):
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     extra_vectors: ClassVar[frozenset[str]] = ScaffoldMethod.extra_vectors
     weighting: ClassVar[Weighting] = "uniform"
+    examples_bound: ClassVar[Bound] = False
     patience: ClassVar[float | None] = None
 
     @property
@@ -145,6 +162,7 @@ class FedNova(_ServerRecipe):
     local_momentum: Annotated[float, "Momentum of the local optimizer, by which steps are counted."] = 0.0
     weighting: Weighting = "examples"
     patience: _Patience = None
+    examples_bound: _ExamplesBound = EXAMPLES_BOUND
 
     def __post_init__(self) -> None:
         _ServerRecipe.__post_init__(self)

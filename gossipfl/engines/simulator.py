@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from gossipfl.actions import Action, Send, Train, Update, WakeAt
+from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt
 from gossipfl.engines.compute_model import ComputeModel
 from gossipfl.engines.evaluation import EvaluationPlan, Standing, TrainingMetrics, average_model, evaluate
 from gossipfl.engines.network_model import IDEAL, NetworkModel
@@ -184,6 +184,12 @@ class Simulator:
                 case WakeAt():
                     self._wake_times[peer.peer_id] = action.time
                     self._set_alarm(peer.peer_id)
+                case Refused():
+                    self._refuse(peer.peer_id, f"from peer {action.sender}: {action.why}")
+
+    def _refuse(self, peer_id: PeerId, why: object) -> None:
+        self.history.num_refused += 1
+        _LOGGER.warning("peer %s refused a message: %s", peer_id, why)
 
     def _set_alarm(self, peer_id: PeerId) -> None:
         """An event no later than the peer's wish. Most wishes are put off again and again, so an alarm that comes too
@@ -264,8 +270,7 @@ class Simulator:
         try:
             self._call(peer, peer.receive, message)
         except RemoteProtocolError as error:
-            self.history.num_refused += 1
-            _LOGGER.warning("peer %s refused a message: %s", message.receiver, error)
+            self._refuse(message.receiver, error)
 
     def _fail(self, message: Message) -> None:
         peer = self.peers[message.sender]

@@ -9,19 +9,24 @@ masses m_i, which are 1 unless clients count their steps (FedNova; Wang et al., 
 With equal masses q = p and step = 1, exactly. Statistics and optimizer states have the mean with p. Each extra vector
 of a method (SCAFFOLD's control c; Karimireddy et al., 2020) gets c <- c + sum_{i in S} c_i / N, over all N clients.
 
+n_i is the number that client i announced with its first update, and no more than `examples_bound` times the median of
+all that are known at the end of the round.
+
 The server waits for every sampled client; with `patience`, at the latest that many seconds for those that have
 answered. After the last round it sends the final model to all clients.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 
-from gossipfl.actions import Action, Send, Update
+from gossipfl.actions import Action, Refused, Send, Update
 from gossipfl.aggregators import Contribution, MixingRow
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import Memory
+from gossipfl.peers.announced_examples import AnnouncedExamples
 from gossipfl.peers.client_sampling import ClientSampling
 from gossipfl.peers.local_model import LocalModel, encoded
 from gossipfl.peers.peer import Peer
@@ -46,6 +51,7 @@ class FedAvgServer(Peer):
         optimizer: ServerOptimizer,
         *,
         by_examples: bool,
+        examples_bound: float | Literal[False] = False,
         extra_vectors: frozenset[str] = frozenset(),
         patience: float | None = None,
     ) -> None:
@@ -54,6 +60,7 @@ class FedAvgServer(Peer):
         self._known = frozenset(sampling.clients)
         self._optimizer = optimizer
         self._by_examples = by_examples
+        self._examples = AnnouncedExamples(examples_bound)
         self._extra: dict[str, Vector] = dict.fromkeys(sorted(extra_vectors), frozen(np.zeros_like(local.weights)))
         self._patience = patience
         self._memory: Memory = {}  # the optimizer's
@@ -86,7 +93,7 @@ class FedAvgServer(Peer):
                     return []
                 self._awaited.remove(message.sender)
                 self._updates[message.sender] = message
-                return [] if self._awaited else self._end_round(now)
+                return [*self._announce(message), *([] if self._awaited else self._end_round(now))]
             case _:
                 raise RemoteProtocolError(f"a FedAvg server knows no {message.kind} (from peer {message.sender})")
 
@@ -125,6 +132,12 @@ class FedAvgServer(Peer):
                     f"{first.vectors[name].size}"
                 )
 
+    def _announce(self, update: Message) -> list[Action]:
+        claimed, first = update.num_examples, self._examples.announced(update.sender, update.num_examples)
+        if not self._by_examples or claimed == first:
+            return []
+        return [Refused(update.sender, f"it claims {claimed} examples after {first}, which go on counting")]
+
     def _begin_round(self, now: float) -> list[Action]:
         self._sampled = self._sampling.draw()
         self._awaited = set(self._sampled)
@@ -148,16 +161,27 @@ class FedAvgServer(Peer):
 
     def _end_round(self, now: float) -> list[Action]:
         answers = [self._updates[client] for client in self._sampled if client in self._updates]
+        refusals = self._overstated(answers)
         if answers:
             self._average(answers)
         self.round += 1
         self._deadline = None
         if self.round < self.local.work.num_rounds:
-            return self._begin_round(now)
+            return [*refusals, *self._begin_round(now)]
         self.finished = True
         self._sampled, self._awaited, self._updates = [], set(), {}
         self._unacknowledged = dict.fromkeys(self._sampling.clients)
-        return self._send_final(now)
+        return [*refusals, *self._send_final(now)]
+
+    def _overstated(self, answers: Sequence[Message]) -> list[Action]:
+        if not self._by_examples:
+            return []
+        most = self._examples.most()
+        return [
+            Refused(answer.sender, f"of its {first} examples, {most:g} count, many times the median of all clients")
+            for answer in answers
+            if (first := self._examples.announced(answer.sender, answer.num_examples)) > most
+        ]
 
     def _average(self, answers: Sequence[Message]) -> None:
         received = [self.local.received(answer) for answer in answers]
@@ -176,7 +200,7 @@ class FedAvgServer(Peer):
                 ]
             )
 
-        sizes = [float(answer.num_examples) if self._by_examples else 1.0 for answer in answers]
+        sizes = [self._examples.counted(answer.sender) if self._by_examples else 1.0 for answer in answers]
         normalized, step = _normalized(sizes, [answer.mass for answer in answers])
         x, y = self.local.weights, mean("weights", normalized)
         if step != 1:
@@ -205,6 +229,7 @@ class FedAvgServer(Peer):
         }
         parts = {
             "local": self.local.snapshot(),
+            "examples": self._examples.snapshot(),
             "extra": (self._extra, {}),
             "memory": (self._memory, {}),
             "updates": snapshot_of_messages(self._updates),
@@ -215,6 +240,7 @@ class FedAvgServer(Peer):
     def restore(self, snapshot: Snapshot) -> None:
         _, values = snapshot
         self.local.restore(part("local", snapshot))
+        self._examples.restore(part("examples", snapshot))
         self._extra = read_only(part("extra", snapshot)[0])
         self._memory = read_only(part("memory", snapshot)[0])
         self.round, self.finished = values["round"], values["finished"]

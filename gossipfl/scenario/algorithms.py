@@ -10,9 +10,9 @@ from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_type_hints
 
 import networkx as nx
-from pydantic import BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, create_model
 
-from gossipfl.algorithms import ALGORITHMS, Algorithm, Weighting
+from gossipfl.algorithms import ALGORITHMS, Algorithm, Bound, Weighting
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Sharing
 from gossipfl.scenario.section import Section, by_name
@@ -77,6 +77,7 @@ class AlgorithmSection(ValueSection):
 
 
 _Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+_Bound: TypeAlias = Annotated[_Finite, Strict()] | Literal[False]  # strict: true is not 1.0
 
 _NOT_THE_RECIPES = frozenset({"name", *AlgorithmSection.model_fields})
 _OF_LOCAL_SGD = frozenset({"local_learning_rate", "local_momentum"})
@@ -160,7 +161,7 @@ def _one_of(sections: Mapping[str, type[ValueSection]]) -> Any:
 
 _SCHEDULES: dict[str, type[ValueSection]] = {}
 _OPTIMIZERS: dict[str, type[ValueSection]] = {}
-_SPECIAL: dict[Any, Any] = {MixingScheme: Literal[SCHEMES] | list[list[float]]}
+_SPECIAL: dict[Any, Any] = {MixingScheme: Literal[SCHEMES] | list[list[float]], Bound: _Bound}
 _SCHEDULES |= {name: _section_of(name, kind, _Made) for name, kind in SCHEDULES.items()}
 _OPTIMIZERS |= {name: _section_of(name, kind, _Made) for name, kind in SERVER_OPTIMIZERS.items()}
 _SPECIAL |= {Schedule: _one_of(_SCHEDULES), ServerOptimizer: _one_of(_OPTIMIZERS)}

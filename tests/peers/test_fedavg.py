@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy_trainer import NumpyTrainer
 
+from gossipfl.actions import Refused
 from gossipfl.algorithms import SERVER, FedAvg
 from gossipfl.compression import dense
 from gossipfl.engines.compute_model import ComputeModel
@@ -323,3 +324,53 @@ def test_updates_that_cannot_be_averaged_are_refused():
 def test_impossible_options_are_refused(options):
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         FedAvg(**options)
+
+
+class TestNumbersOfExamples:
+    """What clients say of their number of examples is believed once, and up to a bound."""
+
+    def run(self, claims, *, rounds=2, order=None, **options):
+        """A server whose clients answer with their position as the model, and claim what `claims` says by round."""
+        conversation = talk(len(claims), num_rounds=rounds, **options)
+        server, noted = conversation.peers[SERVER], []
+        server.start(0.0)
+        for round in range(rounds):
+            for k in order or range(len(claims)):
+                vectors = encoded({"weights": np.full(3, float(k))})
+                update = Message(str(k), SERVER, Kind.UPDATE, round, None, vectors, claims[k][round])
+                actions = server.receive(update, 0.0)
+                noted += [(action.sender, action.why) for action in actions if isinstance(action, Refused)]
+        return server, noted
+
+    @pytest.mark.parametrize("order", [None, (3, 0, 2, 1)])
+    def test_no_client_counts_more_than_ten_medians(self, order):
+        server, noted = self.run([(20, 20), (30, 30), (40, 40), (10**9, 10**9)], rounds=1, order=order)
+        expected = (1 * 30 + 2 * 40 + 3 * 300) / (20 + 30 + 40 + 300)  # the lower median is 30
+        np.testing.assert_allclose(server.weights, expected, atol=1e-15)
+        assert [sender for sender, _ in noted] == ["3"]
+
+    def test_the_first_number_is_the_one_that_counts(self):
+        server, noted = self.run([(20, 10**9), (20, 20), (20, 1)])
+        np.testing.assert_allclose(server.weights, 1.0, atol=1e-15)
+        assert [sender for sender, _ in noted] == ["0", "2"]
+
+    def test_without_a_bound_every_first_number_is_believed(self):
+        server, noted = self.run([(1, 1), (999, 999)], examples_bound=False)
+        np.testing.assert_allclose(server.weights, 0.999, atol=1e-15)
+        assert not noted
+
+    def test_what_does_not_count_is_no_matter(self):
+        server, noted = self.run([(1, 7), (10**9, 2)], weighting="uniform")
+        np.testing.assert_allclose(server.weights, 0.5, atol=1e-15)
+        assert not noted
+
+    def test_numbers_are_remembered_by_a_server_that_goes_on(self):
+        server, _ = self.run([(20, 20), (20, 20)], rounds=1)
+        twin = talk(2, num_rounds=1).peers[SERVER]
+        twin.restore(server.snapshot())
+        assert twin.snapshot()[1]["examples"] == {"first": {"0": 20, "1": 20}}
+
+    @pytest.mark.parametrize("bound", [0, 0.5, -1, float("nan"), float("inf")])
+    def test_an_impossible_bound_is_refused(self, bound):
+        with pytest.raises(ConfigurationError, match="examples_bound must be at least 1"):
+            FedAvg(examples_bound=bound)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gossipfl.actions import Action, Send, Train, Update, WakeAt
+from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt
 from gossipfl.engines.checkpoints import Arrays, Checkpoint
 from gossipfl.engines.http.client import Answer, Client
 from gossipfl.engines.http.delivery import RIDING, Delivery
@@ -265,6 +265,8 @@ class HTTPPeer:
                             self._training = self._spawn(self._train(action))
                         case WakeAt():
                             self._set_alarm(action.time)
+                        case Refused():
+                            self._refuse(action.sender, Refusal("not_taken_in", action.why))
                 if self.peer.finished and self._lingering is None:
                     self._lingering = self._spawn(self._linger())
                 self._watcher.reacted(self, round_before)

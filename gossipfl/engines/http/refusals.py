@@ -36,6 +36,10 @@ REASONS: dict[str, tuple[int, str]] = {
     "wrong_sender": (403, "the message and its envelope name different peers"),
     "absurd_number": (422, "the message claims a number that cannot be"),
     "against_protocol": (422, "the message breaks a rule of the algorithm"),
+    "not_taken_in": (
+        422,
+        "what the message carries was not taken in when its turn came; nothing else is wrong with it",
+    ),
     "slow_reader": (408, "the answer was not read in time"),
     "internal_error": (500, "this peer has a defect; its log says more"),
     "stopping": (503, "this peer is stopping"),
