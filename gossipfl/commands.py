@@ -189,7 +189,8 @@ def _http_engine(options: RunOptions, directory: "RunDirectory", progress: Progr
 def _print_results(command: str, options: RunOptions, console: Console, comparison: "Comparison", engine: str) -> None:
     scenario = comparison.scenario
     if command != "simulate":
-        for table in comparison_tables(comparison.table, scenario, console.width, engine):
+        notes = [f"Ended early: {history.failure}" for history in comparison.histories if history.failure is not None]
+        for table in comparison_tables(comparison.table, scenario, console.width, engine, notes):
             console.print(table)
         return
     for history in comparison.histories:

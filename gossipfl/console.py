@@ -185,13 +185,17 @@ def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> T
 
 
 def comparison_tables(
-    rows: Sequence[Row], scenario: Scenario, width: int = _WIDTH, engine: str = VIRTUAL_TIME
+    rows: Sequence[Row],
+    scenario: Scenario,
+    width: int = _WIDTH,
+    engine: str = VIRTUAL_TIME,
+    notes: Sequence[str] = (),
 ) -> list[Table]:
     """The common table: what each algorithm reached at the end, and for each target what it took to get there.
 
     Where the first does not fit in `width` characters it comes in two parts, accuracy and cost: a number is never cut.
     Where the others do not fit, their columns on the busiest and on the spread of the peers are left out.
-    At the end it says who reached each target with the least.
+    At the end it says who reached each target with the least. `notes` stand below the common table.
     """
     bounds = {
         label for section, label in zip(scenario.algorithms, scenario.labels, strict=True) if section.name in BOUNDS
@@ -212,6 +216,8 @@ def comparison_tables(
     tables = [table(f"{title}, and what it cost", reached + spent, both)]
     if _natural_width(tables[0]) > width:
         tables = [table(title, reached, accuracies), table(f"{scenario.name}: what it cost", spent, costs)]
+    tables[-1].caption = "\n".join(notes) or None
+    tables[-1].caption_justify = "left"
     to_target = ["rounds", time_, "bytes", "seeds", "bytes at\nbusiest", _SPREAD]
     for position, target in enumerate(scenario.targets):
         cells = [_cost_of_target(row.targets[position]) for row in ordered]

@@ -81,7 +81,7 @@ class History:
     """Messages that a peer refused because they broke a rule of the protocol, or did not take in."""
     interrupted: bool = False
     failure: str | None = None
-    """Why the run ended before its time, when local training failed."""
+    """Why the run ended before its time: training diverged, peers waited for what was lost, or anything else."""
 
     def __iter__(self) -> Iterator[Evaluation]:
         return iter(self.evaluations)

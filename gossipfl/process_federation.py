@@ -116,7 +116,7 @@ class ProcessFederation:
         failures = [self._failure(child) for child in self._children.values() if child.process.returncode != 0]
         statuses = self._statuses()
         history = self.history
-        history.failure = "; ".join(failures) or None
+        history.failure = history.failure or "; ".join(failures) or None
         history.peer_bytes = {name: (status.sent, status.received) for name, status in statuses.items()}
         history.link_traffic = {
             (name, neighbor.name): (neighbor.num_messages, neighbor.sent)

@@ -178,15 +178,14 @@ class RunDirectory:
                 for contact in history.contacts:
                     row = {"algorithm": history.algorithm, "seed": history.seed, **asdict(contact)}
                     file.write(strict_json(row) + "\n")
-        if history.average is None or self._experiment is None:
-            return
-        trainer, average = self._experiment.trainer, history.average
-        write_weights(
-            self.path / "weights",
-            f"{self._stems[history.algorithm]}-seed{history.seed}",
-            by_name(trainer.schema, average.weights) | by_name(trainer.statistics_schema, average.statistics),
-            history.final,
-        )
+        if history.average is not None and self._experiment is not None:  # else it has not begun
+            trainer, average = self._experiment.trainer, history.average
+            write_weights(
+                self.path / "weights",
+                f"{self._stems[history.algorithm]}-seed{history.seed}",
+                by_name(trainer.schema, average.weights) | by_name(trainer.statistics_schema, average.statistics),
+                history.final,
+            )
         if not history.interrupted:
             one = {"algorithm": history.algorithm, "seed": history.seed, "failure": history.failure}
             self._manifest["ended"] = [*self._manifest["ended"], one]

@@ -8,7 +8,9 @@ while (evaluation := simulation.next()) is not None:
     print(evaluation.round, evaluation.mean_accuracy, simulation.weights("3"))
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -25,7 +27,7 @@ from gossipfl.data.partition import check_partition
 from gossipfl.data.sources import load
 from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
 from gossipfl.engines.simulator import Simulator, World
-from gossipfl.errors import ConfigurationError, TrainingError
+from gossipfl.errors import ConfigurationError, GossipFLError
 from gossipfl.history import Evaluation, History
 from gossipfl.peers import Peer
 from gossipfl.randomness import generator
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
     from gossipfl.training.keras_trainer import KerasTrainer
     from gossipfl.training.ray_trainer import RayTrainer
+
+_LOGGER = logging.getLogger(__name__)
 
 MakeTrainer: TypeAlias = Callable[[BuildModel, Dataset, Batches, TrainingSettings, int], "KerasTrainer | RayTrainer"]
 """Makes the trainer of an experiment, from the arguments of a `KerasTrainer`: where training runs."""
@@ -312,8 +316,10 @@ def run_all(
 ) -> Comparison:
     """Run all algorithms of a scenario; an interruption (Ctrl-C) ends it early and keeps what was measured.
 
-    An algorithm whose local training fails ends there, with the reason in `History.failure`; the others go on. Those
+    An algorithm that fails, in whatever way, ends there with the reason in `History.failure`; the others go on. Those
     that have `ended` already, by label and seed, are not run again.
+
+    Raises ConfigurationError or DataError, before anything runs, for what concerns all algorithms.
     """
     ended = ended or {}
     if num_seeds < 1:
@@ -330,27 +336,60 @@ def run_all(
             for observer in observers:
                 observer.begins(experiment)
             for section in left:
-                _run_one(make_engine(experiment, section), observers, comparison)
+                run_section(experiment, section, comparison.histories, observers, make_engine)
         except KeyboardInterrupt:
             comparison.interrupted = True
             break
     return comparison
 
 
-def _run_one(engine: Engine, observers: Sequence[Observer], comparison: Comparison) -> None:
-    history = engine.history
-    comparison.histories.append(history)
+def run_section(
+    experiment: Experiment,
+    section: AlgorithmSection,
+    histories: list[History],
+    observers: Sequence[Observer] = (),
+    make_engine: MakeEngine = Experiment.simulator,
+) -> None:
+    """Run one algorithm of an experiment and append its history, which is complete as far as the run got: also where it
+    fails, or is interrupted."""
+    history = History(experiment.scenario.label_of(section), experiment.seed)
+    engine: Engine | None = None
+    with _failure_noted(history):
+        engine = make_engine(experiment, section)
+        history = engine.history
+    histories.append(history)
     try:
-        for evaluation in engine:
+        for evaluation in () if engine is None else _until_failure(engine):
             for observer in observers:
                 observer.evaluated(history.algorithm, evaluation)
-    except TrainingError as error:
-        history.failure = f"{history.algorithm}: {error}"
-        engine.close()
     except BaseException:
         history.interrupted = True
-        engine.close()
+        if engine is not None:
+            engine.close()
         raise
     finally:
         for observer in observers:
             observer.ended(history)
+
+
+def _until_failure(engine: Engine) -> Iterator[Evaluation]:
+    """The evaluations of an engine that may fail; what fails in an observer is not its failure."""
+    with _failure_noted(engine.history):
+        yield from engine
+    if engine.history.failure is not None:
+        engine.close()
+
+
+@contextmanager
+def _failure_noted(history: History) -> Iterator[None]:
+    """The outermost edge of the engines: whatever goes wrong in one algorithm's run is the end of this run only; but a
+    full disk or a taken port is no algorithm's fault, and ends all."""
+    try:
+        yield
+    except OSError:
+        raise
+    except GossipFLError as error:
+        history.failure = f"{history.algorithm}: {error}"
+    except Exception as error:
+        _LOGGER.debug("%s failed", history.algorithm, exc_info=True)
+        history.failure = f"{history.algorithm}: unexpected {type(error).__name__}: {error}"

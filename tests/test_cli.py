@@ -23,11 +23,12 @@ import gossipfl
 from gossipfl import __version__
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.comparison import CONTESTS
-from gossipfl.errors import TrainingError
+from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.resources import names
 from gossipfl.scenario import Scenario
 from gossipfl.schedules import SCHEDULES
 from gossipfl.server_optimizers import SERVER_OPTIMIZERS
+from gossipfl.simulation import Experiment
 
 TOY = """
 rounds = 2
@@ -194,6 +195,23 @@ class TestInterruption:
         assert last_rounds == {"fedavg": 1, "pairwise": 2, "local": 2, "centralized": 2}
         assert json.loads(Path("run/manifest.json").read_text())["failures"] == ["fedavg: peer '2' ended in NaN"]
         assert "Ended early" in Path("run/report.html").read_text()
+        assert "Ended early: fedavg: peer '2' ended in NaN" in outcome.out
+
+    def test_an_algorithm_that_cannot_begin_is_not_run_again(self, gossipfl_, monkeypatch):
+        make = Experiment.simulator
+
+        def simulator(experiment, section):
+            if section.name == "fedavg":
+                raise ConfigurationError("no such schedule")
+            return make(experiment, section)
+
+        monkeypatch.setattr(Experiment, "simulator", simulator)
+        outcome = gossipfl_("compare", "toy.toml", "--set", 'algorithms=["fedavg", "pairwise"]', "--output", "run")
+        assert (outcome.status, outcome.err) == (1, "Error: fedavg: no such schedule\n")
+        assert {row["algorithm"] for row in rows_in(Path("run"))} == {"pairwise", "local", "centralized"}
+        ended = json.loads(Path("run/manifest.json").read_text())["ended"]
+        assert (ended[0]["algorithm"], ended[0]["failure"]) == ("fedavg", "fedavg: no such schedule")
+        assert "fedavg: no such schedule" in Path("run/report.html").read_text()
 
 
 class TestLooking:

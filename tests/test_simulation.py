@@ -7,7 +7,14 @@ import pytest
 from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
 from gossipfl.data.sources import load
-from gossipfl.errors import ConfigurationError, DataError
+from gossipfl.errors import (
+    ConfigurationError,
+    DataError,
+    GossipFLError,
+    LocalProtocolError,
+    SchemaMismatchError,
+    TrainingError,
+)
 from gossipfl.history import Evaluation, History
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import (
@@ -249,6 +256,62 @@ class TestInterruption:
         with pytest.raises(ZeroDivisionError):
             run_all(toy("local", "fedavg"), 1, [recorder])
         assert recorder.told[-1].interrupted
+
+
+FAULTS = [
+    TrainingError("peer '2' ended in NaN", peer_id="2", round=1),
+    SchemaMismatchError("63 elements, expected 64"),
+    LocalProtocolError("asked twice"),
+    ConfigurationError("the schedule has no end"),
+    ValueError("operands could not be broadcast together"),
+    MemoryError(),
+]
+
+
+class TestFailures:
+    """However an algorithm fails, the others go on."""
+
+    @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
+    def test_while_it_runs(self, monkeypatch, error):
+        class Fails(SoftmaxTrainer):
+            def train(self, jobs):
+                if self.num_calls == 1:
+                    self.num_calls += 1
+                    raise error
+                return super().train(jobs)
+
+        run_without_tensorflow(monkeypatch, Fails)
+        recorder = Recorder()
+        comparison = run_all(toy("fedavg", "local"), 1, [recorder])
+        failed, whole = comparison.histories
+        assert failed.failure.startswith("fedavg: ")
+        assert str(error) in failed.failure
+        assert isinstance(error, GossipFLError) or type(error).__name__ in failed.failure
+        assert (failed.last.round, failed.average is not None, whole.last.round, whole.failure) == (1, True, 3, None)
+        assert [told for told in recorder.told if isinstance(told, History)] == [failed, whole]
+
+    @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
+    def test_before_it_begins(self, trainers, error):
+        def make_engine(experiment, section):
+            if section.name == "fedavg":
+                raise error
+            return experiment.simulator(section)
+
+        recorder = Recorder()
+        comparison = run_all(toy("fedavg", "local"), 1, [recorder], make_engine=make_engine)
+        failed, whole = comparison.histories
+        assert (failed.algorithm, failed.seed, len(failed), failed.interrupted) == ("fedavg", 0, 0, False)
+        assert str(error) in failed.failure
+        assert (whole.last.round, whole.failure) == (3, None)
+        assert [row.label for row in comparison.table] == ["local"]
+        assert recorder.told[1] is failed
+
+    def test_peers_that_wait_for_what_was_lost(self, monkeypatch, trainers):
+        """A patience that does not help: the server's first answer is lost, and nobody asks again."""
+        monkeypatch.setattr("gossipfl.engines.virtual_network.VirtualNetwork.send", lambda self, message, now: None)
+        comparison = run_all(toy("fedavg", "local"))
+        assert "the run stalled" in comparison.histories[0].failure
+        assert comparison.histories[1].failure is None
 
 
 class TestData:

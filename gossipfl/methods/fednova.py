@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from gossipfl.actions import Correction, Update
 from gossipfl.methods.federated_method import Answer
 from gossipfl.server_optimizers import Memory
@@ -17,7 +19,10 @@ class NormalizedSteps:
 
     After tau steps of SGD with momentum b, y_i - x = -eta sum_k a_ik g_k with
 
-        ||a_i||_1 = (tau - b (1 - b^tau) / (1 - b)) / (1 - b),    which is tau for b = 0.
+        ||a_i||_1 = (tau - b (1 - b^tau) / (1 - b)) / (1 - b) = sum_{j < tau} (tau - j) b^j,    which is tau for b = 0.
+
+    The sum is what is computed: its first term is tau and none is negative, so the mass is at most 1 / tau in floating
+    point too, where the closed form cancels.
     """
 
     momentum: float = 0.0
@@ -28,5 +33,5 @@ class NormalizedSteps:
         return Correction()
 
     def answer(self, update: Update, memory: Memory) -> Answer:
-        b, tau = self.momentum, update.num_steps
-        return Answer({}, (1 - b) / (tau - b * (1 - b**tau) / (1 - b)), memory)
+        steps = np.arange(update.num_steps)
+        return Answer({}, 1 / float(np.sum((update.num_steps - steps) * self.momentum**steps)), memory)

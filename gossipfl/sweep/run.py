@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from gossipfl.errors import GossipFLError, TrainingError
+from gossipfl.errors import GossipFLError
+from gossipfl.history import History
 from gossipfl.run_directory import VIRTUAL_TIME, run_manifest
-from gossipfl.simulation import Experiment
+from gossipfl.simulation import Experiment, run_section
 from gossipfl.sweep.grid import Point
 
 JSON: TypeAlias = dict[str, Any]
@@ -27,8 +28,8 @@ class Run:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Measured:
-    """The manifest and the history rows of a run; an algorithm whose training failed ends there, which the manifest
-    says under `failures`."""
+    """The manifest and the history rows of a run; an algorithm that failed ends there, which the manifest says under
+    `failures`."""
 
     manifest: JSON
     rows: Sequence[Mapping[str, Any]]
@@ -47,18 +48,14 @@ Outcome: TypeAlias = Measured | Lost
 def execute(run: Run) -> Outcome:
     """Run all algorithms of a scenario, one peer at a time; gives what `simulate` gives for that scenario and seed."""
     scenario = run.point.scenario
-    rows: list[JSON] = []
-    failures = []
+    histories: list[History] = []
     try:
         experiment = Experiment(scenario, seed=run.seed, slots=1)
-        for section in scenario.algorithms:
-            simulator = experiment.simulator(section)
-            try:
-                simulator.run()
-            except TrainingError as error:
-                failures.append(f"{scenario.label_of(section)}: {error}")
-            rows += simulator.history.rows()
         manifest = run_manifest(scenario, experiment, [run.seed], "", VIRTUAL_TIME)
+        for section in scenario.algorithms:
+            run_section(experiment, section, histories)
     except GossipFLError as error:
         return Lost(str(error))
+    failures = [history.failure for history in histories if history.failure is not None]
+    rows = [row for history in histories for row in history.rows()]
     return Measured(manifest | {"failures": failures}, rows)

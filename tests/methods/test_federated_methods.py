@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy_trainer import NumpyTrainer
 
+from gossipfl.actions import Update
 from gossipfl.algorithms import SERVER, FedAvg, FedNova, FedProx, Scaffold
 from gossipfl.compression import dense
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind
+from gossipfl.methods import NormalizedSteps
 from gossipfl.peers import Sharing
 from gossipfl.server_optimizers import ServerAdam
 
@@ -117,6 +119,14 @@ def test_fednova_divides_by_the_number_of_steps(weighting, momentum):
     np.testing.assert_allclose(end(fednova, trainer), at_rest(normalized), atol=1e-12)
     bias, that_of_fedavg = (np.linalg.norm(at_rest(w) - at_rest(shares)) for w in (normalized, moved))
     assert bias < 0.7 * that_of_fedavg
+
+
+@given(momentum=st.floats(0, 1, exclude_max=True), num_steps=st.integers(1, 50))
+def test_masses_are_at_most_one_over_the_steps(momentum, num_steps):
+    update = Update("0", 0, B[0], B[0], {}, 10, num_steps, {})
+    mass = NormalizedSteps(momentum).answer(update, {}).mass
+    assert 0 < mass <= 1 / num_steps
+    assert mass == pytest.approx(1 / norms([num_steps], momentum)[0], rel=1e-9)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
