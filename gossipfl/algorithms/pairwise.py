@@ -19,6 +19,7 @@ class PairwiseGossip(Recipe):
 
     No rounds, no barrier: nobody waits for anybody but the random neighbor it has asked. `timeout` should exceed a
     round trip with the weights. The sum of all weights moves by training alone, so peers end at the uniform mean.
+    Peers of exactly equal speed exchange all at one instant, which mixes less per exchange than one after the other.
     """
 
     timeout: Annotated[
