@@ -12,8 +12,8 @@ class Evaluation:
     """The state of a run at one moment of (virtual or real) time.
 
     `round` is the equivalent round: local rounds finished per peer (the server's rounds, for FedAvg). `time` is in
-    seconds, traffic in bytes since the start, counted when sent; `busiest_peer_bytes` is the largest sum of sent and
-    received bytes over all participants, a FedAvg server included.
+    seconds, traffic in bytes since the start, each message counted with its overhead when it was sent;
+    `busiest_peer_bytes` is the largest sum of sent and received bytes over all participants, a FedAvg server included.
     `training_*` are means over the examples of the local training that ended since the previous evaluation.
     `average_*` belong to the mean of all peers' weights (the server's model, for FedAvg), measured on held-out data.
     `peer_*` belong to each evaluated peer's own weights. `consensus_distance` is

@@ -1,16 +1,17 @@
 """When a message arrives in virtual time, and whether it does: latency, rates, loss and outages.
 
 Rates belong to peers (an uplink and a downlink each, queued by the simulator), latency and loss to links. A message of
-b bytes that is sent at time t occupies the sender's uplink for b / uplink seconds as soon as that is free, its first
-byte arrives `latency` (plus up to `jitter`) seconds after it left, and it then occupies the receiver's downlink for
-b / downlink seconds as soon as that is free. So a single message takes b / min(uplink, downlink) + latency, and many
-messages to one receiver wait for each other.
+b bytes, `overhead` included, that is sent at time t occupies the sender's uplink for b / uplink seconds as soon as that
+is free, its first byte arrives `latency` (plus up to `jitter`) seconds after it left, and it then occupies the
+receiver's downlink for b / downlink seconds as soon as that is free. So a single message takes b / min(uplink,
+downlink) + latency, and many messages to one receiver wait for each other.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
+from gossipfl.codec import MESSAGE_OVERHEAD
 from gossipfl.errors import ConfigurationError
 from gossipfl.weights import PeerId
 
@@ -50,7 +51,8 @@ class NetworkModel:
     """Every peer has `rates` and every pair the same `link`, but for those that are named.
 
     `offline` maps a peer to intervals (from, until) of virtual seconds in which nothing reaches or leaves it; it trains
-    on, and senders learn that their message failed.
+    on, and senders learn that their message failed. `overhead` is in bytes, and counts with every message as those of
+    its body do.
     """
 
     rates: Rates = field(default_factory=Rates)
@@ -58,8 +60,11 @@ class NetworkModel:
     peer_rates: Mapping[PeerId, Rates] = field(default_factory=dict)
     links: Mapping[tuple[PeerId, PeerId], Link] = field(default_factory=dict)
     offline: Mapping[PeerId, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    overhead: int = MESSAGE_OVERHEAD
 
     def __post_init__(self) -> None:
+        if self.overhead < 0:
+            raise ConfigurationError(f"overhead must be at least 0 bytes per message, got {self.overhead}")
         for peer_id, intervals in self.offline.items():
             for start, end in intervals:
                 if not 0 <= start < end < inf:

@@ -37,7 +37,8 @@ class Wires:
 
 
 class Transfer(NamedTuple):
-    """A message of `num_bytes` on its way, its first and last byte at the receiver's downlink at these times."""
+    """A message of `num_bytes`, overhead included, on its way; its first and last byte reach the receiver's downlink at
+    these times."""
 
     message: Message
     num_bytes: int
@@ -70,7 +71,7 @@ class VirtualNetwork:
 
     def send(self, message: Message, now: float) -> Transfer | None:
         """Put a message on the sender's uplink; None when it gets lost, which costs its bytes all the same."""
-        num_bytes = encoded_size(message)
+        num_bytes = encoded_size(message) + self._model.overhead
         self._num_messages += 1
         if self.pairs is not None:
             self._count(self.pairs, (message.sender, message.receiver), num_bytes)

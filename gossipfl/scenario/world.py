@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 import numpy as np
 from pydantic import Field
 
+from gossipfl.codec import MESSAGE_OVERHEAD
 from gossipfl.engines.compute_model import ComputeModel, drawn_speeds
 from gossipfl.engines.network_model import PRESETS, Link, NetworkModel, Rates
 from gossipfl.scenario.section import NonNegative, Positive, Section
@@ -61,6 +62,9 @@ class NetworkSection(Section):
     """Bytes per second that a peer can send."""
     downlink: Positive | None = None
     """Bytes per second that a peer can receive."""
+    overhead: Annotated[int, Field(ge=0)] = MESSAGE_OVERHEAD
+    """Bytes that every message costs beside its body, and that count like it; the default is that of HTTP with mutual
+    TLS, which is also what peers over HTTP count. 0: bodies only."""
     peers: dict[str, PeerRatesSection] = {}
     """Rates of single participants; `server` is FedAvg's."""
     links: list[LinkSection] = []
@@ -83,7 +87,7 @@ class NetworkSection(Section):
         for outage in self.offline:
             offline[outage.peer] = (*offline.get(outage.peer, ()), (outage.start, outage.end))
         peer_rates = {name: _overridden(rates, peer, ("uplink", "downlink")) for name, peer in self.peers.items()}
-        return NetworkModel(rates, link, peer_rates, links, offline)
+        return NetworkModel(rates, link, peer_rates, links, offline, self.overhead)
 
     def named_peers(self) -> set[str]:
         """All participants that the section names."""
@@ -97,8 +101,8 @@ class ComputeSection(Section):
     """Virtual seconds that a peer of speed 1 trains on one example."""
     speed_spread: NonNegative = 0.0
     """Speeds are drawn log-normally with this spread; 0: all equal, so that the time of a round can be calculated by
-    hand, and peers of `pairwise` exchange at one and the same instant, which mixes about 1.7 times less per exchange than
-    one after the other (0.01 is enough for that); 1: stragglers ten times slower than the median."""
+    hand, and peers of `pairwise` exchange at one instant, which mixes about 1.7 times less per exchange than one after
+    the other (0.01 is enough for that); 1: stragglers ten times slower than the median."""
     speeds: dict[str, Positive] = {}
     """Speeds of single peers, 1 being normal."""
 

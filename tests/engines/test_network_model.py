@@ -33,6 +33,11 @@ def test_an_impossible_outage_is_refused(interval):
         NetworkModel(offline={"a": (interval,)})
 
 
+def test_an_impossible_overhead_is_refused():
+    with pytest.raises(ConfigurationError, match="overhead must be at least 0 bytes per message, got -1"):
+        NetworkModel(overhead=-1)
+
+
 def test_an_outage_holds_from_its_first_second_to_its_last():
     network = NetworkModel(offline={"a": ((1.0, 2.0), (4.0, 5.0))})
     assert [network.is_offline("a", time) for time in (0.9, 1.0, 1.9, 2.0, 4.5, 5.0)] == [

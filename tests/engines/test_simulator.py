@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import SERVER, FedAvg, LocalOnly, PairwiseGossip, SynchronousGossip
-from gossipfl.codec import encode
+from gossipfl.codec import MESSAGE_OVERHEAD, encode
 from gossipfl.engines.compute_model import ComputeModel
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.network_model import LAN, WAN, Link, NetworkModel, Rates
@@ -135,7 +135,7 @@ def test_virtual_bytes_are_real_bytes(name):
     def send_and_encode(message):
         pair = (message.sender, message.receiver)
         messages, num_bytes = sizes.get(pair, (0, 0))
-        sizes[pair] = (messages + 1, num_bytes + len(encode(message)))
+        sizes[pair] = (messages + 1, num_bytes + len(encode(message)) + MESSAGE_OVERHEAD)
         send(message)
 
     simulator._send = send_and_encode

@@ -1,5 +1,7 @@
 """When messages arrive, what is lost, and when peers are woken."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from federation import (
@@ -70,10 +72,9 @@ def send(sender, receiver):
     return Send(Message(sender, receiver, Kind.MODEL, vectors={"weights": dense(np.zeros(40))}))
 
 
-def run_script(network, *peers, seed=0):
-    simulator = Simulator(
-        {peer.peer_id: peer for peer in peers}, NumpyTrainer({"a": [[0.0]]}), World(network), seed=seed
-    )
+def run_script(network, *peers, seed=0, overhead=0):
+    world = World(replace(network, overhead=overhead))
+    simulator = Simulator({peer.peer_id: peer for peer in peers}, NumpyTrainer({"a": [[0.0]]}), world, seed=seed)
     simulator.run()
     return simulator
 
@@ -84,6 +85,16 @@ def test_a_single_message_takes_latency_and_the_slower_of_both_ends():
         network = NetworkModel(Rates(up, down), Link(latency=0.25))
         run_script(network, Scripted("a", [send("a", "b")]), receiver)
         assert receiver.received == [(1.25, "a")]
+
+
+def test_the_overhead_of_a_message_takes_time_and_counts_at_both_ends():
+    receiver = Scripted("b")
+    network = NetworkModel(Rates(1000.0, 4000.0))
+    simulator = run_script(network, Scripted("a", [send("a", "b")] * 2), receiver, overhead=1500)
+    assert receiver.received == [(2.5, "a"), (5.0, "a")]
+    assert simulator.history.peer_bytes == {"a": (2 * 2500, 0), "b": (0, 2 * 2500)}
+    assert simulator.history.link_traffic == {("a", "b"): (2, 2 * 2500)}
+    assert simulator.history.last.num_bytes == 2 * 2500
 
 
 def test_messages_queue_at_the_uplink_and_at_the_downlink():
@@ -111,7 +122,7 @@ def test_named_links_and_rates_replace_the_common_ones():
 def test_the_fedavg_server_is_the_bottleneck():
     """n updates of b bytes take n b / downlink seconds, then n acknowledgements of 520 bytes."""
     graph, num_clients = complete(10), 10
-    network = NetworkModel(peer_rates={SERVER: Rates(downlink=1000.0)})
+    network = NetworkModel(peer_rates={SERVER: Rates(downlink=1000.0)}, overhead=0)
     trainer = NumpyTrainer(random_shards(graph, size=40))
     world = World(network, ComputeModel(0.0))
     simulator = make_simulator(FedAvg(), graph, trainer, world=world, num_rounds=3)

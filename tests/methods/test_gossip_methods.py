@@ -112,7 +112,7 @@ def test_gradient_tracking_with_one_step_is_the_tracker_of_its_paper():
 
 
 def test_gradient_tracking_sends_twice_the_weights():
-    graph, size = ring(6), 3000
+    graph, size = ring(6), 10_000
     shards = random_shards(graph, size=size)
     plain, tracked = (
         make_simulator(algorithm, graph, NumpyTrainer(dict(shards)), num_rounds=3).run().last.num_bytes

@@ -117,8 +117,8 @@ class Client:
         headers = wrapped.sealed.headers() | {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         async with self._request("POST", neighbor, "/v1/messages", timeout, headers, wrapped.parts) as response:
             self._note_session(neighbor, response)
-            neighbor.sent += size
-            neighbor.num_messages += parcel.message is not None
+            if parcel.message is not None:
+                neighbor.count_sent(size)
             if response.status == 204:
                 return None
             if response.status == 200:
@@ -164,7 +164,7 @@ class Client:
                 message = await self._sealer.offloading.run(
                     envelope.size, checked_message, self._gate, envelope, *arrived
                 )
-                neighbor.received_bytes += envelope.size
+                neighbor.count_received(envelope.size)
             return Answer(envelope, message)
         except Refusal as refusal:
             self._refuse(neighbor.name, refusal)

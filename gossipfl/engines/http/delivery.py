@@ -188,8 +188,8 @@ class Delivery:
     def answered(self, envelope: Envelope, wrapped: Wrapped, is_written: bool) -> None:
         """What rode in an answer has left, or has to go another way."""
         neighbor, parcel = self._neighbors[envelope.sender], wrapped.parcel
-        neighbor.sent += wrapped.size
-        neighbor.num_messages += parcel.message is not None
+        if parcel.message is not None:
+            neighbor.count_sent(wrapped.size)
         if neighbor.url is None:
             return  # its next envelope confirms the arrival
         if is_written or len(neighbor.parcels) >= self._limits.outbox_messages:

@@ -345,7 +345,8 @@ class HTTPPeer:
         MESSAGE.set(f"{envelope.sender}/{envelope.incarnation}/{envelope.counter}")
         neighbor = self.neighbors[envelope.sender]
         neighbor.heard(envelope.session, asyncio.get_running_loop().time())
-        neighbor.received_bytes += envelope.size
+        if message is not None:
+            neighbor.count_received(envelope.size)
         try:
             riding = await self._take_in(neighbor, envelope, message)
             return None if riding is None else await self._sealer.wrap(neighbor, riding)

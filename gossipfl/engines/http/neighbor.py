@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from gossipfl.codec import MESSAGE_OVERHEAD
 from gossipfl.engines.http.envelope import Purpose
 from gossipfl.messages import Message
 from gossipfl.weights import PeerId
@@ -62,12 +63,22 @@ class Neighbor:
 
     @property
     def traffic(self) -> tuple[int, int, int]:
-        """Messages and bytes sent to it, and bytes received from it, since the run began."""
+        """Messages and bytes sent to it, and bytes received from it, since the run began; each message with its
+        `MESSAGE_OVERHEAD`, goodbyes and polls not counted."""
         return self.num_messages, self.sent, self.received_bytes
 
     @traffic.setter
     def traffic(self, traffic: tuple[int, int, int]) -> None:
         self.num_messages, self.sent, self.received_bytes = traffic
+
+    def count_sent(self, size: int) -> None:
+        """A message with a body of `size` bytes has left."""
+        self.num_messages += 1
+        self.sent += size + MESSAGE_OVERHEAD
+
+    def count_received(self, size: int) -> None:
+        """A message with a body of `size` bytes has come."""
+        self.received_bytes += size + MESSAGE_OVERHEAD
 
     @property
     def said_goodbye(self) -> bool:

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from gossipfl.codec import encode
+from gossipfl.codec import MESSAGE_OVERHEAD, encode
 from gossipfl.compression import dense
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.status import PeerStatus, status_of
@@ -107,8 +107,10 @@ class _PeerCollector(Collector):
             state.add_metric([*peer, name], float(name == status.state))
         yield state
         labels = ["peer", "neighbor"]
-        sent = CounterMetricFamily("gossipfl_sent_bytes", "Bytes of bodies sent.", labels=labels)
-        received = CounterMetricFamily("gossipfl_received_bytes", "Bytes of bodies received.", labels=labels)
+        sent = CounterMetricFamily(
+            "gossipfl_sent_bytes", f"Bytes sent, {MESSAGE_OVERHEAD} included for each message's headers.", labels=labels
+        )
+        received = CounterMetricFamily("gossipfl_received_bytes", "Bytes received, counted alike.", labels=labels)
         up = GaugeMetricFamily("gossipfl_neighbor_reachable", "1 while a neighbor answers.", labels=labels)
         refused = CounterMetricFamily(
             "gossipfl_refused_by_neighbor", "Messages that a neighbor refused.", labels=[*labels, "reason"]
