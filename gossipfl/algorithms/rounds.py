@@ -86,7 +86,13 @@ class SynchronousRecipe(ABC):
             combine_first=self.combines_first,
             lead=lead,
             patience=self.patience,
+            num_voices=1 if _num_senders(network, peer_id) == 1 else 2,
         )
+
+
+def _num_senders(network: nx.Graph, peer_id: PeerId) -> int:
+    degree: int = network.in_degree(peer_id) if network.is_directed() else network.degree(peer_id)
+    return degree
 
 
 def check_undirected(graph: nx.Graph) -> None:

@@ -9,11 +9,18 @@ one it is D-PSGD (Lian et al., 2017), in the order
 
 A peer mixes when the messages of the step have come from everybody it hears from; the order and repetition of messages
 do not matter. With `patience`, it mixes at the latest that many seconds after its own training with whoever answered:
-the mean over peers is then not kept, and a peer that was overtaken skips ahead to the round of the others. Higher
-patience: fewer broken means, at the expense of waiting for the dead.
+the mean over peers is then not kept, and a peer that was overtaken skips ahead to the round of the others. It goes no
+further than two of its neighbors have come (or its only one), and than others can have come who wait for it with their
+patience: (1 + lead) (1 + seconds in this step / patience) steps. Higher patience: fewer broken means, at the expense of
+waiting for the dead.
+
+Of each neighbor it keeps a message of its own step and, with patience, the 2 + lead newest of later ones. Without it,
+whoever it sends to cannot be further than their next meeting, of which one is kept; along one-way links, the neighbor
+is within the lead.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from gossipfl.actions import Action, Send, Update
 from gossipfl.errors import RemoteProtocolError
@@ -27,7 +34,7 @@ from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, par
 from gossipfl.schedules import Meeting, Meetings
 from gossipfl.weights import PeerId, Vector, frozen
 
-_MAX_AHEAD = 2  # with patience, steps that are kept of those who are further ahead than their lead
+_MAX_AHEAD = 2  # with patience, messages that are kept of each neighbor that is further ahead than the lead
 
 
 class SynchronousGossipPeer(Peer):
@@ -44,6 +51,7 @@ class SynchronousGossipPeer(Peer):
         combine_first: bool = False,
         lead: int = 0,
         patience: float | None = None,
+        num_voices: int = 1,
     ) -> None:
         super().__init__(local)
         self._meetings = meetings
@@ -53,6 +61,7 @@ class SynchronousGossipPeer(Peer):
         self._combine_first = combine_first
         self._lead = lead
         self._patience = patience
+        self._num_voices = num_voices
         self._num_steps = gossip_steps * local.work.num_rounds
         self._memory: Memory = {}
         self._step = 0  # the gossip step that comes next, or is under way
@@ -62,6 +71,7 @@ class SynchronousGossipPeer(Peer):
         self._trained: Vector | None = None  # weights after training; one's own stay the last mixed ones
         self._received: dict[int, dict[PeerId, Message]] = {}  # by step, none older than one's own
         self._deadline: float | None = None
+        self._since = 0.0  # when this step began
         self._retries = Retries()
 
     def start(self, now: float) -> list[Action]:
@@ -88,7 +98,7 @@ class SynchronousGossipPeer(Peer):
         self.local.finish(update)
         emitted = {**self.local.trained(update), **self._method.emit(self.weights, update, self._memory)}
         self._trained = emitted["weights"] = self._scaled(emitted["weights"])
-        skipped = self._patience is not None and self._skip_ahead()
+        skipped = self._patience is not None and self._skip_ahead(now, self._patience)
         if self._combine_first and self._in_the_mix is not None:
             # Others have what was there before training. Statistics cannot be corrected by a difference, so one's own
             # share is of the trained ones.
@@ -127,7 +137,7 @@ class SynchronousGossipPeer(Peer):
     def _mix(self, now: float) -> list[Action]:
         assert self._in_the_mix is not None
         mixed = self._mixing.mix(self._in_the_mix, self._meeting, self._received.pop(self._step, {}))
-        self._deadline = None
+        self._deadline, self._since = None, now
         self._go_to_step(self._step + 1)
         if self._step % self._gossip_steps:
             self._in_the_mix = mixed
@@ -169,10 +179,31 @@ class SynchronousGossipPeer(Peer):
         self.local.received(message)
         if step < self._step:
             return []
+        if step > self._step and not self._has_room(sender, step):
+            return []
         self._received.setdefault(step, {}).setdefault(sender, message)
-        if self._patience is not None and len(self._received) > 1 + _MAX_AHEAD + self._lead:
-            self._forget_steps()
         return self._mix_if_complete(now)
+
+    def _has_room(self, sender: PeerId, step: int) -> bool:
+        """Whether to keep a message of a later step; makes room for it. Raises RemoteProtocolError where it cannot
+        be."""
+        ahead = sorted(t for t, messages in self._received.items() if t > self._step and sender in messages)
+        if not ahead or step in ahead:
+            return True
+        first, *later = steps = sorted([step, *ahead])
+        waits = sender in self._meetings(first).receivers
+        if self._patience is not None:
+            dropped = steps[: -_MAX_AHEAD - self._lead]
+        elif waits and step > first:
+            raise RemoteProtocolError(
+                f"peer {sender} cannot be in gossip step {step}: it waits for this peer's model of step {first}"
+            )
+        else:
+            dropped = later if waits else []
+        for t in {*dropped} - {step}:
+            del self._received[t][sender]
+        self._received = {t: messages for t, messages in self._received.items() if messages}
+        return step not in dropped
 
     def wake(self, now: float) -> list[Action]:
         # A neighbor may still need a step that we have mixed; two steps later it cannot, or has skipped it.
@@ -185,25 +216,25 @@ class SynchronousGossipPeer(Peer):
         self._retries.add(message, now)
         return wake_at_first(self._deadline, self._retries.time)
 
-    def _skip_ahead(self) -> bool:
+    def _skip_ahead(self, now: float, patience: float) -> bool:
         """Go to the round of those who have gone on without this peer; whether there are any."""
-        newest = max(self._received, default=0) - self._lead
+        newest_of = {sender: step for step in sorted(self._received) for sender in self._received[step]}
+        voices = sorted(newest_of.values(), reverse=True)[: self._num_voices]
+        possible = self._step + int((1 + self._lead) * (1 + (now - self._since) / patience))
+        newest = min(voices[-1] if len(voices) == self._num_voices else 0, possible) - self._lead
         overtaken = newest // self._gossip_steps > self.round
         if overtaken:
             self.round = newest // self._gossip_steps
+            self._since = now
             self._go_to_step(self.round * self._gossip_steps)
-        self._forget_steps()
+            self._received = {step: kept for step, kept in self._received.items() if step >= self._step}
         return overtaken
-
-    def _forget_steps(self) -> None:
-        """Keep this step and the newest ones."""
-        ahead = sorted(step for step in self._received if step > self._step)[-_MAX_AHEAD - self._lead :]
-        self._received = {step: self._received[step] for step in (self._step, *ahead) if step in self._received}
 
     # Persistence
 
     def snapshot(self) -> Snapshot:
-        values = {"round": self.round, "finished": self.finished, "step": self._step, "deadline": self._deadline}
+        values: dict[str, Any] = {"round": self.round, "finished": self.finished, "step": self._step}
+        values |= {"deadline": self._deadline, "since": self._since}
         received = {str(step): snapshot_of_messages(messages) for step, messages in self._received.items()}
         # In the first step of a round, what was emitted is what is in the mix: no need to keep it twice.
         emitted = {} if self._emitted is self._in_the_mix else self._emitted
@@ -228,6 +259,7 @@ class SynchronousGossipPeer(Peer):
         self._mixing.restore(part("mixing", snapshot))
         self._retries.restore(part("retries", snapshot))
         self.round, self.finished, self._deadline = values["round"], values["finished"], values["deadline"]
+        self._since = values["since"]
         self._go_to_step(values["step"])
         self._memory = vectors("memory")
         self._in_the_mix = vectors("in_the_mix") or None

@@ -1,5 +1,6 @@
 """D-PSGD: equal to dense X <- W Y, whatever the order of messages; patience, and what it costs."""
 
+from contextlib import suppress
 from itertools import pairwise
 
 import networkx as nx
@@ -11,6 +12,7 @@ from federation import (
     complete,
     final_weights,
     identical,
+    make_peer,
     make_peers,
     make_simulator,
     random_models,
@@ -30,7 +32,7 @@ from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.peers import Sharing
 from gossipfl.peers.local_model import encoded
-from gossipfl.schedules import Static
+from gossipfl.schedules import BaseGraph, EpidemicOracle, OnePeerExponential, RandomMatchings, Static
 from gossipfl.topology import canonical, checked_matrix, mixing_matrix
 
 GRAPHS = {
@@ -233,6 +235,76 @@ def test_rounds_that_nobody_can_be_in_are_refused():
         peer.receive(Message("1", "0", Kind.MODEL, last, vectors=vectors), 0.0)
         with pytest.raises(RemoteProtocolError, match=f"step {last} is the last possible one"):
             peer.receive(Message("1", "0", Kind.MODEL, last + 1, vectors=vectors), 0.0)
+
+
+class TestSkipping:
+    """What makes a patient peer skip rounds."""
+
+    def peer(self, num_peers=4, *, patience=1.0):
+        conversation = talk(ring(num_peers) if num_peers > 2 else complete(2), num_rounds=100, patience=patience)
+        conversation.start()
+        return conversation
+
+    def say(self, conversation, sender, step):
+        vectors = encoded(conversation.peers[sender].local.shared())
+        conversation.peers["0"].receive(Message(sender, "0", Kind.MODEL, step, vectors=vectors), conversation.now)
+
+    def test_one_voice_of_two_skips_nothing(self):
+        conversation = self.peer()
+        self.say(conversation, "1", 99)
+        conversation.now = 1000.0
+        conversation.train("0")
+        assert conversation.peers["0"].round == 0
+
+    def test_a_skip_goes_as_far_as_the_second_voice(self):
+        conversation = self.peer()
+        self.say(conversation, "1", 99)
+        self.say(conversation, "3", 7)
+        conversation.now = 1000.0
+        conversation.train("0")
+        assert conversation.peers["0"].round == 7
+
+    @pytest.mark.parametrize("num_peers", [2, 4])
+    def test_a_skip_goes_no_further_than_patience_lets_anybody_go(self, num_peers):
+        conversation = self.peer(num_peers)
+        for neighbor in ("1", "3")[: num_peers // 2]:
+            self.say(conversation, neighbor, 99)
+        conversation.now = 6.5
+        conversation.train("0")
+        assert conversation.peers["0"].round == 7
+        conversation.now = 7.5  # when it loses patience; it has been in this step since 6.5
+        conversation.carry_out("0", conversation.peers["0"].wake(7.5))
+        conversation.now = 9.5
+        conversation.train("0")
+        assert conversation.peers["0"].round == 11
+
+
+SCHEDULES_AND_KEPT = {
+    "static": (SynchronousGossip(), 2),
+    "random_matchings": (SynchronousGossip(RandomMatchings()), 2),
+    "epidemic_oracle": (SynchronousGossip(EpidemicOracle(4)), 2),
+    "base_graph": (SynchronousGossip(BaseGraph(1)), 2),
+    "one_peer_exponential": (SynchronousGossip(OnePeerExponential()), 2),
+    "static, patient": (SynchronousGossip(patience=1.0), 3),
+    "random_matchings, patient": (SynchronousGossip(RandomMatchings(), patience=1.0), 11),
+    "one_peer_exponential, patient": (SynchronousGossip(OnePeerExponential(), patience=1.0), 6),
+}
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize(("algorithm", "num_kept"), SCHEDULES_AND_KEPT.values(), ids=SCHEDULES_AND_KEPT)
+def test_a_neighbor_can_have_few_models_kept(algorithm, num_kept, down):
+    graph = ring(12)
+    trainer = NumpyTrainer(random_shards(graph))
+    vectors = encoded({"weights": np.ones(3)})
+    for sender in algorithm.network(graph)["0"]:
+        peer = make_peer(algorithm, graph, trainer, "0", num_rounds=300)
+        peer.start(0.0)
+        for step in sorted(range(300), reverse=down):
+            with suppress(RemoteProtocolError):
+                peer.receive(Message(sender, "0", Kind.MODEL, step, vectors=vectors), 0.0)
+        received = peer.snapshot()[1]["received"]
+        assert sum(sender in messages for messages in received.values()) <= num_kept
 
 
 @settings(max_examples=10, deadline=None)
