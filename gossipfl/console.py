@@ -171,7 +171,7 @@ def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> T
         refused = sum(status["refusals"].values()) + sum(sum(n["refused"].values()) for n in neighbors)
         table.add_row(
             status["peer"],
-            status["state"],
+            status["state"] + _awaited(status["awaits"]),
             f"{status['round']}/{status['rounds']}",
             *("" if status[name] is None else f"{status[name]:.4f}" for name in ("loss", "accuracy")),
             f"{len(neighbors) - silent}/{len(neighbors)}",
@@ -182,6 +182,18 @@ def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> T
     if num_shown < len(statuses):
         table.add_row(f"and {len(statuses) - num_shown} more", *[""] * 8)
     return table
+
+
+def _awaited(names: Sequence[str]) -> str:
+    """For whom a peer waits, the first three by name.
+
+    >>> _awaited(["3"]), _awaited([str(k) for k in range(9)]), _awaited([])
+    (' for 3', ' for 0, 1, 2 and 6 more', '')
+    """
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f" for {', '.join(names[:3])}{more}"
 
 
 def comparison_tables(

@@ -25,6 +25,10 @@ class FedAvgClient(Peer):
         self._next: Message | None = None  # a model that arrived while training
         self._retries = Retries()
 
+    @property
+    def awaits(self) -> tuple[PeerId, ...]:
+        return () if self.finished or self.local.outstanding is not None else (self._server,)
+
     def start(self, now: float) -> list[Action]:
         jobs: list[Action] = [] if self.local.outstanding is None else [self.local.outstanding]
         return [*jobs, *wake_at_first(self._retries.time)]

@@ -75,6 +75,12 @@ class FedAvgServer(Peer):
     def is_drained(self) -> bool:
         return self.finished and not self._unacknowledged
 
+    @property
+    def awaits(self) -> tuple[PeerId, ...]:
+        if self.finished:
+            return tuple(self._unacknowledged)
+        return tuple(client for client in self._sampled if client in self._awaited)
+
     def start(self, now: float) -> list[Action]:
         if self.finished:
             return self._send_final(now)

@@ -63,6 +63,12 @@ class PairwiseGossipPeer(Peer):
     def is_drained(self) -> bool:
         return self.finished and not self._exchanges.unresolved()
 
+    @property
+    def awaits(self) -> tuple[PeerId, ...]:
+        if self._waiting is not None:
+            return (self._waiting.exchange.responder,)
+        return tuple(self._exchanges.unresolved()) if self.finished else ()
+
     # What the engine calls
 
     def start(self, now: float) -> list[Action]:

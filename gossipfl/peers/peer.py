@@ -46,6 +46,12 @@ class Peer(ABC):
         """Whether it has finished and waits for nothing any more: nobody owes it an answer."""
         return self.finished
 
+    @property
+    def awaits(self) -> tuple[PeerId, ...]:
+        """Those without whom it does not go on at the moment, in node order: who has not sent or answered yet. Empty
+        while it trains, and for peers that never wait."""
+        return ()
+
     @abstractmethod
     def start(self, now: float) -> list[Action]:
         """Begin, or go on after `restore`: what was asked for and not yet answered is asked for again."""

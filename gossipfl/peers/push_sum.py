@@ -61,6 +61,10 @@ class PushSumPeer(Peer):
     def is_drained(self) -> bool:
         return self.finished and not self._pushes
 
+    @property
+    def awaits(self) -> tuple[PeerId, ...]:
+        return tuple(self._pushes) if self.finished else ()
+
     def start(self, now: float) -> list[Action]:
         return [self.local.outstanding] if self.local.outstanding is not None else self._train_on(now)
 

@@ -74,6 +74,13 @@ class SynchronousGossipPeer(Peer):
         self._since = 0.0  # when this step began
         self._retries = Retries()
 
+    @property
+    def awaits(self) -> tuple[PeerId, ...]:
+        if self._trained is None:
+            return ()
+        arrived = self._received.get(self._step, {})
+        return tuple(sender for sender in self._meeting.row if sender != self.peer_id and sender not in arrived)
+
     def start(self, now: float) -> list[Action]:
         return [*self._go_on(now), *wake_at_first(self._deadline, self._retries.time)]
 

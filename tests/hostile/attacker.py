@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
+from deadline import DEADLINE
+
 from gossipfl.engines.http.certificates import server_name
 
 
@@ -80,7 +82,7 @@ class Wire:
         protocol = getattr(self.writer.transport, "_ssl_protocol", None)
         return self.writer.transport if protocol is None else protocol._transport
 
-    async def told(self, seconds: float = 15.0, *, with_body: bool = True) -> Told:
+    async def told(self, seconds: float = DEADLINE, *, with_body: bool = True) -> Told:
         """The next answer. Raises EOFError when the connection ends without one."""
         async with asyncio.timeout(seconds):
             head = (await self._exactly_until(b"\r\n\r\n")).decode("ascii").split("\r\n")
@@ -90,7 +92,7 @@ class Wire:
             body = await self.reader.readexactly(int(headers.get("content-length", "0")) if with_body else 0)
             return Told(int(status), headers, body)
 
-    async def ends(self, seconds: float = 15.0) -> bytes:
+    async def ends(self, seconds: float = DEADLINE) -> bytes:
         """Wait until the victim has hung up; gives what it still said."""
         rest = b""
         async with asyncio.timeout(seconds):

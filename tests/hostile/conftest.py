@@ -8,9 +8,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engines" / "http"))  # for loopback.py and issued.py
 
+from fair_time import fair_time
 from issued import new_run
 
 from gossipfl.engines.http.credentials import Credentials, load_credentials
+
+__all__ = ["fair_time"]
 
 
 @pytest.fixture(scope="session")

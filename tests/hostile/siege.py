@@ -21,6 +21,7 @@ from typing import Any, Protocol, Self
 import networkx as nx
 import numpy as np
 from attacker import Told, Wire
+from deadline import DEADLINE
 from federation import make_peers, random_models
 from loopback import Log, facts_for
 from numpy_trainer import NumpyTrainer
@@ -40,11 +41,19 @@ from gossipfl.messages import ExchangeId, Kind, Message
 from gossipfl.topology import canonical
 from gossipfl.weights import frozen
 
-PATIENT = Limits(max_connections=16, closing_seconds=0.2)
+PATIENT = Limits(
+    connect_seconds=DEADLINE,
+    request_seconds=DEADLINE,
+    header_seconds=DEADLINE,
+    idle_seconds=DEADLINE,
+    closing_seconds=0.2,
+    poll_seconds=DEADLINE,
+    max_connections=16,
+)
 """Nothing runs into a deadline within a test."""
 
-HASTY = replace(PATIENT, header_seconds=0.15, request_seconds=0.4, slowest_rate=1e9, idle_seconds=0.5)
-"""Whoever is slow is late within a fraction of a second; the honest neighbor is not slow."""
+HASTY = replace(PATIENT, header_seconds=0.4, request_seconds=0.8, slowest_rate=1e9, idle_seconds=0.8)
+"""Whoever is slow is late within a second; the honest neighbor is not slow."""
 
 MIB = 2**20
 
@@ -250,7 +259,7 @@ class Siege:
         return Counter(self.victim.refusals)
 
     async def eventually(
-        self, condition: Callable[[], bool], said: Callable[[], object] = lambda: "", seconds: float = 15.0
+        self, condition: Callable[[], bool], said: Callable[[], object] = lambda: "", seconds: float = DEADLINE
     ) -> None:
         """Wait until it is so; memory is looked at meanwhile."""
         deadline = time.monotonic() + seconds
@@ -342,7 +351,7 @@ def besiege(
 
     async def run() -> Counter[str]:
         siege = Siege(credentials, **options)
-        async with asyncio.timeout(60), siege:
+        async with asyncio.timeout(DEADLINE), siege:
             await assault(siege)
         return siege.refusals_until_the_end
 

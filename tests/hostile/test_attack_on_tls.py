@@ -33,7 +33,7 @@ def test_no_tls(data: bytes, credentials: Mapping[str, Credentials]) -> None:
     async def assault(siege: Siege) -> None:
         async with await Wire.open(siege.port) as wire:
             await wire.send(data)
-            await wire.ends(1.0)
+            await wire.ends()
             await siege.refused("tls_handshake")
             assert not siege.holds(wire)
         await siege.exchanges_go_on()

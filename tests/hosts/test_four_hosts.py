@@ -1,17 +1,21 @@
 """Four hosts with addresses of their own, mutual TLS and real Keras; one of them is cut off for a while.
 
-The hosts are network namespaces, joined by a bridge. Needs root and iproute2; skipped with a reason elsewhere.
+What is asserted holds at any speed: the outage ends when it was noticed, and the run a number of rounds after everybody
+was back, however many rounds fell into the outage. The hosts are network namespaces, joined by a bridge. Needs root and
+iproute2; skipped with a reason elsewhere.
 """
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
@@ -20,11 +24,17 @@ from gossipfl.gathering import gather
 from gossipfl.report.contact import contact
 from gossipfl.report.run_files import read_run
 
+ROUNDS_TOGETHER = 40
+"""That each peer does after the outage."""
+
+NUM_LAST = 10
+"""Of the rows that a mean is taken of: a single one may be of a moment just after local training."""
+
 NAMES = ("amsterdam", "berlin", "cairo", "delhi")
 SWITCH = "gfl-switch"
 
 SCENARIO = """
-rounds = 120
+rounds = 100000
 model = "mlp"
 
 [data]
@@ -46,16 +56,15 @@ cairo = { address = "https://10.77.0.3:8443" }
 delhi = { address = "https://10.77.0.4:8443" }
 
 [http]
-connect_seconds = 1.0
-request_seconds = 2.0
+connect_seconds = 2.0
+request_seconds = 5.0
 max_backoff = 1.0
-meeting_seconds = 120.0
-linger = 60.0
+meeting_seconds = 240.0
 
 [[algorithms]]
 name = "pairwise"
-timeout = 1.0
-max_backoff = 2.0
+timeout = 5.0
+max_backoff = 5.0
 """
 
 
@@ -107,7 +116,7 @@ def rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
-def until(is_so: Callable[[], bool], processes: dict[str, subprocess.Popen], what: str, seconds: float = 120) -> None:
+def until(is_so: Callable[[], bool], processes: dict[str, subprocess.Popen], what: str, seconds: float = 240) -> None:
     """Wait for something that the peers do, looking ten times a second; or until one of them ends."""
     end = time.monotonic() + seconds
     while not is_so():
@@ -118,7 +127,7 @@ def until(is_so: Callable[[], bool], processes: dict[str, subprocess.Popen], wha
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 def test_a_host_that_is_cut_off_comes_back_and_all_end_nearly_equal(hosts: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
     certificates = tmp_path / "certs"
@@ -140,24 +149,26 @@ def test_a_host_that_is_cut_off_comes_back_and_all_end_nearly_equal(hosts: dict[
             with logs[name].open("wb") as log:
                 processes[name] = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
 
-        def all_in_round(number: int) -> bool:
-            return all(
-                (measured := rows(run / "history.jsonl")) and measured[-1]["round"] >= number for run in runs.values()
-            )
-
-        until(lambda: all_in_round(3), processes, "the third round of all")
-        ip("-n", SWITCH, "link", "set", "port2", "down")
+        def round_of(name: str) -> int:
+            measured = rows(runs[name] / "history.jsonl")
+            return measured[-1]["round"] if measured else 0
 
         def events(name: str, event: str) -> set[str]:
             return {row["neighbor"] for row in rows(runs[name] / "events.jsonl") if row["event"] == event}
 
-        until(
-            lambda: "berlin" in events("amsterdam", "unreachable") and "berlin" in events("cairo", "unreachable"),
-            processes,
-            "berlin's silence",
-        )
+        def neighbors_say(event: str) -> bool:
+            return all("berlin" in events(name, event) for name in ("amsterdam", "cairo"))
+
+        until(lambda: all(round_of(name) >= 3 for name in NAMES), processes, "the third round of all")
+        ip("-n", SWITCH, "link", "set", "port2", "down")
+        until(lambda: neighbors_say("unreachable"), processes, "berlin's silence")
         ip("-n", SWITCH, "link", "set", "port2", "up")
-        statuses = {name: process.wait(timeout=150) for name, process in processes.items()}
+        until(lambda: neighbors_say("reachable"), processes, "berlin's return")
+        enough = {name: round_of(name) + ROUNDS_TOGETHER for name in NAMES}
+        until(lambda: all(round_of(name) >= enough[name] for name in NAMES), processes, "the last round of all")
+        for process in processes.values():
+            process.send_signal(signal.SIGTERM)
+        statuses = {name: process.wait(timeout=120) for name, process in processes.items()}
     finally:
         for process in processes.values():
             if process.poll() is None:
@@ -165,12 +176,10 @@ def test_a_host_that_is_cut_off_comes_back_and_all_end_nearly_equal(hosts: dict[
                 process.wait()
     assert statuses == dict.fromkeys(NAMES, 0), {name: log.read_text()[-2000:] for name, log in logs.items()}
 
-    last = {name: rows(run / "history.jsonl")[-1] for name, run in runs.items()}
-    assert {name: row["round"] for name, row in last.items()} == dict.fromkeys(NAMES, 120)
-    accuracies = [row["accuracy"] for row in last.values()]
-    assert min(accuracies) > 0.85
-    assert max(accuracies) - min(accuracies) < 0.06
-    assert "berlin" in events("amsterdam", "reachable") | events("cairo", "reachable")
+    last = {name: rows(run / "history.jsonl")[-NUM_LAST:] for name, run in runs.items()}
+    accuracies = [mean(row["accuracy"] for row in measured) for measured in last.values()]
+    assert min(accuracies) > 0.7, "with half of the classes nobody gets above 0.5 alone"
+    assert max(accuracies) - min(accuracies) < 0.15
 
     report = gather(list(runs.values()), tmp_path / "run")
     links = contact(read_run(tmp_path / "run"))

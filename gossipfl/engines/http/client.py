@@ -12,7 +12,7 @@ import aiohttp
 from gossipfl.codec import decode
 from gossipfl.engines.http.bodies import as_data, received
 from gossipfl.engines.http.certificates import server_name
-from gossipfl.engines.http.envelope import SESSION, Envelope, Purpose, Sealed
+from gossipfl.engines.http.envelope import RUN, SESSION, Envelope, Purpose, Sealed
 from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.neighbor import Neighbor, Parcel
@@ -75,10 +75,13 @@ class Client:
         await self._session.close()
 
     async def meet(self, neighbor: Neighbor) -> None:
-        """Learn the neighbor's session. Raises TransportError when it cannot be reached."""
+        """Learn the neighbor's session. Raises TransportError when it cannot be reached, or is of another run."""
         timeout = aiohttp.ClientTimeout(total=self._limits.request_seconds, sock_connect=self._limits.connect_seconds)
         try:
-            async with self._request("GET", neighbor, "/v1/session", timeout) as response:
+            headers = {RUN: self._gate.facts.run_id}
+            async with self._request("GET", neighbor, "/v1/session", timeout, headers) as response:
+                if response.status == 409:
+                    raise await self._failure(neighbor, response)
                 self._note_session(neighbor, response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise TransportError(f"peer {neighbor.name} at {neighbor.url} cannot be reached: {_said(error)}") from error
@@ -117,8 +120,15 @@ class Client:
         headers = wrapped.sealed.headers() | {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         async with self._request("POST", neighbor, "/v1/messages", timeout, headers, wrapped.parts) as response:
             self._note_session(neighbor, response)
+<<<<<<< HEAD
             if parcel.message is not None:
                 neighbor.count_sent(size)
+=======
+            neighbor.sent += size
+            neighbor.num_messages += parcel.message is not None
+            if response.status in (200, 204):
+                neighbor.is_of_this_run = True
+>>>>>>> 90bc0ae (tests of real time say what holds at any speed; a peer says for whom it waits, and ends when nobody shares its run)
             if response.status == 204:
                 return None
             if response.status == 200:
@@ -179,6 +189,8 @@ class Client:
             told = json.loads(text)
             reason, detail = _printable(told["reason"], 40), _printable(told["message"], 400)
             delay = min(5.0, max(0.05, float(told.get("retry_after", delay))))
+        if reason == "other_run":
+            neighbor.refused_run()
         if reason == "other_session" and neighbor.session:
             return _TryAgain(reason, 0.0)
         if reason in _NOT_NOW:

@@ -22,6 +22,9 @@ ENVELOPE, SIGNATURE, CERTIFICATE = "Gossipfl-Envelope", "Gossipfl-Signature", "G
 SESSION = "Gossipfl-Session"
 """The session of the peer that answers; on every answer, refusals included."""
 
+RUN = "Gossipfl-Run"
+"""The run of whoever asks for a session; a peer of another run refuses it."""
+
 NO_DIGEST = "-"
 
 _NAME = r"[A-Za-z0-9._-]{1,64}"

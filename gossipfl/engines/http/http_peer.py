@@ -19,7 +19,7 @@ import numpy as np
 
 from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt
 from gossipfl.engines.checkpoints import Arrays, Checkpoint
-from gossipfl.engines.http.client import Answer, Client
+from gossipfl.engines.http.client import Answer, Client, Refused
 from gossipfl.engines.http.delivery import RIDING, Delivery
 from gossipfl.engines.http.envelope import Envelope, Purpose
 from gossipfl.engines.http.gate import Gate
@@ -33,6 +33,7 @@ from gossipfl.engines.http.run_facts import RunFacts
 from gossipfl.engines.http.sealing import Sealer, Wrapped
 from gossipfl.engines.http.server import PeerServer
 from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.engines.http.waiting import nobody_shares_the_run, warn_of_long_waits
 from gossipfl.errors import RemoteProtocolError, TransportError
 from gossipfl.messages import Message
 from gossipfl.peers import Peer
@@ -130,7 +131,8 @@ class HTTPPeer:
     async def run(self) -> None:
         """Live until all rounds are done and the neighbors know, or until `stop`.
 
-        Raises TrainingError when local training fails, OSError when a checkpoint cannot be written.
+        Raises TrainingError when local training fails, OSError when a checkpoint cannot be written, ConfigurationError
+        when all neighbors say that this peer is of another run.
         """
         SPEAKER.set(self._log_facts)
         client = Client(self._sealer, self.hosting.limits, self._refuse)
@@ -167,6 +169,7 @@ class HTTPPeer:
         return self._earliest_now
 
     async def _begin(self, client: Client) -> None:
+        self._spawn(warn_of_long_waits(self))
         away = [neighbor for neighbor in self.neighbors.values() if neighbor.url is not None]
         if away and self.hosting.meeting_seconds:
             _LOGGER.info("waiting up to %g s for %s", self.hosting.meeting_seconds, ", ".join(n.name for n in away))
@@ -174,6 +177,9 @@ class HTTPPeer:
         with suppress(TimeoutError):
             async with asyncio.timeout(self.hosting.meeting_seconds):
                 await asyncio.gather(*meetings)
+        self._check_run()
+        if self._over.is_set():
+            return
         if absent := [neighbor.name for neighbor in away if not neighbor.session]:
             _LOGGER.info("going on without %s", ", ".join(absent))
         await self._react(self.peer.start)
@@ -189,8 +195,14 @@ class HTTPPeer:
         """Wait until a neighbor is there."""
         pause = 0.05
         while not neighbor.session:
-            with suppress(TransportError):
+            try:
                 await client.meet(neighbor)
+            except Refused as refused:
+                if pause == 0.05:
+                    _LOGGER.warning("%s", refused)
+            except TransportError:
+                pass
+            else:
                 return
             await asyncio.sleep(pause * self._generator.uniform(0.5, 1.0))
             pause = min(2 * pause, 2.0)
@@ -310,8 +322,13 @@ class HTTPPeer:
     async def _wake(self) -> None:
         await self._react(self.peer.wake)
 
+    def _check_run(self) -> None:
+        if (error := nobody_shares_the_run(self)) is not None:
+            self._fail(error)
+
     def _check_over(self) -> None:
         """When nothing is left to do, and that is on disk: say goodbye, and end when all neighbors have, too."""
+        self._check_run()
         if self._num_reactions or self._training is not None or not self._started.is_set():
             return
         if self.peer.is_drained and not self._delivery.undelivered:
@@ -345,8 +362,13 @@ class HTTPPeer:
         MESSAGE.set(f"{envelope.sender}/{envelope.incarnation}/{envelope.counter}")
         neighbor = self.neighbors[envelope.sender]
         neighbor.heard(envelope.session, asyncio.get_running_loop().time())
+<<<<<<< HEAD
         if message is not None:
             neighbor.count_received(envelope.size)
+=======
+        neighbor.received_bytes += envelope.size
+        neighbor.is_of_this_run = True
+>>>>>>> 90bc0ae (tests of real time say what holds at any speed; a peer says for whom it waits, and ends when nobody shares its run)
         try:
             riding = await self._take_in(neighbor, envelope, message)
             return None if riding is None else await self._sealer.wrap(neighbor, riding)

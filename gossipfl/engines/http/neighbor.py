@@ -60,6 +60,9 @@ class Neighbor:
     received_bytes: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     """What it refused of ours, by reason."""
+    is_of_this_run: bool | None = None
+    """Whether it takes part in this run: False when it has refused us as of another one, until it takes or says
+    anything; None before it has said."""
 
     @property
     def traffic(self) -> tuple[int, int, int]:
@@ -70,6 +73,8 @@ class Neighbor:
     @traffic.setter
     def traffic(self, traffic: tuple[int, int, int]) -> None:
         self.num_messages, self.sent, self.received_bytes = traffic
+        if self.received_bytes:
+            self.is_of_this_run = True
 
     def count_sent(self, size: int) -> None:
         """A message with a body of `size` bytes has left."""
@@ -88,6 +93,11 @@ class Neighbor:
     def is_settled(self) -> bool:
         """Whether there is nothing more to say: it has finished and knows that we have, or it has left."""
         return self.contact == "left" or (self.contact == "finished" and self.was_told)
+
+    def refused_run(self) -> None:
+        """It takes us for a peer of another run; one that was of this run has begun another, which does not count."""
+        if self.is_of_this_run is None:
+            self.is_of_this_run = False
 
     def add(self, parcel: Parcel) -> None:
         self.parcels.append(parcel)

@@ -12,7 +12,7 @@ from aiohttp import web
 from gossipfl.engines.http.bodies import received, slices
 from gossipfl.engines.http.client import checked_message
 from gossipfl.engines.http.connections import SERVER, Connection, ConnectionServer
-from gossipfl.engines.http.envelope import SESSION, Envelope, Purpose, Sealed
+from gossipfl.engines.http.envelope import RUN, SESSION, Envelope, Purpose, Sealed
 from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.limits import Limits, TokenBucket
 from gossipfl.engines.http.listener import Listener
@@ -101,6 +101,8 @@ class PeerServer:
             if request.method != "GET":
                 raise Refusal("method")
             _take(connection.bucket)
+            if request.headers.get(RUN, self._gate.facts.run_id) != self._gate.facts.run_id:
+                raise Refusal("other_run")
             return None
         if request.path != "/v1/messages":
             raise Refusal("not_found")

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from gossipfl.engines.http.waiting import awaited_by
 from gossipfl.weights import PeerId
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class PeerStatus:
     rounds: int
     incarnation: int
     seconds: float
+    awaits: tuple[PeerId, ...]
+    """Those without whom it does not go on at the moment."""
     loss: float | None
     accuracy: float | None
     training_loss: float | None
@@ -69,6 +72,7 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
         rounds=host.facts.num_rounds,
         incarnation=host.incarnation,
         seconds=host.now() if host.state != "new" else 0.0,
+        awaits=awaited_by(host),
         loss=host.scores.get("loss"),
         accuracy=host.scores.get("accuracy"),
         training_loss=host.training_metrics.get("loss"),

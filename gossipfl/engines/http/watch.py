@@ -112,6 +112,7 @@ class _PeerCollector(Collector):
         )
         received = CounterMetricFamily("gossipfl_received_bytes", "Bytes received, counted alike.", labels=labels)
         up = GaugeMetricFamily("gossipfl_neighbor_reachable", "1 while a neighbor answers.", labels=labels)
+        awaited = GaugeMetricFamily("gossipfl_neighbor_awaited", "1 while the peer waits for it.", labels=labels)
         refused = CounterMetricFamily(
             "gossipfl_refused_by_neighbor", "Messages that a neighbor refused.", labels=[*labels, "reason"]
         )
@@ -119,6 +120,7 @@ class _PeerCollector(Collector):
             sent.add_metric([*peer, neighbor.name], neighbor.sent)
             received.add_metric([*peer, neighbor.name], neighbor.received)
             up.add_metric([*peer, neighbor.name], float(neighbor.contact in ("reachable", "finished")))
+            awaited.add_metric([*peer, neighbor.name], float(neighbor.name in status.awaits))
             for reason, count in neighbor.refused.items():
                 refused.add_metric([*peer, neighbor.name, reason], count)
         refusals = CounterMetricFamily(
@@ -126,4 +128,4 @@ class _PeerCollector(Collector):
         )
         for reason, count in status.refusals.items():
             refusals.add_metric([*peer, reason], count)
-        yield from (sent, received, up, refused, refusals)
+        yield from (sent, received, up, awaited, refused, refusals)

@@ -1,7 +1,10 @@
 from pathlib import Path
 
 import pytest
+from fair_time import fair_time
 from issued import new_run
+
+__all__ = ["fair_time"]
 
 
 @pytest.fixture(scope="session")

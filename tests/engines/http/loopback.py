@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import networkx as nx
+from deadline import DEADLINE
 from federation import make_peers
 from numpy_trainer import NumpyTrainer
 
@@ -84,7 +85,7 @@ class Loopback:
                 self.room,
                 tuple(nx.all_neighbors(network, peer_id)),
                 self.log,
-                Hosting(linger=20.0, meeting_seconds=5.0) if hosting is None else hosting(peer_id),
+                Hosting(meeting_seconds=5.0) if hosting is None else hosting(peer_id),
             )
             for peer_id, peer in peers.items()
         }
@@ -134,7 +135,7 @@ class Loopback:
         )
 
 
-def run_loopback(*arguments: Any, timeout: float = 60.0, **options: Any) -> Loopback:
+def run_loopback(*arguments: Any, timeout: float = DEADLINE, **options: Any) -> Loopback:
     """Run a federation over loopback to its end."""
 
     async def run() -> Loopback:

@@ -17,6 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from deadline import DEADLINE
 from one_peer import GRAPHS, Settings, live
 
 from gossipfl.engines.checkpoints import newest_checkpoint
@@ -48,7 +49,7 @@ class Processes:
             self._running[name] = process, here
         for name in names or self.names:
             try:
-                assert self._running[name][1].poll(30.0)
+                assert self._running[name][1].poll(DEADLINE)
                 self._running[name][1].recv()
             except EOFError:
                 raise AssertionError(self.errors(name)) from None
@@ -73,14 +74,14 @@ class Processes:
         checkpoint = newest_checkpoint(self.settings[name].directory)
         return 0 if checkpoint is None else checkpoint.values["peer"]["round"]
 
-    def wait_for_round(self, number: int, *names: str, timeout: float = 30.0) -> None:
+    def wait_for_round(self, number: int, *names: str, timeout: float = DEADLINE) -> None:
         """Until these peers have done so many rounds."""
         deadline = time.monotonic() + timeout
         while any(self.round(name) < number for name in names or self.names):
             assert time.monotonic() < deadline, [self.round(name) for name in self.names]
             time.sleep(0.01)
 
-    def wait(self, *names: str, timeout: float = 30.0) -> None:
+    def wait(self, *names: str, timeout: float = DEADLINE) -> None:
         """Until they have ended by themselves."""
         for name in names or self.names:
             process, _ = self._running[name]

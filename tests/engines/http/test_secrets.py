@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from deadline import DEADLINE
 from federation import random_shards, ring
 from issued import new_run
 from loopback import Loopback
@@ -39,7 +40,7 @@ def test_no_key_is_in_a_status_a_metric_or_a_log_line(tmp_path: Path, caplog: py
     async def watched() -> list[bytes]:
         loopback = Loopback(PairwiseGossip(), graph, NumpyTrainer(random_shards(graph)), num_rounds=5, hosting=hosting)
         watch = Watch(loopback.hosts["0"])
-        async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(DEADLINE), aiohttp.ClientSession() as session:
             address, port = await watch.start("127.0.0.1", 0)
             await loopback.run()
             said = [repr(vars(host)).encode() for host in loopback.hosts.values()]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from deadline import DEADLINE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy_trainer import NumpyTrainer
@@ -63,7 +64,7 @@ def same(left: Update, right: Update) -> bool:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(DEADLINE):
         while not condition():
             await asyncio.sleep(0)
 
@@ -103,7 +104,7 @@ def test_results_depend_neither_on_groups_nor_on_cuts(lengths, later, cost, num_
                 train_twice(room, peer_id, first, second)
                 for peer_id, first, second in zip(PEERS, lengths, seconds, strict=False)
             ]
-            async with asyncio.timeout(20.0):
+            async with asyncio.timeout(DEADLINE):
                 results = await asyncio.gather(*works)
             await room.close()
             return results
@@ -147,7 +148,7 @@ def test_jobs_that_are_asked_for_together_are_one_call(clock):
 
 def test_slots_train_at_the_same_time():
     trainer = RecordingTrainer()
-    both = threading.Barrier(2, timeout=10.0)
+    both = threading.Barrier(2, timeout=DEADLINE)
     trainer.before = lambda jobs: both.wait()
 
     async def run() -> None:
@@ -164,7 +165,7 @@ def test_a_job_that_is_asked_for_when_the_last_one_ends_is_done():
 
     async def run() -> None:
         room = TrainingRoom(trainer, 1)
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(DEADLINE):
             for _ in range(50):
                 await room.train(job("a", 1))
         await room.close()
@@ -185,7 +186,7 @@ def test_a_job_that_fails_does_not_fail_the_others_of_its_group():
     async def run() -> list[Update | BaseException]:
         room = TrainingRoom(trainer, 1)
         jobs = [room.train(job(peer_id, 5)) for peer_id in PEERS]
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(DEADLINE):
             results = await asyncio.gather(*jobs, return_exceptions=True)
         await room.close()
         return results
@@ -218,7 +219,7 @@ def test_a_job_that_nobody_waits_for_is_dropped_at_the_end_of_its_part():
             dropped.cancel()
         await asyncio.wait([first, third])
         may_go_on.set()
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(DEADLINE):
             await second
         await room.close()
 
@@ -249,7 +250,7 @@ def test_evaluation_goes_before_training():
             await asyncio.sleep(0)
         assert order == []
         may_end.set()
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(DEADLINE):
             assert await asyncio.gather(*evaluating) == ["score"] * 2
             await training
         await room.close()
@@ -269,7 +270,7 @@ def test_an_evaluation_that_fails_lets_training_go_on():
         room = TrainingRoom(trainer, 1)
         with pytest.raises(ValueError, match="no data"):
             await room.evaluate(failing)
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(DEADLINE):
             update = await room.train(job("a", 2))
         await room.close()
         return update
@@ -296,7 +297,7 @@ def test_closing_waits_for_the_call_that_runs_and_for_no_other():
             await asyncio.sleep(0)
         assert not closing.done()
         may_go_on.set()
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(DEADLINE):
             await closing
         training.cancel()
         await asyncio.wait([training])

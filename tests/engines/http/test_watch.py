@@ -9,6 +9,7 @@ from dataclasses import asdict
 import aiohttp
 import numpy as np
 import pytest
+from deadline import DEADLINE
 from federation import complete, random_shards
 from loopback import Loopback
 from numpy_trainer import NumpyTrainer
@@ -51,7 +52,7 @@ async def watched() -> AsyncIterator[Scene]:
         PairwiseGossip(), GRAPH, trainer, num_rounds=10**6, hosting=lambda peer_id: Hosting(meeting_seconds=5.0)
     )
     watch = Watch(loopback.hosts["0"], gives_weights=True)
-    async with asyncio.timeout(20.0), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(DEADLINE), aiohttp.ClientSession() as session:
         address, port = await watch.start("127.0.0.1", 0)
         scene = Scene(loopback, session, f"http://{address}:{port}")
         running = asyncio.create_task(loopback.run())

@@ -1,0 +1,86 @@
+"""For whom a peer waits, and when somebody should hear of it: it waits for ever, but never without a word."""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from gossipfl.errors import ConfigurationError
+from gossipfl.weights import PeerId
+
+if TYPE_CHECKING:
+    from gossipfl.engines.http.http_peer import HTTPPeer
+
+_LOGGER = logging.getLogger(__name__)
+
+WARN_SECONDS = 60.0
+"""Until the first warning; each further one comes when the wait has doubled. Shorter: slow training at a neighbor is
+taken for a fault."""
+
+LOOK_SECONDS = 5.0
+"""Between two looks at whom a peer awaits."""
+
+
+class LongWait:
+    """Remembers since when it has been the same wait: for the same neighbors, in the same round."""
+
+    def __init__(self) -> None:
+        self._wait: tuple[tuple[PeerId, ...], int] = ((), 0)
+        self._since = 0.0
+        self._next_warning = WARN_SECONDS
+
+    def look(self, awaits: tuple[PeerId, ...], round: int, now: float) -> float | None:
+        """The seconds that the wait has lasted when a warning is due, else None."""
+        if (awaits, round) != self._wait:
+            self._wait, self._since, self._next_warning = (awaits, round), now, WARN_SECONDS
+        waited = now - self._since
+        if not awaits or waited < self._next_warning:
+            return None
+        self._next_warning = 2 * waited
+        return waited
+
+
+def awaited_by(host: "HTTPPeer") -> tuple[PeerId, ...]:
+    """Neighbors without whom a peer does not go on at the moment: to begin, in a round, or to end."""
+    neighbors = host.neighbors.values()
+    match host.state:
+        case "meeting":
+            return tuple(neighbor.name for neighbor in neighbors if neighbor.url is not None and not neighbor.session)
+        case "training" | "waiting":
+            return host.peer.awaits
+        case "lingering":
+            return tuple(neighbor.name for neighbor in neighbors if not neighbor.is_settled)
+        case _:
+            return ()
+
+
+async def warn_of_long_waits(host: "HTTPPeer") -> None:
+    """Look at a peer for ever; one that has finished has said how long it serves on, and for whom."""
+    wait = LongWait()
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        awaits = () if host.peer.finished else awaited_by(host)
+        waited = wait.look(awaits, host.peer.round, host.now())
+        if waited is not None:
+            those = ", ".join(f"{name} ({_how_it_is(host, name)})" for name in awaits)
+            _LOGGER.warning("has waited %.0f s for %s", waited, those)
+
+
+def _how_it_is(host: "HTTPPeer", name: PeerId) -> str:
+    neighbor = host.neighbors[name]
+    if neighbor.is_of_this_run is False:
+        return "takes part in another run"
+    if neighbor.contact == "unknown":
+        return "never heard of" if neighbor.url is None else f"never reached at {neighbor.url}"
+    return neighbor.contact
+
+
+def nobody_shares_the_run(host: "HTTPPeer") -> ConfigurationError | None:
+    """The error when all neighbors have refused a peer as of another run: it would train alone, or wait for ever."""
+    neighbors = host.neighbors.values()
+    if not neighbors or any(neighbor.is_of_this_run is not False for neighbor in neighbors):
+        return None
+    return ConfigurationError(
+        f"{', '.join(host.neighbors)} refused {host.peer.peer_id} as a peer of another run: they were started with "
+        "another scenario, seed, data, model or version of gossipfl. Start all with the same; `gossipfl status` with "
+        f"--json tells the run of each (here it is {host.facts.run_id[:12]}...)."
+    )
