@@ -295,11 +295,20 @@ def export(
         Optional[int],  # noqa: UP045
         typer.Option(help="Which of the run's seeds. [default: the first]"),
     ] = None,
+    scenario: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="SCENARIO",
+            help="Build the model as this scenario of yours says. Needed for a model that is package.module:function: "
+            "code that a run directory names is not run, for it may come from elsewhere.",
+        ),
+    ] = None,
+    set_: Set = None,
 ) -> None:
     """Write a final model of a run as a file that Keras opens."""
     from gossipfl.commands import export_model
 
-    export_model(run, peer, average, algorithm, seed, output)
+    export_model(run, peer, average, algorithm, seed, output, scenario, set_ or [])
 
 
 @app.command()
@@ -331,9 +340,6 @@ def main() -> None:
     """Run the command line; what gossipfl reports on purpose is one line on standard error, never a traceback."""
     from gossipfl.errors import GossipFLError
 
-    # A user's own package.module:function may lie in the current directory. At the end of the path, it cannot stand in
-    # for an installed module.
-    sys.path.append("")
     try:
         app()
     except (GossipFLError, OSError) as error:  # OSError: a full disk, a directory that is not writable

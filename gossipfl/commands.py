@@ -32,6 +32,7 @@ from gossipfl.console import (
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.partition import label_counts
 from gossipfl.errors import ConfigurationError, GossipFLError
+from gossipfl.own_scenario import functions_named
 from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.topology import TopologySummary
 
@@ -64,11 +65,14 @@ class RunOptions:
     resume: Path | None = None
 
     def __post_init__(self) -> None:
-        begins = (self.scenario, self.data, self.output) != (None, None, None) or self.overrides or self.num_seeds > 1
-        if self.resume is not None and begins:
+        if self.resume is not None and (self.output is not None or self.num_seeds > 1):
             raise ConfigurationError(
-                "--resume goes on with what the run was told when it began: leave out the scenario, --set, --data, "
-                "--seeds and --output"
+                "--resume goes on with what the run was told when it began: leave out --seeds and --output"
+            )
+        if self.resume is not None and self.scenario is None and (self.overrides or self.data is not None):
+            raise ConfigurationError(
+                "--resume goes on with what the run was told when it began: leave out --set and --data, or name the "
+                "scenario, too"
             )
         if self.over_http and (self.resume or self.checkpoint_every):
             raise ConfigurationError(
@@ -80,13 +84,17 @@ class RunOptions:
         if self.ray_address is not None and not self.on_ray:
             raise ConfigurationError("--ray-address is for training on Ray: add --trainer ray")
 
-    def words(self, command: str) -> str:
-        """What to type to run the same again."""
-        words = ["gossipfl", command, str(self.scenario)]
+    @property
+    def scenario_words(self) -> list[str]:
+        """What to type to name the same scenario again."""
+        words = [str(self.scenario)]
         for override in self.overrides:
             words += ["--set", override]
-        if self.data is not None:
-            words += ["--data", self.data]
+        return words if self.data is None else [*words, "--data", self.data]
+
+    def words(self, command: str) -> str:
+        """What to type to run the same again."""
+        words = ["gossipfl", command, *self.scenario_words]
         if self.num_seeds > 1:
             words += ["--seeds", str(self.num_seeds)]
         if command == "compare" and self.over_http:
@@ -108,12 +116,13 @@ def run_scenario(command: str, options: RunOptions) -> None:
     from gossipfl.run_directory import CHECKPOINTS, HTTP, VIRTUAL_TIME, RunDirectory
     from gossipfl.simulation import run_all, with_bounds
 
-    stopped = None if options.resume is None else stopped_run(options.resume)
+    own = None if options.scenario is None else _load(options.scenario, options.overrides, options.data)
+    stopped = None if options.resume is None else stopped_run(options.resume, own)
     if stopped is not None:
         command, scenario, num_seeds = stopped.command, stopped.scenario, stopped.num_seeds
     else:
-        scenario, num_seeds = _load(str(options.scenario), options.overrides, options.data), options.num_seeds
-        scenario = with_bounds(scenario) if command == "compare" else scenario
+        assert own is not None
+        scenario, num_seeds = with_bounds(own) if command == "compare" else own, options.num_seeds
     console = new_console(stderr=options.as_json)
     # a download has bars of its own
     with nullcontext() if options.download else console.status("reading the data and starting TensorFlow"):
@@ -152,7 +161,9 @@ def run_scenario(command: str, options: RunOptions) -> None:
     if comparison.interrupted:
         console.print("Interrupted: the table and the report show what was measured until then.")
         if not options.over_http:
-            console.print(f"To go on: gossipfl {command} --resume {directory.path}", soft_wrap=True)
+            own_words = options.scenario_words if functions_named(scenario) else []
+            words = shlex.join(["gossipfl", command, *own_words, "--resume", str(directory.path)])
+            console.print(f"To go on: {words}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
     if failures:
         raise GossipFLError("\n".join(failures))
@@ -244,15 +255,23 @@ def gather_peers(directories: Sequence[Path], output: Path) -> None:
 
 
 def export_model(
-    run: Path, peer: str | None, average: bool, algorithm: str | None, seed: int | None, output: Path
+    run: Path,
+    peer: str | None,
+    average: bool,
+    algorithm: str | None,
+    seed: int | None,
+    output: Path,
+    scenario: str | None,
+    overrides: Sequence[str],
 ) -> None:
     """`export`."""
     from gossipfl.export import export
 
     if (peer is None) == (not average):
         raise ConfigurationError("say which model to export: --peer NAME, or --average")
+    own = None if scenario is None else load_scenario(scenario, overrides)
     _import_tensorflow()
-    new_console().print(f"Model: {export(run, peer, algorithm, seed, output)}", soft_wrap=True)
+    new_console().print(f"Model: {export(run, peer, algorithm, seed, output, own)}", soft_wrap=True)
 
 
 def make_authority(directory: Path, days: int) -> None:

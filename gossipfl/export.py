@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from gossipfl.errors import ConfigurationError, SchemaMismatchError
 from gossipfl.model_files import KERAS_SUFFIXES, read_arrays, vectors_of
+from gossipfl.own_scenario import refuse_functions
 from gossipfl.report.run_files import Manifest, Part, parsed
 from gossipfl.scenario import Scenario
 from gossipfl.weight_files import file_stems
@@ -34,19 +35,23 @@ class _ExportManifest(Manifest):
     peer: str | None = None
 
 
-def export(run: Path, peer: str | None, label: str | None, seed: int | None, output: Path) -> Path:
+def export(
+    run: Path, peer: str | None, label: str | None, seed: int | None, output: Path, own: Scenario | None = None
+) -> Path:
     """Write the final model of `peer`, or the average of all (peer None), to a `.keras` or `.weights.h5` file.
 
-    `run` is a run directory or that of one peer; `label` and `seed` choose among several algorithms and seeds. Raises
-    ConfigurationError when there is no such model, or something at `output` already.
+    `run` is a run directory or that of one peer; `label` and `seed` choose among several algorithms and seeds. The
+    model is built, and compiled, as the user's `own` scenario says; without one as the run says, if that is a built-in.
+    Raises ConfigurationError when there is no such model, or something at `output` already.
     """
     if not output.name.endswith(KERAS_SUFFIXES):
         raise ConfigurationError(f"{output} should end in {' or '.join(KERAS_SUFFIXES)}")
     if output.exists():
         raise ConfigurationError(f"{output} is there already; give another --output, nothing was changed")
     manifest = parsed(run / "manifest.json", _manifest)
+    scenario = _scenario(run, manifest) if own is None else own
     try:
-        model = _model(manifest, _final(run, manifest, peer, label, seed))
+        model = _model(manifest, scenario, _final(run, manifest, peer, label, seed))
     except SchemaMismatchError as error:
         raise ConfigurationError(f"the weights in {run} do not fit its model: {error}") from error
     if output.name.endswith(".keras"):
@@ -97,15 +102,20 @@ def _stem(manifest: _ExportManifest, label: str | None, seed: int | None) -> str
     return f"{stems[label or labels[0]]}-seed{manifest.seeds[0] if seed is None else seed}"
 
 
-def _model(manifest: _ExportManifest, vectors: ModelVectors) -> "keras.Model":
+def _scenario(run: Path, manifest: _ExportManifest) -> Scenario:
+    """What the run says of its model; whoever wrote it chooses among built-in names only."""
+    scenario = Scenario(**{key: value for key, value in manifest.scenario.items() if key in ("model", "training")})
+    refuse_functions(run, scenario, "gossipfl export ... --scenario SCENARIO")
+    return scenario
+
+
+def _model(manifest: _ExportManifest, scenario: Scenario, vectors: ModelVectors) -> "keras.Model":
     from gossipfl.training.keras_model import Task, compiled_model
     from gossipfl.training.keras_trainer import filled_model
     from gossipfl.training.models import resolve
     from gossipfl.training.settings import TrainingSettings
 
-    fields = {key: value for key, value in manifest.scenario.items() if key in ("model", "training")}
-    scenario = Scenario(**fields)
     task = Task(manifest.model.input_shape, manifest.model.num_classes)
     settings = TrainingSettings(scenario.optimizer(), scenario.training.loss)
-    build = resolve(scenario.model, *task)
+    build = resolve(scenario.model, *task)  # a string: scenarios of files and manifests have no other models
     return filled_model(partial(compiled_model, build, task, settings), scenario.seed, vectors)

@@ -14,11 +14,13 @@ from gossipfl.engines.checkpoints import Checkpoint, newest_checkpoint, write_ch
 from gossipfl.engines.simulator import Simulator
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, History, history_row
+from gossipfl.own_scenario import refuse_functions
 from gossipfl.report.run_files import HistoryRow, Manifest, Part, history_rows, parsed
 from gossipfl.run_directory import VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
-from gossipfl.simulation import Experiment
+from gossipfl.simulation import Experiment, with_bounds
+from gossipfl.sweep.directory import first_difference
 from gossipfl.weights import frozen
 
 RunName: TypeAlias = tuple[str, int]
@@ -115,8 +117,9 @@ class StoppedRun:
                 yield from (history_row(*name, evaluation) for evaluation in evaluations)
 
 
-def stopped_run(path: Path) -> StoppedRun:
-    """Read a run directory. Raises ConfigurationError when it is none, or when its run cannot be gone on with."""
+def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
+    """Read a run directory. Raises ConfigurationError when it is none, or when its run cannot be gone on with: also
+    when it is not of the user's `own` scenario, or names functions and there is no such scenario."""
     if not (path / "manifest.json").is_file():
         raise ConfigurationError(f"{path} is not the directory of a run: there is no manifest.json in it")
     manifest = parsed(path / "manifest.json", _Manifest.model_validate_json)
@@ -125,6 +128,16 @@ def stopped_run(path: Path) -> StoppedRun:
             f"{path} is not a run of `simulate` or `compare` in virtual time, and only those can be gone on with; "
             "a peer over HTTP goes on with `gossipfl peer ... --resume`"
         )
+    scenario = Scenario(**manifest.scenario)
+    if own is None:
+        refuse_functions(path, scenario, f"gossipfl {manifest.command.split()[1]} SCENARIO --resume {path}")
+    else:
+        own = with_bounds(own) if manifest.command.split()[1] == "compare" else own
+        other = first_difference(scenario.model_dump(mode="json"), own.model_dump(mode="json"))
+        if other is not None:
+            raise ConfigurationError(
+                f"{path} holds a run of another scenario ({other}); name that one to go on with it, or none"
+            )
     ended = {(one.algorithm, one.seed): History(one.algorithm, one.seed, failure=one.failure) for one in manifest.ended}
     for row in parsed(path / "history.jsonl", history_rows):
         if (row.algorithm, row.seed) in ended:
@@ -132,7 +145,7 @@ def stopped_run(path: Path) -> StoppedRun:
     return StoppedRun(
         path=path,
         manifest={"ended": [], **manifest.model_dump(mode="json", exclude_unset=True)},
-        scenario=Scenario(**manifest.scenario),
+        scenario=scenario,
         command=manifest.command.split()[1],
         num_seeds=len(manifest.seeds),
         checkpoint_every=manifest.checkpoint_every,

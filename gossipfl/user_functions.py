@@ -1,9 +1,23 @@
-"""The functions that users name as `package.module:function`: models, and data sets of their own."""
+"""The functions that users name as `package.module:function`: models, and data sets of their own.
+
+A module is code, so it matters where it is found. It comes from an installed package, from PYTHONPATH, or from the
+current directory, as a file or a package with an `__init__.py`. A directory without one may be anything that was copied
+there, and a run directory may come from another host: modules in them are refused.
+"""
 
 import importlib
+import importlib.util
 import inspect
+import os
+import site
+import sys
+import sysconfig
 from collections.abc import Callable
 from functools import reduce
+from importlib.machinery import ModuleSpec, PathFinder
+from itertools import accumulate
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from gossipfl.errors import ConfigurationError
@@ -13,16 +27,17 @@ from gossipfl.spelling import did_you_mean
 def user_function(path: str) -> Callable[[], Any]:
     """The function without required arguments that `path` names, as `package.module:function` or `module:Class.method`.
 
-    Errors inside the module pass through; it must be installed, on PYTHONPATH or in the current directory.
+    Errors inside the module pass through; it must be installed, on PYTHONPATH or in the current directory, which comes
+    to the end of `sys.path` when a module is found there alone.
 
-    Raises ConfigurationError when there is no such module or function, with the nearest spelling, or when it cannot be
-    called without arguments.
+    Raises ConfigurationError when there is no such module or function, with the nearest spelling, when the module lies
+    where code may have come by accident, or when the function cannot be called without arguments.
     """
     module_name, _, function_name = path.partition(":")
     if not all(part.isidentifier() for part in module_name.split(".")):
         raise ConfigurationError(f"{module_name!r} is not the name of a module, expected package.module:function")
     try:
-        module = importlib.import_module(module_name)
+        module = _imported(module_name)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"cannot import module {module_name!r} ({error}); it must be installed or on PYTHONPATH"
@@ -45,6 +60,46 @@ def user_function(path: str) -> Callable[[], Any]:
             f"the function needs the arguments {', '.join(required)}, expected one without arguments"
         )
     return function  # type: ignore[no-any-return]
+
+
+def _imported(name: str) -> ModuleType:
+    """Import a module, after each of its packages was looked at."""
+    root, _, _ = name.partition(".")
+    if root not in sys.modules and importlib.util.find_spec(root) is None:
+        here = os.getcwd()
+        if PathFinder.find_spec(root, [here]) is not None:
+            sys.path.append(here)  # at the end, so that nothing in it can stand in for an installed module
+    for part in accumulate(name.split("."), "{}.{}".format):
+        if part not in sys.modules:
+            spec = importlib.util.find_spec(part)
+            if spec is not None:
+                _check_place(part, spec)
+        module = importlib.import_module(part)
+    return module
+
+
+def _check_place(name: str, spec: ModuleSpec) -> None:
+    """Raise ConfigurationError where a module lies in a directory that is no package, or in that of a run."""
+    if spec.origin is None:
+        for place in spec.submodule_search_locations or []:
+            if not any(Path(place).is_relative_to(installed) for installed in _installed_packages()):
+                raise ConfigurationError(
+                    f"{name!r} is the directory {place}, and no package: anything that was copied there would be run. "
+                    "If it is yours, put an __init__.py into it"
+                )
+        return
+    if not spec.has_location:
+        return  # built into Python
+    for directory in Path(spec.origin).resolve().parents:
+        if (directory / "manifest.json").exists() and (directory / "history.jsonl").exists():
+            raise ConfigurationError(
+                f"module {name!r} is {spec.origin}, in the run directory {directory}, which may come from another "
+                "host: move the file out of it if it is yours"
+            )
+
+
+def _installed_packages() -> list[str]:
+    return [*site.getsitepackages(), site.getusersitepackages(), *map(sysconfig.get_path, ("purelib", "platlib"))]
 
 
 def _required_arguments(function: Callable[..., Any]) -> list[str]:

@@ -167,8 +167,8 @@ def test_another_environment_is_noted_in_the_report(gossipfl_, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["toy.toml", "--resume", "run"], "leave out the scenario, --set, --data, --seeds and --output"),
-        (["--resume", "run", "--seeds", "2"], "leave out the scenario"),
+        (["--resume", "run", "--seeds", "2"], "leave out --seeds and --output"),
+        (["--resume", "run", "--set", "rounds=3"], "leave out --set and --data, or name the scenario, too"),
         (["--resume", "nowhere"], "nowhere is not the directory of a run: there is no manifest.json in it"),
     ],
 )

@@ -22,6 +22,7 @@ SOURCE_FORMS = {
 }
 """What `load` takes: form and meaning."""
 
+_KINDS = ("tfds", "idx", "npz")
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -45,7 +46,7 @@ def load(
     split_generator = generator(seed, "data", "held-out")
     if source == "digits":
         return _load_digits(test_fraction, split_generator)
-    if kind in ("tfds", "idx", "npz") and not rest:
+    if kind in _KINDS and not rest:
         raise DataError(f"data source {source!r} needs a name after the colon. The forms are:\n{_forms()}")
     if kind == "tfds":
         from gossipfl.data.tensorflow_datasets import load_tfds  # late: tensorflow-datasets takes a second to import
@@ -66,6 +67,12 @@ def load(
     raise DataError(f"unknown data source {source!r}.{_nearest(source)} The forms are:\n{_forms()}")
 
 
+def names_function(source: str) -> bool:
+    """Whether a source is a function of a user's, which would be imported and called."""
+    kind, colon, _ = source.partition(":")
+    return bool(colon) and kind not in _KINDS
+
+
 def _load_digits(test_fraction: float, split_generator: np.random.Generator) -> Dataset:
     from sklearn.datasets import load_digits  # late: scikit-learn takes a second to import
 
@@ -76,7 +83,7 @@ def _load_digits(test_fraction: float, split_generator: np.random.Generator) -> 
 
 def _nearest(source: str) -> str:
     kind, colon, rest = source.partition(":")
-    if hint := did_you_mean(kind.lower(), ["tfds", "idx", "npz"] if colon else ["digits"], after=colon + rest):
+    if hint := did_you_mean(kind.lower(), _KINDS if colon else ["digits"], after=colon + rest):
         return hint
     if not colon and Path(source).expanduser().is_dir():
         return f" Did you mean 'idx:{source}'?"

@@ -256,6 +256,10 @@ def _named(
 
 
 def _made(field: str, keras_class: Callable[..., Any], config: dict[str, Any]) -> Any:
+    for argument, value in config.items():
+        # Keras would make an object of a table, of any class that it names, and a scenario may come from elsewhere.
+        if any(isinstance(one, Mapping) for one in (value if isinstance(value, list | tuple) else [value])):
+            raise ConfigurationError(f"{field}: {argument} is a table, expected a number or a word: {value}")
     try:
         return keras_class(**config)
     except (ValueError, TypeError) as error:

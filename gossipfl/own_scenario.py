@@ -1,0 +1,28 @@
+"""Code that a run directory names is run only when the user says the scenario again.
+
+A run directory may come from another host, or have been changed there, and nothing in it can prove that it was not. So
+a `package.module:function` in its manifest is a name, and no more.
+"""
+
+from pathlib import Path
+
+from gossipfl.data.sources import names_function
+from gossipfl.errors import ConfigurationError
+from gossipfl.scenario import Scenario
+from gossipfl.training.models import MODELS
+
+
+def functions_named(scenario: Scenario) -> dict[str, str]:
+    """The functions of a user's that a scenario names, by field; built-in models and data are none."""
+    model, source = scenario.model_dump(include={"model"})["model"], scenario.data.source
+    named = {} if model in MODELS else {"model": str(model)}
+    return named | ({"data.source": source} if isinstance(source, str) and names_function(source) else {})
+
+
+def refuse_functions(run: Path, scenario: Scenario, remedy: str) -> None:
+    """Raise ConfigurationError when the `scenario` of a run directory names a function; `remedy` says what to type."""
+    for field, function in functions_named(scenario).items():
+        raise ConfigurationError(
+            f"the {field} of {run} is the function {function!r}. A run directory may come from elsewhere, so code that "
+            f"it names is not run: name your own scenario, too ({remedy})"
+        )
