@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import networkx as nx
@@ -21,8 +22,8 @@ from gossipfl.topology import all_neighbors
 from gossipfl.weights import PeerId
 
 
-def run_facts(cast: Cast) -> RunFacts:
-    """What all peers of an algorithm's run must agree on."""
+def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
+    """What all peers of an algorithm's run must agree on; this one may have examples of its own."""
     experiment = cast.experiment
     scenario, initial, trainer = experiment.scenario, experiment.initial(cast.section), cast.trainer
     policies = cast.section.optimizer_state, scenario.training.statistics
@@ -37,8 +38,10 @@ def run_facts(cast: Cast) -> RunFacts:
         "protocol": PROTOCOL,
         **{name: fields[name] for name in ("name", "rounds", "weighting", "model", "training")},
         "seed": experiment.seed,
+        "data": _held(experiment, has_own_examples),
         "algorithm": cast.section.model_dump(mode="json", exclude={"label", "topology"}),
         "participants": list(cast.network),
+        "hub": cast.recipe.hub,
         "links": [list(link) for link in cast.network.edges],
         "initial": digest_of_model(initial),
     }
@@ -56,6 +59,20 @@ def run_facts(cast: Cast) -> RunFacts:
         gossip_steps=cast.recipe.gossip_steps,
         max_mass=max_mass[cast.recipe.mass],
     )
+
+
+def _held(experiment: Experiment, has_own_examples: bool) -> Any:
+    """Who holds what: the data by their content, wherever they lie on a host, and how they are dealt to whom.
+
+    A peer with examples of its own has not seen those that others share; it knows their digest where the scenario says
+    it. Where it does not, its neighbors have to hold examples of their own, too.
+    """
+    data = experiment.scenario.data
+    digest = data.digest if has_own_examples else experiment.dataset.digest
+    if digest is None:
+        return "examples of its own at every peer"
+    partition = data.partition.model_dump(mode="json")
+    return {"digest": digest, "partition": partition, "holders": list(experiment.scenario.graph())}
 
 
 def addresses(scenario: Scenario, network: nx.Graph) -> dict[PeerId, str | None]:

@@ -75,15 +75,15 @@ def _of_one_run(records: Sequence[PeerRecord]) -> list[PeerRecord]:
                 f"{record.manifest.run_id[:12]}...); peers are of one run when they had the same scenario, data and "
                 "versions"
             )
-        if record.manifest.participants != first.manifest.participants:
-            raise ConfigurationError(f"{first.directory} and {record.directory} name other participants of one run")
+        if record.manifest.model != first.manifest.model:
+            raise ConfigurationError(f"the manifests of {first.directory} and {record.directory} describe two models")
         if record.peer in by_peer:
             raise ConfigurationError(
                 f"{by_peer[record.peer].directory} and {record.directory} are both of the peer {record.peer!r}; give "
                 "one directory for each peer"
             )
         by_peer[record.peer] = record
-    ordered = [by_peer[peer] for peer in first.manifest.participants if peer in by_peer]
+    ordered = [by_peer[peer] for peer in first.manifest.run.participants if peer in by_peer]
     _check_shapes([record for record in ordered if record.final is not None])
     return ordered
 
@@ -128,7 +128,7 @@ def _manifest(records: Sequence[PeerRecord]) -> JSON:
 def _missing(records: Sequence[PeerRecord]) -> list[str]:
     """What is not there, in sentences."""
     here = {record.peer for record in records}
-    absent = [peer for peer in records[0].manifest.participants if peer not in here]
+    absent = [peer for peer in records[0].manifest.run.participants if peer not in here]
     killed = [record.peer for record in records if record.final is None]
     notes = []
     if absent:

@@ -81,7 +81,8 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     cast = experiment.cast(section)
     if options.initial is not None:
         experiment.first_model = read_model(options.initial, cast.trainer)
-    process = _Process(options, cast, run_facts(cast), credentials, where, listen, directory)
+    facts = run_facts(cast, has_own_examples=options.shard is not None)
+    process = _Process(options, cast, facts, credentials, where, listen, directory)
     return asyncio.run(process.live())
 
 
@@ -161,7 +162,7 @@ def _check_exposure(
 def _experiment(scenario: Scenario, options: PeerOptions) -> Experiment:
     if options.shard is None:
         return Experiment(scenario, load_data(scenario, download=options.download), options.seed, slots=1)
-    data = scenario.data.model_copy(update={"source": options.shard})
+    data = scenario.data.model_copy(update={"source": options.shard, "digest": None})
     dataset = load_data(scenario.with_changes(data=data), download=options.download)
     shards = {options.name: np.arange(len(dataset.train_y), dtype=np.int64)}
     return Experiment(scenario, dataset, options.seed, slots=1, shards=shards)
@@ -290,7 +291,7 @@ class _Process:
         return manifest | {
             "peer": options.name,
             "run_id": self._facts.run_id,
-            "participants": list(cast.network),
+            "agreed": self._facts.agreed,
             "algorithms": [entry for entry in manifest["algorithms"] if entry["label"] == label],
         }
 

@@ -1,6 +1,6 @@
 """What one peer of a run over a network leaves on its host: its own manifest, history, events and final weights.
 
-manifest.json               that of the run, with the peer's name, the run's id and the names of all participants
+manifest.json               that of the run, with the peer's name, the run's id and what it is the digest of
 history.jsonl               a `PeerRow` per evaluation of the peer's own model
 events.jsonl                a `PeerEvent` whenever it lost or found a neighbor
 weights/final.safetensors   "weights" and, where there are any, "statistics": flat; absent when it was killed
@@ -8,13 +8,15 @@ weights/final.safetensors   "weights" and, where there are any, "statistics": fl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, FiniteFloat, ValidationError
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from gossipfl.algorithms import Weighting
+from gossipfl.engines.http.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.model_files import read_arrays
 from gossipfl.report.run_files import ContactEvent, Manifest, Measured, Part, RunAlgorithm, lines_of, parsed
@@ -44,17 +46,54 @@ class ModelPart(Part):
         return WeightsSchema(tuple(Segment(*segment) for segment in self.statistics_segments))
 
 
+class Agreed(Part):
+    """What the peers of a run agreed on (`gossipfl.deployment.run_facts`)."""
+
+    participants: list[PeerId]
+    """All of them in node order, a hub included."""
+    hub: PeerId | None = None
+
+
 class PeerManifest(Manifest):
     """`manifest.json` of a peer: that of the run, with one algorithm and one seed."""
 
     peer: PeerId
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    participants: list[PeerId]
-    """All of them in node order, a hub included."""
+    agreed: dict[str, Any]
+    """What the peers of the run agreed on, of which `run_id` is the digest."""
     seeds: Annotated[list[int], Field(min_length=1, max_length=1)]
     algorithms: Annotated[list[RunAlgorithm], Field(min_length=1, max_length=1)]
     scenario: ScenarioPart = ScenarioPart()
     model: ModelPart = ModelPart()
+
+    @cached_property
+    def run(self) -> Agreed:
+        """What was agreed, as far as it is looked at."""
+        return Agreed.model_validate(self.agreed)
+
+    @model_validator(mode="after")
+    def _is_what_was_agreed(self) -> "PeerManifest":
+        """The id of the run is computed, not believed; whatever else a manifest says of the run has to be in it."""
+        if self.run_id != run_id_of(self.agreed):
+            raise ValueError("run_id is not the digest of what was agreed")
+        if self.peer not in self.run.participants:
+            raise ValueError(f"its peer {self.peer!r} is not among its participants")
+        said = self.scenario.model_dump(mode="json", exclude_unset=True) | {
+            "seed": self.seeds[0],
+            "hub": self.algorithms[0].hub,
+        }
+        for field in ("name", "rounds", "weighting", "model", "training", "seed", "hub"):
+            agreed = self.agreed.get(field)
+            if field in said and _without_none(said[field]) != _without_none(agreed):
+                raise ValueError(f"{field} is not what was agreed: {said[field]!r}, agreed was {agreed!r}")
+        return self
+
+
+def _without_none(value: Any) -> Any:
+    """A table without the fields that are absent, which a manifest leaves out."""
+    if isinstance(value, dict):
+        return {name: _without_none(member) for name, member in value.items() if member is not None}
+    return value
 
 
 class PeerRow(Part):
@@ -101,7 +140,7 @@ class PeerRecord:
 
     @property
     def is_hub(self) -> bool:
-        return self.peer == self.manifest.algorithms[0].hub
+        return self.peer == self.manifest.run.hub
 
     @property
     def num_examples(self) -> int:
@@ -120,7 +159,7 @@ def read_peer(directory: Path) -> PeerRecord:
         directory,
         manifest,
         parsed(_there(directory / "history.jsonl"), lines_of(PeerRow)),
-        parsed(events, lines_of(PeerEvent)) if events.exists() else [],
+        parsed(_own(events), lines_of(PeerEvent)) if events.is_file() else [],
         _read_weights(directory / "weights" / "final.safetensors"),
     )
     if record.final is not None:
@@ -141,6 +180,13 @@ def _check_size(directory: Path, name: str, vector: Vector, schema: WeightsSchem
 def _there(path: Path) -> Path:
     if not path.is_file():
         raise ConfigurationError(f"{path.parent} is not the run directory of a peer: there is no {path.name} in it")
+    return _own(path)
+
+
+def _own(path: Path) -> Path:
+    """Raises ConfigurationError for a file of another host that names one of this host in its stead."""
+    if path.is_symlink():
+        raise ConfigurationError(f"{path} is a symbolic link; a peer writes none, so it was put there: remove it")
     return path
 
 
@@ -157,16 +203,13 @@ def _read_manifest(path: Path) -> PeerManifest:
             "directories that the peers of one run wrote on their hosts"
         )
 
-    found = parsed(path, manifest)
-    if found.peer not in found.participants:
-        raise ConfigurationError(f"{path} is garbled: its peer {found.peer!r} is not among its participants")
-    return found
+    return parsed(path, manifest)
 
 
 def _read_weights(path: Path) -> ModelVectors | None:
     if not path.is_file():
         return None
-    tensors = read_arrays(path)
+    tensors = read_arrays(_own(path))
     weights = tensors.get("weights", np.empty(0, np.float32))
     statistics = tensors.get("statistics", np.empty(0, np.float32))
     if weights.size == 0 or any(vector.ndim != 1 or vector.dtype != np.float32 for vector in (weights, statistics)):

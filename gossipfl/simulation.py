@@ -27,7 +27,7 @@ from gossipfl.data.partition import check_partition
 from gossipfl.data.sources import load
 from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
 from gossipfl.engines.simulator import Simulator, World
-from gossipfl.errors import ConfigurationError, GossipFLError
+from gossipfl.errors import ConfigurationError, DataError, GossipFLError
 from gossipfl.history import Evaluation, History
 from gossipfl.peers import Peer
 from gossipfl.randomness import generator
@@ -54,14 +54,19 @@ BOUNDS = ("local", "centralized")
 
 
 def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
-    """The data set of a scenario, cut to its limits. Raises DataError."""
+    """The data set of a scenario, cut to its limits. Raises DataError, also when it is not the one of its digest."""
     section = scenario.data
     dataset = section.source
     if isinstance(dataset, str):
         dataset = load(dataset, download=download, test_fraction=section.test_fraction, seed=scenario.seed)
-    if section.max_train is None and section.max_test is None:
-        return dataset  # type: ignore[no-any-return]
-    return subset(dataset, section.max_train, section.max_test, generator(scenario.seed, "data", "subset"))
+    if section.max_train is not None or section.max_test is not None:
+        dataset = subset(dataset, section.max_train, section.max_test, generator(scenario.seed, "data", "subset"))
+    if section.digest not in (None, dataset.digest):
+        raise DataError(
+            f"the data {dataset.name!r} have the digest {dataset.digest}, and data.digest is {section.digest}: they "
+            "are other data, or held out and cut by another seed"
+        )
+    return dataset  # type: ignore[no-any-return]
 
 
 class Experiment:

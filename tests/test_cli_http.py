@@ -7,9 +7,11 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from outcome import Outcome
 
+from gossipfl.data.sources import load
 from gossipfl.scenario import Scenario, load_scenario
 
 TOY = """
@@ -169,6 +171,43 @@ class TestPeer:
         assert gossipfl_("peer", "peers.toml", "--name", "a", *options).status == 0
         manifest = json.loads(Path("a/manifest.json").read_text())
         assert {name: sum(row) for name, row in manifest["partition"]["label_counts"].items()} == {"a": 80}
+
+    def test_peers_that_would_deal_the_data_in_another_way_are_of_another_run(self, gossipfl_):
+        def run_id(directory: str, *options: str) -> str:
+            options = ("--algorithm", "local", "--run-directory", directory, *options)
+            outcome = gossipfl_("peer", "peers.toml", "--name", "a", *options)
+            assert outcome.status == 0, outcome.err
+            return json.loads(Path(directory, "manifest.json").read_text())["run_id"]
+
+        digits = load("digits")
+        arrays = {name: getattr(digits, name) for name in ("train_x", "train_y", "test_x", "test_y")}
+        names = {"train_x": "x_train", "train_y": "y_train", "test_x": "x_test", "test_y": "y_test"}
+        np.savez("one.npz", **{names[name]: array for name, array in arrays.items()})
+        np.savez("two.npz", **{names[name]: array for name, array in arrays.items()})
+        plain = run_id("plain")
+        assert run_id("by-path", "--data", "npz:one.npz") == run_id("by-another", "--data", "npz:two.npz") == plain
+        others = {
+            run_id("rule", "--set", "data.partition=contiguous"),
+            run_id("argument", "--set", "data.partition={name = 'dirichlet', alpha = 1.0}"),
+            run_id("seed", "--seed", "1"),
+            run_id("examples", "--set", "data.max_train=81"),
+            run_id("held-out", "--set", "data.max_test=41"),
+            run_id("own", "--shard", "npz:one.npz"),
+        }
+        assert len(others - {plain}) == 6
+        assert run_id("own-too", "--shard", "npz:two.npz", "--set", "data.max_train=7") in others
+
+    def test_with_the_digest_in_the_scenario_some_may_bring_their_own_examples(self, gossipfl_):
+        digest = json.loads(gossipfl_("data", "show", "peers.toml", "--json").out)["digest"]
+        options = ("peer", "peers.toml", "--algorithm", "local", "--set", f"data.digest={digest}")
+        x, y = np.random.default_rng(0).random((30, 8, 8, 1), np.float32), np.arange(30) % 10
+        np.savez("own.npz", x=x, y=y)
+        assert gossipfl_(*options, "--name", "a", "--run-directory", "a").status == 0
+        assert gossipfl_(*options, "--name", "b", "--run-directory", "b", "--shard", "npz:own.npz").status == 0
+        ids = {json.loads(Path(name, "manifest.json").read_text())["run_id"] for name in "ab"}
+        assert len(ids) == 1
+        other = gossipfl_(*options, "--name", "a", "--run-directory", "c", "--data", "npz:own.npz")
+        assert (other.status, "and data.digest is" in other.err) == (1, True)
 
     @pytest.mark.parametrize(
         ("scenario", "options", "expected"),

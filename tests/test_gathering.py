@@ -1,6 +1,7 @@
 """Run directories of single peers become one: its rows, weights, events and manifest; and what is refused."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from gossipfl.comparison import MEASURES
+from gossipfl.engines.http.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.gathered_history import gathered_rows, timeline
 from gossipfl.gathering import gather
@@ -30,6 +32,9 @@ FILES = {"manifest.json", "history.jsonl", "history.parquet", "summary.json", "e
 
 def manifest(peer: str, names: Sequence[str] = NAMES, hub: str | None = None, **fields: Any) -> JSON:
     participants = [*names, *([hub] if hub else [])]
+    weighting = fields.get("scenario", {}).get("weighting", "uniform")
+    usual = {"rounds": 2, "weighting": weighting, "seed": 4, "participants": participants, "hub": hub}
+    agreed = fields.pop("agreed", usual)
     return {
         "name": "cities",
         "command": f"gossipfl peer cities --name {peer}",
@@ -37,8 +42,8 @@ def manifest(peer: str, names: Sequence[str] = NAMES, hub: str | None = None, **
         "gossipfl": "0.2.0",
         "engine": "HTTP",
         "peer": peer,
-        "run_id": "ab" * 32,
-        "participants": participants,
+        "run_id": run_id_of(agreed),
+        "agreed": agreed,
         "interrupted": False,
         "failures": [],
         "seeds": [4],
@@ -396,7 +401,7 @@ class TestManifest:
         gather(directories[::-1], tmp_path / "run")
         found = json_in(tmp_path / "run" / "manifest.json")
         assert "peer" not in found
-        assert found["participants"] == list(NAMES)
+        assert found["agreed"]["participants"] == list(NAMES)
         assert found["partition"]["label_counts"] == {"delhi": [10, 50], "berlin": [10, 60], "cairo": [10, 50]}
         assert list(found["partition"]["label_counts"]) == list(NAMES)
         assert found["created"] == "2026-11-22T10:00:00+00:00"
@@ -436,8 +441,10 @@ class TestRefused:
             gather([], tmp_path / "run")
 
     def test_two_runs(self, tmp_path):
-        directories = cities(tmp_path)
-        (directories[2] / "manifest.json").write_text(json.dumps(manifest("cairo", run_id="cd" * 32)))
+        directories, agreed = cities(tmp_path), manifest("cairo")["agreed"]
+        (directories[2] / "manifest.json").write_text(
+            json.dumps(manifest("cairo", agreed=agreed | {"seed": 5}, seeds=[5]))
+        )
         with pytest.raises(ConfigurationError, match=r"from-delhi and .*from-cairo are of two runs"):
             gather(directories, tmp_path / "run")
         assert not (tmp_path / "run").exists()
@@ -450,7 +457,46 @@ class TestRefused:
     def test_other_participants(self, tmp_path):
         directories = cities(tmp_path)
         (directories[2] / "manifest.json").write_text(json.dumps(manifest("cairo", ("cairo", "delhi"))))
-        with pytest.raises(ConfigurationError, match="other participants"):
+        with pytest.raises(ConfigurationError, match="are of two runs"):
+            gather(directories, tmp_path / "run")
+
+    @pytest.mark.parametrize(
+        ("forged", "said"),
+        [
+            ({"run_id": "cd" * 32}, "run_id is not the digest of what was agreed"),
+            (
+                {"scenario": {"model": "payload:build"}},
+                "model is not what was agreed: 'payload:build', agreed was 'mlp'",
+            ),
+            ({"scenario": {"training": {"optimizer": "adam"}}}, "training is not what was agreed"),
+            ({"seeds": [5]}, "seed is not what was agreed: 5, agreed was 4"),
+            ({"algorithms": [{"label": "pairwise", "hub": "cairo"}]}, "hub is not what was agreed: 'cairo'"),
+        ],
+    )
+    def test_a_manifest_that_says_something_else_under_the_id_of_the_run(self, tmp_path, forged, said):
+        training = {"epochs": None, "optimizer": "sgd"}
+        agreed = manifest("cairo")["agreed"] | {"model": "mlp", "training": training}
+        directories = cities(tmp_path, agreed=agreed)
+        gather(directories, tmp_path / "before")
+        (directories[2] / "manifest.json").write_text(json.dumps(manifest("cairo", agreed=agreed) | forged))
+        with pytest.raises(ConfigurationError, match=f"from-cairo.*{re.escape(said)}"):
+            gather(directories, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    def test_a_manifest_that_describes_another_model(self, tmp_path):
+        directories = cities(tmp_path)
+        model = {"name": "softmax", "num_weights": 4, "segments": [["kernel", [2, 2], "float32"]]}
+        (directories[2] / "manifest.json").write_text(json.dumps(manifest("cairo", model=model)))
+        with pytest.raises(ConfigurationError, match=r"from-delhi and .*from-cairo describe two models"):
+            gather(directories, tmp_path / "run")
+
+    @pytest.mark.parametrize("name", ["manifest.json", "history.jsonl", "events.jsonl", "weights/final.safetensors"])
+    def test_a_file_that_names_one_of_this_host_instead(self, tmp_path, name):
+        directories = cities(tmp_path)
+        file = directories[1] / name
+        file.rename(tmp_path / "own")
+        file.symlink_to(tmp_path / "own")
+        with pytest.raises(ConfigurationError, match=f"from-berlin/{name} is a symbolic link"):
             gather(directories, tmp_path / "run")
 
     def test_a_peer_that_is_no_participant(self, tmp_path):

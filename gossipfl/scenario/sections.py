@@ -57,6 +57,9 @@ class DataSection(Section):
 
     source: Any = "digits"
     """`digits`, `tfds:NAME`, `idx:DIRECTORY`, `npz:FILE` or `package.module:function`; in Python also a Dataset."""
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of the data, as `gossipfl data show --json` says it; other data are refused. With it, peers that bring
+    examples of their own (`--shard`) take part in a run with peers that share these."""
     partition: Annotated[PartitionSection, BeforeValidator(by_name, json_schema_input_type=str | PartitionSection)] = (
         PartitionSection()
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from gossipfl.codec import MAX_ARRAYS_PER_VECTOR, VERSION, VectorSchema, largest_size
 from gossipfl.messages import Message
+from gossipfl.strict_json import without_nan
 from gossipfl.weights import ModelVectors
 
 LARGEST_SHARE = 0.25
@@ -35,8 +36,8 @@ class RunFacts:
 
     @cached_property
     def run_id(self) -> str:
-        """SHA-256 (hex) over what was agreed."""
-        return hashlib.sha256(json.dumps(self.agreed, sort_keys=True).encode()).hexdigest()
+        """That of what was agreed."""
+        return run_id_of(self.agreed)
 
     @cached_property
     def schema(self) -> str:
@@ -67,6 +68,15 @@ class RunFacts:
                 if array.size and not -largest <= float(array.min()) <= float(array.max()) <= largest:
                     return f"values of {name} that are no longer finite once they are averaged"
         return None
+
+
+def run_id_of(agreed: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) over what the peers of a run agree on, in whichever order its fields are.
+
+    >>> run_id_of({"rounds": 5, "model": "softmax"}) == run_id_of({"model": "softmax", "rounds": 5})
+    True
+    """
+    return hashlib.sha256(json.dumps(without_nan(agreed), sort_keys=True).encode()).hexdigest()
 
 
 def digest_of_model(model: ModelVectors) -> str:
