@@ -120,15 +120,10 @@ class Client:
         headers = wrapped.sealed.headers() | {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         async with self._request("POST", neighbor, "/v1/messages", timeout, headers, wrapped.parts) as response:
             self._note_session(neighbor, response)
-<<<<<<< HEAD
             if parcel.message is not None:
                 neighbor.count_sent(size)
-=======
-            neighbor.sent += size
-            neighbor.num_messages += parcel.message is not None
             if response.status in (200, 204):
                 neighbor.is_of_this_run = True
->>>>>>> 90bc0ae (tests of real time say what holds at any speed; a peer says for whom it waits, and ends when nobody shares its run)
             if response.status == 204:
                 return None
             if response.status == 200:

@@ -19,7 +19,7 @@ import numpy as np
 
 from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt
 from gossipfl.engines.checkpoints import Arrays, Checkpoint
-from gossipfl.engines.http.client import Answer, Client, Refused
+from gossipfl.engines.http.client import Answer, Client
 from gossipfl.engines.http.delivery import RIDING, Delivery
 from gossipfl.engines.http.envelope import Envelope, Purpose
 from gossipfl.engines.http.gate import Gate
@@ -197,11 +197,9 @@ class HTTPPeer:
         while not neighbor.session:
             try:
                 await client.meet(neighbor)
-            except Refused as refused:
-                if pause == 0.05:
-                    _LOGGER.warning("%s", refused)
-            except TransportError:
-                pass
+            except TransportError as error:
+                if pause == 0.05 and neighbor.is_of_this_run is False:
+                    _LOGGER.warning("%s", error)
             else:
                 return
             await asyncio.sleep(pause * self._generator.uniform(0.5, 1.0))
@@ -362,13 +360,9 @@ class HTTPPeer:
         MESSAGE.set(f"{envelope.sender}/{envelope.incarnation}/{envelope.counter}")
         neighbor = self.neighbors[envelope.sender]
         neighbor.heard(envelope.session, asyncio.get_running_loop().time())
-<<<<<<< HEAD
+        neighbor.is_of_this_run = True
         if message is not None:
             neighbor.count_received(envelope.size)
-=======
-        neighbor.received_bytes += envelope.size
-        neighbor.is_of_this_run = True
->>>>>>> 90bc0ae (tests of real time say what holds at any speed; a peer says for whom it waits, and ends when nobody shares its run)
         try:
             riding = await self._take_in(neighbor, envelope, message)
             return None if riding is None else await self._sealer.wrap(neighbor, riding)
