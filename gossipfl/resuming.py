@@ -6,11 +6,9 @@ from math import nan
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from gossipfl.engines.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
+from gossipfl.engines.checkpoints import CheckpointWriter, newest_checkpoint
 from gossipfl.engines.simulator import Simulator
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, History, history_row
@@ -21,7 +19,6 @@ from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.simulation import Experiment, with_bounds
 from gossipfl.sweep.directory import first_difference
-from gossipfl.weights import frozen
 
 RunName: TypeAlias = tuple[str, int]
 """Label and seed of one algorithm's run."""
@@ -33,8 +30,11 @@ class Checkpoints:
     def __init__(self, directory: Path, every: int | None) -> None:
         self._directory = directory
         self._every = every
-        self._saved = newest_checkpoint(directory)
-        self._number = 0 if self._saved is None else self._saved.number
+        self._writer = CheckpointWriter(directory)
+        self._saved = newest_checkpoint(
+            directory,
+            f"remove {directory} to run its algorithm again from the beginning, and keep those that have ended",
+        )
 
     def evaluations(self) -> Mapping[RunName, list[Evaluation]]:
         """What had been measured of the federation that was saved."""
@@ -49,7 +49,7 @@ class Checkpoints:
         simulator = experiment.simulator(section)
         name = {"algorithm": simulator.history.algorithm, "seed": experiment.seed}
         if self._saved is not None and name.items() <= self._saved.values.items():
-            simulator.restore((_copies(self._saved.arrays), self._saved.values["simulator"]))
+            simulator.restore((self._saved.arrays, self._saved.values["simulator"]))
         self._saved = None  # it has the memory of a whole federation
         if self._every is None:
             return simulator
@@ -59,20 +59,12 @@ class Checkpoints:
             nonlocal newest
             if round // every > newest // every:
                 arrays, values = simulator.snapshot()
-                self._number += 1
                 self._directory.mkdir(exist_ok=True)
-                checkpoint = Checkpoint(self._number, arrays, {**name, "simulator": values})
-                write_checkpoint(self._directory, checkpoint)
+                self._writer.write(arrays, {**name, "simulator": values})
             newest = round
 
         simulator.on_round = save
         return simulator
-
-
-def _copies(arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-    """Each on its own, so that none keeps the whole file in memory; those that are one object stay one."""
-    copies = {id(array): frozen(np.array(array)) for array in arrays.values()}
-    return {name: copies[id(array)] for name, array in arrays.items()}
 
 
 class _Ended(Part):

@@ -201,10 +201,11 @@ def test_two_processes_do_not_go_on_with_one_run(gossipfl_, monkeypatch):
 def test_kill_9_in_the_middle_of_a_write_leaves_the_checkpoint_before(tmp_path):
     write = (
         "import sys; import numpy as np; from pathlib import Path\n"
-        "from gossipfl.engines.checkpoints import Checkpoint, write_checkpoint\n"
+        "from gossipfl.engines.checkpoints import CheckpointWriter\n"
+        "writer = CheckpointWriter(Path(sys.argv[1]))\n"
         "for number in range(1, 1000):\n"
         "    print(number, flush=True)\n"
-        "    write_checkpoint(Path(sys.argv[1]), Checkpoint(number, {'x': np.full(2_000_000, number)}, {}))\n"
+        "    writer.write({'x': np.full(2_000_000, number)}, {})\n"
     )
     with subprocess.Popen([sys.executable, "-c", write, str(tmp_path)], stdout=subprocess.PIPE) as writer:
         for line in writer.stdout:

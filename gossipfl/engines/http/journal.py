@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from gossipfl.engines.checkpoints import Arrays, Checkpoint, checkpoints, write_checkpoint
+from gossipfl.engines.checkpoints import Arrays, CheckpointWriter
 from gossipfl.errors import ConfigurationError
 from gossipfl.whole_files import durable
 
@@ -24,14 +24,18 @@ class Journal:
     """
 
     def __init__(self, directory: Path, take: Callable[[], Awaitable[tuple[Arrays, Mapping[str, Any]]]]) -> None:
-        self._directory = directory
+        self._writer = CheckpointWriter(directory)
         self._take = take
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._running: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
-        self._number = max((found.number for found in checkpoints(directory)), default=0)
         self.seconds = 0.0
         """Time spent on writing."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes written in all."""
+        return self._writer.num_bytes
 
     async def commit(self) -> None:
         """Return when all that has happened is on disk. Raises OSError when it cannot be written."""
@@ -51,9 +55,7 @@ class Journal:
         self._running, self._next = self._next, None  # what happens from now on is for the next one
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self._number += 1
-        checkpoint = Checkpoint(self._number, *await self._take())
-        await loop.run_in_executor(self._thread, write_checkpoint, self._directory, checkpoint)
+        await loop.run_in_executor(self._thread, self._writer.write, *await self._take())
         self.seconds += loop.time() - began
 
 
