@@ -1,4 +1,4 @@
-"""What a peer says, on its way to its neighbors: kept until it has arrived, or has failed.
+"""What a peer says, on its way to its neighbors: kept until it has arrived, or the peer knows that it has failed.
 
 A courier for each neighbor that can be reached delivers one parcel after the other. A neighbor that cannot be reached
 polls: the answer to a poll carries the oldest parcel, which is dropped when a later envelope of the neighbor tells that
@@ -41,8 +41,9 @@ POLLS_PER_SECOND = 10
 class Delivery:
     """Delivers messages and goodbyes to `neighbors`.
 
-    `failed` is told of messages that may not have arrived, `came` of what comes back in answers, `settled` whenever
-    there is less to deliver. `generator` is for jitter.
+    `failed` is told of messages that may not have arrived, and drops them from `undelivered` in one step with telling
+    the peer: a checkpoint between the two would hold them nowhere. `came` is told of what comes back in answers,
+    `settled` whenever there is less to deliver. `generator` is for jitter.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Delivery:
         neighbors: Mapping[PeerId, Neighbor],
         limits: Limits,
         generator: np.random.Generator,
-        failed: Callable[[Message], Awaitable[None]],
+        failed: Callable[[Parcel], Awaitable[None]],
         came: Callable[[Neighbor, Answer], Awaitable[None]],
         settled: Callable[[], None],
     ) -> None:
@@ -78,7 +79,7 @@ class Delivery:
             # The first one may be on its way.
             oldest = next(waiting for waiting in islice(neighbor.parcels, 1, None) if waiting.message is not None)
             neighbor.discard(oldest)
-            await self._give_up(oldest)
+            await self._failed(oldest)
 
     def say_finished(self) -> None:
         """Say goodbye to all who were not told yet."""
@@ -110,22 +111,19 @@ class Delivery:
             _LOGGER.warning("%s", refused)
             # The neighbor gives the reason; it could make up any number of them.
             neighbor.refusals[refused.reason if refused.reason in REASONS else "other"] += 1
-            self._is_through(neighbor, parcel)
+            neighbor.was_told |= parcel.purpose in GOODBYES
+            neighbor.discard(parcel)
             if parcel.message is not None:
-                await self._failed(parcel.message)
+                await self._failed(parcel)
         except TransportError as error:
             await self._unreachable(neighbor, error)
         else:
-            self._is_through(neighbor, parcel)
+            neighbor.was_told |= parcel.purpose in GOODBYES
+            neighbor.discard(parcel)
             if answer is not None:
                 await self._came(neighbor, answer)
+            self.undelivered.pop(parcel, None)  # not before its answer is on disk: it would bring it again
         self._settled()
-
-    def _is_through(self, neighbor: Neighbor, parcel: Parcel) -> None:
-        """A parcel has arrived, or was turned down."""
-        neighbor.discard(parcel)
-        self.undelivered.pop(parcel, None)
-        neighbor.was_told |= parcel.purpose in GOODBYES
 
     async def _unreachable(self, neighbor: Neighbor, error: TransportError) -> None:
         """Leave a neighbor alone for a while; what waits for it has failed, but a goodbye is said when it is back."""
@@ -140,12 +138,7 @@ class Delivery:
 
     async def _fail_messages(self, neighbor: Neighbor) -> None:
         for parcel in neighbor.taken((Purpose.MESSAGE,)):
-            await self._give_up(parcel)
-
-    async def _give_up(self, parcel: Parcel) -> None:
-        self.undelivered.pop(parcel, None)
-        assert parcel.message is not None
-        await self._failed(parcel.message)
+            await self._failed(parcel)
 
     # From a peer that cannot be reached
 
@@ -173,7 +166,9 @@ class Delivery:
     async def fetched(self, neighbor: Neighbor, envelope: Envelope) -> Parcel | None:
         """What goes in the answer to a neighbor that polls; drops what has arrived."""
         while neighbor.parcels and 0 < neighbor.parcels[0].counter == envelope.received:
-            self._is_through(neighbor, neighbor.parcels[0])
+            parcel = neighbor.parcels.popleft()
+            self.undelivered.pop(parcel, None)
+            neighbor.was_told |= parcel.purpose in GOODBYES
         self._settled()
         if envelope.purpose is not Purpose.POLL:  # a poll of this neighbor waits here at the same time
             return None

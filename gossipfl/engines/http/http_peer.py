@@ -258,9 +258,16 @@ class HTTPPeer:
     # Reactions
 
     async def _react(
-        self, method: Callable[..., list[Action]], *arguments: Message | Update, answering: PeerId | None = None
+        self,
+        method: Callable[..., list[Action]],
+        *arguments: Message | Update,
+        answering: PeerId | None = None,
+        failed: Parcel | None = None,
     ) -> Parcel | None:
-        """Let the peer react, and carry out what it wants; gives what rides in the answer to peer `answering`."""
+        """Let the peer react, and carry out what it wants; gives what rides in the answer to peer `answering`.
+
+        What it reacts to may be that a parcel has `failed`, which from then on is its own to repeat.
+        """
         self._num_reactions += 1
         try:
             async with self._lock:
@@ -268,6 +275,8 @@ class HTTPPeer:
                     raise Refusal("stopping")
                 round_before = self.peer.round
                 actions = await self._offloading.run(self.facts.max_body_bytes, method, *arguments, self.now())
+                if failed is not None:
+                    self._delivery.undelivered.pop(failed, None)
                 parcels = self._delivery.note([action.message for action in actions if isinstance(action, Send)])
                 for action in actions:
                     match action:
@@ -297,8 +306,9 @@ class HTTPPeer:
         if self._journal is not None:
             await self._journal.commit()
 
-    async def _send_failed(self, message: Message) -> None:
-        await self._react(self.peer.send_failed, message)
+    async def _send_failed(self, parcel: Parcel) -> None:
+        assert parcel.message is not None
+        await self._react(self.peer.send_failed, parcel.message, failed=parcel)
 
     async def _train(self, job: Train) -> None:
         update = await self.room.train(job)

@@ -28,6 +28,9 @@ from gossipfl.peers import retries
 
 GRAPHS = {"ring of 4": ring(4), "complete of 4": complete(4), "complete of 6": complete(6)}
 
+LARGE = 140_000
+"""Numbers in a model of more than 1 MiB, on which threads work."""
+
 ALGORITHMS: Mapping[str, Algorithm] = {
     "pairwise": PairwiseGossip(timeout=0.3, max_backoff=0.5),
     "gosgd": GoSGD(timeout=0.3, max_backoff=0.5),
@@ -49,12 +52,14 @@ class Settings:
     num_rounds: int
     learns: bool
     think: float
+    size: int = 3
+    """Numbers in the model."""
     linger: float = 30.0
     request_seconds: float = 2.0
 
 
 def make_trainer(settings: Settings) -> NumpyTrainer:
-    shards = random_shards(GRAPHS[settings.graph])
+    shards = random_shards(GRAPHS[settings.graph], size=settings.size)
     return NumpyTrainer(shards, learning_rate=0.1 if settings.learns else 0.0, momentum=0.9)
 
 
@@ -92,7 +97,7 @@ async def _live(settings: Settings, ready: Connection) -> None:
 
 def _host(settings: Settings, log: Log, meeting_seconds: float) -> HTTPPeer:
     graph, algorithm, trainer = GRAPHS[settings.graph], ALGORITHMS[settings.algorithm], make_trainer(settings)
-    initial = trainer.initial() if settings.learns else random_models(graph)[settings.name]
+    initial = trainer.initial() if settings.learns else random_models(graph, size=settings.size)[settings.name]
     peer = make_peer(algorithm, graph, trainer, settings.name, num_rounds=settings.num_rounds, initial=initial)
     neighbors = tuple(algorithm.network(graph).neighbors(settings.name))
     facts = facts_for(

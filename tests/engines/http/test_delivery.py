@@ -37,11 +37,14 @@ class Scene:
     limits: Limits = field(default_factory=Limits)
     outcomes: list[Any] = field(default_factory=list)
     url: str | None = "http://b"
+    seconds_to_tell: float = 0.0
+    """How long it takes to tell the peer that a message has failed."""
 
     def __post_init__(self) -> None:
         self.tries: list[tuple[float, Purpose, int | None]] = []
         self.failed: list[int] = []
         self.came: list[Answer] = []
+        self.undelivered_when_came: list[list[int]] = []
         self.events: list[str] = []
         self.num_settled = 0
         self.neighbor = Neighbor("b", self.url, lambda neighbor, event: self.events.append(event))
@@ -59,11 +62,15 @@ class Scene:
         neighbor.heard("0" * 32, now)
         return outcome
 
-    async def _fail(self, message: Message) -> None:
-        self.failed.append(message.round)
+    async def _fail(self, parcel: Parcel) -> None:
+        assert parcel in self.delivery.undelivered  # until the peer knows
+        await asyncio.sleep(self.seconds_to_tell)
+        del self.delivery.undelivered[parcel]
+        self.failed.append(parcel.message.round)
 
     async def _come(self, neighbor: Neighbor, answer: Answer) -> None:
         self.came.append(answer)
+        self.undelivered_when_came.append([parcel.message.round for parcel in self.delivery.undelivered])
 
     def _settle(self) -> None:
         self.num_settled += 1
@@ -106,6 +113,22 @@ class TestCourier:
         scene = Scene(outcomes=[answer])
         play(scene, lambda: scene.say(1))
         assert scene.came == [answer]
+        assert scene.undelivered_when_came == [[1]]  # its answer is not on disk yet
+        assert not scene.delivery.undelivered
+
+    @pytest.mark.parametrize("outcome", [LOST, Refused("b", "against_protocol", "")], ids=["lost", "refused"])
+    def test_what_has_failed_is_undelivered_until_the_peer_knows(self, outcome):
+        scene = Scene(outcomes=[outcome], seconds_to_tell=1.0)
+
+        async def act() -> None:
+            await scene.say(1)
+            await asyncio.sleep(0.5)
+            assert [parcel.message.round for parcel in scene.delivery.undelivered] == [1]
+            assert not scene.failed
+
+        play(scene, act)
+        assert scene.failed == [1]
+        assert not scene.delivery.undelivered
 
     def test_everything_that_waits_for_one_that_is_lost_has_failed(self):
         scene = Scene(outcomes=[LOST])

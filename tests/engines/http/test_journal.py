@@ -15,6 +15,7 @@ from deadline import DEADLINE
 from federation import complete, make_peers, random_models, random_shards
 from loopback import Loopback, bits
 from numpy_trainer import NumpyTrainer
+from one_peer import LARGE
 
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.checkpoints import Checkpoint, CheckpointWriter, newest_checkpoint
@@ -183,6 +184,8 @@ class TestIncarnation:
 
 # Peers with journals
 
+SIZES = pytest.mark.parametrize("size", [3, LARGE], ids=["small", "large"])
+
 QUICK = {"linger": 600.0, "meeting_seconds": 2.0}
 
 
@@ -219,8 +222,9 @@ def is_known(message: Message, side: str, directory: Path) -> bool:
     return exchanges[name].get(other, 0) >= message.exchange.number
 
 
+@SIZES
 @pytest.mark.parametrize("algorithm", [PairwiseGossip(), SynchronousGossip()], ids=["pairwise", "synchronous"])
-def test_nothing_is_said_or_confirmed_before_it_is_on_disk(tmp_path, algorithm, monkeypatch):
+def test_nothing_is_said_or_confirmed_before_it_is_on_disk(tmp_path, algorithm, size, monkeypatch):
     graph = complete(3)
     unknown: list[tuple[str, Message]] = []
     num_checked = 0
@@ -242,7 +246,7 @@ def test_nothing_is_said_or_confirmed_before_it_is_on_disk(tmp_path, algorithm, 
     monkeypatch.setattr(Client, "deliver", checking)
 
     async def run() -> None:
-        loopback = journalled(tmp_path, algorithm, graph, NumpyTrainer(random_shards(graph)))
+        loopback = journalled(tmp_path, algorithm, graph, NumpyTrainer(random_shards(graph, size=size)))
         for host in loopback.hosts.values():
             receive = host.peer.receive
             monkeypatch.setattr(
@@ -259,11 +263,12 @@ def test_nothing_is_said_or_confirmed_before_it_is_on_disk(tmp_path, algorithm, 
     assert not unknown
 
 
-def test_while_the_disk_is_slow_nothing_is_said_and_nothing_confirmed(tmp_path, disk):
+@SIZES
+def test_while_the_disk_is_slow_nothing_is_said_and_nothing_confirmed(tmp_path, disk, size):
     graph = complete(2)
 
     async def run() -> Loopback:
-        loopback = journalled(tmp_path, SynchronousGossip(), graph, NumpyTrainer(random_shards(graph)))
+        loopback = journalled(tmp_path, SynchronousGossip(), graph, NumpyTrainer(random_shards(graph, size=size)))
         first, second = loopback.hosts.values()
         disk.gate.clear()
         running = asyncio.create_task(loopback.run())
@@ -278,18 +283,19 @@ def test_while_the_disk_is_slow_nothing_is_said_and_nothing_confirmed(tmp_path, 
     assert asyncio.run(run()).undisturbed
 
 
+@SIZES
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 8])
 @pytest.mark.parametrize(
     "algorithm", [PairwiseGossip(timeout=0.3), SynchronousGossip(patience=0.3)], ids=["pairwise", "synchronous"]
 )
-def test_a_full_disk_ends_the_peer_and_it_says_nothing_more(tmp_path, disk, algorithm, number):
+def test_a_full_disk_ends_the_peer_and_it_says_nothing_more(tmp_path, disk, algorithm, number, size):
     """Whether it reacted to a message, to the end of training, or to an answer."""
     graph = complete(2)
     disk.fails_at = ("0", number)
     received: list[Message] = []
 
     async def run() -> None:
-        loopback = journalled(tmp_path, algorithm, graph, NumpyTrainer(random_shards(graph)))
+        loopback = journalled(tmp_path, algorithm, graph, NumpyTrainer(random_shards(graph, size=size)))
         await loopback.listen()
         loopback.connect()
         first, second = loopback.hosts.values()
@@ -315,15 +321,14 @@ def test_a_full_disk_ends_the_peer_and_it_says_nothing_more(tmp_path, disk, algo
 def test_the_last_checkpoint_of_a_peer_that_was_stopped_is_what_it_was(tmp_path, algorithm, seed):
     """At any moment; and its model is large, so that threads work on it."""
     graph = complete(3)
-    size = 140_000
     generator = np.random.default_rng(seed)
 
     def trainer() -> NumpyTrainer:
-        return NumpyTrainer(random_shards(graph, size=size), momentum=0.9)
+        return NumpyTrainer(random_shards(graph, size=LARGE), momentum=0.9)
 
     async def run() -> Loopback:
         loopback = journalled(
-            tmp_path, algorithm, graph, trainer(), num_rounds=10**9, initial=random_models(graph, size=size)
+            tmp_path, algorithm, graph, trainer(), num_rounds=10**9, initial=random_models(graph, size=LARGE)
         )
         running = asyncio.create_task(loopback.run())
         await until(lambda: sum(peer.round for peer in loopback.peers.values()) >= 3)
