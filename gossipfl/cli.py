@@ -1,5 +1,6 @@
 """The command line. Only typer is imported here; each command imports what it needs, so that `--help` is quick."""
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -336,10 +337,21 @@ def _addresses(pairs: list[str]) -> dict[str, str]:
     return found
 
 
+def _never_fail_to_print() -> None:
+    """A character that the terminal's encoding lacks is a question mark, so that no table is lost at the end of a run.
+
+    Paths may hold bytes that are text in no encoding, so it is no matter of ASCII alone.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Run the command line; what gossipfl reports on purpose is one line on standard error, never a traceback."""
     from gossipfl.errors import GossipFLError
 
+    _never_fail_to_print()
     try:
         app()
     except (GossipFLError, OSError) as error:  # OSError: a full disk, a directory that is not writable

@@ -23,6 +23,7 @@ from gossipfl.console import (
     Progress,
     comparison_tables,
     evaluation_line,
+    in_this_encoding,
     new_console,
     peer_table,
     print_json,
@@ -389,8 +390,9 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
     table = Table(title=title, caption="examples in all, and of each class", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("peer", "all", *map(str, range(dataset.num_classes))):
         table.add_column(column, justify="right", no_wrap=True, min_width=3)
+    nothing = in_this_encoding("·", ".")
     for peer_id, row in zip(shards, counts, strict=True):
-        table.add_row(peer_id, str(row.sum()), *(str(count) if count else "·" for count in row))
+        table.add_row(peer_id, str(row.sum()), *(str(count) if count else nothing for count in row))
     new_console().print(table, crop=False)  # of many classes a line is long, but whole
 
 

@@ -323,7 +323,18 @@ def _of_target(target: TargetCost, name: str, shown: Callable[[float], str]) -> 
 
 
 def _statistic(statistic: Statistic, shown: Callable[[float], str]) -> str:
-    return shown(statistic.mean) if not statistic.std else f"{shown(statistic.mean)} ± {shown(statistic.std)}"
+    if not statistic.std:
+        return shown(statistic.mean)
+    return f"{shown(statistic.mean)} {in_this_encoding('±', '+-')} {shown(statistic.std)}"
+
+
+def in_this_encoding(text: str, substitute: str) -> str:
+    """The text, or where standard output has no such characters the substitute; both before a table is laid out."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return substitute
+    return text
 
 
 def percent(share: float) -> str:

@@ -21,7 +21,7 @@ def load_scenario(name: str | Path, overrides: Sequence[str] = ()) -> Scenario:
     """
     path = _find(str(name))
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
         content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not TOML, or endless digits
         raise ConfigurationError(f"cannot read the scenario {path}: {error}") from error

@@ -72,7 +72,7 @@ def named(name: str, arguments: Mapping[str, Any] | None = None, seed: int | Non
 
 def _from_toml(path: Path, arguments: Mapping[str, Any] | None, seed: int | None) -> nx.Graph:
     try:
-        content = tomllib.loads(read_bytes(path).decode())
+        content = tomllib.loads(read_bytes(path).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise TopologyError(f"The topology file {str(path)!r} is not TOML: {error}.") from error
     _check_fields(path, content)
