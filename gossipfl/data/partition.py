@@ -64,10 +64,15 @@ class Dirichlet:
     `alpha`, in (0, 1e6]: lower is more skewed (0.1: a peer's examples are mostly of two or three classes; 100: nearly
     iid), at the expense of very unequal sizes. All proportions are drawn again until every peer has `min_examples`,
     at most `MAX_ATTEMPTS` times (Yurochkin et al., 2019; Li et al., 2022, take a minimum of 10).
+
+    `balanced`: a peer that holds its share of all examples, N / n, gets none of the classes that follow, and the others
+    share them in proportion. So sizes differ less, (the code of NIID-Bench, Li et al., 2022, and of Lin et al., 2021,
+    whose data RelaySGD is measured on; Vogels et al., 2021).
     """
 
     alpha: float
     min_examples: int = 1
+    balanced: bool = False
 
     def __post_init__(self) -> None:
         _check_alpha(self.alpha)
@@ -85,7 +90,10 @@ class Dirichlet:
         concentration = np.full(num_peers, self.alpha)
         for _ in range(MAX_ATTEMPTS):
             proportions = generator.dirichlet(concentration, size=len(counts))  # [classes, peers]
-            sizes = np.stack([_apportioned(int(count), p) for count, p in zip(counts, proportions, strict=True)])
+            if self.balanced:
+                sizes = _balanced(counts, proportions)
+            else:
+                sizes = np.stack([_apportioned(int(count), p) for count, p in zip(counts, proportions, strict=True)])
             if int(sizes.sum(axis=0).min()) >= self.min_examples:
                 break
         else:
@@ -264,6 +272,19 @@ def _apportioned(total: int, proportions: NDArray[np.float64]) -> NDArray[np.int
     bounds = np.rint(np.cumsum(proportions) * total).astype(np.int64)
     bounds[-1] = total
     return np.diff(np.minimum(bounds, total), prepend=0)
+
+
+def _balanced(counts: NDArray[np.int64], proportions: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Sizes [classes, peers] in the order of the classes, none for a peer that has its share already; all zero when
+    those that have not drew nothing at all."""
+    sizes = np.zeros(proportions.shape, np.int64)
+    share = counts.sum() / proportions.shape[1]
+    for row, count, p in zip(sizes, counts, proportions, strict=True):
+        p = np.where(sizes.sum(axis=0) < share, p, 0.0)
+        if p.sum() == 0:
+            return np.zeros_like(sizes)
+        row[:] = _apportioned(int(count), p / p.sum())
+    return sizes
 
 
 def _members_by_label(labels: LabelArray, generator: np.random.Generator) -> list[Indices]:

@@ -24,7 +24,10 @@ class PartitionSection(Section):
     per_peer: Count | None = None
     """shards, labels: how many each peer holds. Lower: more label skew."""
     min_examples: Count | None = None
-    """dirichlet: draw again until every peer holds at least so many examples."""
+    """dirichlet: draw again until every peer holds at least so many examples; 10 in NIID-Bench."""
+    balanced: bool | None = None
+    """dirichlet: a peer that holds its share of all examples gets none of the classes that follow, as in NIID-Bench and
+    RelaySGD, so that sizes differ less; absent: no."""
 
     @model_validator(mode="after")
     def _fits_its_rule(self) -> "PartitionSection":

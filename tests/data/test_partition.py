@@ -27,6 +27,8 @@ ALL = [
     Dirichlet(alpha=0.5),
     Dirichlet(alpha=0.1),
     Dirichlet(alpha=1e6, min_examples=3),
+    Dirichlet(alpha=0.5, balanced=True),
+    Dirichlet(alpha=0.05, min_examples=3, balanced=True),
     Shards(),
     Shards(per_peer=5),
     Labels(),
@@ -160,6 +162,48 @@ def test_dirichlet_sizes_have_the_moments_of_the_distribution() -> None:
 def test_dirichlet_keeps_the_minimum() -> None:
     parts = parts_of(Dirichlet(alpha=0.5, min_examples=50), np.arange(2_000) % 10, 10)
     assert min(len(part) for part in parts) >= 50
+
+
+@settings(deadline=None, max_examples=40)
+@given(labels=label_arrays(), num_peers=st.integers(1, 12), alpha=st.floats(0.05, 10), seed=st.integers(0, 99))
+def test_a_balanced_split_gives_nothing_more_to_a_peer_that_has_its_share(labels, num_peers, alpha, seed):
+    try:
+        parts = parts_of(Dirichlet(alpha, balanced=True), labels, num_peers, seed)
+    except ConfigurationError:
+        return
+    table = label_counts(labels, parts, 10)
+    had = np.cumsum(table, axis=1) - table  # before each class
+    assert not table[had * num_peers >= len(labels)].any()
+    assert table.sum() == len(labels)
+
+
+def test_a_balanced_split_is_that_of_niid_bench():
+    """The rule as its code has it, in a plain loop, with the same draws; its cut rounds down where ours rounds."""
+    labels = np.arange(2_000) % 10
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        while True:
+            held = np.zeros(16)
+            table = []
+            for p in generator.dirichlet(np.full(16, 0.5), size=10):
+                p = np.array([share * (have < 2_000 / 16) for share, have in zip(p, held, strict=True)])
+                cuts = np.rint(np.cumsum(p / p.sum()) * 200)
+                table.append(np.diff(cuts, prepend=0))
+                held += table[-1]
+            if held.min() >= 10:
+                break
+        parts = parts_of(Dirichlet(0.5, min_examples=10, balanced=True), labels, 16, seed)
+        np.testing.assert_array_equal(label_counts(labels, parts, 10), np.array(table).T)
+
+
+def test_sizes_of_a_balanced_split_differ_less():
+    labels = np.arange(2_000) % 10
+
+    def spread(balanced: bool) -> float:
+        rule = Dirichlet(0.3, balanced=balanced)
+        return float(np.mean([np.std([len(part) for part in parts_of(rule, labels, 16, s)]) for s in range(20)]))
+
+    assert spread(True) < 0.75 * spread(False)
 
 
 def test_dirichlet_gives_up_with_a_remedy() -> None:
