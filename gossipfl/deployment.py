@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import networkx as nx
 
 from gossipfl.codec import VectorSchema
+from gossipfl.engines.http.descriptors import caps_of_loopback, check_launcher
 from gossipfl.engines.http.envelope import PROTOCOL
 from gossipfl.engines.http.federation import LoopbackFederation, Member
 from gossipfl.engines.http.hosting import Hosting
@@ -147,14 +148,17 @@ def loopback_federation(
     scenario = experiment.scenario
     cast = experiment.cast(section)
     where = addresses(scenario, cast.network)
-    hosting = Hosting(
-        scenario.http.limits(), linger=scenario.http.linger, meeting_seconds=scenario.http.meeting_seconds
-    )
+    caps = _loopback_caps(scenario, cast.network)
     members = [
         Member(
             cast.make_peer(peer_id),
             tuple(all_neighbors(cast.network, peer_id)),
-            replace(hosting, listens=address is not None),
+            Hosting(
+                replace(scenario.http.limits(), max_connections=caps[peer_id]),
+                linger=scenario.http.linger,
+                meeting_seconds=scenario.http.meeting_seconds,
+                listens=address is not None,
+            ),
             _loopback_port(address),
         )
         for peer_id, address in where.items()
@@ -170,6 +174,31 @@ def loopback_federation(
         num_slots=int(cast.trainer.flags.get("slots", 1)),
         look=look,
     )
+
+
+def check_descriptors(scenario: Scenario, *, as_processes: bool) -> None:
+    """Raises ConfigurationError when this process may not open as many files as an algorithm's peers on this machine
+    need, with what they need."""
+    for section in scenario.algorithms:
+        graph = scenario.graph(section)
+        network = scenario.recipe(section, graph).network(graph)
+        if as_processes:
+            check_launcher(len(network), max(len(all_neighbors(network, peer_id)) for peer_id in network))
+        else:
+            _loopback_caps(scenario, network)
+
+
+def _loopback_caps(scenario: Scenario, network: nx.Graph) -> dict[PeerId, int]:
+    """How many connections each participant may have open, when all are in this process."""
+    where = addresses(scenario, network)
+
+    def num_connections(peer_id: PeerId) -> int:
+        """From its neighbors: one brings messages; of a peer that cannot be reached, another one polls."""
+        if where[peer_id] is None:
+            return 0
+        return sum(2 if where[name] is None else 1 for name in all_neighbors(network, peer_id))
+
+    return caps_of_loopback({peer_id: num_connections(peer_id) for peer_id in network}, scenario.http.max_connections)
 
 
 def _loopback_port(address: str | None) -> int:

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from gossipfl.deployment import addresses, checked_address, host_and_port, is_lo
 from gossipfl.engines.checkpoints import Checkpoint, newest_checkpoint
 from gossipfl.engines.evaluation import TrainingMetrics
 from gossipfl.engines.http.credentials import Credentials, load_credentials
+from gossipfl.engines.http.descriptors import Caps, caps_of_peer
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.run_facts import RunFacts
@@ -75,6 +76,8 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     where = _addresses(scenario, options)
     listen = _listening_address(options, where[options.name])
     _check_exposure(options, where, listen, credentials)
+    caps_of_peer(len(where) - 1, scenario.http.max_connections)  # and again when TensorFlow has opened what it opens
+    caps_of_peer(len(where) - 1, scenario.http.max_connections)
     directory = PeerDirectory.open(options.run_directory, resume=options.resume)
     when_possible()
     experiment = _experiment(scenario, options)
@@ -198,11 +201,12 @@ class _Process:
     async def live(self) -> int:
         options, experiment = self._options, self._cast.experiment
         checkpoint = newest_checkpoint(self._directory.path) if options.resume else None
-        host = self._host(checkpoint)
+        caps = caps_of_peer(len(self._where) - 1, experiment.scenario.http.max_connections)
+        host = self._host(checkpoint, caps)
         self._last_row = self._directory.begin(self._manifest(), host.peer.round)
         self._last_weights = host.peer.weights
         self._cast.trainer.forget_initial()
-        watch = Watch(host, gives_weights=options.gives_weights)
+        watch = Watch(host, gives_weights=options.gives_weights, max_connections=caps.watching)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, host.stop)
         loop.add_signal_handler(signal.SIGINT, self._interrupt, host)
@@ -238,10 +242,10 @@ class _Process:
             _LOGGER.info("stopped after round %d of %d: %s; go on with --resume", host.peer.round, rounds, path)
         return self._status
 
-    def _host(self, checkpoint: Checkpoint | None) -> HTTPPeer:
+    def _host(self, checkpoint: Checkpoint | None, caps: Caps) -> HTTPPeer:
         http = self._cast.experiment.scenario.http
         hosting = Hosting(
-            http.limits(),
+            replace(http.limits(), max_connections=caps.messages),
             self._credentials,
             self._directory.path,
             http.linger,

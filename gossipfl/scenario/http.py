@@ -25,7 +25,8 @@ class HTTPSection(Section):
     poll_seconds: Positive = 20.0
     """Seconds that a poll of a peer with `listen = false` is held until there is a message for it."""
     max_connections: Count = 256
-    """Connections to one peer; beyond, the oldest that has not carried a valid request is closed."""
+    """Connections to one peer, but 16 more than its neighbors need, and no more than its process may have open files;
+    beyond, the oldest that has not carried a valid request is closed."""
     requests_per_second: Positive = 500.0
     """Of one neighbor, in bursts of twice as many; more is answered with 429."""
     addresses: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -12,7 +12,11 @@ from prometheus_client.registry import Collector
 
 from gossipfl.codec import MESSAGE_OVERHEAD, encode
 from gossipfl.compression import dense
+from gossipfl.engines.http.connections import SERVER, Connection, ConnectionServer
+from gossipfl.engines.http.descriptors import WATCHING
 from gossipfl.engines.http.http_peer import HTTPPeer
+from gossipfl.engines.http.limits import Limits
+from gossipfl.engines.http.listener import Listener
 from gossipfl.engines.http.status import PeerStatus, status_of
 from gossipfl.messages import Kind, Message
 from gossipfl.strict_json import strict_json
@@ -20,55 +24,77 @@ from gossipfl.strict_json import strict_json
 STATES = ("new", "meeting", "training", "waiting", "lingering", "over")
 
 
+_LIMITS = Limits(idle_seconds=15.0)
+
+
 class Watch:
     """Serves `/healthz`, `/status` (JSON) and `/metrics` (Prometheus) of one peer, and on demand `/weights`
-    (safetensors): whoever may see how a peer is need not have its model."""
+    (safetensors): whoever may see how a peer is need not have its model.
 
-    def __init__(self, host: HTTPPeer, *, gives_weights: bool = False) -> None:
+    When more than `max_connections` are open, the oldest is closed.
+    """
+
+    def __init__(self, host: HTTPPeer, *, gives_weights: bool = False, max_connections: int = WATCHING) -> None:
         self._host = host
-        self._gives_weights = gives_weights
+        self._max_connections = max_connections
+        self._pages: dict[str, Callable[[], web.Response]] = {
+            "/healthz": self._health,
+            "/status": self._status,
+            "/metrics": self._metrics,
+        }
+        if gives_weights:
+            self._pages["/weights"] = self._weights
         self._registry = CollectorRegistry()
         self._registry.register(_PeerCollector(lambda: status_of(host)))
-        self._runner: web.AppRunner | None = None
+        self._server: ConnectionServer | None = None
+        self._listener: Listener | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
         """Listen; gives host and port. Raises OSError when the port is taken."""
-        application = web.Application(client_max_size=0)
-        application.add_routes(
-            [
-                web.get("/healthz", self._health),
-                web.get("/status", self._status),
-                web.get("/metrics", self._metrics),
-            ]
-        )
-        if self._gives_weights:
-            application.add_routes([web.get("/weights", self._weights)])
-        self._runner = web.AppRunner(
-            application, access_log=None, keepalive_timeout=15.0, handle_signals=False, auto_decompress=False
-        )
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=tls)
-        await site.start()
-        address: tuple[str, int] = self._runner.addresses[0][:2]
-        return address
+        limits = replace(_LIMITS, max_connections=self._max_connections)
+        self._server = ConnectionServer(self._serve, limits, lambda refusal: None)
+        self._listener = Listener(self._server, tls)
+        return await self._listener.start((host, port))
 
     async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._server is not None and self._listener is not None:
+            await self._listener.stop()
+            self._server.pre_shutdown()
+            await self._server.shutdown(0.2)
 
-    async def _health(self, request: web.Request) -> web.Response:
+    async def _serve(self, request: web.BaseRequest) -> web.Response:
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.serving(True)
+        try:
+            response = self._answer(request)
+            response.headers["Server"] = SERVER
+            if request.can_read_body or "Upgrade" in request.headers:
+                connection.end_with(response)
+            return response
+        finally:
+            connection.serving(False)
+
+    def _answer(self, request: web.BaseRequest) -> web.Response:
+        if request.path not in self._pages:
+            return web.Response(status=404)
+        if request.method not in ("GET", "HEAD"):
+            return web.Response(status=405, headers={"Allow": "GET, HEAD"})
+        return self._pages[request.path]()
+
+    def _health(self) -> web.Response:
         """200 while the peer works, 503 when it is over: what an orchestrator asks."""
         state = self._host.state
         return web.json_response({"state": state}, status=503 if state == "over" else 200)
 
-    async def _status(self, request: web.Request) -> web.Response:
+    def _status(self) -> web.Response:
         """NaN, the loss of a model that has diverged, is null."""
         return web.json_response(asdict(status_of(self._host)), dumps=strict_json)
 
-    async def _metrics(self, request: web.Request) -> web.Response:
+    def _metrics(self) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def _weights(self, request: web.Request) -> web.Response:
+    def _weights(self) -> web.Response:
         """The present model, as a message of the peer to itself."""
         peer = self._host.peer
         vectors = {"weights": dense(peer.weights)}
