@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt
 from gossipfl.engines.compute_model import ComputeModel
 from gossipfl.engines.evaluation import EvaluationPlan, Standing, TrainingMetrics, average_model, evaluate
+from gossipfl.engines.garbage import seldom_collected
 from gossipfl.engines.network_model import IDEAL, NetworkModel
 from gossipfl.engines.virtual_network import Transfer, VirtualNetwork
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
@@ -117,6 +118,10 @@ class Simulator:
         Raises ConfigurationError when no event is left although peers wait for messages, TrainingError when local
         training fails.
         """
+        with seldom_collected():
+            return self._next()
+
+    def _next(self) -> Evaluation | None:
         if self._state == "over":
             return None
         if self._state == "new":

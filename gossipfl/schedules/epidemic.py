@@ -8,16 +8,16 @@ How fast peers agree, with s partners each: E ||W x - mean||^2 = beta ||x - mean
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 import networkx as nx
 import numpy as np
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.randomness import generator
-from gossipfl.schedules.positions import linked, meeting, peers_of
+from gossipfl.schedules.positions import meeting, peers_of
 from gossipfl.schedules.schedule import Meeting, Meetings
+from gossipfl.topology import complete
 from gossipfl.weights import PeerId
 
 
@@ -98,8 +98,8 @@ class EpidemicLocal:
 
         def meet(step: int) -> Meeting:
             pushes = _pushes(len(peers), self.num_neighbors, seed, step)
-            heard = [own, *np.flatnonzero(pushes[:, own]).tolist()]
-            return meeting(peers, dict.fromkeys(heard, 1 / len(heard)), np.flatnonzero(pushes[own]).tolist())
+            heard = [own, *pushes.senders[pushes.first[own] : pushes.first[own + 1]].tolist()]
+            return meeting(peers, dict.fromkeys(heard, 1 / len(heard)), pushes.receivers[own].tolist())
 
         return meet
 
@@ -115,13 +115,22 @@ def _everybody(graph: nx.Graph, num_neighbors: int) -> nx.Graph:
             f"num_neighbors = {num_neighbors} needs more than so many peers, but there are {len(graph)}: "
             f"give at most {len(graph) - 1}, or add peers"
         )
-    return linked(graph, combinations(range(len(graph)), 2))
+    return complete(graph)
 
 
 def _lead(num_peers: int) -> int:
     """What one peer knows reaches half of the others in about log2 n steps and the rest in ln n more; that somebody
     lacks it t steps later has a probability of about e^-t."""
     return 3 * (num_peers - 1).bit_length() + 24
+
+
+class _Pushes(NamedTuple):
+    """Who sends to whom: the `receivers` of each peer (n x s), and the senders to peer i, which are those of `senders`
+    from `first[i]` to before `first[i + 1]`; all ascending."""
+
+    receivers: np.ndarray
+    senders: np.ndarray
+    first: np.ndarray
 
 
 # All peers of a process share the draws of the last steps, each of which is one for everybody.
@@ -133,15 +142,16 @@ def _places(num_peers: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarra
 
 
 @lru_cache(maxsize=8)
-def _pushes(num_peers: int, num_neighbors: int, seed: int, step: int) -> np.ndarray:
-    """Who sends to whom (n x n, bool): uniform subsets of the others by Floyd's method, for all senders at once."""
+def _pushes(num_peers: int, num_neighbors: int, seed: int, step: int) -> _Pushes:
+    """Uniform subsets of the others by Floyd's method, for all senders at once."""
     rng = generator(seed, "epidemic local", step)
-    everybody = np.arange(num_peers)
-    chosen = np.zeros((num_peers, num_peers - 1), bool)
-    for last in range(num_peers - 1 - num_neighbors, num_peers - 1):
+    chosen = np.empty((num_peers, num_neighbors), np.intp)  # among the others, as if one's own place were taken out
+    for count, last in enumerate(range(num_peers - 1 - num_neighbors, num_peers - 1)):
         drawn = rng.integers(0, last, num_peers, endpoint=True)
-        chosen[everybody, np.where(chosen[everybody, drawn], last, drawn)] = True
-    senders, others = np.nonzero(chosen)
-    pushes = np.zeros((num_peers, num_peers), bool)
-    pushes[senders, others + (others >= senders)] = True
-    return pushes
+        is_taken = (chosen[:, :count] == drawn[:, np.newaxis]).any(axis=1)
+        chosen[:, count] = np.where(is_taken, last, drawn)
+    chosen += chosen >= np.arange(num_peers)[:, np.newaxis]
+    chosen.sort(axis=1)
+    senders = np.argsort(chosen.ravel(), kind="stable") // num_neighbors
+    first = np.cumsum([0, *np.bincount(chosen.ravel(), minlength=num_peers)])
+    return _Pushes(chosen, senders, first)

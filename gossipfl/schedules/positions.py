@@ -18,15 +18,12 @@ def linked(graph: nx.Graph, pairs: Iterable[tuple[int, int]]) -> nx.Graph:
     return links
 
 
+# One tuple for all peers of a process: 10,000 of them with a copy each would hold 800 MB. Graphs go by identity, and
+# are not changed once they are in canonical form.
+@lru_cache(maxsize=8)
 def peers_of(links: nx.Graph) -> tuple[PeerId, ...]:
     """The peers by position."""
-    return _shared(tuple(links))
-
-
-@lru_cache(maxsize=8)
-def _shared(peers: tuple[PeerId, ...]) -> tuple[PeerId, ...]:
-    """One tuple for the peers of a process: 10,000 of them with a copy each would hold 800 MB."""
-    return peers
+    return tuple(links)
 
 
 def meeting(peers: tuple[PeerId, ...], row: Mapping[int, float], receivers: Iterable[int]) -> Meeting:

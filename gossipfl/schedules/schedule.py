@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import networkx as nx
 import numpy as np
 
+from gossipfl.randomness import generator
 from gossipfl.weights import PeerId
 
 
@@ -64,13 +65,19 @@ class Schedule(Protocol):
 
 def gives_the_mean(schedule: Schedule, links: nx.Graph, num_steps: int) -> bool:
     """Whether any `num_steps` steps from a multiple of them on give everybody the exact mean (to 1e-9); random
-    schedules, which may do so by chance, are looked at for three times as many."""
-    J = np.full((len(links), len(links)), 1 / len(links))
+    schedules, which may do so by chance, are looked at for three times as many.
+
+    Asked of what four random numbers per peer become: only steps that give the mean of everything give theirs.
+    """
+    meetings = [schedule.meetings(links, peer_id, 0) for peer_id in links]
+    position = {peer_id: index for index, peer_id in enumerate(links)}
+    start = generator(0, "gives the mean").standard_normal((len(links), 4))
     for first in range(0, 3 * num_steps, num_steps):
-        W = np.eye(len(links))
+        x = start
         for step in range(first, first + num_steps):
-            W = mixing_matrix_at(schedule, links, step, 0) @ W
-        if not np.allclose(W, J, rtol=0, atol=1e-9):
+            rows = [meet(step).row for meet in meetings]
+            x = np.array([sum(share * x[position[other]] for other, share in row.items()) for row in rows])
+        if not np.allclose(x, start.mean(axis=0), rtol=0, atol=1e-9):
             return False
     return True
 

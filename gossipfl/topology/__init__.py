@@ -2,6 +2,7 @@
 
 from gossipfl.topology.canonical_form import canonical
 from gossipfl.topology.catalogue import available, named
+from gossipfl.topology.complete import complete
 from gossipfl.topology.files import from_file
 from gossipfl.topology.generators import from_generator
 from gossipfl.topology.links import from_links
@@ -25,6 +26,7 @@ __all__ = [
     "available",
     "canonical",
     "checked_matrix",
+    "complete",
     "diameter",
     "from_file",
     "from_generator",
