@@ -4,7 +4,6 @@ As dictionaries, the 50 million links of 10,000 peers take 5 GB.
 """
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import networkx as nx
@@ -12,7 +11,6 @@ import networkx as nx
 from gossipfl.weights import PeerId
 
 _Attributes: TypeAlias = Mapping[str, Any]
-_NONE: _Attributes = MappingProxyType({})
 
 
 def complete(graph: nx.Graph) -> nx.Graph:
@@ -58,7 +56,7 @@ class _Others(Mapping[PeerId, _Attributes]):
     def __getitem__(self, peer_id: PeerId) -> _Attributes:
         if peer_id == self._peer_id or peer_id not in self._peers:
             raise KeyError(peer_id)
-        return _NONE
+        return {}
 
     def __iter__(self) -> Iterator[PeerId]:
         return (peer_id for peer_id in self._peers if peer_id != self._peer_id)
