@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from gossipfl.codec import decode
+from gossipfl.engines.http.alerts import alert_in
 from gossipfl.engines.http.bodies import as_data, received
 from gossipfl.engines.http.certificates import server_name
 from gossipfl.engines.http.envelope import RUN, SESSION, Envelope, Purpose, Sealed
@@ -221,4 +222,7 @@ def checked_message(gate: Gate, envelope: Envelope, body: bytearray, digest: str
 
 
 def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        reason = error.certificate_error
+        return f"its certificate is refused here: {getattr(reason, 'verify_message', reason)}"
+    return alert_in(error) or str(error) or type(error).__name__

@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from gossipfl.engines.http.alerts import TellingContext
 from gossipfl.engines.http.certificate_files import (
     check_name,
     check_validity,
@@ -37,13 +38,13 @@ class Credentials:
 
     def server_context(self) -> ssl.SSLContext:
         """TLS 1.3 for listening: a caller has to present a certificate of a peer of this run."""
-        context = self._context(ssl.PROTOCOL_TLS_SERVER)
+        context = self._context(TellingContext(ssl.PROTOCOL_TLS_SERVER))
         context.num_tickets = 0  # every connection verifies its certificates anew
         return context
 
     def client_context(self) -> ssl.SSLContext:
         """TLS 1.3 for calling a peer, or the proxy of one, with `server_hostname=server_name(NAME)`."""
-        context = self._context(ssl.PROTOCOL_TLS_CLIENT)
+        context = self._context(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         context.check_hostname = True
         context.hostname_checks_common_name = False  # a peer may be called like the server name of another
         return context
@@ -57,8 +58,8 @@ class Credentials:
         """Who belongs to the same run."""
         return Verifier(self._authority, clock)
 
-    def _context(self, protocol: int) -> ssl.SSLContext:
-        context = ssl.SSLContext(protocol)  # unlike `ssl.create_default_context`, trusts nobody yet
+    def _context(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        """A new context, which unlike that of `ssl.create_default_context` trusts nobody yet, for this run."""
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_mode = ssl.CERT_REQUIRED
         context.verify_flags |= ssl.VERIFY_X509_STRICT

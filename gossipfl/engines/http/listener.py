@@ -10,6 +10,7 @@ import ssl
 from functools import partial
 from typing import Any
 
+from gossipfl.engines.http.alerts import ACCEPTED
 from gossipfl.engines.http.connections import Connection, ConnectionServer
 from gossipfl.engines.http.refusals import Refusal
 
@@ -74,6 +75,7 @@ class Listener:
         self._server.admit(connection)
 
     async def _open(self, accepted: socket.socket, connection: Connection) -> bool:
+        ACCEPTED.set(accepted)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection,
