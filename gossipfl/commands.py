@@ -125,8 +125,9 @@ def run_scenario(command: str, options: RunOptions) -> None:
         assert own is not None
         scenario, num_seeds = with_bounds(own) if command == "compare" else own, options.num_seeds
     if options.over_http:
-        from gossipfl.deployment import check_descriptors
+        from gossipfl.deployment import check_descriptors, refuse_revoked
 
+        refuse_revoked(scenario)
         check_descriptors(scenario, as_processes=options.as_processes)
     console = new_console(stderr=options.as_json)
     # a download has bars of its own

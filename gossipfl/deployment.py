@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import networkx as nx
 
+from gossipfl.algorithms import ALGORITHMS
 from gossipfl.codec import VectorSchema
 from gossipfl.engines.http.descriptors import caps_of_loopback, check_launcher
 from gossipfl.engines.http.envelope import PROTOCOL
@@ -74,6 +75,28 @@ def _held(experiment: Experiment, has_own_examples: bool) -> Any:
         return "examples of its own at every peer"
     partition = data.partition.model_dump(mode="json")
     return {"digest": digest, "partition": partition, "holders": list(experiment.scenario.graph())}
+
+
+def revoked(scenario: Scenario, section: AlgorithmSection) -> frozenset[PeerId]:
+    """Who is shut out of an algorithm's run. Raises ConfigurationError where it cannot go on without them."""
+    names, recipe = scenario.http.revoked, ALGORITHMS[section.name]
+    if names and recipe.needs_everybody is not None:
+        raise ConfigurationError(
+            f"http.revoked names {names[0]!r}, but {section.name!r} cannot go on without a participant: "
+            f"{recipe.needs_everybody}. Begin a new run without it, or use another algorithm"
+        )
+    if recipe.hub in names:
+        raise ConfigurationError(f"http.revoked names {recipe.hub!r}, which keeps the model: begin a new run")
+    return frozenset(names)
+
+
+def refuse_revoked(scenario: Scenario) -> None:
+    """Raises ConfigurationError where all peers are started at once, on one machine."""
+    if scenario.http.revoked:
+        raise ConfigurationError(
+            f"http.revoked ({', '.join(scenario.http.revoked)}) is for peers that are started one by one (`gossipfl "
+            "peer`), and here all are started: say --set http.revoked=[]"
+        )
 
 
 def addresses(scenario: Scenario, network: nx.Graph) -> dict[PeerId, str | None]:

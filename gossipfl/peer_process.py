@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gossipfl.actions import Update
-from gossipfl.deployment import addresses, checked_address, host_and_port, is_loopback, run_facts
+from gossipfl.deployment import addresses, checked_address, host_and_port, is_loopback, revoked, run_facts
 from gossipfl.engines.checkpoints import Checkpoint, newest_checkpoint
 from gossipfl.engines.evaluation import TrainingMetrics
 from gossipfl.engines.http.credentials import Credentials, load_credentials
@@ -73,6 +73,9 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     if options.certificates is not None:
         credentials = load_credentials(options.certificates, options.name)
     section = scenario.section(options.algorithm)
+    absent = revoked(scenario, section)
+    if options.name in absent:
+        raise ConfigurationError(f"{options.name} has been shut out of the run: http.revoked names it")
     where = _addresses(scenario, options)
     listen = _listening_address(options, where[options.name])
     _check_exposure(options, where, listen, credentials)
@@ -102,7 +105,7 @@ def _addresses(scenario: Scenario, options: PeerOptions) -> dict[PeerId, str | N
             raise ConfigurationError(f"--address names {name!r}; there are {', '.join(network)}")
         where[name] = checked_address(name, address)
     neighbors = all_neighbors(network, options.name)
-    missing = [name for name in neighbors if where[name] == ""]
+    missing = [name for name in neighbors if where[name] == "" and name not in scenario.http.revoked]
     if missing:
         raise ConfigurationError(
             f"nothing says where {', '.join(missing)} can be reached: give peers an address in the topology, or "
@@ -244,6 +247,7 @@ class _Process:
 
     def _host(self, checkpoint: Checkpoint | None, caps: Caps) -> HTTPPeer:
         http = self._cast.experiment.scenario.http
+        absent = frozenset(http.revoked)
         hosting = Hosting(
             replace(http.limits(), max_connections=caps.messages),
             self._credentials,
@@ -251,10 +255,11 @@ class _Process:
             http.linger,
             0.0 if checkpoint is not None else http.meeting_seconds,
             listens=self._where[self._options.name] is not None,
+            revoked=absent,
         )
         neighbors = {name: address for name, address in self._where.items() if name != self._options.name}
         room = TrainingRoom(self._trainer, 1)
-        peer = self._cast.make_peer(self._options.name)
+        peer = self._cast.make_peer(self._options.name, absent)
         host = HTTPPeer(peer, self._facts, room, tuple(neighbors), self, hosting)
         host.connect(neighbors)
         if checkpoint is not None:

@@ -195,10 +195,11 @@ class Cast:
         """Where its peers train."""
         return self.experiment.trainer_for(self.section)
 
-    def make_peer(self, peer_id: PeerId) -> Peer:
+    def make_peer(self, peer_id: PeerId, revoked: frozenset[PeerId] = frozenset()) -> Peer:
         experiment = self.experiment
         work = experiment.work(peer_id, self.recipe)
-        return self.recipe.make_peer(peer_id, self.network, experiment.initial(self.section), work, experiment.seed)
+        initial = experiment.initial(self.section)
+        return self.recipe.make_peer(peer_id, self.network, initial, work, experiment.seed, revoked)
 
 
 class Simulation:

@@ -49,11 +49,12 @@ def make_peer(
     num_rounds: int = 5,
     seed: int = 0,
     initial: ModelVectors | None = None,
+    revoked: frozenset[PeerId] = frozenset(),
 ) -> Peer:
     work = LocalWork(0, 0, num_rounds)
     if peer_id != algorithm.hub:
         work = LocalWork(len(trainer.shards[peer_id]), trainer.steps_per_epoch(peer_id), num_rounds)
-    return algorithm.make_peer(peer_id, algorithm.network(graph), initial or trainer.initial(), work, seed)
+    return algorithm.make_peer(peer_id, algorithm.network(graph), initial or trainer.initial(), work, seed, revoked)
 
 
 def make_peers(
@@ -64,13 +65,22 @@ def make_peers(
     num_rounds: int = 5,
     seed: int = 0,
     initial: Mapping[PeerId, ModelVectors] | None = None,
+    revoked: frozenset[PeerId] = frozenset(),
 ) -> dict[PeerId, Peer]:
+    """All peers; those of `revoked` know nothing of it."""
     if algorithm.pools_data:
         trainer.shards = {POOL: np.concatenate(list(trainer.shards.values()))}
     models = initial or {}
     return {
         peer_id: make_peer(
-            algorithm, graph, trainer, peer_id, num_rounds=num_rounds, seed=seed, initial=models.get(peer_id)
+            algorithm,
+            graph,
+            trainer,
+            peer_id,
+            num_rounds=num_rounds,
+            seed=seed,
+            initial=models.get(peer_id),
+            revoked=frozenset() if peer_id in revoked else revoked,
         )
         for peer_id in algorithm.network(graph)
     }

@@ -172,6 +172,50 @@ class TestPeer:
         manifest = json.loads(Path("a/manifest.json").read_text())
         assert {name: sum(row) for name, row in manifest["partition"]["label_counts"].items()} == {"a": 80}
 
+    def test_a_peer_goes_on_without_one_that_was_shut_out(self, gossipfl_):
+        """In the same run: neither its id nor whose part of the data is whose has changed."""
+        three = (PEERS % addresses("http")).replace('["local", "pairwise"]', '["synchronous", "d2", "fedavg"]')
+        three = three.replace('[["a", "b"]]', '[["a", "mallory"]]').replace("b = {", "mallory = {")
+        Path("three.toml").write_text(three.replace("linger = 1", "linger = 0"))
+        options = (
+            "peer",
+            "three.toml",
+            "--name",
+            "a",
+            "--algorithm",
+            "synchronous",
+            "--run-directory",
+            "a",
+            "--resume",
+        )
+        assert gossipfl_(*options, "--time", "0.1").status == 0
+        before = json.loads(Path("a/manifest.json").read_text())
+        assert "stopped after round 0 of 2" in gossipfl_(*options, "--time", "0.1").err  # it waits for its neighbor
+        gone = ("--set", "http.revoked=['mallory']")
+        outcome = gossipfl_(*options, *gone)
+        assert (outcome.status, "done after round 2 of 2" in outcome.err) == (0, True)
+        assert json.loads(Path("a/manifest.json").read_text())["run_id"] == before["run_id"]
+
+        def refused(*arguments: str) -> str:
+            outcome = gossipfl_(*arguments)
+            assert (outcome.status, outcome.err.count("\n")) == (1, 1)
+            return outcome.err
+
+        peer = ("peer", "three.toml", "--run-directory", "b")
+        assert "mallory has been shut out of the run" in refused(*peer, "--name", "mallory", *options[4:6], *gone)
+        said = refused(*peer, "--name", "a", "--algorithm", "d2", *gone)
+        assert "'d2' cannot go on without a participant: each step corrects the one before" in said
+        of_the_server = ("--algorithm", "fedavg", "--set", "http.revoked=['server']")
+        assert "'server', which keeps the model" in refused(*peer, "--name", "a", *of_the_server)
+        assert "names the participant 'eve'; there are" in refused(
+            *peer, "--name", "a", "--set", "http.revoked=['eve']"
+        )
+        assert not Path("b").exists()
+        for how in ([], ["--processes"]):
+            said = gossipfl_("launch", "three.toml", *how, *gone)
+            assert (said.status, "here all are started: say --set http.revoked=[]" in said.err) == (1, True)
+        assert not Path("runs").exists()
+
     def test_peers_that_would_deal_the_data_in_another_way_are_of_another_run(self, gossipfl_):
         def run_id(directory: str, *options: str) -> str:
             options = ("--algorithm", "local", "--run-directory", directory, *options)

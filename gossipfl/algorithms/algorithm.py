@@ -16,6 +16,8 @@ Weighting: TypeAlias = Literal["uniform", "examples"]
 Bound: TypeAlias = float | Literal[False]
 """A multiple, or no bound at all."""
 
+NOBODY: frozenset[PeerId] = frozenset()
+
 Mass: TypeAlias = Literal["peers", "rounds", "examples"]
 
 
@@ -35,6 +37,8 @@ class Algorithm(Protocol):
     """The goals that the algorithm can keep: the mean of the peers' objectives, "uniform" or by "examples"."""
     extra_vectors: ClassVar[frozenset[str]]
     """Names of the vectors, each of the size of the weights, that messages carry beside the shared ones."""
+    needs_everybody: ClassVar[str | None]
+    """Why no participant can be shut out of a run, as a clause; None: one can."""
 
     @property
     def mass(self) -> Mass:
@@ -73,8 +77,17 @@ class Algorithm(Protocol):
         nothing."""
         ...
 
-    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
-        """One participant of `network`, which `Algorithm.network` has given."""
+    def make_peer(
+        self,
+        peer_id: PeerId,
+        network: nx.Graph,
+        initial: ModelVectors,
+        work: LocalWork,
+        seed: int,
+        revoked: frozenset[PeerId] = NOBODY,
+    ) -> Peer:
+        """One participant of `network`, which `Algorithm.network` has given; it waits for nobody of `revoked`, and
+        sends them nothing."""
         ...
 
 
@@ -88,6 +101,7 @@ class Recipe:
     follows_links: ClassVar[bool] = True
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     extra_vectors: ClassVar[frozenset[str]] = frozenset()
+    needs_everybody: ClassVar[str | None] = None
     mass: ClassVar[Mass] = "peers"
     gossip_steps: ClassVar[int] = 1
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Recipe
+from gossipfl.algorithms.algorithm import NOBODY, Recipe
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import LocalModel, LocalOnlyPeer, Peer, Sharing
 from gossipfl.weights import ModelVectors, PeerId
@@ -30,7 +30,15 @@ class LocalOnly(Recipe):
         alone.add_nodes_from(graph.nodes(data=True))
         return alone
 
-    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
+    def make_peer(
+        self,
+        peer_id: PeerId,
+        network: nx.Graph,
+        initial: ModelVectors,
+        work: LocalWork,
+        seed: int,
+        revoked: frozenset[PeerId] = NOBODY,
+    ) -> Peer:
         return LocalOnlyPeer(LocalModel(peer_id, work, initial, self.sharing))
 
 
@@ -52,5 +60,13 @@ class Centralized(Recipe):
         alone.add_node(POOL, position=0)
         return alone
 
-    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
+    def make_peer(
+        self,
+        peer_id: PeerId,
+        network: nx.Graph,
+        initial: ModelVectors,
+        work: LocalWork,
+        seed: int,
+        revoked: frozenset[PeerId] = NOBODY,
+    ) -> Peer:
         return LocalOnlyPeer(LocalModel(peer_id, work, initial, self.sharing))

@@ -18,6 +18,7 @@ from gossipfl.topology import mixing_matrix, smallest_eigenvalue
 
 _BORDER = -1 / 3
 _ROUNDING = 1e-9
+_ONE_MATRIX = "each step corrects the one before, and both have to be mixed with one and the same matrix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class D2Gossip(SynchronousRecipe):
 
     mixing: MixingField = "metropolis_hastings"
     sharing: Sharing = field(default_factory=Sharing)
+
+    needs_everybody: ClassVar[str | None] = _ONE_MATRIX
 
     @property
     def schedule(self) -> Schedule:
@@ -53,6 +56,8 @@ class ExactDiffusion(SynchronousRecipe):
     mixing: MixingField = "metropolis_hastings"
     sharing: Sharing = field(default_factory=Sharing)
 
+    needs_everybody: ClassVar[str | None] = _ONE_MATRIX
+
     @property
     def schedule(self) -> Schedule:
         return Static(self.mixing, lazy=True)
@@ -70,6 +75,9 @@ class GradientTrackingGossip(SynchronousRecipe):
     sharing: Sharing = field(default_factory=Sharing)
 
     extra_vectors: ClassVar[frozenset[str]] = GradientTracking.mixed
+    needs_everybody: ClassVar[str | None] = (
+        "the trackers of those who stay would go on with the gradients of the one that is gone"
+    )
 
     def __post_init__(self) -> None:
         SynchronousRecipe.__post_init__(self)

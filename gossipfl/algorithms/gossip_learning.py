@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Mass, Recipe
+from gossipfl.algorithms.algorithm import NOBODY, Mass, Recipe
 from gossipfl.peers import GossipLearningPeer, LocalModel, MergeRule, Peer, Sharing
 from gossipfl.peers.gossip_learning import Merge
 from gossipfl.randomness import generator
@@ -47,12 +47,20 @@ class GossipLearning(Recipe):
     def caveat(self, graph: nx.Graph) -> str | None:
         return "keeps no mean: how much a peer counts depends on who was heard when"
 
-    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
+    def make_peer(
+        self,
+        peer_id: PeerId,
+        network: nx.Graph,
+        initial: ModelVectors,
+        work: LocalWork,
+        seed: int,
+        revoked: frozenset[PeerId] = NOBODY,
+    ) -> Peer:
         directed = network.to_directed(as_view=True)
         return GossipLearningPeer(
             LocalModel(peer_id, work, initial, self.sharing),
-            list(directed.successors(peer_id)),
-            list(directed.predecessors(peer_id)),
+            [other for other in directed.successors(peer_id) if other not in revoked],
+            [other for other in directed.predecessors(peer_id) if other not in revoked],
             MergeRule(self.merge, self.age_limit),
             generator(seed, "gossip learning", peer_id),
         )

@@ -6,7 +6,7 @@ from typing import Annotated
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Recipe
+from gossipfl.algorithms.algorithm import NOBODY, Recipe
 from gossipfl.algorithms.rounds import check_undirected
 from gossipfl.peers import Backoff, LocalModel, PairwiseGossipPeer, Peer, Sharing
 from gossipfl.randomness import generator
@@ -42,8 +42,17 @@ class PairwiseGossip(Recipe):
         check_undirected(graph)
         return graph
 
-    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
-        positions = {neighbor: network.nodes[neighbor]["position"] for neighbor in network.neighbors(peer_id)}
+    def make_peer(
+        self,
+        peer_id: PeerId,
+        network: nx.Graph,
+        initial: ModelVectors,
+        work: LocalWork,
+        seed: int,
+        revoked: frozenset[PeerId] = NOBODY,
+    ) -> Peer:
+        neighbors = [neighbor for neighbor in network.neighbors(peer_id) if neighbor not in revoked]
+        positions = {neighbor: network.nodes[neighbor]["position"] for neighbor in neighbors}
         return PairwiseGossipPeer(
             LocalModel(peer_id, work, initial, self.sharing),
             network.nodes[peer_id]["position"],

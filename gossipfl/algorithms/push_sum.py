@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Recipe
+from gossipfl.algorithms.algorithm import NOBODY, Recipe
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Backoff, LocalModel, Peer, PushSumPeer, Sharing
 from gossipfl.randomness import generator
@@ -52,12 +52,20 @@ class GoSGD(Recipe):
         degrees = {(directed.in_degree(peer_id), directed.out_degree(peer_id)) for peer_id in directed}
         return "counts peers by their number of neighbors, not equally" if len(degrees) > 1 else None
 
-    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
+    def make_peer(
+        self,
+        peer_id: PeerId,
+        network: nx.Graph,
+        initial: ModelVectors,
+        work: LocalWork,
+        seed: int,
+        revoked: frozenset[PeerId] = NOBODY,
+    ) -> Peer:
         directed = network.to_directed(as_view=True)
         return PushSumPeer(
             LocalModel(peer_id, work, initial, self.sharing),
-            list(directed.successors(peer_id)),
-            list(directed.predecessors(peer_id)),
+            [other for other in directed.successors(peer_id) if other not in revoked],
+            [other for other in directed.predecessors(peer_id) if other not in revoked],
             float(len(network)),
             self.push_probability,
             Backoff(self.timeout, self.max_backoff),

@@ -7,12 +7,12 @@ import networkx as nx
 
 from gossipfl.actions import LocalWork
 from gossipfl.aggregators import MixingRow
-from gossipfl.algorithms.algorithm import Mass, check_patience
+from gossipfl.algorithms.algorithm import NOBODY, Mass, check_patience
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import GossipMethod, Uncorrected
 from gossipfl.peers import LocalModel, Peer, RowMixing, Sharing, SynchronousGossipPeer
 from gossipfl.peers.mixing import Mixing
-from gossipfl.schedules import Schedule
+from gossipfl.schedules import Schedule, without
 from gossipfl.weights import ModelVectors, PeerId
 
 
@@ -25,6 +25,7 @@ class SynchronousRecipe(ABC):
     pools_data: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     extra_vectors: ClassVar[frozenset[str]] = frozenset()
+    needs_everybody: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.gossip_steps, int) or self.gossip_steps < 1:
@@ -73,26 +74,34 @@ class SynchronousRecipe(ABC):
     def caveat(self, graph: nx.Graph) -> str | None:
         return None if self.schedule.keeps_mean else "keeps the mean over peers on average only, not in every round"
 
-    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
+    def make_peer(
+        self,
+        peer_id: PeerId,
+        network: nx.Graph,
+        initial: ModelVectors,
+        work: LocalWork,
+        seed: int,
+        revoked: frozenset[PeerId] = NOBODY,
+    ) -> Peer:
         lead = self.schedule.lead(network)
         if self.patience is not None:  # skipping ahead too early costs no more than patience that has run out
             lead = min(lead, 2 * (len(network) - 1).bit_length())
         return SynchronousGossipPeer(
             LocalModel(peer_id, work, initial, self.sharing, self.extra_vectors),
-            self.schedule.meetings(network, peer_id, seed),
+            without(self.schedule.meetings(network, peer_id, seed), peer_id, revoked),
             self.method(work),
             self.mixing_of(peer_id, network, work),
             gossip_steps=self.gossip_steps,
             combine_first=self.combines_first,
             lead=lead,
             patience=self.patience,
-            num_voices=1 if _num_senders(network, peer_id) == 1 else 2,
+            num_voices=1 if _num_senders(network, peer_id, revoked) == 1 else 2,
         )
 
 
-def _num_senders(network: nx.Graph, peer_id: PeerId) -> int:
+def _num_senders(network: nx.Graph, peer_id: PeerId, revoked: frozenset[PeerId]) -> int:
     degree: int = network.in_degree(peer_id) if network.is_directed() else network.degree(peer_id)
-    return degree
+    return degree - sum(bool(network.has_edge(gone, peer_id)) for gone in revoked)
 
 
 def check_undirected(graph: nx.Graph) -> None:

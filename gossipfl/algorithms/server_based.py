@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, TypeAlias
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Bound, Recipe, Weighting, check_bound, check_patience, check_weighting
+from gossipfl.algorithms.algorithm import NOBODY, Bound, Recipe, Weighting, check_bound, check_patience, check_weighting
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import FederatedMethod, NormalizedSteps, Proximal
 from gossipfl.methods import Scaffold as ScaffoldMethod
@@ -83,11 +83,19 @@ class _ServerRecipe(Recipe, ABC):
         star.add_edges_from((SERVER, client) for client in graph)
         return star
 
-    def make_peer(self, peer_id: PeerId, network: nx.Graph, initial: ModelVectors, work: LocalWork, seed: int) -> Peer:
+    def make_peer(
+        self,
+        peer_id: PeerId,
+        network: nx.Graph,
+        initial: ModelVectors,
+        work: LocalWork,
+        seed: int,
+        revoked: frozenset[PeerId] = NOBODY,
+    ) -> Peer:
         local = LocalModel(peer_id, work, initial, self.sharing, self.extra_vectors)
         if peer_id != SERVER:
             return FedAvgClient(local, SERVER, self.method)
-        clients = [client for client in network if client != SERVER]
+        clients = [client for client in network if client != SERVER and client not in revoked]
         num_sampled = max(1, round(self.client_fraction * len(clients)))
         return FedAvgServer(
             local,
@@ -143,6 +151,7 @@ class Scaffold(_ServerRecipe):
 
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     extra_vectors: ClassVar[frozenset[str]] = ScaffoldMethod.extra_vectors
+    needs_everybody: ClassVar[str | None] = "the server's control would keep what is of the client that is gone"
     weighting: ClassVar[Weighting] = "uniform"
     examples_bound: ClassVar[Bound] = False
     patience: ClassVar[float | None] = None

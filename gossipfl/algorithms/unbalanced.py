@@ -64,6 +64,10 @@ class RelaySumGossip(SynchronousRecipe):
     patience: Patience = None
     sharing: Sharing = field(default_factory=Sharing)
 
+    needs_everybody: ClassVar[str | None] = (
+        "sums are relayed along all of the tree, which falls apart without one of its peers"
+    )
+
     @property
     def schedule(self) -> Schedule:
         return Static()

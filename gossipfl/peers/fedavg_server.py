@@ -84,7 +84,9 @@ class FedAvgServer(Peer):
     def start(self, now: float) -> list[Action]:
         if self.finished:
             return self._send_final(now)
-        return self._send_models(now) if self._sampled else self._begin_round(now)
+        if not self._sampled:
+            return self._begin_round(now)
+        return self._send_models(now) if self._awaited else self._end_round(now)
 
     def receive(self, message: Message, now: float) -> list[Action]:
         if message.sender not in self._known:
@@ -250,11 +252,14 @@ class FedAvgServer(Peer):
         self._extra = read_only(part("extra", snapshot)[0])
         self._memory = read_only(part("memory", snapshot)[0])
         self.round, self.finished = values["round"], values["finished"]
-        self._sampled, self._unacknowledged = list(values["sampled"]), dict.fromkeys(values["unacknowledged"])
+        # less those that have been revoked since
+        self._sampled = [client for client in values["sampled"] if client in self._known]
+        self._unacknowledged = {client: None for client in values["unacknowledged"] if client in self._known}
         self._deadline = values["deadline"]
         self._retries.restore(part("retries", snapshot))
         self._sampling.generator.bit_generator.state = values["generator"]
-        self._updates = messages_of_snapshot(part("updates", snapshot))
+        updates = messages_of_snapshot(part("updates", snapshot))
+        self._updates = {client: update for client, update in updates.items() if client in self._known}
         self._awaited = set(self._sampled) - set(self._updates)
 
 

@@ -153,4 +153,5 @@ class GossipLearningPeer(Peer):
         self._newest = dict(values["newest"])
         self._generator.bit_generator.state = values["generator"]
         self.local.restore(part("local", snapshot))
-        self._arrived = messages_of_snapshot(part("arrived", snapshot))
+        arrived = messages_of_snapshot(part("arrived", snapshot))
+        self._arrived = {sender: arrived[sender] for sender in arrived if sender in self._senders}  # less revoked ones

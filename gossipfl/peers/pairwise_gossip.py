@@ -61,13 +61,13 @@ class PairwiseGossipPeer(Peer):
 
     @property
     def is_drained(self) -> bool:
-        return self.finished and not self._exchanges.unresolved()
+        return self.finished and not self._unresolved()
 
     @property
     def awaits(self) -> tuple[PeerId, ...]:
         if self._waiting is not None:
             return (self._waiting.exchange.responder,)
-        return tuple(self._exchanges.unresolved()) if self.finished else ()
+        return tuple(self._unresolved()) if self.finished else ()
 
     # What the engine calls
 
@@ -200,7 +200,11 @@ class PairwiseGossipPeer(Peer):
         def repeat(neighbor: PeerId) -> Send:
             return self._request_message(self._exchanges.open(neighbor))
 
-        return self._random_neighbors.drain(self._exchanges.unresolved(), repeat, now)
+        return self._random_neighbors.drain(self._unresolved(), repeat, now)
+
+    def _unresolved(self) -> list[PeerId]:
+        """With whom an exchange is open; one with a neighbor that was revoked stays so, and nobody waits for it."""
+        return [neighbor for neighbor in self._exchanges.unresolved() if neighbor in self._neighbors]
 
     # Persistence
 

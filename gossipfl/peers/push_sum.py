@@ -59,11 +59,11 @@ class PushSumPeer(Peer):
 
     @property
     def is_drained(self) -> bool:
-        return self.finished and not self._pushes
+        return self.finished and not self._open_pushes()
 
     @property
     def awaits(self) -> tuple[PeerId, ...]:
-        return tuple(self._pushes) if self.finished else ()
+        return tuple(self._open_pushes()) if self.finished else ()
 
     def start(self, now: float) -> list[Action]:
         return [self.local.outstanding] if self.local.outstanding is not None else self._train_on(now)
@@ -135,7 +135,11 @@ class PushSumPeer(Peer):
         return self._drain(now) if self.finished else [self.local.train()]
 
     def _drain(self, now: float) -> list[Action]:
-        return self._random_receivers.drain(list(self._pushes), self._push, now)
+        return self._random_receivers.drain(self._open_pushes(), self._push, now)
+
+    def _open_pushes(self) -> list[PeerId]:
+        """Who has not confirmed a push; of one that was revoked since, no receipt is awaited."""
+        return [receiver for receiver in self._pushes if receiver in self._receivers]
 
     def snapshot(self) -> Snapshot:
         parts = {

@@ -273,4 +273,9 @@ class SynchronousGossipPeer(Peer):
         self._emitted = vectors("emitted") or self._in_the_mix or {}
         self._trained = vectors("trained").get("weights")
         received = part("received", snapshot)
-        self._received = {int(step): messages_of_snapshot(part(step, received)) for step in received[1]}
+        by_step = {int(step): messages_of_snapshot(part(step, received)) for step in received[1]}
+        self._received = {step: self._of_the_row(step, messages) for step, messages in by_step.items()}
+
+    def _of_the_row(self, step: int, messages: dict[PeerId, Message]) -> dict[PeerId, Message]:
+        """Without those of peers that have been revoked since, which would be counted and not mixed."""
+        return {sender: message for sender, message in messages.items() if sender in self._meetings(step).row}

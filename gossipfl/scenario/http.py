@@ -29,6 +29,10 @@ class HTTPSection(Section):
     beyond, the oldest that has not carried a valid request is closed."""
     requests_per_second: Positive = 500.0
     """Of one neighbor, in bursts of twice as many; more is answered with 429."""
+    revoked: list[str] = []
+    """Participants that are shut out of the run from now on: refused by the name in their certificate, waited for by
+    nobody, and sent nothing. They keep their part of the data, and the run stays the same: say it on all hosts, and
+    restart the peers with `--resume`."""
     addresses: dict[str, str] = {}
     """Of participants that are not in the topology, such as FedAvg's `server`, or to replace those that are."""
 

@@ -133,10 +133,12 @@ class Scenario(Section):
                     f"{label!r} waits for ever for a message that was lost, and the network loses messages; give it a "
                     "patience (seconds), if it can have one"
                 )
-        unknown = sorted((self.network.named_peers() | set(self.compute.speeds)) - set(participants))
+        named = self.network.named_peers() | set(self.compute.speeds) | set(self.http.revoked)
+        unknown = sorted(named - set(participants))
         if unknown:
             raise ConfigurationError(
-                f"network or compute names the participant {unknown[0]!r}; there are {_some(list(participants))}"
+                f"network, compute or http.revoked names the participant {unknown[0]!r}; there are "
+                f"{_some(list(participants))}"
             )
         return self
 

@@ -6,6 +6,7 @@ from gossipfl.schedules.base_graph import BaseGraph
 from gossipfl.schedules.epidemic import EpidemicLocal, EpidemicOracle
 from gossipfl.schedules.one_peer import OnePeerExponential, OnePeerHypercube
 from gossipfl.schedules.random_matchings import RandomMatchings
+from gossipfl.schedules.revocation import without
 from gossipfl.schedules.schedule import Meeting, Meetings, Schedule, gives_the_mean, mixing_matrix_at
 from gossipfl.schedules.static import Static
 
@@ -23,6 +24,7 @@ __all__ = [
     "Static",
     "gives_the_mean",
     "mixing_matrix_at",
+    "without",
 ]
 
 SCHEDULES: Mapping[str, type[Schedule]] = {

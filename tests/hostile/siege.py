@@ -109,6 +109,7 @@ class Siege:
         meeting_seconds: float = 0.02,
         d_server: Server | None = None,
         d_polls: bool = False,
+        revoked: frozenset[str] = frozenset(),
     ) -> None:
         graph = canonical(nx.Graph([("a", "b"), ("a", "d")]), "siege")
         self.credentials = credentials
@@ -130,6 +131,7 @@ class Siege:
                     limits if name == "a" else PATIENT,
                     credentials[name],
                     meeting_seconds=meeting_seconds if name == "a" else 5.0,
+                    revoked=revoked if name == "a" else frozenset(),
                 ),
             )
             for name in ("a", "b")
@@ -172,7 +174,7 @@ class Siege:
         self.honest.connect({"a": f"{scheme}://127.0.0.1:{await self._tapped_port()}"})
         self._running = [asyncio.create_task(host.run()) for host in (self.victim, self.honest)]
         if (
-            self._d_server is None and d_url is not None
+            self._d_server is None and self.victim.neighbors["d"].url is not None
         ):  # the victim is done with the neighbor that is not there, for many seconds
             await self.eventually(lambda: self.victim.neighbors["d"].num_failures > 0)
         await self.exchanges_go_on(1)

@@ -91,6 +91,49 @@ def test_no_certificate_of_this_run(who: str, credentials: Mapping[str, Credenti
     assert besiege(assault, credentials, tls=True) == {"tls_handshake": 1}
 
 
+@pytest.mark.parametrize("says", ["nothing", "a message", "headers for ever"])
+def test_a_revoked_neighbor_is_refused_by_the_name_in_its_certificate(
+    says: str, credentials: Mapping[str, Credentials]
+) -> None:
+    """Its connection ends with the handshake: nothing that it says is read, and it may read why."""
+
+    async def assault(siege: Siege) -> None:
+        body = siege.request()
+        data = {"nothing": b"", "a message": http(POST, siege.headers(body), body), "headers for ever": b"GET / H"}
+        for number in (1, 2):
+            async with await siege.wire("d") as wire:
+                with suppress(OSError):  # it is closed already, from the other side
+                    await wire.send(data[says])
+                told = await wire.ends()
+                assert told.startswith(b"HTTP/1.1 403 revoked")
+                assert b"has been shut out of the run" in told
+                await siege.refused("revoked", number)
+                await siege.eventually(lambda wire=wire: not siege.holds(wire))  # type: ignore[misc]
+        async with await siege.wire("c") as wire:  # certified, not revoked, and no neighbor
+            await wire.send(http(GET))
+            assert (await wire.told()).status == 204
+        await siege.exchanges_go_on()
+        assert siege.victim.neighbors["d"].contact == "revoked"
+        assert siege.victim.neighbors["d"].traffic == (0, 0, 0)
+
+    assert besiege(assault, credentials, tls=True, revoked=frozenset({"d"})) == {"revoked": 2}
+
+
+@pytest.mark.parametrize("signer", ["d", "c", ""])
+def test_a_revoked_neighbor_is_refused_behind_a_proxy_too(signer: str, credentials: Mapping[str, Credentials]) -> None:
+    """There the certificate of the connection is the proxy's, if there is one at all."""
+
+    async def assault(siege: Siege) -> None:
+        body = siege.request()
+        async with await siege.wire("d") as wire:
+            await wire.send(http(POST, siege.headers(body, signer=signer), body))
+            told = await wire.told()
+            assert (told.status, told.reason) == (403, "revoked")
+        await siege.exchanges_go_on()
+
+    assert besiege(assault, credentials, revoked=frozenset({"d"})) == {"revoked": 1}
+
+
 @pytest.mark.parametrize("says", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["nothing", "the head of a record"])
 def test_a_handshake_that_never_ends(says: bytes, credentials: Mapping[str, Credentials]) -> None:
     async def assault(siege: Siege) -> None:

@@ -81,7 +81,7 @@ class Client:
         try:
             headers = {RUN: self._gate.facts.run_id}
             async with self._request("GET", neighbor, "/v1/session", timeout, headers) as response:
-                if response.status == 409:
+                if response.status in (403, 409):
                     raise await self._failure(neighbor, response)
                 self._note_session(neighbor, response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

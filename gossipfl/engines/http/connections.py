@@ -29,6 +29,7 @@ class Connection(web.RequestHandler):
         self._deadline: asyncio.TimerHandle | None = None
         self._is_serving = False
         self._is_last = False
+        self._is_deaf = False
         self._raw: asyncio.Transport | None = None  # until it is lost; aiohttp forgets it when it begins to close
         self.opening: asyncio.Task[bool] | None = None
         self.sender: PeerId = ""
@@ -43,8 +44,16 @@ class Connection(web.RequestHandler):
         self._expect_headers()
         assert self._task_handler is not None
         self._task_handler.add_done_callback(self._is_closing)
+        if not self._server.is_welcome(transport):
+            refusal = Refusal("revoked")
+            self._is_deaf = True
+            self._server.refuse(refusal)
+            self._say(refusal)
+            transport.close()  # not at once, as a stranger's: its owner may read why
 
     def data_received(self, data: bytes) -> None:
+        if self._is_deaf:
+            return
         super().data_received(data)
         if data and not self._is_serving and not self._messages:  # headers, and not all of them
             self._expect_headers()
@@ -122,11 +131,15 @@ class Connection(web.RequestHandler):
     def turn_away(self, refusal: Refusal) -> None:
         """Hang up; say why, unless an answer to something else is under way."""
         self._server.refuse(refusal)
-        if self.transport is not None and not self._is_serving:
+        if not self._is_serving:
+            self._say(refusal)
+        self.hang_up()
+
+    def _say(self, refusal: Refusal) -> None:
+        if self.transport is not None:
             body = refusal.body()
             head = f"HTTP/1.1 {refusal.status} {refusal.reason}\r\nContent-Type: application/json\r\n"
             self.transport.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
-        self.hang_up()
 
     def hang_up(self) -> None:
         """Close at once, whatever is still to be written."""
@@ -157,13 +170,15 @@ class Connection(web.RequestHandler):
 
 
 class ConnectionServer(web.Server):
-    """aiohttp's low-level server with connections of the kind above; `refuse` counts what is refused."""
+    """aiohttp's low-level server with connections of the kind above; `refuse` counts what is refused. A
+    connection whose other end is not welcome is closed with its TLS handshake, before it is read."""
 
     def __init__(
         self,
         handler: Callable[[web.BaseRequest], Any],
         limits: Limits,
         refuse: Callable[[Refusal], None],
+        is_welcome: Callable[[asyncio.BaseTransport], bool] = lambda transport: True,
     ) -> None:
         super().__init__(handler)
         self._options: dict[str, Any] = {
@@ -178,6 +193,7 @@ class ConnectionServer(web.Server):
         }
         self.limits = limits
         self.refuse = refuse
+        self.is_welcome = is_welcome
         self._open: dict[Connection, None] = {}  # from the first byte to the last, the oldest first
 
     def __call__(self) -> Connection:

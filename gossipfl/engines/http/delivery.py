@@ -74,6 +74,9 @@ class Delivery:
         """Let a message leave. A neighbor that takes them more slowly than they are said gets the newest ones."""
         assert parcel.message is not None
         neighbor = self._neighbors[parcel.message.receiver]
+        if neighbor.contact == "revoked":  # of a checkpoint from before: nothing is said to it since
+            await self._failed(parcel)
+            return
         neighbor.add(parcel)
         if len(neighbor.parcels) > self._limits.outbox_messages:
             # The first one may be on its way.
@@ -84,7 +87,11 @@ class Delivery:
     def say_finished(self) -> None:
         """Say goodbye to all who were not told yet."""
         for neighbor in self._neighbors.values():
-            if not neighbor.was_told and all(parcel.purpose not in GOODBYES for parcel in neighbor.parcels):
+            if (
+                not neighbor.was_told
+                and neighbor.contact != "revoked"
+                and all(parcel.purpose not in GOODBYES for parcel in neighbor.parcels)
+            ):
                 neighbor.add(Parcel(Purpose.FINISHED))
 
     # To neighbors that can be reached

@@ -13,13 +13,15 @@ from gossipfl.weights import PeerId
 
 @dataclass(slots=True)
 class Gate:
-    """The gate of peer `own` in its life `session`; without a `verifier` nothing is signed, and names are believed."""
+    """The gate of peer `own` in its life `session`; without a `verifier` nothing is signed, and names are believed.
+    Those of `revoked` do not come in, whoever has signed."""
 
     facts: RunFacts
     own: PeerId
     session: str
     neighbors: Iterable[PeerId]
     verifier: Verifier | None = None
+    revoked: frozenset[PeerId] = frozenset()
     _windows: Mapping[PeerId, ReplayWindow] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,6 +51,8 @@ class Gate:
         return envelope
 
     def _check_addresses(self, envelope: Envelope) -> None:
+        if envelope.sender in self.revoked:
+            raise Refusal("revoked")
         if envelope.run != self.facts.run_id:
             raise Refusal("other_run")
         if envelope.receiver != self.own:

@@ -38,7 +38,7 @@ class Hosting:
     `credentials` sign what it says, and identify it in TLS. `directory` holds its checkpoints; None: it has none.
     `linger` (seconds) is how long it serves on after it has finished, while neighbors have not or an exchange is open.
     `meeting_seconds` is how long it waits at the start for neighbors that are not there yet. `listens` is False for a
-    peer that others cannot reach: it polls.
+    peer that others cannot reach: it polls. Those of `revoked` are refused, and never spoken to.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -47,3 +47,4 @@ class Hosting:
     linger: float = 600.0
     meeting_seconds: float = 30.0
     listens: bool = True
+    revoked: frozenset[PeerId] = frozenset()

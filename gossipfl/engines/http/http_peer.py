@@ -72,10 +72,12 @@ class HTTPPeer:
         self.training_metrics: Mapping[str, float] = {}
         self.incarnation = 1 if self.hosting.directory is None else next_incarnation(self.hosting.directory)
         self.neighbors = {name: Neighbor(name, None, self._contact_changed) for name in neighbors}
+        for name in self.hosting.revoked & self.neighbors.keys():
+            self.neighbors[name].contact = "revoked"
         self._watcher = watcher
         limits, credentials = self.hosting.limits, self.hosting.credentials
         verifier = None if credentials is None else credentials.verifier()
-        self.gate = Gate(facts, peer.peer_id, secrets.token_hex(16), neighbors, verifier)
+        self.gate = Gate(facts, peer.peer_id, secrets.token_hex(16), neighbors, verifier, self.hosting.revoked)
         self._offloading = Offloading()
         self._sealer = Sealer(self.gate, self.incarnation, credentials, self._offloading)
         self._generator = np.random.default_rng(secrets.randbits(64))  # for jitter alone: no result depends on it
@@ -112,7 +114,7 @@ class HTTPPeer:
     def connect(self, addresses: Mapping[PeerId, str | None]) -> None:
         """Say where the neighbors are; None for one that polls."""
         for name, neighbor in self.neighbors.items():
-            neighbor.url = addresses[name]
+            neighbor.url = None if neighbor.contact == "revoked" else addresses[name]
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint: the peer as it was, and what it had said that may not have arrived."""
@@ -126,7 +128,11 @@ class HTTPPeer:
         mail = messages_of_snapshot(part("mail", snapshot)).values()
         for parcel in self._delivery.note(list(mail)):
             assert parcel.message is not None
-            self.neighbors[parcel.message.receiver].add(parcel)
+            receiver = self.neighbors[parcel.message.receiver]
+            if receiver.contact == "revoked":
+                self._delivery.undelivered.pop(parcel)
+            else:
+                receiver.add(parcel)
 
     async def run(self) -> None:
         """Live until all rounds are done and the neighbors know, or until `stop`.

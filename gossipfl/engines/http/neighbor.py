@@ -12,7 +12,7 @@ from gossipfl.engines.http.envelope import Purpose
 from gossipfl.messages import Message
 from gossipfl.weights import PeerId
 
-Contact: TypeAlias = Literal["unknown", "reachable", "unreachable", "finished", "left"]
+Contact: TypeAlias = Literal["unknown", "reachable", "unreachable", "finished", "left", "revoked"]
 
 GOODBYES = (Purpose.FINISHED, Purpose.LEAVING)
 
@@ -87,12 +87,12 @@ class Neighbor:
 
     @property
     def said_goodbye(self) -> bool:
-        return self.contact in ("finished", "left")
+        return self.contact in ("finished", "left", "revoked")
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is nothing more to say: it has finished and knows that we have, or it has left."""
-        return self.contact == "left" or (self.contact == "finished" and self.was_told)
+        """Whether there is nothing more to say: it is revoked, has left, or has finished and knows that we have."""
+        return self.contact in ("left", "revoked") or (self.contact == "finished" and self.was_told)
 
     def refused_run(self) -> None:
         """It takes us for a peer of another run; one that was of this run has begun another, which does not count."""
@@ -145,7 +145,7 @@ class Neighbor:
 
     def goodbye(self, purpose: Purpose) -> None:
         """It has finished, or leaves, which is its last word in a life."""
-        if self.contact == "left":
+        if self.contact in ("left", "revoked"):
             return
         if purpose is Purpose.FINISHED:
             self.contact = "finished"

@@ -15,6 +15,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "other_run": (409, "the sender takes part in another run, or with other data, model, seed, topology or algorithm"),
     "other_schema": (409, "the sender's model has other shapes or dtypes"),
     "wrong_receiver": (403, "this is for another peer"),
+    "revoked": (403, "the sender has been shut out of the run: this peer does not talk to it any more"),
     "unknown_sender": (403, "the sender is no neighbor of this peer"),
     "too_large": (413, "the body is larger than any message of this run"),
     "wrong_length": (400, "the Content-Length is not the size in the envelope"),

@@ -52,7 +52,7 @@ class PeerServer:
         self._buckets = {name: TokenBucket(limits.requests_per_second, clock) for name in gate.neighbors}
         self._busy: set[PeerId] = set()
         self._headers = {SESSION: gate.session, "Server": SERVER}
-        self._server = ConnectionServer(self._serve, limits, lambda refusal: refuse("", refusal))
+        self._server = ConnectionServer(self._serve, limits, lambda refusal: refuse("", refusal), self._is_welcome)
         self._listener: Listener | None = None
 
     async def start(self, where: tuple[str, int] | socket.socket, tls: ssl.SSLContext | None) -> tuple[str, int]:
@@ -69,6 +69,10 @@ class PeerServer:
             await self._listener.stop()
             self._server.pre_shutdown()
             await self._server.shutdown(0.2)
+
+    def _is_welcome(self, transport: asyncio.BaseTransport) -> bool:
+        """Whether the name in the certificate at the other end, where there is one, is not revoked."""
+        return _name_at(transport) not in self._gate.revoked
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
@@ -191,7 +195,11 @@ def _caller(request: web.BaseRequest) -> PeerId | None:
     """The name in the client's certificate; None without TLS."""
     if request.transport is None:
         raise ConnectionResetError("the sender has gone")
-    connection = request.transport.get_extra_info("ssl_object")
+    return _name_at(request.transport)
+
+
+def _name_at(transport: asyncio.BaseTransport) -> PeerId | None:
+    connection = transport.get_extra_info("ssl_object")
     if connection is None:
         return None
     certificate = connection.getpeercert(binary_form=True)

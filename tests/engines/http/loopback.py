@@ -70,10 +70,13 @@ class Loopback:
         seed: int = 0,
         initial: Mapping[PeerId, ModelVectors] | None = None,
         hosting: Callable[[PeerId], Hosting] | None = None,
+        revoked: frozenset[PeerId] = frozenset(),
     ) -> None:
         network = algorithm.network(graph)
         first = trainer.initial()
-        peers = make_peers(algorithm, graph, trainer, num_rounds=num_rounds, seed=seed, initial=initial)
+        peers = make_peers(
+            algorithm, graph, trainer, num_rounds=num_rounds, seed=seed, initial=initial, revoked=revoked
+        )
         self.facts = facts_for(first, num_rounds=num_rounds, num_participants=len(network), algorithm=algorithm)
         self.room = TrainingRoom(trainer, 2)
         self.log = Log()
