@@ -39,7 +39,7 @@ from gossipfl.strict_json import json_lines, strict_json
 from gossipfl.topology import summarize as summarize_topology
 from gossipfl.weight_files import by_name, file_stems, write_weights
 from gossipfl.weights import WeightsSchema
-from gossipfl.whole_files import kept_for_this_process, write_whole
+from gossipfl.whole_files import kept_for_this_process, whole, write_whole
 
 VIRTUAL_TIME, HTTP = "virtual time", "HTTP"
 """The engines, as a manifest names them."""
@@ -391,7 +391,8 @@ def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         }
         for row in rows
     ]
-    pq.write_table(pa.Table.from_pylist(flat), path)
+    with whole(path) as unfinished:
+        pq.write_table(pa.Table.from_pylist(flat), unfinished)
 
 
 def _unused(path: Path) -> Path:

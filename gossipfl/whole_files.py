@@ -9,16 +9,29 @@ from typing import BinaryIO
 from gossipfl.errors import ConfigurationError
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` when the block ends, and is gone when it fails."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.unlink(missing_ok=True)  # a process was killed; or a link came with a directory from elsewhere
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a text file beside its place, then rename it: whoever reads `path` finds the old text or the new one."""
-    with _beside(path) as unfinished:
+    with whole(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextmanager
 def durable(path: Path) -> Iterator[BinaryIO]:
     """A file to write, that is on disk and in the place of `path` when the block ends, whatever happens to the host."""
-    with _beside(path) as unfinished, unfinished.open("wb") as file:
+    with whole(path) as unfinished, unfinished.open("wb") as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
@@ -51,14 +64,3 @@ def kept_for_this_process(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

@@ -221,3 +221,18 @@ class TestResume:
 
 def test_gossipfl_is_the_checkout_under_test():
     assert Path(gossipfl.__file__).parents[1] == Path(__file__).parents[1]
+
+
+def test_a_report_is_written_into_the_directory_and_not_where_links_in_it_lead(command_line):
+    """A directory from elsewhere may hold links in the places of what is written, and of what is written before."""
+    write(Path("toy.toml"), TOY)
+    assert command_line("simulate", "toy.toml", "--output", "run").status == 0
+    names = ("history.parquet", "summary.json", "report.html")
+    for name in names:
+        Path("run", name).unlink()
+        for link in (name, f".{name}.unfinished"):
+            Path(f"own-{link}").write_text("mine")
+            Path("run", link).symlink_to(Path(f"own-{link}").resolve())
+    assert command_line("report", "run").status == 0
+    assert {path.read_text() for path in Path().glob("own-*")} == {"mine"}
+    assert all(Path("run", name).is_file() and not Path("run", name).is_symlink() for name in names)
