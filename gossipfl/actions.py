@@ -15,9 +15,10 @@ from gossipfl.messages import Message
 from gossipfl.weights import PeerId, Vector
 
 State: TypeAlias = Mapping[str, NDArray[np.generic]]
-"""A peer's private training state by name: `optimizer` (float slots) and `integers` (step counter, seed generators).
+"""A peer's private training state by name: `optimizer` (momenta, and the counters that go with them), and what a
+trainer needs beside it (seed generators, a loss scale).
 
-Empty means "as at the very beginning": resetting an optimizer is training from an empty state.
+A part that is missing begins anew: resetting an optimizer is training from a state without "optimizer".
 """
 
 
@@ -34,8 +35,8 @@ class Correction(NamedTuple):
     """The one door into local training: the gradient that is applied at weights y is g + c + proximal_mu (y - anchor).
 
     `c` and `anchor` are optional entries of `vectors`, each of the size of the weights. `wants` may name
-    "gradient_sum": the sum of the plain gradients g over the steps, given back in `Update.vectors`. It is counted from
-    the "gradient_sum" among `vectors`, if there is one: that of an earlier part of the same work.
+    "gradient_sum": the sum of the plain gradients g over the applied steps, given back in `Update.vectors`. It is
+    counted from the "gradient_sum" among `vectors`, if there is one: that of an earlier part of the same work.
     """
 
     vectors: Mapping[str, Vector] = MappingProxyType({})
@@ -68,8 +69,9 @@ class Train:
 class Update:
     """The result of a `Train`: new weights, statistics and state.
 
-    `num_examples` counts the examples seen (with repetition); `metrics` has their mean `loss` and `accuracy`, each
-    batch measured before its own step, as Keras reports them while training.
+    Of the `num_steps`, `num_skipped` changed nothing, because gradients overflowed in mixed precision; a sum of
+    gradients has the others. `num_examples` counts the examples seen (with repetition); `metrics` has their mean `loss`
+    and `accuracy`, each batch measured before its own step, as Keras reports them while training.
     """
 
     peer_id: PeerId
@@ -81,6 +83,12 @@ class Update:
     num_steps: int
     metrics: Mapping[str, float]
     vectors: Mapping[str, Vector] = field(default_factory=dict)
+    num_skipped: int = 0
+
+    @property
+    def num_applied(self) -> int:
+        """Number of steps that changed the weights."""
+        return self.num_steps - self.num_skipped
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
         "hub": cast.recipe.hub,
         "links": [list(link) for link in cast.network.edges],
         "initial": digest_of_model(initial),
+        "constants": trainer.constants.digest,
     }
     num_peers = len(cast.network)
     max_mass = {

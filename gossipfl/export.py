@@ -1,19 +1,19 @@
 """Final weights of a run as files that Keras opens."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from gossipfl.constant_files import read_constants
 from gossipfl.errors import ConfigurationError, SchemaMismatchError
 from gossipfl.model_files import KERAS_SUFFIXES, read_arrays, vectors_of
 from gossipfl.own_scenario import refuse_functions
 from gossipfl.report.run_files import Manifest, Part, parsed
 from gossipfl.scenario import Scenario
 from gossipfl.weight_files import file_stems
-from gossipfl.weights import ModelVectors, Segment, WeightsSchema
+from gossipfl.weights import ModelVectors, Segment, StoredModel, WeightsSchema
 
 if TYPE_CHECKING:
     import keras
@@ -32,6 +32,7 @@ class _ExportManifest(Manifest):
     scenario: dict[str, Any]
     model: _ModelPart
     seeds: list[int]
+    constants: dict[str, str] = Field(default_factory=dict)
     peer: str | None = None
 
 
@@ -51,7 +52,10 @@ def export(
     manifest = parsed(run / "manifest.json", _manifest)
     scenario = _scenario(run, manifest) if own is None else own
     try:
-        model = _model(manifest, scenario, _final(run, manifest, peer, label, seed))
+        vectors = _final(run, manifest, peer, label, seed)
+        chosen = manifest.seeds[0] if seed is None else seed
+        constants = read_constants(run / "weights", chosen, manifest.constants.get(str(chosen)))
+        model = _model(manifest, scenario, chosen, StoredModel(vectors, constants))
     except SchemaMismatchError as error:
         raise ConfigurationError(f"the weights in {run} do not fit its model: {error}") from error
     if output.name.endswith(".keras"):
@@ -109,13 +113,13 @@ def _scenario(run: Path, manifest: _ExportManifest) -> Scenario:
     return scenario
 
 
-def _model(manifest: _ExportManifest, scenario: Scenario, vectors: ModelVectors) -> "keras.Model":
-    from gossipfl.training.keras_model import Task, compiled_model
-    from gossipfl.training.keras_trainer import filled_model
+def _model(manifest: _ExportManifest, scenario: Scenario, seed: int, stored: StoredModel) -> "keras.Model":
+    from gossipfl.training.keras_model import Task
+    from gossipfl.training.keras_models import ModelRecipe
     from gossipfl.training.models import resolve
     from gossipfl.training.settings import TrainingSettings
 
     task = Task(manifest.model.input_shape, manifest.model.num_classes)
     settings = TrainingSettings(scenario.optimizer(), scenario.training.loss)
     build = resolve(scenario.model, *task)  # a string: scenarios of files and manifests have no other models
-    return filled_model(partial(compiled_model, build, task, settings), scenario.seed, vectors)
+    return ModelRecipe(build, task, settings, seed).filled(stored)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from gossipfl.constant_files import read_constants, write_constants
 from gossipfl.engines.evaluation import Standing, average_model, consensus_distance
 from gossipfl.errors import ConfigurationError
 from gossipfl.gathered_history import gathered_rows, timeline
@@ -58,7 +59,9 @@ def gather(directories: Sequence[Path], output: Path) -> Path:
         named = _named("weights", average.weights, model.weights_schema)
         named |= _named("statistics", average.statistics, model.statistics_schema)
         final = {record.peer: record.final for record in records if record.final is not None}
-        write_weights(output / "weights", f"{file_stems([label])[label]}-seed{seed}", named, final)
+        digest = manifest.constants.get(str(seed))
+        write_constants(output / "weights", seed, read_constants(records[0].directory / "weights", seed, digest))
+        write_weights(output / "weights", f"{file_stems([label])[label]}-seed{seed}", named, final, digest)
     return complete(output)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError, SchemaMismatchError
-from gossipfl.weight_files import by_name
-from gossipfl.weights import ModelVectors, Vector, WeightsSchema, frozen
+from gossipfl.weight_files import digest_of_constants
+from gossipfl.weights import Constants, ModelVectors, StoredModel, Vector, WeightsSchema, frozen
 
 if TYPE_CHECKING:
     from gossipfl.training.keras_trainer import KerasTrainer
@@ -19,19 +19,41 @@ KERAS_SUFFIXES = (".keras", ".weights.h5")
 _EMPTY = np.zeros(0, np.float32)
 
 
-def read_model(path: Path, trainer: "KerasTrainer | RayTrainer") -> ModelVectors:
-    """Weights and statistics for the trainer's model, from a file of the user's own.
+def read_model(path: Path, trainer: "KerasTrainer | RayTrainer") -> StoredModel:
+    """What is to be begun with, for the trainer's model, from a file of the user's own.
 
     `.safetensors`: flat `weights` (and `statistics`), as a peer leaves them, or one array per variable by its name, as
-    a run leaves its average. `.keras` and `.weights.h5`: whatever Keras has saved of a model of the same architecture.
-    Raises ConfigurationError when the file cannot be read or does not fit the model.
+    a run leaves its average; constants (frozen variables) by their names, or else those of the model function. `.keras`
+    and `.weights.h5`: whatever Keras has saved of a model of the same architecture, constants included. Raises
+    ConfigurationError when the file cannot be read or does not fit the model.
     """
     try:
         if path.name.endswith(KERAS_SUFFIXES):
             return trainer.read_keras(path)
-        return vectors_of(read_arrays(path), trainer.schema, trainer.statistics_schema)
+        arrays = read_arrays(path)
+        vectors = vectors_of(arrays, trainer.schema, trainer.statistics_schema)
+        return StoredModel(vectors, _constants_beside(path, arrays, trainer.constants))
     except (SchemaMismatchError, ValueError, OSError) as error:
         raise ConfigurationError(f"cannot begin with the weights in {path}: {error}") from error
+
+
+def _constants_beside(path: Path, arrays: Mapping[str, NDArray[Any]], own: Constants) -> Constants:
+    """The constants that a file holds by name; the model's own, if it holds none and was not made with others."""
+    held = [name for name in own.names if name in arrays]
+    if not held:
+        made_with = digest_of_constants(path)
+        if made_with in (None, own.digest):
+            return own
+        raise SchemaMismatchError(
+            "its weights were trained on other frozen variables than the model function gives here; begin with a "
+            ".keras file of that run (gossipfl export), which has both"
+        )
+    missing = [name for name in own.names if name not in arrays]
+    if missing:
+        raise SchemaMismatchError(f"it has the frozen variable {held[0]!r}, but no array {missing[0]!r}")
+    constants = Constants(own.names, tuple(arrays[name] for name in own.names))
+    constants.check_shapes([array.shape for array in own.arrays])
+    return constants
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -63,8 +85,7 @@ def vectors_of(
 
 
 def _by_names(arrays: Mapping[str, NDArray[Any]], schema: WeightsSchema) -> Vector:
-    names = list(by_name(schema, np.zeros(schema.size, np.float32)))
-    missing = [name for name in names if name not in arrays]
+    missing = [name for name in schema.names if name not in arrays]
     if missing:
         raise SchemaMismatchError(f"it has no array {missing[0]!r}; it holds {', '.join(sorted(arrays)[:6])}")
-    return schema.flatten([arrays[name] for name in names])
+    return schema.flatten([arrays[name] for name in schema.names])

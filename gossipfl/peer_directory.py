@@ -15,6 +15,7 @@ from typing import Any
 from gossipfl.errors import ConfigurationError
 from gossipfl.run_directory import make_run_directory
 from gossipfl.strict_json import strict_json
+from gossipfl.weight_files import metadata_of
 from gossipfl.weights import ModelVectors, PeerId
 from gossipfl.whole_files import write_whole
 
@@ -76,14 +77,15 @@ class PeerDirectory:
             {"wall": time.time(), "time": seconds, "peer": peer, "neighbor": neighbor, "event": event},
         )
 
-    def finish(self, model: ModelVectors) -> Path:
-        """Write the final weights; gives their path."""
+    def finish(self, model: ModelVectors, constants: str | None = None) -> Path:
+        """Write the final weights, noting the digest of the `constants` that belong to them; gives their path."""
         from safetensors.numpy import save_file
 
         path = self.path / "weights" / "final.safetensors"
         vectors = {"weights": model.weights, "statistics": model.statistics}
         unfinished = path.with_name(".final.unfinished")
-        save_file({name: vector for name, vector in vectors.items() if vector.size}, unfinished)
+        held = {name: vector for name, vector in vectors.items() if vector.size}
+        save_file(held, unfinished, metadata_of(constants))
         unfinished.replace(path)
         return path
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gossipfl.actions import Update
+from gossipfl.constant_files import write_constants
 from gossipfl.deployment import addresses, checked_address, host_and_port, is_loopback, revoked, run_facts
 from gossipfl.engines.checkpoints import Checkpoint, newest_checkpoint
 from gossipfl.engines.evaluation import TrainingMetrics
@@ -86,7 +87,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     experiment = _experiment(scenario, options)
     cast = experiment.cast(section)
     if options.initial is not None:
-        experiment.first_model = read_model(options.initial, cast.trainer)
+        experiment.begin_with(read_model(options.initial, cast.trainer))
     facts = run_facts(cast, has_own_examples=options.shard is not None)
     process = _Process(options, cast, facts, credentials, where, listen, directory)
     return asyncio.run(process.live())
@@ -206,7 +207,9 @@ class _Process:
         checkpoint = newest_checkpoint(self._directory.path) if options.resume else None
         caps = caps_of_peer(len(self._where) - 1, experiment.scenario.http.max_connections)
         host = self._host(checkpoint, caps)
-        self._last_row = self._directory.begin(self._manifest(), host.peer.round)
+        manifest = self._manifest()
+        self._last_row = self._directory.begin(manifest, host.peer.round)
+        write_constants(self._directory.path / "weights", experiment.seed, self._cast.trainer.constants)
         self._last_weights = host.peer.weights
         self._cast.trainer.forget_initial()
         watch = Watch(host, gives_weights=options.gives_weights, max_connections=caps.watching)
@@ -237,7 +240,7 @@ class _Process:
         finally:
             await host.room.close()
             await watch.stop()
-        path = self._directory.finish(host.peer.model)
+        path = self._directory.finish(host.peer.model, manifest["constants"].get(str(experiment.seed)))
         rounds = experiment.scenario.rounds
         if host.peer.finished:
             _LOGGER.info("done after round %d of %d: %s", host.peer.round, rounds, path)

@@ -65,6 +65,7 @@ class PeerManifest(Manifest):
     algorithms: Annotated[list[RunAlgorithm], Field(min_length=1, max_length=1)]
     scenario: ScenarioPart = ScenarioPart()
     model: ModelPart = ModelPart()
+    constants: dict[str, str] = Field(default_factory=dict)
 
     @cached_property
     def run(self) -> Agreed:

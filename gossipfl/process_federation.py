@@ -242,7 +242,7 @@ class ProcessFederation:
         for child in self._children.values():
             path = child.directory / "weights" / "final.safetensors"
             if path.exists():
-                child.model = read_model(path, self._cast.trainer)
+                child.model = read_model(path, self._cast.trainer).vectors
             rows = _lines(child.directory / "history.jsonl")
             if rows and child.status is not None:
                 newest = {name: rows[-1][name] for name in ("round", "sent", "received", "num_messages")}

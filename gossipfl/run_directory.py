@@ -5,7 +5,8 @@ history.jsonl      one row per evaluation, written while the run goes on
 history.parquet    the same at the end
 summary.json       the common table
 events.jsonl       when peers lost and found each other, if they ran over a network
-weights/           final weights and statistics (`gossipfl.weight_files`)
+weights/           final weights and statistics (`gossipfl.weight_files`), and what no training changes
+                   (`gossipfl.constant_files`)
 checkpoints/       the federation that is running, if it is saved now and then; gone when the run has ended
 report.html
 """
@@ -27,6 +28,7 @@ import networkx as nx
 from gossipfl import __version__
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.comparison import summarize, winners
+from gossipfl.constant_files import write_constants
 from gossipfl.data.partition import label_counts, partition_digest
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, History, history_row
@@ -145,12 +147,23 @@ class RunDirectory:
             self._manifest |= {"checkpoint_every": self._checkpoint_every, "ended": []}
             self._write_manifest()
             (self.path / "history.jsonl").touch()
+        constants = experiment.trainer.constants
+        if constants and str(self._seed) not in self._manifest["constants"]:
+            self._manifest["constants"] |= {str(self._seed): constants.digest}
+            self._write_manifest()
+        write_constants(self.path / "weights", self._seed, constants)
 
     def _check_resumed(self, experiment: Experiment) -> None:
         """Note in the manifest what may change the last bits of a run that goes on.
 
-        Raises ConfigurationError when the data are not those that it began with.
+        Raises ConfigurationError when the data, or the frozen variables of the model, are not those that it began with.
         """
+        frozen_variables = self._manifest.get("constants", {}).get(str(experiment.seed))
+        if frozen_variables not in (None, experiment.trainer.constants.digest):
+            raise ConfigurationError(
+                f"the model has other frozen variables than those that the run in {self.path} began with; let its "
+                f"function give the old ones, or begin a new run"
+            )
         expected, now = self._manifest["data"]["digest"], experiment.dataset.digest
         if now != expected:
             raise ConfigurationError(
@@ -185,6 +198,7 @@ class RunDirectory:
                 f"{self._stems[history.algorithm]}-seed{history.seed}",
                 by_name(trainer.schema, average.weights) | by_name(trainer.statistics_schema, average.statistics),
                 history.final,
+                self._manifest["constants"].get(str(history.seed)),
             )
         if not history.interrupted:
             one = {"algorithm": history.algorithm, "seed": history.seed, "failure": history.failure}
@@ -245,6 +259,7 @@ def run_manifest(
             "segments": _segments(trainer.schema),
             "statistics_segments": _segments(trainer.statistics_schema),
         },
+        "constants": {str(experiment.seed): trainer.constants.digest} if trainer.constants else {},
         "topologies": _topologies(scenario),
         "algorithms": _algorithms(scenario, seeds),
         "targets": scenario.targets,
@@ -323,8 +338,7 @@ def _has_state(optimizer: str | Mapping[str, Any] | None) -> bool:
     given = {"name": optimizer} if isinstance(optimizer, str) else optimizer or {}
     if str(given.get("name", "")).lower() != "sgd":
         return True
-    # A schedule of the learning rate follows the optimizer's step counter.
-    return bool(given.get("momentum")) or isinstance(given.get("learning_rate"), Mapping)
+    return bool(given.get("momentum"))
 
 
 def _topologies(scenario: Scenario) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from gossipfl.scenario.scenario import Scenario
 from gossipfl.training.batches import Batches
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.weights import ModelVectors, PeerId
+from gossipfl.weights import ModelVectors, PeerId, StoredModel
 
 if TYPE_CHECKING:
     import keras
@@ -92,8 +92,7 @@ class Experiment:
         self.slots = slots
         self._make_trainer = make_trainer
         self._trainers: dict[str, KerasTrainer | RayTrainer] = {}
-        self.first_model: ModelVectors | None = None
-        """Initial weights from elsewhere; None: those that the seed gives."""
+        self._begin: StoredModel | None = None
         self.seed = scenario.seed if seed is None else seed
         self.dataset = load_data(scenario) if dataset is None else dataset
         self.shards = self._partition() if shards is None else shards
@@ -125,15 +124,26 @@ class Experiment:
     def _new_trainer(self, optimizer: OptimizerConfig) -> "KerasTrainer | RayTrainer":
         training = self.scenario.training
         settings = TrainingSettings(optimizer, training.loss, training.evaluation_batch_size)
+        arguments = (self._build_model, self.dataset, self._batches, settings, self.seed)
         if self._make_trainer is not None:
-            return self._make_trainer(self._build_model, self.dataset, self._batches, settings, self.seed)
-        from gossipfl.training.keras_trainer import KerasTrainer
+            trainer = self._make_trainer(*arguments)
+        else:
+            from gossipfl.training.keras_trainer import KerasTrainer
 
-        return KerasTrainer(self._build_model, self.dataset, self._batches, settings, self.seed, self.slots)
+            trainer = KerasTrainer(*arguments, self.slots)
+        if self._begin is not None:
+            trainer.set_constants(self._begin.constants)
+        return trainer
+
+    def begin_with(self, stored: StoredModel) -> None:
+        """Begin with a model from elsewhere, not with the one that the seed gives."""
+        self._begin = stored
+        for trainer in self._trainers.values():
+            trainer.set_constants(stored.constants)
 
     def initial(self, section: AlgorithmSection | None = None) -> ModelVectors:
         """The model that every peer begins with, whatever the algorithm; its trainer is asked for it."""
-        return self.trainer_for(section).initial() if self.first_model is None else self.first_model
+        return self.trainer_for(section).initial() if self._begin is None else self._begin.vectors
 
     @cached_property
     def _build_model(self) -> Any:
@@ -253,7 +263,7 @@ class Simulation:
     def model(self, peer_id: PeerId | None = None) -> "keras.Model":
         """A new Keras model with the present weights of a peer, or of the average of all peers."""
         vectors = self.simulator.average() if peer_id is None else self._peer(peer_id).model
-        return self.experiment.trainer.keras_model(vectors)
+        return self.experiment.trainer_for(self._section).keras_model(vectors)
 
     def _peer(self, peer_id: PeerId) -> Peer:
         if peer_id not in self.simulator.peers:

@@ -2,6 +2,8 @@
 
 LABEL-seedN.average   the average model: one array per variable, by its name
 LABEL-seedN.peers     PEER and, where there are any, PEER/statistics: flat vectors
+
+Their metadata have the digest of the constants that belong to them (`gossipfl.constant_files`).
 """
 
 import re
@@ -12,9 +14,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.weights import ModelVectors, PeerId, Vector, WeightsSchema
+from gossipfl.weights import ModelVectors, PeerId, Vector, WeightsSchema, as_integers
 
-Arrays: TypeAlias = dict[str, NDArray[np.floating]]
+_CONSTANTS = "constants"
+
+Arrays: TypeAlias = dict[str, NDArray[np.generic]]
 
 
 def file_stems(labels: Sequence[str]) -> dict[str, str]:
@@ -31,21 +35,38 @@ def file_stems(labels: Sequence[str]) -> dict[str, str]:
 
 
 def by_name(schema: WeightsSchema, vector: Vector) -> Arrays:
-    """The arrays of a vector by the names of their variables, numbered where two variables have one name."""
-    names = [segment.name for segment in schema.segments]
-    if len(set(names)) < len(names):
-        names = [f"{position}/{name}" for position, name in enumerate(names)]
-    return dict(zip(names, schema.unflatten(vector), strict=True))
+    """The arrays of a vector by the names of their variables; those of integers hold the nearest ones."""
+    arrays = {}
+    for name, segment, part in zip(schema.names, schema.segments, schema.unflatten(vector), strict=True):
+        arrays[name] = part if segment.dtype.startswith("float") else as_integers(part, segment.dtype)
+    return arrays
 
 
-def write_weights(directory: Path, stem: str, average: Arrays, final: Mapping[PeerId, ModelVectors]) -> None:
-    """Write STEM.average and STEM.peers into `directory`."""
+def write_weights(
+    directory: Path, stem: str, average: Arrays, final: Mapping[PeerId, ModelVectors], constants: str | None
+) -> None:
+    """Write STEM.average and STEM.peers into `directory`; `constants` is their digest, if the model has any."""
     from safetensors.numpy import save_file
 
-    save_file(average, directory / f"{stem}.average.safetensors")
+    metadata = metadata_of(constants)
+    save_file(average, directory / f"{stem}.average.safetensors", metadata)
     vectors = {peer_id: model.weights for peer_id, model in final.items()}
     statistics = {f"{peer_id}/statistics": model.statistics for peer_id, model in final.items()}
     save_file(
         vectors | {key: vector for key, vector in statistics.items() if vector.size},
         directory / f"{stem}.peers.safetensors",
+        metadata,
     )
+
+
+def metadata_of(constants: str | None) -> dict[str, str] | None:
+    """The metadata of a file with weights, from the digest of their constants."""
+    return None if constants is None else {_CONSTANTS: constants}
+
+
+def digest_of_constants(path: Path) -> str | None:
+    """What the metadata of a file say of the constants that belong to its weights."""
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        return (file.metadata() or {}).get(_CONSTANTS)

@@ -22,6 +22,9 @@ Vector: TypeAlias = NDArray[np.floating]
 
 Weights: TypeAlias = Vector
 
+LARGEST_INTEGER = 2**24
+"""Integer variables of a model are averaged as float32, which has every integer up to this one."""
+
 
 def frozen(array: NDArray[np.floating]) -> Vector:
     """The same array, made read-only; a view is copied first, so that nobody can write through its base."""
@@ -31,10 +34,23 @@ def frozen(array: NDArray[np.floating]) -> Vector:
     return array
 
 
+def integer_range(dtype: str) -> tuple[float, float]:
+    """The smallest and the largest integer that a variable of `dtype` takes from a vector."""
+    if dtype == "bool":
+        return 0.0, 1.0
+    limits = np.iinfo(dtype)
+    return float(max(limits.min, -LARGEST_INTEGER)), float(min(limits.max, LARGEST_INTEGER))
+
+
+def as_integers(array: NDArray[np.floating], dtype: str) -> NDArray[np.generic]:
+    """The nearest integers of `dtype`, halves to the even one: what a variable takes from an average."""
+    return np.asarray(np.clip(np.rint(array), *integer_range(dtype)), dtype)
+
+
 @dataclass(frozen=True, slots=True)
 class ModelVectors:
-    """What a model knows: its trainable `weights` (d floats) and its `statistics` (s floats, BatchNorm means and
-    variances; empty for most models)."""
+    """What a peer's training has made of a model: its trainable `weights` (d floats) and its `statistics` (s floats:
+    what training changes without a gradient, BatchNorm means and variances or counters; empty for most models)."""
 
     weights: Vector
     statistics: Vector
@@ -67,6 +83,14 @@ class WeightsSchema:
     def size(self) -> int:
         """Number of elements of the flat vector."""
         return sum(segment.size for segment in self.segments)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the variables, numbered where two of them have one name."""
+        names = tuple(segment.name for segment in self.segments)
+        if len(set(names)) < len(names):
+            return tuple(f"{position}/{name}" for position, name in enumerate(names))
+        return names
 
     @cached_property
     def digest(self) -> str:
@@ -113,3 +137,43 @@ class WeightsSchema:
             views.append(vector[start : start + segment.size].reshape(segment.shape))
             start += segment.size
         return views
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Constants:
+    """The variables of a model that training never changes, in Keras order: the same for all peers of a run.
+
+    They keep their dtypes; those that NumPy itself does not have (bfloat16) are widened to float32.
+    """
+
+    names: tuple[str, ...] = ()
+    arrays: tuple[NDArray[np.generic], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.arrays)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over shapes, dtypes and little-endian bytes; names are for people, and do not count."""
+        digest = hashlib.sha256()
+        for array in self.arrays:
+            portable = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            digest.update(f"{portable.dtype.str} {array.shape}\n".encode())
+            digest.update(portable.tobytes())
+        return digest.hexdigest()
+
+    def check_shapes(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Raise SchemaMismatchError unless these are constants of such shapes."""
+        if len(shapes) != len(self.arrays):
+            raise SchemaMismatchError(f"there are {len(self.arrays)} constants, the model has {len(shapes)}")
+        for name, array, shape in zip(self.names, self.arrays, shapes, strict=True):
+            if array.shape != shape:
+                raise SchemaMismatchError(f"the constant {name!r} has shape {array.shape}, the model has {shape}")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """All that makes a model of an architecture: what training changes, and what it does not."""
+
+    vectors: ModelVectors
+    constants: Constants = field(default_factory=Constants)

@@ -15,6 +15,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS.parent), os.e
 
 settings.register_profile("at any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("at any speed")  # hypothesis would fail an example that takes 0.2 s on a busy machine
+settings.register_profile("thorough", settings.get_profile("at any speed"), max_examples=1000)
+"""pytest --hypothesis-profile=thorough: ten times as many examples."""
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from gossipfl.data.dataset import Dataset
 from gossipfl.simulation import Experiment
 from gossipfl.training.batches import Batches
 from gossipfl.training.trainer import Score
-from gossipfl.weights import ModelVectors, Segment, WeightsSchema, frozen
+from gossipfl.weights import Constants, ModelVectors, Segment, WeightsSchema, frozen
 
 
 class SoftmaxTrainer:
     flags = {"backend": "numpy"}  # noqa: RUF012
     statistics_schema = WeightsSchema(())
     optimizer_size = 0
+    constants = Constants()
 
     def __init__(self, dataset: Dataset, batches: Batches) -> None:
         self.dataset, self.batches = dataset, batches

@@ -201,7 +201,7 @@ class TestManifest:
         [
             ("sgd", 0),
             ({"name": "sgd", "momentum": 0.9}, 1),
-            ({"name": "sgd", "learning_rate": {"name": "exponential_decay"}}, 1),
+            ({"name": "sgd", "learning_rate": {"name": "exponential_decay"}}, 0),  # it follows the peer's step
             ("Adam", 1),
             (None, 0),
         ],

@@ -33,5 +33,6 @@ class NormalizedSteps:
         return Correction()
 
     def answer(self, update: Update, memory: Memory) -> Answer:
-        steps = np.arange(update.num_steps)
-        return Answer({}, 1 / float(np.sum((update.num_steps - steps) * self.momentum**steps)), memory)
+        num_steps = max(1, update.num_applied)
+        steps = np.arange(num_steps)
+        return Answer({}, 1 / float(np.sum((num_steps - steps) * self.momentum**steps)), memory)

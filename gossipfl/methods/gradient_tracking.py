@@ -18,7 +18,8 @@ class GradientTracking:
     q_i = mean of g over the local steps + c_i;   x_i <- sum_j w_ij y_j;   c_i <- c_i + sum_j w_ij q_j - q_i,   c^0 = 0
 
     The sum of c over peers stays 0. With one local step q is the tracker of Di Lorenzo & Scutari (2016):
-    q^{t+1} = W q^t + g^{t+1} - g^t. Weights and q are sent: twice the bytes of D-PSGD.
+    q^{t+1} = W q^t + g^{t+1} - g^t. The mean is over the steps that mixed precision applied, 0 without any. Weights and
+    q are sent: twice the bytes of D-PSGD.
     """
 
     mixed: ClassVar[frozenset[str]] = frozenset({"tracker"})
@@ -27,7 +28,7 @@ class GradientTracking:
         return Correction(memory, wants=_GRADIENT_SUM)
 
     def emit(self, x: Vector, update: Update, memory: Memory) -> dict[str, Vector]:
-        gradient = frozen(update.vectors["gradient_sum"] / update.num_steps)
+        gradient = frozen(update.vectors["gradient_sum"] / max(1, update.num_applied))
         return {"weights": update.weights, "tracker": frozen(gradient + memory["c"]) if memory else gradient}
 
     def absorb(

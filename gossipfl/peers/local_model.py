@@ -22,9 +22,10 @@ _UNCORRECTED = Correction()
 class Sharing:
     """What happens to a model's parts beside its weights.
 
-    `optimizer_state`: "keep" it at the peer between rounds, "average" it together with the weights, or "reset" it at
-    the start of every round. `statistics` (BatchNorm means and variances): "average" them with the weights, or keep
-    them "local" (useful when every peer's inputs differ, at the expense of an average model without statistics).
+    `optimizer_state`, momenta with the counters that go with them: "keep" it at the peer between rounds, "average" it
+    together with the weights, or "reset" it at the start of every round; a learning-rate schedule goes on in any case.
+    `statistics` (BatchNorm means and variances, counters of layers): "average" them with the weights, or keep them
+    "local" (useful when every peer's inputs differ, at the expense of an average model without statistics).
     """
 
     optimizer_state: Literal["keep", "average", "reset"] = "keep"
@@ -72,7 +73,7 @@ class LocalModel:
             num_steps=self.work.steps_per_round,
             weights=self.weights,
             statistics=self.statistics,
-            state={} if self.sharing.optimizer_state == "reset" else self.state,
+            state=self.state,
             vectors=correction.vectors,
             proximal_mu=correction.proximal_mu,
             wants=correction.wants,
@@ -95,6 +96,8 @@ class LocalModel:
         self.num_jobs += 1
         self._num_steps += job.num_steps
         self.state = update.state
+        if self.sharing.optimizer_state == "reset":
+            self.state = {name: part for name, part in update.state.items() if name != "optimizer"}
         return job
 
     def shared(self) -> dict[str, Vector]:

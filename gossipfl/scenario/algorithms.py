@@ -51,7 +51,8 @@ class AlgorithmSection(ValueSection):
     optimizer: str | dict[str, Any] | None = None
     """Its own Keras optimizer for local training; absent: the scenario's."""
     optimizer_state: Literal["keep", "average", "reset"] = "keep"
-    """Whether a peer keeps momentum and the like between rounds, averages it with the weights, or starts afresh."""
+    """Whether a peer keeps momentum and the like between rounds, averages it with the weights, or starts afresh, with
+    the counters that go with it; a schedule of the learning rate goes on in any case."""
 
     @property
     def follows_links(self) -> bool:

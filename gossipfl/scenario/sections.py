@@ -104,7 +104,8 @@ class TrainingSection(Section):
     loss: str | dict[str, Any] | None = None
     """A Keras loss for integer labels; absent: the compiled model's, or sparse categorical cross-entropy."""
     statistics: Literal["average", "local"] = "average"
-    """Whether BatchNorm means and variances are averaged with the weights or stay at the peer."""
+    """Whether what training changes without a gradient (BatchNorm means and variances, counters of layers) is averaged
+    with the weights or stays at the peer; of the average of integers, a model has the nearest ones."""
     evaluation_batch_size: Count = 500
     """Examples per step of an evaluation. Higher: faster, at the expense of memory."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gossipfl.training.keras_state import assign, join, read, size_of, split
+from gossipfl.training.keras_state import MODEL_ROLES, ROLES, assign, join, read, size_of, split
 from gossipfl.training.keras_steps import ModelSteps
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
@@ -21,27 +21,26 @@ Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 class GroupedGraphs:
     """Graphs whose arguments and results have a row per peer."""
 
-    def __init__(self, steps: ModelSteps, evaluation_integers: NDArray[np.int64]) -> None:
+    def __init__(self, steps: ModelSteps, evaluation_seeds: NDArray[np.int64]) -> None:
         self._steps = steps
-        self._evaluation_integers = evaluation_integers
+        self._evaluation_seeds = evaluation_seeds
 
     def signature(self, graph: str) -> dict[str, tf.TensorSpec]:
         """The arguments of a graph, the data set apart."""
         layout = self._steps.layout
-        vector = tf.TensorSpec([None, size_of(layout.weights)], tf.float32)
-        loaded = {"weights": vector, "statistics": tf.TensorSpec([None, size_of(layout.statistics)], tf.float32)}
+        rows = {role: tf.TensorSpec([None, size_of(layout.of(role))], dtype) for role, dtype in ROLES.items()}
         if graph == "evaluate":
-            return {**loaded, "batches": tf.TensorSpec([None, 2], tf.int32)}
+            return {**{role: rows[role] for role in MODEL_ROLES}, "batches": tf.TensorSpec([None, 2], tf.int32)}
         signature = {
-            **loaded,
-            "optimizer": tf.TensorSpec([None, size_of(layout.optimizer)], tf.float32),
-            "integers": tf.TensorSpec([None, size_of(layout.integers)], tf.int64),
+            **rows,
             "indices": tf.TensorSpec([None], tf.int32),
             "batches": tf.TensorSpec([None, 2], tf.int32),
             "first_batches": tf.TensorSpec([None], tf.int32),
         }
+        if self._steps.has_schedule:
+            signature["first_step"] = tf.TensorSpec([None], tf.int64)
         if graph == "train_corrected":
-            signature |= dict.fromkeys(("c", "anchor", "gradient_sum"), vector)
+            signature |= dict.fromkeys(("c", "anchor", "gradient_sum"), rows["weights"])
             signature["proximal_mu"] = tf.TensorSpec([None], tf.float32)
         return signature
 
@@ -66,28 +65,27 @@ class GroupedGraphs:
 
     def train(
         self,
-        weights: tf.Tensor,
-        statistics: tf.Tensor,
-        optimizer: tf.Tensor,
-        integers: tf.Tensor,
         indices: tf.Tensor,
         batches: tf.Tensor,
         first_batches: tf.Tensor,
         x: tf.Tensor,
         y: tf.Tensor,
-        **correction: tf.Tensor,
+        first_step: tf.Tensor | None = None,
+        **vectors: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """The training graphs: `weights` [n, d], `statistics` [n, s], `optimizer` [n, o], `integers` [n, k]; the
-        batches of all peers, one peer's after the other's; `first_batches` [n + 1], where each peer's begin; with
-        corrections `c`, `anchor` and `gradient_sum` [n, d] and `proximal_mu` [n].
+        """The training graphs: rows [n, size] of all `ROLES`; the batches of all peers, one peer's after the other's;
+        `first_batches` [n + 1], where each peer's begin; `first_step` [n] for a schedule; with corrections `c`,
+        `anchor` and `gradient_sum` [n, d] and `proximal_mu` [n].
 
-        Gives the four rows after training, `loss` and `num_correct` [n], and with corrections `gradient_sum` [n, d].
+        Gives the rows after training, `loss` and `num_correct` [n], `num_skipped` [n] of a model that may skip steps,
+        and with corrections `gradient_sum` [n, d].
         """
         layout = self._steps.layout
-        num_peers = tf.shape(weights)[0]
-        rows = {"weights": weights, "statistics": statistics, "optimizer": optimizer, "integers": integers}
+        num_peers = tf.shape(vectors["weights"])[0]
+        rows = {role: vectors[role] for role in ROLES}
+        correction = {name: values for name, values in vectors.items() if name not in ROLES}
         # Every operation of a peer costs a microsecond, also those on nothing.
-        variables = {role: getattr(layout, role) for role in rows if getattr(layout, role)}
+        variables = {role: layout.of(role) for role in rows if layout.of(role)}
 
         def train_peer(peer: tf.Tensor, results: dict[str, tf.TensorArray]) -> tuple[tf.Tensor, Any]:
             for role in variables:
@@ -97,7 +95,8 @@ class GroupedGraphs:
                 for name, values in correction.items()
             }
             first, end = tf.gather(first_batches, peer), tf.gather(first_batches, peer + 1)
-            outcome = self._steps.train(x, y, indices, batches, first, end, parts)
+            step = None if first_step is None else tf.gather(first_step, peer)
+            outcome = self._steps.train(x, y, indices, batches, first, end, step, parts)
             if correction:
                 outcome["gradient_sum"] = join(outcome["gradient_sum"], tf.float32)
             outcome |= {role: read(variables[role], rows[role].dtype) for role in variables}
@@ -105,6 +104,8 @@ class GroupedGraphs:
 
         outcomes = {role: (rows[role].dtype, rows[role].shape[1:]) for role in variables}
         outcomes |= {"loss": (tf.float64, []), "num_correct": (tf.int64, [])}
+        if self._steps.may_skip:
+            outcomes["num_skipped"] = (tf.int64, [])
         if correction:
             outcomes["gradient_sum"] = outcomes["weights"]
         results = {
@@ -128,7 +129,7 @@ class GroupedGraphs:
         def score_model(model: tf.Tensor, scores: Any) -> tuple[tf.Tensor, Any]:
             assign(layout.weights, weights[model])
             assign(layout.statistics, statistics[model])
-            assign(layout.integers, tf.constant(self._evaluation_integers))
+            assign(layout.seeds, tf.constant(self._evaluation_seeds))
             return model + 1, self._steps.score(x, y, batches[model, 0], batches[model, 1], scores, positions[model])
 
         scores = self._steps.score_arrays(tf.reduce_sum(nums_batches))

@@ -1,6 +1,7 @@
 """Jobs as arguments of a slot, and its results as updates: what is checked before training, and after it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from gossipfl.actions import State, Train, Update
 from gossipfl.errors import SchemaMismatchError, TrainingError
 from gossipfl.training.batches import Batches
 from gossipfl.training.keras_grouped import Arrays
-from gossipfl.training.keras_state import VariableLayout
-from gossipfl.weights import Vector, frozen
+from gossipfl.training.keras_state import ROLES, VariableLayout, is_integer, size_of
+from gossipfl.weights import LARGEST_INTEGER, Vector, frozen
 
 GRADIENT_SUM = "gradient_sum"
+
+_NOTHING = frozen(np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +28,8 @@ class JobFormat:
     layout: VariableLayout
     num_weights: int
     num_statistics: int
-    num_integers: int
     initial_optimizer: Vector
+    initial_loss_scale: Vector
 
     def check(self, job: Train) -> None:
         """Raise SchemaMismatchError for a job whose vectors do not belong to the model, ConfigurationError for steps
@@ -35,14 +38,17 @@ class JobFormat:
         self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
         check_size(f"weights {where}", job.weights, self.num_weights)
         check_size(f"statistics {where}", job.statistics, self.num_statistics)
-        if job.state and set(job.state) != {"optimizer", "integers"}:
-            raise SchemaMismatchError(
-                f"state {where} has the parts {sorted(job.state)}, expected none or both of 'integers' and "
-                f"'optimizer': momenta without their step counter, or the reverse, would be another optimizer"
-            )
-        if job.state:
-            check_size(f"state 'optimizer' {where}", job.state["optimizer"], self.initial_optimizer.size)
-            check_size(f"state 'integers' {where}", job.state["integers"], self.num_integers)
+        sizes = {
+            "optimizer": self.initial_optimizer.size,
+            "loss_scale": self.initial_loss_scale.size,
+            "seeds": 2 * len(self.layout.seeds),
+        }
+        for name, vector in job.state.items():
+            if name not in sizes:
+                raise SchemaMismatchError(
+                    f"state {where} has the part {name!r}, expected some of {', '.join(map(repr, sizes))}"
+                )
+            check_size(f"state {name!r} {where}", vector, sizes[name])
         for name, vector in job.vectors.items():
             if name not in ("c", "anchor", GRADIENT_SUM):
                 raise SchemaMismatchError(
@@ -64,14 +70,12 @@ class JobFormat:
     def arguments(self, job: Train, *, corrected: bool) -> Arrays:
         """What a slot's training graph takes for a checked job."""
         indices, sizes = self.batches.indices(job.peer_id, job.first_step, job.num_steps)
-        state = job.state or self._empty_state(job)
+        vectors = {"weights": job.weights, "statistics": job.statistics, **self._whole_state(job)}
         arguments: dict[str, NDArray[Any]] = {
-            "weights": np.asarray(job.weights, np.float32),
-            "statistics": np.asarray(job.statistics, np.float32),
-            "optimizer": np.asarray(state["optimizer"], np.float32),
-            "integers": np.asarray(state["integers"], np.int64),
+            **{role: np.asarray(vectors[role], dtype) for role, dtype in ROLES.items()},
             "indices": indices,
             "sizes": sizes,
+            "first_step": np.asarray(job.first_step, np.int64),
         }
         if corrected:
             zeros = np.zeros(self.num_weights, np.float32)
@@ -84,8 +88,9 @@ class JobFormat:
         """The update of the job from its results of the training graph, or the error that it diverged."""
         num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
         loss = float(results["loss"]) / num_examples
-        vectors = {name: frozen(results[name]) for name in ("weights", "statistics", "optimizer")}
-        broken = [name for name, vector in vectors.items() if not _is_finite(vector)]
+        vectors = {role: frozen(results[role]) for role in ROLES if results[role].size}
+        sums = {GRADIENT_SUM: frozen(results[GRADIENT_SUM])} if GRADIENT_SUM in job.wants else {}
+        broken = [name for name, vector in {**vectors, **sums}.items() if not _is_finite(vector)]
         if not np.isfinite(loss):
             broken.append("loss")
         if broken:
@@ -97,21 +102,38 @@ class JobFormat:
                 peer_id=job.peer_id,
                 round=job.job,
             )
+        weights, statistics = vectors.pop("weights"), vectors.pop("statistics", _NOTHING)
+        if self.num_integers and (np.abs(statistics[-self.num_integers :]) > LARGEST_INTEGER).any():
+            return TrainingError(
+                f"in local round {job.job + 1} of peer {job.peer_id!r}, an integer variable of the model has grown "
+                f"beyond {LARGEST_INTEGER}: it is averaged with others' as float32, which is exact up to there only",
+                peer_id=job.peer_id,
+                round=job.job,
+            )
         return Update(
             peer_id=job.peer_id,
             job=job.job,
-            weights=vectors["weights"],
-            statistics=vectors["statistics"],
-            state={"optimizer": vectors["optimizer"], "integers": frozen(results["integers"])},
+            weights=weights,
+            statistics=statistics,
+            state=vectors,
             num_examples=num_examples,
             num_steps=job.num_steps,
+            num_skipped=int(results.get("num_skipped", 0)),
             metrics={"loss": loss, "accuracy": float(results["num_correct"]) / num_examples},
-            vectors={GRADIENT_SUM: frozen(results[GRADIENT_SUM])} if GRADIENT_SUM in job.wants else {},
+            vectors=sums,
         )
 
-    def _empty_state(self, job: Train) -> State:
-        integers = self.layout.initial_integers(self.seed, job.peer_id, job.first_step)
-        return {"optimizer": self.initial_optimizer, "integers": integers}
+    @cached_property
+    def num_integers(self) -> int:
+        """Number of the integers at the end of the statistics."""
+        return size_of([variable for variable in self.layout.statistics if is_integer(variable)])
+
+    def _whole_state(self, job: Train) -> State:
+        """The state of a job, and what its missing parts begin with."""
+        state = {"optimizer": self.initial_optimizer, "loss_scale": self.initial_loss_scale, **job.state}
+        if "seeds" not in state:
+            state["seeds"] = self.layout.initial_seeds(self.seed, job.peer_id, job.first_step)
+        return state
 
 
 def is_corrected(job: Train) -> bool:

@@ -13,19 +13,16 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gossipfl.training.keras_grouped import Arrays, batch_bounds
-from gossipfl.training.keras_state import load, parts_of, vector_of
+from gossipfl.training.keras_state import ROLES, load, parts_of, vector_of
 from gossipfl.training.keras_steps import ModelSteps
-
-ROLES = {"weights": np.float32, "statistics": np.float32, "optimizer": np.float32, "integers": np.int64}
-"""The vectors behind a model's variables, and their dtypes."""
 
 
 class SingleGraphs:
     """Graphs that train or score whatever stands in the model's variables."""
 
-    def __init__(self, steps: ModelSteps, evaluation_integers: NDArray[np.int64]) -> None:
+    def __init__(self, steps: ModelSteps, evaluation_seeds: NDArray[np.int64]) -> None:
         self._steps = steps
-        self._evaluation_integers = evaluation_integers
+        self._evaluation_seeds = evaluation_seeds
 
     def signature(self, graph: str) -> dict[str, Any]:
         """The arguments of a graph, the data set apart."""
@@ -35,6 +32,8 @@ class SingleGraphs:
             "indices": tf.TensorSpec([None], tf.int32),
             "batches": tf.TensorSpec([None, 2], tf.int32),
         }
+        if self._steps.has_schedule:
+            signature["first_step"] = tf.TensorSpec([], tf.int64)
         if graph == "train_corrected":
             vector = [tf.TensorSpec(variable.shape, tf.float32) for variable in self._steps.layout.weights]
             signature |= dict.fromkeys(("c", "anchor", "gradient_sum"), vector)
@@ -47,8 +46,8 @@ class SingleGraphs:
 
     def _run_one(self, graph: str, peer: Arrays, call: Callable[[Mapping[str, Any]], Any]) -> Arrays:
         layout = self._steps.layout
-        vectors = peer if graph != "evaluate" else {**peer, "integers": self._evaluation_integers}
-        variables = {role: getattr(layout, role) for role in ROLES if role in vectors}
+        vectors = peer if graph != "evaluate" else {**peer, "seeds": self._evaluation_seeds}
+        variables = {role: layout.of(role) for role in ROLES if role in vectors}
         for role in variables:
             load(variables[role], vectors[role])
         if graph != "evaluate":
@@ -60,20 +59,27 @@ class SingleGraphs:
         outcome = call(arguments)
         if graph == "evaluate":
             return {name: tensor.numpy() for name, tensor in outcome.items()}
-        results = {name: outcome[name].numpy() for name in ("loss", "num_correct")}
+        results: dict[str, Any] = {}
         if graph == "train_corrected":
             results["gradient_sum"] = vector_of(outcome.pop("gradient_sum"), layout.weights, np.float32)
+        results |= {name: tensor.numpy() for name, tensor in outcome.items()}
         for role in variables:
             values = (variable.value.read_value() for variable in variables[role])  # each shares the variable's bytes
             results[role] = vector_of(values, variables[role], ROLES[role])
         return results
 
     def train(
-        self, indices: tf.Tensor, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor, **correction: Any
+        self,
+        indices: tf.Tensor,
+        batches: tf.Tensor,
+        x: tf.Tensor,
+        y: tf.Tensor,
+        first_step: tf.Tensor | None = None,
+        **correction: Any,
     ) -> dict[str, Any]:
-        """The training graphs: the batches of the peer, and with corrections `c`, `anchor` and `gradient_sum`,
-        variable by variable, and `proximal_mu`. Gives `loss` and `num_correct`, and with corrections `gradient_sum`."""
-        return self._steps.train(x, y, indices, batches, tf.constant(0), tf.shape(batches)[0], correction)
+        """The training graphs: the batches of the peer, its `first_step` for a schedule, and with corrections `c`,
+        `anchor` and `gradient_sum`, variable by variable, and `proximal_mu`. Gives what `ModelSteps.train` does."""
+        return self._steps.train(x, y, indices, batches, tf.constant(0), tf.shape(batches)[0], first_step, correction)
 
     def evaluate(self, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
         """The evaluation graph: the `batches`, first and end. Gives `loss` and `num_correct` of every batch."""

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.training.keras_grouped import Arrays, GroupedGraphs
+from gossipfl.training.keras_models import BuiltModel
 from gossipfl.training.keras_runtime import fits_one_thread, on_one_thread
 from gossipfl.training.keras_single import SingleGraphs
 from gossipfl.training.keras_state import VariableLayout
@@ -57,13 +57,14 @@ class DataTensors:
 class Slot:
     """A compiled model with its optimizer. One group at a time: the caller keeps two threads out of one slot."""
 
-    def __init__(self, model: keras.Model, data: DataTensors, evaluation_integers: NDArray[np.int64]) -> None:
-        self._steps = ModelSteps(model, data.evaluation_batch_size, data.in_order)
-        self.layout: VariableLayout = self._steps.layout
+    def __init__(self, built: BuiltModel, data: DataTensors, evaluation_seeds: NDArray[np.int64]) -> None:
+        self._steps = ModelSteps(built, data.evaluation_batch_size, data.in_order)
+        self.built = built
+        self.layout: VariableLayout = built.layout
         self.num_traces = 0
         self._data = data
         kind = SingleGraphs if self.layout.num_floats > MAX_GROUPED_FLOATS else GroupedGraphs
-        self._graphs = kind(self._steps, evaluation_integers)
+        self._graphs = kind(self._steps, evaluation_seeds)
         self._traced: dict[str, tuple[Callable[[], AbstractContextManager[None]], Callable[..., Any]]] = {}
 
     def stop(self) -> None:
@@ -98,10 +99,11 @@ class Slot:
     def run(self, graph: str, peers: Sequence[Arrays]) -> list[Arrays]:
         """Run a traced graph for each peer; arguments and results are arrays by name.
 
-        "train": `weights` [d], `statistics` [s], `optimizer` [o] and `integers` [k]; `indices` [examples] and
-        `sizes` [steps] of the batches. "train_corrected" adds `c`, `anchor` and `gradient_sum` [d] and `proximal_mu`.
-        Gives the four vectors after training, `loss` and `num_correct` summed over the examples, and, corrected, the
-        `gradient_sum` [d] with those of these steps.
+        "train": the vectors of all `ROLES`; `indices` [examples] and `sizes` [steps] of the batches, and `first_step`,
+        which a learning-rate schedule goes on from. "train_corrected" adds `c`, `anchor` and `gradient_sum` [d] and
+        `proximal_mu`. Gives the vectors after training, `loss` and `num_correct` summed over the examples,
+        `num_skipped` (steps that a LossScaleOptimizer did not apply), and, corrected, the `gradient_sum` [d] with those
+        of these steps.
 
         "evaluate": `weights`, `statistics`, and the `batches` [2], first and end, to score the model on. Gives `loss`
         and `num_correct` of every batch, summed over its examples.
@@ -119,7 +121,7 @@ class Slot:
         known = [variable.value for variable in model.variables]
         known += [variable.value for metric in model.metrics for variable in metric.variables]
         known += [variable.value for variable in model.optimizer.variables]
-        handles = {id(variable.handle) for variable in [*known, self._steps.stopped]}
+        handles = {id(variable.handle) for variable in [*known, *self._steps.own_variables]}
         foreign = [variable.name for variable in concrete.graph.variables if id(variable.handle) not in handles]
         if foreign:
             raise ConfigurationError(

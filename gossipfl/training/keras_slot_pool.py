@@ -6,50 +6,17 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import TypeVar
 
-import keras
-import numpy as np
-
-from gossipfl.errors import ConfigurationError
-from gossipfl.randomness import derived_seed
-from gossipfl.training.keras_runtime import global_seed
+from gossipfl.training.keras_models import BuiltModel
 from gossipfl.training.keras_slot import DataTensors, Slot
-from gossipfl.training.keras_state import schema_of, variable_layout
 
 Result = TypeVar("Result")
-
-
-def build_models(build: Callable[[], keras.Model], num_models: int, seed: int) -> list[keras.Model]:
-    """Equal models, one per slot, each built from the same seed, all in this thread (Keras state is thread-local).
-
-    Raises ConfigurationError when two calls share a model or an optimizer, or give models that differ in shapes,
-    dtypes or frozen variables.
-    """
-    models: list[keras.Model] = []
-    for _ in range(num_models):
-        with global_seed(derived_seed(seed, "model")):
-            models.append(build())
-    if len({id(model.optimizer) for model in models}) < num_models:
-        raise ConfigurationError("the model function must make a new model and a new optimizer at each call")
-    first, *others = [variable_layout(model) for model in models]
-    for other in others:
-        for role in ("weights", "statistics", "optimizer", "integers", "constants"):
-            if schema_of(getattr(other, role)).digest != schema_of(getattr(first, role)).digest:
-                raise ConfigurationError(f"two calls of the model function gave models with different {role}")
-        for mine, theirs in zip(first.constants, other.constants, strict=True):
-            if not np.array_equal(mine.numpy(), theirs.numpy()):
-                raise ConfigurationError(
-                    f"two calls of the model function gave different values to the frozen variable "
-                    f"{mine.path!r}; load it from a file, or seed its initializer"
-                )
-    return models
 
 
 class SlotPool:
     """One slot per model. Calls of `run` from several threads share the slots."""
 
-    def __init__(self, models: Sequence[keras.Model], data: DataTensors, seed: int) -> None:
-        integers = variable_layout(models[0]).initial_integers(seed, "evaluation")
-        self.slots = [Slot(model, data, integers) for model in models]
+    def __init__(self, models: Sequence[BuiltModel], data: DataTensors, seed: int) -> None:
+        self.slots = [Slot(model, data, model.layout.initial_seeds(seed, "evaluation")) for model in models]
         self._free: SimpleQueue[Slot] = SimpleQueue()
         for slot in self.slots:
             self._free.put(slot)

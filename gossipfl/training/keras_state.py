@@ -1,30 +1,46 @@
-"""Which variables of a compiled model are a peer's weights, statistics and state, and how they become vectors.
+"""The roles of the variables of a compiled model, and how those of a role become a vector.
 
-======================  ==========================================================================================
-weights                 trainable variables, in Keras order
-statistics              float variables that training changes without a gradient (BatchNorm means and variances)
-optimizer               float variables of the optimizer, the learning rate apart
-integers                step counters, other integer variables, then seed generators: never averaged
-constants               frozen variables (`trainable = False`): the same for every peer, in no vector
-======================  ==========================================================================================
+==============  ====================================================================================================
+weights         trainable variables, in Keras order
+statistics      what training changes without a gradient: floats (BatchNorm's means and variances), then integers
+                (counters of a layer); they are part of the model, and are averaged with its weights
+constants       what training never changes: frozen layers, a Normalization's mean. The same for all peers of a run
+seeds           seed generators of layers such as Dropout, private to a peer
+optimizer       momenta and the like, and the counters that go with them
+loss_scale      the scale of a LossScaleOptimizer and its counter, which follow the model's gradients: never reset
+==============  ====================================================================================================
+
+Integers travel and are averaged as floats, so a model has those that are nearest to the mean.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.python.framework.auto_control_deps_utils import get_read_only_resource_input_indices_graph
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.randomness import generator
-from gossipfl.weights import Segment, Vector, WeightsSchema
+from gossipfl.weights import LARGEST_INTEGER, Segment, Vector, WeightsSchema, as_integers, integer_range
 
 SEED_GENERATOR_STATE = "seed_generator_state"
 """The name that keras.random.SeedGenerator gives to its variable, int64 [seed, number of draws]."""
+
+ROLES: Mapping[str, type] = {
+    "weights": np.float32,
+    "statistics": np.float32,
+    "optimizer": np.float32,
+    "loss_scale": np.float32,
+    "seeds": np.int64,
+}
+"""The vectors of a peer in training, and their dtypes."""
+
+MODEL_ROLES = ("weights", "statistics")
+"""What is shared and evaluated; the other vectors are a peer's state."""
 
 
 @dataclass(frozen=True)
@@ -33,78 +49,105 @@ class VariableLayout:
 
     weights: list[keras.Variable]
     statistics: list[keras.Variable]
-    optimizer: list[keras.Variable]
-    optimizer_integers: list[keras.Variable]
-    model_integers: list[keras.Variable]
-    seeds: list[keras.Variable]
     constants: list[keras.Variable]
+    seeds: list[keras.Variable]
+    optimizer: list[keras.Variable]
+    loss_scale: list[keras.Variable]
 
-    @property
-    def integers(self) -> list[keras.Variable]:
-        """All variables behind the state vector `integers`, in order."""
-        return [*self.optimizer_integers, *self.model_integers, *self.seeds]
+    def of(self, role: str) -> list[keras.Variable]:
+        """The variables of a role."""
+        return getattr(self, role)  # type: ignore[no-any-return]
 
     @property
     def num_floats(self) -> int:
-        """Number of floats of a peer: weights, statistics and optimizer."""
-        return size_of([*self.weights, *self.statistics, *self.optimizer])
+        """Number of elements of a peer's vectors, seeds apart."""
+        return size_of([*self.weights, *self.statistics, *self.optimizer, *self.loss_scale])
 
-    @cached_property
-    def first_integers(self) -> NDArray[np.int64]:
-        """The `integers` of a state at the very beginning, seed generators not yet derived."""
-        return np.concatenate(
-            [np.asarray(variable.numpy(), np.int64).ravel() for variable in self.integers] or [np.empty(0, np.int64)]
-        )
-
-    def initial_integers(self, seed: int, *name: str | int) -> NDArray[np.int64]:
-        """The `integers` of an empty state: counters at their start, seed generators derived from (seed, name)."""
-        integers = self.first_integers.copy()
-        if self.seeds:
-            drawn = generator(seed, "seed-generators", *name).integers(2**31 - 2, size=len(self.seeds))
-            integers[-2 * len(self.seeds) :] = np.stack([drawn, np.zeros_like(drawn)], axis=1).ravel()
-        return integers
+    def initial_seeds(self, seed: int, *name: str | int) -> NDArray[np.int64]:
+        """Seed generators derived from (seed, name)."""
+        if not self.seeds:
+            return np.empty(0, np.int64)
+        drawn = generator(seed, "seed-generators", *name).integers(2**31 - 2, size=len(self.seeds))
+        return np.stack([drawn, np.zeros_like(drawn)], axis=1).ravel()
 
 
-def variable_layout(model: keras.Model) -> VariableLayout:
+def changes(model: keras.Model, forward: Callable[[bool], Any]) -> list[bool]:
+    """Whether calls may write each of the variables that are not trainable; seed generators apart, which they do.
+
+    `forward(training)` makes the model's outputs, in a graph, which shows what it writes.
+    """
+    variables = model.non_trainable_variables
+    if all(variable.name == SEED_GENERATOR_STATE for variable in variables):
+        return [True] * len(variables)
+
+    def both() -> None:
+        forward(True)
+        forward(False)
+
+    graph = tf.function(both, autograph=False).get_concrete_function().graph
+    read_only = {id(graph.inputs[index]) for index in get_read_only_resource_input_indices_graph(graph)}
+    written = {id(outside) for outside, inside in graph.captures if id(inside) not in read_only}
+    return [id(variable.value.handle) in written for variable in variables]
+
+
+def variable_layout(model: keras.Model, changes: Sequence[bool]) -> VariableLayout:
     """Sort the variables of a compiled model, its optimizer built, by role.
 
-    Raises ConfigurationError for a float variable that is not float32, or a variable that is neither float nor integer.
+    `changes` says of those that are not trainable which ones calls change. Raises ConfigurationError for a variable
+    that cannot have the role that training gives it.
     """
-    frozen = {id(variable) for layer in model._flatten_layers() for variable in layer._trainable_variables}
-    statistics, integers, seeds, constants = [], [], [], []
-    for variable in model.non_trainable_variables:
-        if id(variable) in frozen:
-            constants.append(variable)
-        elif variable.name == SEED_GENERATOR_STATE:
-            seeds.append(variable)
-        elif _is_float(variable):
-            statistics.append(variable)
-        else:
-            integers.append(variable)
     if not model.trainable_variables:
         raise ConfigurationError(f"model {model.name!r} has no trainable variables, so there is nothing to train")
-    changing = [variable for variable in model.optimizer.variables if variable is not model.optimizer.learning_rate]
+    seeds: list[keras.Variable] = []
+    changed: list[keras.Variable] = []
+    constants: list[keras.Variable] = []
+    for variable, changes_it in zip(model.non_trainable_variables, changes, strict=True):
+        is_seed = variable.name == SEED_GENERATOR_STATE
+        (seeds if is_seed else changed if changes_it else constants).append(variable)
+    scales = _loss_scale(model.optimizer)
+    rates = {id(part._learning_rate) for part in optimizers_of(model.optimizer)}
     layout = VariableLayout(
         weights=list(model.trainable_variables),
-        statistics=statistics,
-        optimizer=[variable for variable in changing if _is_float(variable)],
-        optimizer_integers=[variable for variable in changing if not _is_float(variable)],
-        model_integers=integers,
-        seeds=seeds,
+        statistics=sorted(changed, key=is_integer),
         constants=constants,
+        seeds=seeds,
+        optimizer=sorted(
+            (variable for variable in model.optimizer.variables if id(variable) not in {*rates, *map(id, scales)}),
+            key=is_integer,
+        ),
+        loss_scale=scales,
     )
     for variable in [*layout.weights, *layout.statistics, *layout.optimizer]:
-        if variable.dtype != "float32":
+        if variable.dtype != "float32" and not is_integer(variable):
             raise ConfigurationError(
                 f"variable {variable.path!r} has dtype {variable.dtype}, but weights travel as float32; build "
                 f"the model with float32 variables (mixed precision, for example dtype='mixed_bfloat16', keeps them)"
             )
-    for variable in layout.integers:
-        if not tf.as_dtype(variable.dtype).is_integer and not tf.as_dtype(variable.dtype).is_bool:
+    for variable in layout.statistics:
+        if is_integer(variable) and (np.abs(variable.numpy().astype(np.float64)) > LARGEST_INTEGER).any():
             raise ConfigurationError(
-                f"variable {variable.path!r} has dtype {variable.dtype}, expected floats or integers"
+                f"variable {variable.path!r}, which training changes, has integers beyond {LARGEST_INTEGER}: they are "
+                f"averaged with other peers' as float32, which is exact up to there only"
             )
     return layout
+
+
+def optimizers_of(optimizer: keras.optimizers.Optimizer) -> list[keras.optimizers.Optimizer]:
+    """An optimizer and those within it: that of a LossScaleOptimizer, those of a MultiOptimizer."""
+    inner = [getattr(optimizer, "inner_optimizer", None), *getattr(optimizer, "_inner_optimizers", [])]
+    return [optimizer, *(part for one in inner if one is not None for part in optimizers_of(one))]
+
+
+def is_integer(variable: keras.Variable) -> bool:
+    """Whether a variable holds integers or truth values."""
+    dtype = tf.as_dtype(variable.dtype)
+    return bool(dtype.is_integer or dtype.is_bool)
+
+
+def _loss_scale(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return []
+    return [optimizer.dynamic_scale, optimizer.step_counter]
 
 
 def size_of(variables: Sequence[keras.Variable]) -> int:
@@ -130,7 +173,7 @@ def split(row: tf.Tensor, variables: Sequence[keras.Variable]) -> list[tf.Tensor
         return []
     parts = tf.split(row, [_num_elements(variable) for variable in variables])
     return [
-        tf.cast(tf.reshape(part, variable.shape), variable.dtype)
+        tf.cast(_within(tf.reshape(part, variable.shape), variable), variable.dtype)
         for part, variable in zip(parts, variables, strict=True)
     ]
 
@@ -153,6 +196,13 @@ def read(variables: Sequence[keras.Variable], dtype: Any = tf.float32) -> tf.Ten
     return join([variable.value.read_value() for variable in variables], dtype)
 
 
+def _within(part: tf.Tensor, variable: keras.Variable) -> tf.Tensor:
+    """In a graph: what `as_integers` does, where floats are to be integers."""
+    if not (is_integer(variable) and part.dtype.is_floating):
+        return part
+    return tf.clip_by_value(tf.round(part), *integer_range(variable.dtype))
+
+
 def parts_of(vector: NDArray[Any], variables: Sequence[keras.Variable]) -> list[NDArray[Any]]:
     """Views on the parts of a vector [size], in the shapes of the variables."""
     ends = np.cumsum([_num_elements(variable) for variable in variables], dtype=np.int64)
@@ -171,7 +221,14 @@ def load(variables: Sequence[keras.Variable], vector: NDArray[Any]) -> None:
     for variable, part in zip(variables, parts_of(vector, variables), strict=True):
         handle = variable.value.handle
         tf.raw_ops.AssignVariableOp(resource=handle, value=tf.zeros(0, variable.dtype))  # any shape will do
-        tf.raw_ops.AssignVariableOp(resource=handle, value=tf.convert_to_tensor(np.asarray(part, variable.dtype)))
+        tf.raw_ops.AssignVariableOp(resource=handle, value=tf.convert_to_tensor(in_dtype_of(variable, part)))
+
+
+def in_dtype_of(variable: keras.Variable, part: NDArray[Any]) -> NDArray[Any]:
+    """An array in the dtype of a variable; of floats, the nearest integers."""
+    if is_integer(variable) and np.issubdtype(part.dtype, np.floating):
+        return as_integers(part, variable.dtype)
+    return np.asarray(part, variable.dtype)
 
 
 def vector_of(tensors: Iterable[tf.Tensor], variables: Sequence[keras.Variable], dtype: Any) -> NDArray[Any]:
@@ -180,10 +237,6 @@ def vector_of(tensors: Iterable[tf.Tensor], variables: Sequence[keras.Variable],
     for part, tensor in zip(parts_of(vector, variables), tensors, strict=True):
         part[...] = np.asarray(memoryview(tensor))
     return vector
-
-
-def _is_float(variable: keras.Variable) -> bool:
-    return bool(tf.as_dtype(variable.dtype).is_floating)
 
 
 def _num_elements(variable: keras.Variable) -> int:

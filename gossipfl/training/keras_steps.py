@@ -4,13 +4,15 @@ How a peer gets into the model's variables, and out again, is told in `keras_gro
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
-from gossipfl.training.keras_model import accepts_training, decision_threshold
-from gossipfl.training.keras_state import VariableLayout, variable_layout
+from gossipfl.training.keras_model import decision_threshold, forward
+from gossipfl.training.keras_models import BuiltModel
+from gossipfl.training.keras_state import optimizers_of
 
 Correct: TypeAlias = Callable[[list[tf.Tensor]], list[tf.Tensor]]
 """Gradients in, corrected gradients out, variable by variable."""
@@ -22,13 +24,20 @@ ScoreArrays: TypeAlias = Mapping[str, tf.TensorArray]
 class ModelSteps:
     """The steps and scores of one compiled model; its methods build parts of graphs."""
 
-    def __init__(self, model: keras.Model, evaluation_batch_size: int, in_order: bool = False) -> None:
-        self.model = model
+    def __init__(self, built: BuiltModel, evaluation_batch_size: int, in_order: bool = False) -> None:
+        self.model, self.layout = model, _ = built
         self.in_order = in_order
-        self.layout: VariableLayout = variable_layout(model)
         self.stopped = tf.Variable(False, trainable=False, name="stopped")
+        self._schedule_step = tf.Variable(0, trainable=False, dtype=tf.int64, name="schedule_step")
+        self.has_schedule = _follow(model.optimizer, self._schedule_step)
+        self.may_skip = bool(self.layout.loss_scale)
         self._evaluation_batch_size = evaluation_batch_size
         self._threshold = decision_threshold(model)
+
+    @property
+    def own_variables(self) -> Sequence[tf.Variable]:
+        """Those that are no part of the model."""
+        return self.stopped, self._schedule_step
 
     def train(
         self,
@@ -38,15 +47,20 @@ class ModelSteps:
         batches: tf.Tensor,
         first: tf.Tensor,
         end: tf.Tensor,
+        first_step: tf.Tensor | None,
         correction: Mapping[str, Any],
     ) -> dict[str, Any]:
         """Train on the batches [first, end); `batches` [steps, 2] has where each begins in `indices`, and its size. If
-        the examples come `in_order`, it has the first example of each in place of that.
+        the examples come `in_order`, it has the first example of each in place of that. `first_step` is the peer's step
+        that the first batch is; without a schedule nobody asks.
 
         `correction` is empty, or has the arguments of `corrected_by` and a `gradient_sum`, variable by variable. Gives
-        `loss` and `num_correct`, summed over the examples, and with a correction the `gradient_sum` after these steps.
+        `loss` and `num_correct`, summed over the examples, `num_skipped` where the model `may_skip` steps, and with a
+        correction the `gradient_sum` after these steps.
         """
         sums: dict[str, Any] = {"num_correct": tf.zeros([], tf.int64)}
+        if self.may_skip:
+            sums["num_skipped"] = tf.zeros([], tf.int64)
         losses = tf.TensorArray(tf.float32, end - first, element_shape=[])
         correct: Correct | None = None
         if correction:
@@ -64,6 +78,8 @@ class ModelSteps:
             else:
                 examples = tf.slice(indices, begin, size)
                 inputs, labels = (tf.gather(data, examples) for data in (x, y))
+            if first_step is not None:
+                self._schedule_step.assign(first_step + tf.cast(step - first, tf.int64))
             loss, sums = self._step(inputs, labels, sums, correct)
             return step + 1, (losses.write(step - first, loss), sums)
 
@@ -88,7 +104,7 @@ class ModelSteps:
 
         def score_batch(batch: tf.Tensor, scores: ScoreArrays) -> tuple[tf.Tensor, ScoreArrays]:
             labels = y[batch * size : (batch + 1) * size]
-            output, loss = self._forward(x[batch * size : (batch + 1) * size], labels, training=False)
+            output, loss = forward(self.model, x[batch * size : (batch + 1) * size], labels, training=False)
             values = {
                 "loss": tf.cast(loss, tf.float64) * tf.cast(tf.shape(labels)[0], tf.float64),
                 "num_correct": self._num_correct(output, labels),
@@ -109,26 +125,30 @@ class ModelSteps:
         """One optimizer step, as the `train_step` of Keras does it: its loss, and the sums with it."""
         model = self.model
         with tf.GradientTape() as tape:
-            output, loss = self._forward(x, y, training=True)
+            output, loss = forward(model, x, y, training=True)
             scaled_loss = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, model.trainable_variables)
         new_sums: dict[str, Any] = {"num_correct": sums["num_correct"] + self._num_correct(output, y)}
+        plain: list[tf.Tensor] = []
         if correct is not None:
             scale = model.optimizer.scale_loss(tf.ones([]))
-            gradients = [
+            plain = [
                 tf.zeros(variable.shape) if gradient is None else tf.convert_to_tensor(gradient) / scale
                 for gradient, variable in zip(gradients, self.layout.weights, strict=True)
             ]
-            new_sums["gradient_sum"] = [total + g for total, g in zip(sums["gradient_sum"], gradients, strict=True)]
-            gradients = [gradient * scale for gradient in correct(gradients)]
-        model.optimizer.apply(gradients, model.trainable_variables)
+            gradients = [gradient * scale for gradient in correct(plain)]
+        if not self.may_skip:
+            model.optimizer.apply(gradients, model.trainable_variables)
+        else:
+            counter = model.optimizer.iterations
+            before = tf.identity(counter)
+            model.optimizer.apply(gradients, model.trainable_variables)
+            is_applied = tf.identity(counter) > before
+            plain = [tf.where(is_applied, gradient, tf.zeros_like(gradient)) for gradient in plain]
+            new_sums["num_skipped"] = sums["num_skipped"] + tf.cast(tf.logical_not(is_applied), tf.int64)
+        if correct is not None:
+            new_sums["gradient_sum"] = [total + g for total, g in zip(sums["gradient_sum"], plain, strict=True)]
         return tf.cast(loss, tf.float32), new_sums
-
-    def _forward(self, x: tf.Tensor, y: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        model = self.model
-        output = model(x, training=training) if accepts_training(model.call) else model(x)
-        arguments = {"training": training} if accepts_training(model.compute_loss) else {}
-        return output, model.compute_loss(x=x, y=y, y_pred=output, sample_weight=None, **arguments)
 
     def _num_correct(self, output: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         if output.shape.rank == 2 and output.shape[1] > 1:
@@ -136,6 +156,18 @@ class ModelSteps:
         else:
             predicted = tf.cast(tf.reshape(output, [-1]) > tf.cast(self._threshold, output.dtype), tf.int32)
         return tf.math.count_nonzero(tf.equal(predicted, y))
+
+
+def _follow(optimizer: keras.optimizers.Optimizer, step: tf.Variable) -> bool:
+    """Let learning-rate schedules follow a step of the peer, in place of the optimizer's counter, which is reset with
+    its momenta; whether there is any."""
+    found = False
+    for part in optimizers_of(optimizer):
+        schedule = part._learning_rate
+        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            part.learning_rate = partial(schedule, step)
+            found = True
+    return found
 
 
 def corrected_by(

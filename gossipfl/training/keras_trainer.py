@@ -22,15 +22,16 @@ from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups, equal_parts
 from gossipfl.training.keras_grouped import Arrays
 from gossipfl.training.keras_jobs import JobFormat, check_size, is_corrected
-from gossipfl.training.keras_model import Task, compiled_model
+from gossipfl.training.keras_model import Task
+from gossipfl.training.keras_models import ModelRecipe
 from gossipfl.training.keras_runtime import runtime_flags, use_slots
 from gossipfl.training.keras_slot import DataTensors, Slot
-from gossipfl.training.keras_slot_pool import SlotPool, build_models
-from gossipfl.training.keras_state import schema_of, size_of, values_of, variable_layout
+from gossipfl.training.keras_slot_pool import SlotPool
+from gossipfl.training.keras_state import schema_of, values_of
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Score, all_failures
-from gossipfl.weights import ModelVectors, PeerId, WeightsSchema, frozen
+from gossipfl.weights import Constants, ModelVectors, PeerId, StoredModel, WeightsSchema, frozen
 
 MAX_CALL_BYTES = 128 * 2**20
 """Bound on the rows and indices of all running groups together; more peers make more groups."""
@@ -41,8 +42,9 @@ class KerasTrainer:
 
     `seed` is the run's: it decides the initial weights and the seed generators of layers such as Dropout. `slots` is
     the number of groups trained at the same time (None: one per core); each slot holds one model and one optimizer.
-    The state of a peer is `optimizer` (float32: momenta and the like) and `integers` (int64: step counter, seed
-    generators). A learning-rate schedule follows the step counter, so it starts again from an empty state.
+    The state of a peer is `optimizer` (float32: momenta and the like, and their counters), `loss_scale` (float32) and
+    `seeds` (int64: seed generators); a part that is missing begins anew. A learning-rate schedule follows the peer's
+    step, whatever becomes of its optimizer.
 
     Calls from several threads share the slots. XLA is not used, whatever the model was compiled with.
 
@@ -76,9 +78,8 @@ class KerasTrainer:
             in_order=batches.in_order,
         )
         task = Task(dataset.train_x.shape[1:], dataset.num_classes)
-        self._build = partial(compiled_model, build_model, task, settings)
-        self._seed = seed
-        self._pool = SlotPool(build_models(self._build, num_slots, seed), data, seed)
+        self._recipe = ModelRecipe(build_model, task, settings, seed)
+        self._pool = SlotPool(self._recipe.models(num_slots), data, seed)
         self._num_test_batches = data.num_test_batches
         self._num_test_examples = len(dataset.test_y)
         layout = self._pool.slots[0].layout
@@ -91,8 +92,8 @@ class KerasTrainer:
             layout=layout,
             num_weights=self.schema.size,
             num_statistics=self.statistics_schema.size,
-            num_integers=size_of(layout.integers),
             initial_optimizer=values_of(layout.optimizer),
+            initial_loss_scale=values_of(layout.loss_scale),
         )
 
     @property
@@ -107,7 +108,7 @@ class KerasTrainer:
 
     @property
     def optimizer_size(self) -> int:
-        """Number of floats in the optimizer's state."""
+        """Number of floats in the optimizer's state, its counters included."""
         return int(self._format.initial_optimizer.size)
 
     def prepare(self) -> None:
@@ -124,25 +125,32 @@ class KerasTrainer:
         empty = frozen(np.zeros(0, np.float32))
         self._initial = ModelVectors(empty, empty)
 
+    @property
+    def constants(self) -> Constants:
+        """What training never changes, the same for all peers."""
+        return self._pool.slots[0].built.constants
+
+    def set_constants(self, constants: Constants) -> None:
+        """Train and evaluate with other constants than the model function gives; while nothing is running.
+
+        Raises SchemaMismatchError for constants that do not belong to this model.
+        """
+        for slot in self._pool.slots:
+            slot.built.set_constants(constants)
+
     def keras_model(self, vectors: ModelVectors) -> keras.Model:
-        """A new model, compiled as for training, with the given weights and statistics.
+        """A new model, compiled as for training, with the given weights and statistics and the constants.
 
         Raises SchemaMismatchError for vectors that do not belong to this model.
         """
-        return filled_model(self._build, self._seed, vectors)
+        return self._recipe.filled(StoredModel(vectors, self.constants))
 
-    def read_keras(self, path: Path) -> ModelVectors:
-        """The weights and statistics in a `.keras` or `.weights.h5` file of the same architecture.
+    def read_keras(self, path: Path) -> StoredModel:
+        """What is in a `.keras` or `.weights.h5` file of the same architecture.
 
         Raises ValueError or OSError when the file is not there or does not fit the model.
         """
-        (model,) = build_models(self._build, 1, self._seed)
-        if path.suffix == ".keras":
-            model.set_weights(keras.models.load_model(path, compile=False).get_weights())
-        else:
-            model.load_weights(path)
-        layout = variable_layout(model)
-        return ModelVectors(values_of(layout.weights), values_of(layout.statistics))
+        return self._recipe.read(path)
 
     def num_examples(self, peer_id: PeerId, first_step: int, num_steps: int) -> int:
         """Number of examples (with repetition) in the steps [first_step, first_step + num_steps) of a peer."""
@@ -249,13 +257,3 @@ class KerasTrainer:
                 for i in range(first // num_batches, -(-end // num_batches))
             ],
         )
-
-
-def filled_model(build: Callable[[], keras.Model], seed: int, vectors: ModelVectors) -> keras.Model:
-    """A new model with the given weights and statistics. Raises SchemaMismatchError when they do not belong to it."""
-    (model,) = build_models(build, 1, seed)
-    layout = variable_layout(model)
-    for variables, vector in ((layout.weights, vectors.weights), (layout.statistics, vectors.statistics)):
-        for variable, array in zip(variables, schema_of(variables).unflatten(vector), strict=True):
-            variable.assign(array)
-    return model

@@ -29,7 +29,7 @@ from gossipfl.training.models import BuildModel
 from gossipfl.training.ray_workers import Description, Failure, Flags, RayWorkers, Recipe, WorkersDied, installed_ray
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Score, all_failures
-from gossipfl.weights import ModelVectors, PeerId, WeightsSchema, frozen
+from gossipfl.weights import Constants, ModelVectors, PeerId, StoredModel, WeightsSchema, frozen
 
 if TYPE_CHECKING:
     import keras
@@ -114,6 +114,9 @@ class RayTrainer:
         self.statistics_schema: WeightsSchema = description.statistics_schema
         self.optimizer_size: int = description.optimizer_size
         self._initial = description.initial
+        self.constants: Constants = description.constants
+        if self.constants:  # those of one worker are everybody's, whatever the model function gives elsewhere
+            self.set_constants(self.constants)
         self._flags = description.flags
 
     @property
@@ -132,6 +135,14 @@ class RayTrainer:
         """Keep the initial vectors no longer."""
         empty = frozen(np.zeros(0, np.float32))
         self._initial = ModelVectors(empty, empty)
+
+    def set_constants(self, constants: Constants) -> None:
+        """Train and evaluate with other constants than the model function gives; while nothing is running.
+
+        Raises SchemaMismatchError, at the next call, for constants that do not belong to this model.
+        """
+        self.constants = constants
+        self._shared = self._workers.with_constants(self._shared, constants)
 
     def num_examples(self, peer_id: PeerId, first_step: int, num_steps: int) -> int:
         """Number of examples (with repetition) in the steps [first_step, first_step + num_steps) of a peer."""
@@ -159,14 +170,16 @@ class RayTrainer:
         return self._run("evaluate", models, self._groups([1] * len(models)))
 
     def keras_model(self, vectors: ModelVectors) -> "keras.Model":
-        """A new model in this process, compiled as for training, with the given weights and statistics.
+        """A new model in this process, compiled as for training, with the given weights and statistics and the
+        constants.
 
         Raises SchemaMismatchError for vectors that do not belong to this model.
         """
+        self._local.set_constants(self.constants)
         return self._local.keras_model(vectors)
 
-    def read_keras(self, path: Path) -> ModelVectors:
-        """The weights and statistics in a `.keras` or `.weights.h5` file of the same architecture.
+    def read_keras(self, path: Path) -> StoredModel:
+        """What is in a `.keras` or `.weights.h5` file of the same architecture.
 
         Raises ValueError or OSError when the file is not there or does not fit the model.
         """

@@ -20,7 +20,7 @@ from gossipfl.training.batches import Batches
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Score
-from gossipfl.weights import ModelVectors, PeerId, WeightsSchema, frozen
+from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema, frozen
 
 if TYPE_CHECKING:
     from gossipfl.training.keras_trainer import KerasTrainer
@@ -33,8 +33,9 @@ START_SECONDS = 300.0
 
 Flags: TypeAlias = Mapping[str, str | int | bool]
 
-Shared: TypeAlias = tuple[Any]
-"""A reference into the object store; within a tuple, Ray leaves it to the receiver to fetch what it refers to."""
+Shared: TypeAlias = tuple[Any, ...]
+"""References into the object store: a recipe, and the constants of its model where they are not the recipe's own;
+within a tuple, Ray leaves it to the receiver to fetch what they refer to."""
 
 
 def installed_ray() -> Any:
@@ -68,6 +69,7 @@ class Description(NamedTuple):
     statistics_schema: WeightsSchema
     optimizer_size: int
     initial: ModelVectors
+    constants: Constants
     flags: Flags
 
 
@@ -86,7 +88,7 @@ class Worker:
     """What runs in an actor: one `KerasTrainer` with one slot, for the recipe that was last asked for."""
 
     def __init__(self) -> None:
-        self._recipe: Any = None
+        self._recipe: Any = (None,)
         self._trainer: KerasTrainer | None = None
 
     def flags(self, recipe: Shared) -> Flags:
@@ -95,7 +97,12 @@ class Worker:
     def describe(self, recipe: Shared) -> Description:
         trainer = self._trainer_of(recipe)
         return Description(
-            trainer.schema, trainer.statistics_schema, trainer.optimizer_size, trainer.initial(), trainer.flags
+            trainer.schema,
+            trainer.statistics_schema,
+            trainer.optimizer_size,
+            trainer.initial(),
+            trainer.constants,
+            trainer.flags,
         )
 
     def train(self, recipe: Shared, jobs: Sequence[Train]) -> list[Update | Failure]:
@@ -110,10 +117,13 @@ class Worker:
         return self._trainer_of(recipe).evaluate(models)
 
     def _trainer_of(self, recipe: Shared) -> "KerasTrainer":
-        if self._trainer is None or recipe != self._recipe:
+        if self._trainer is None or recipe[0] != self._recipe[0]:
             self._trainer = None  # its memory goes first
             self._trainer = _fetched(recipe).trainer()
             self._trainer.prepare()
+            self._recipe = recipe[:1]
+        if recipe != self._recipe:
+            self._trainer.set_constants(installed_ray().get(recipe[1]))
             self._recipe = recipe
         return self._trainer
 
@@ -168,6 +178,10 @@ class RayWorkers:
             for _ in range(self.num_workers):
                 self._start(shared)
         return shared
+
+    def with_constants(self, shared: Shared, constants: Constants) -> Shared:
+        """Send out the constants of a shared recipe's model."""
+        return shared[0], self._ray.put(constants)
 
     def run(self, recipe: Shared, method: str, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Call `method` of some free worker with each tuple of arguments, and give the results in the same order.
@@ -267,7 +281,9 @@ def _copied(value: Any) -> Any:
         return [_copied(item) for item in value]
     if isinstance(value, dict):
         return {name: _copied(item) for name, item in value.items()}
-    if isinstance(value, Update | ModelVectors):
+    if isinstance(value, tuple) and type(value) is tuple:
+        return tuple(map(_copied, value))
+    if isinstance(value, Update | ModelVectors | Constants):
         return type(value)(*[_copied(getattr(value, field.name)) for field in fields(value)])
     if isinstance(value, Description):
         return Description(*map(_copied, value))

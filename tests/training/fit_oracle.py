@@ -59,7 +59,7 @@ def fit_job(model: keras.Model, trainer: KerasTrainer, job: Train, dataset=None,
     assign(model.trainable_variables, trainer.schema.unflatten(job.weights))
     assign(statistics, trainer.statistics_schema.unflatten(job.statistics))
     if seeds:
-        assign(seeds, job.state["integers"][-2 * len(seeds) :].reshape(-1, 2))
+        assign(seeds, job.state["seeds"].reshape(-1, 2))
     model.optimizer.build(model.trainable_variables)
     for variable in model.optimizer.variables:
         if variable is not model.optimizer.learning_rate:

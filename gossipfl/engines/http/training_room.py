@@ -154,11 +154,13 @@ class _Sums:
 
     num_examples: int = 0
     num_steps: int = 0
+    num_skipped: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
 
     def add(self, part: Update) -> None:
         self.num_examples += part.num_examples
         self.num_steps += part.num_steps
+        self.num_skipped += part.num_skipped
         for name, value in part.metrics.items():
             self.metrics[name] = self.metrics.get(name, 0.0) + value * part.num_examples
 
@@ -168,5 +170,6 @@ class _Sums:
             last,
             num_examples=self.num_examples,
             num_steps=self.num_steps,
+            num_skipped=self.num_skipped,
             metrics={name: total / self.num_examples for name, total in self.metrics.items()},
         )

@@ -1,0 +1,43 @@
+"""What no training changes of a run's model, once for all its peers: weights/seedN.constants.safetensors.
+
+One array per variable, POSITION/NAME; there is no file where the model has no constants.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from gossipfl.errors import ConfigurationError
+from gossipfl.model_files import read_arrays
+from gossipfl.weights import Constants
+
+
+def write_constants(directory: Path, seed: int, constants: Constants) -> None:
+    """Write the constants of a run, unless the model has none."""
+    from safetensors.numpy import save_file
+
+    if constants:
+        names = [f"{position}/{name}" for position, name in enumerate(constants.names)]
+        arrays = [np.asarray(array, order="C") for array in constants.arrays]
+        path = directory / f"seed{seed}.constants.safetensors"
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        save_file(dict(zip(names, arrays, strict=True)), unfinished)
+        unfinished.replace(path)
+
+
+def read_constants(directory: Path, seed: int, digest: str | None) -> Constants:
+    """The constants of a run, whose manifest gives their `digest`; None says that the model has none.
+
+    Raises ConfigurationError when they are not there, or others.
+    """
+    if digest is None:
+        return Constants()
+    path = directory / f"seed{seed}.constants.safetensors"
+    if not path.is_file():
+        raise ConfigurationError(f"there is no {path}, which has the frozen variables of the run's model")
+    arrays = read_arrays(path)
+    names = sorted(arrays, key=lambda name: int(name.partition("/")[0]) if name.partition("/")[0].isdecimal() else -1)
+    constants = Constants(tuple(name.partition("/")[2] for name in names), tuple(arrays[name] for name in names))
+    if constants.digest != digest:
+        raise ConfigurationError(f"{path} does not hold the frozen variables that the run's manifest names")
+    return constants

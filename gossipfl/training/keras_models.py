@@ -1,0 +1,134 @@
+"""The models of a run: built from its seed, filled with what a peer has learned, and read from files."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from gossipfl.errors import ConfigurationError
+from gossipfl.randomness import derived_seed
+from gossipfl.training.keras_model import Task, compiled_model, forward
+from gossipfl.training.keras_runtime import global_seed
+from gossipfl.training.keras_state import (
+    VariableLayout,
+    changes,
+    in_dtype_of,
+    parts_of,
+    schema_of,
+    values_of,
+    variable_layout,
+)
+from gossipfl.training.models import BuildModel
+from gossipfl.training.settings import TrainingSettings
+from gossipfl.weights import Constants, ModelVectors, StoredModel
+
+
+class BuiltModel(NamedTuple):
+    """A compiled model, and which role each of its variables has."""
+
+    model: keras.Model
+    layout: VariableLayout
+
+    @property
+    def stored(self) -> StoredModel:
+        """What the variables hold now."""
+        layout = self.layout
+        return StoredModel(ModelVectors(values_of(layout.weights), values_of(layout.statistics)), self.constants)
+
+    @property
+    def constants(self) -> Constants:
+        """The constants as they are now."""
+        variables = self.layout.constants
+        return Constants(schema_of(variables).names, tuple(_portable(variable.numpy()) for variable in variables))
+
+    def set_constants(self, constants: Constants) -> None:
+        """Take the constants of the run. Raises SchemaMismatchError when they are another model's."""
+        variables = self.layout.constants
+        constants.check_shapes([tuple(variable.shape) for variable in variables])
+        for variable, array in zip(variables, constants.arrays, strict=True):
+            variable.assign(array.astype(variable.dtype))
+
+    def set_vectors(self, vectors: ModelVectors) -> None:
+        """Take weights and statistics. Raises SchemaMismatchError when they are another model's."""
+        layout = self.layout
+        for variables, vector in ((layout.weights, vectors.weights), (layout.statistics, vectors.statistics)):
+            for variable, array in zip(variables, schema_of(variables).unflatten(vector), strict=True):
+                variable.assign(in_dtype_of(variable, array))
+
+
+class ModelRecipe:
+    """What makes the models of a run; every model that it makes has the same initial values."""
+
+    def __init__(self, build_model: BuildModel, task: Task, settings: TrainingSettings, seed: int) -> None:
+        self._build = partial(compiled_model, build_model, task, settings)
+        self._example = (2, *task.input_shape)
+        self._seed = seed
+        self._changes: list[bool] | None = None  # of the first model that was built, and so of all
+
+    def models(self, num_models: int) -> list[BuiltModel]:
+        """Equal models, one per slot, all built in this thread (Keras state is thread-local).
+
+        Raises ConfigurationError when two calls share a model or an optimizer, or give models that differ in shapes,
+        dtypes or constants.
+        """
+        built = list(self._models(num_models))
+        if len({id(one.model.optimizer) for one in built}) < num_models:
+            raise ConfigurationError("the model function must make a new model and a new optimizer at each call")
+        first, *others = [one.layout for one in built]
+        for other in others:
+            for role in ("weights", "statistics", "optimizer", "loss_scale", "seeds", "constants"):
+                if schema_of(other.of(role)).digest != schema_of(first.of(role)).digest:
+                    raise ConfigurationError(f"two calls of the model function gave models with different {role}")
+            for mine, theirs in zip(first.constants, other.constants, strict=True):
+                if not np.array_equal(mine.numpy(), theirs.numpy()):
+                    raise ConfigurationError(
+                        f"two calls of the model function gave different values to the frozen variable "
+                        f"{mine.path!r}; load it from a file, or seed its initializer"
+                    )
+        return built
+
+    def filled(self, stored: StoredModel) -> keras.Model:
+        """A new model that scores what a trainer measures of these vectors: its seed generators, too, are those of
+        evaluation. Raises SchemaMismatchError when the vectors do not belong to it."""
+        (built,) = self.models(1)
+        built.set_vectors(stored.vectors)
+        built.set_constants(stored.constants)
+        seeds = built.layout.initial_seeds(self._seed, "evaluation")
+        for variable, part in zip(built.layout.seeds, parts_of(seeds, built.layout.seeds), strict=True):
+            variable.assign(part)
+        return built.model
+
+    def read(self, path: Path) -> StoredModel:
+        """What is in a `.keras` or `.weights.h5` file of the same architecture.
+
+        Raises ValueError or OSError when the file is not there or does not fit the model.
+        """
+        (built,) = self.models(1)
+        if path.suffix == ".keras":
+            built.model.set_weights(keras.models.load_model(path, compile=False).get_weights())
+        else:
+            built.model.load_weights(path)
+        return built.stored
+
+    def _models(self, num_models: int) -> Iterator[BuiltModel]:
+        for _ in range(num_models):
+            with global_seed(derived_seed(self._seed, "model")):
+                model = self._build()
+            if self._changes is None:
+                self._changes = changes(model, partial(_outputs, model, self._example))
+            if len(model.non_trainable_variables) != len(self._changes):
+                raise ConfigurationError("two calls of the model function gave models with different variables")
+            yield BuiltModel(model, variable_layout(model, self._changes))
+
+
+def _outputs(model: keras.Model, shape: tuple[int, ...], training: bool) -> None:
+    forward(model, keras.ops.zeros(shape), keras.ops.zeros(shape[:1], "int32"), training=training)
+
+
+def _portable(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Floats of a dtype that NumPy does not have become float32, which has all of theirs."""
+    return array if array.dtype.kind in "biuf" else array.astype(np.float32)
