@@ -273,11 +273,16 @@ def status(
 def gather(
     directories: Annotated[list[Path], typer.Argument(metavar="DIRECTORY...", help="Run directories of single peers.")],
     output: Annotated[Path, typer.Option(help="Directory for the whole run; must be new or empty.")],
+    scenario: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="SCENARIO", help="Refuse directories of another scenario than this one of yours."),
+    ] = None,
+    set_: Set = None,
 ) -> None:
     """Put the run directories of a run's peers together into one, with one report."""
     from gossipfl.commands import gather_peers
 
-    gather_peers(directories, output)
+    gather_peers(directories, output, scenario, set_ or [])
 
 
 @app.command()

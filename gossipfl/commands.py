@@ -253,11 +253,12 @@ def show_status(urls: Sequence[str], as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def gather_peers(directories: Sequence[Path], output: Path) -> None:
+def gather_peers(directories: Sequence[Path], output: Path, scenario: str | None, overrides: Sequence[str]) -> None:
     """`gather`."""
     from gossipfl.gathering import gather
 
-    new_console().print(f"Run: {output}\nReport: {gather(directories, output)}", soft_wrap=True)
+    own = None if scenario is None else load_scenario(scenario, overrides)
+    new_console().print(f"Run: {output}\nReport: {gather(directories, output, own)}", soft_wrap=True)
 
 
 def export_model(

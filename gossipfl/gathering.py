@@ -14,7 +14,9 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.gathered_history import gathered_rows, timeline
 from gossipfl.peer_records import PeerRecord, read_peer
 from gossipfl.run_directory import complete, make_run_directory
+from gossipfl.scenario import Scenario
 from gossipfl.strict_json import json_lines, strict_json
+from gossipfl.sweep.directory import first_difference
 from gossipfl.weight_files import Arrays, by_name, file_stems, write_weights
 from gossipfl.weights import ModelVectors, Vector, WeightsSchema
 from gossipfl.whole_files import write_whole
@@ -25,16 +27,18 @@ _OF_A_HOST = ("gossipfl", "versions", "machine", "flags")
 """Fields of a manifest that may differ from host to host."""
 
 
-def gather(directories: Sequence[Path], output: Path) -> Path:
+def gather(directories: Sequence[Path], output: Path, own: Scenario | None = None) -> Path:
     """Make the run directory `output` of those of single peers, and return the path of its report.
 
     Their order does not matter, and some may be missing, which the report says. The clocks of the hosts are taken as
     they are: where they differ by seconds, so do the times.
 
-    Raises ConfigurationError when the directories are not those of different peers of one run, or when there is
-    already something at `output`.
+    Raises ConfigurationError when the directories are not those of different peers of one run, of the user's `own`
+    scenario where there is one, or when there is already something at `output`.
     """
     records = _of_one_run([read_peer(Path(directory)) for directory in directories])
+    if own is not None:
+        _check_scenario(records[0], own)
     manifest = records[0].manifest
     label, seed = manifest.algorithms[0].label, manifest.seeds[0]
     happened = timeline(records)
@@ -50,9 +54,9 @@ def gather(directories: Sequence[Path], output: Path) -> Path:
 
     make_run_directory(output)
     write_whole(output / "manifest.json", strict_json(_manifest(records), indent=1))
-    own = {"algorithm": label, "seed": seed}
-    write_whole(output / "history.jsonl", json_lines(own | row for row in rows))
-    write_whole(output / "events.jsonl", json_lines(own | event for event in _events(records, start)))
+    of_the_run = {"algorithm": label, "seed": seed}
+    write_whole(output / "history.jsonl", json_lines(of_the_run | row for row in rows))
+    write_whole(output / "events.jsonl", json_lines(of_the_run | event for event in _events(records, start)))
     average = _average(records, standings)
     if average is not None:
         model = manifest.model
@@ -89,6 +93,15 @@ def _of_one_run(records: Sequence[PeerRecord]) -> list[PeerRecord]:
     ordered = [by_peer[peer] for peer in first.manifest.run.participants if peer in by_peer]
     _check_shapes([record for record in ordered if record.final is not None])
     return ordered
+
+
+def _check_scenario(record: PeerRecord, own: Scenario) -> None:
+    """Raises ConfigurationError unless the peers have agreed on what the user's own scenario says."""
+    agreed, said = record.manifest.agreed, own.model_dump(mode="json")
+    for field in ("rounds", "weighting", "model", "training"):
+        other = first_difference(agreed.get(field), said[field], field)
+        if other is not None:
+            raise ConfigurationError(f"{record.directory} is of a run of another scenario ({other})")
 
 
 def _check_shapes(records: Sequence[PeerRecord]) -> None:

@@ -22,6 +22,7 @@ from gossipfl.history import Evaluation, history_row
 from gossipfl.peer_records import read_peer
 from gossipfl.report.run_files import read_run
 from gossipfl.run_directory import complete
+from gossipfl.scenario import Scenario
 
 JSON = dict[str, Any]
 
@@ -482,6 +483,15 @@ class TestRefused:
         with pytest.raises(ConfigurationError, match=f"from-cairo.*{re.escape(said)}"):
             gather(directories, tmp_path / "run")
         assert not (tmp_path / "run").exists()
+
+    def test_another_scenario_than_ones_own(self, tmp_path):
+        own = Scenario(rounds=2, model="mlp", algorithms=["pairwise"])
+        agreed = manifest("cairo")["agreed"] | own.model_dump(mode="json", include={"model", "training"})
+        directories = cities(tmp_path, agreed=agreed)
+        gather(directories, tmp_path / "run", own)
+        with pytest.raises(ConfigurationError, match=r"from-delhi is of .* \(model was mlp, and is softmax\)"):
+            gather(directories, tmp_path / "other", own.with_changes(model="softmax"))
+        assert not (tmp_path / "other").exists()
 
     def test_a_manifest_that_describes_another_model(self, tmp_path):
         directories = cities(tmp_path)

@@ -6,7 +6,8 @@ NAME.proxy.pem, NAME.proxy.key     what a proxy that ends TLS in front of that p
 
 * Every key is Ed25519, every connection TLS 1.3. `ca.pem` is all that is trusted: no authority of the system is.
 * A peer is the common name of a certificate. TLS looks for `server_name(NAME)`, never for the address of a host.
-* A certificate cannot be revoked before it expires. When the key of a peer leaks, make a new authority.
+* A certificate is valid until it expires. When the key of a peer leaks, the others shut it out by its name
+  (`http.revoked`).
 """
 
 import hashlib

@@ -76,11 +76,12 @@ def _how_it_is(host: "HTTPPeer", name: PeerId) -> str:
 
 def nobody_shares_the_run(host: "HTTPPeer") -> ConfigurationError | None:
     """The error when all neighbors have refused a peer as of another run: it would train alone, or wait for ever."""
-    neighbors = host.neighbors.values()
+    neighbors = [neighbor for neighbor in host.neighbors.values() if neighbor.contact != "revoked"]
     if not neighbors or any(neighbor.is_of_this_run is not False for neighbor in neighbors):
         return None
+    names = ", ".join(neighbor.name for neighbor in neighbors)
     return ConfigurationError(
-        f"{', '.join(host.neighbors)} refused {host.peer.peer_id} as a peer of another run: they were started with "
+        f"{names} refused {host.peer.peer_id} as a peer of another run: they were started with "
         "another scenario, seed, data, model or version of gossipfl. Start all with the same; `gossipfl status` with "
         f"--json tells the run of each (here it is {host.facts.run_id[:12]}...)."
     )

@@ -10,8 +10,10 @@ from issued import new_run
 from loopback import Loopback, bits
 from numpy_trainer import NumpyTrainer
 
+from gossipfl.algorithms import PairwiseGossip
 from gossipfl.engines.http.credentials import load_credentials
 from gossipfl.engines.http.hosting import Hosting
+from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.simulator import Simulator
 
 GRAPH = ring(5)
@@ -79,3 +81,30 @@ def test_the_others_refuse_it_and_end_with_the_bits_of_a_run_without_it(name, ha
         simulator = Simulator(peers, first, hub=recipe.hub)
         simulator.run()
         assert bits({other: loopback.peers[other] for other in others}) == bits(simulator.peers)
+
+
+def test_those_who_know_and_those_who_do_not_yet_go_on_talking():
+    """Whom a peer shuts out is its own affair, and no part of the run."""
+    recipe = PairwiseGossip(timeout=0.3, max_backoff=0.5)
+    knowing = {"0", "1"}
+
+    async def run() -> Loopback:
+        def hosting(peer_id: str) -> Hosting:
+            return Hosting(meeting_seconds=5.0, linger=20.0, revoked=REVOKED if peer_id in knowing else frozenset())
+
+        loopback = Loopback(recipe, GRAPH, trainer(), num_rounds=20, hosting=hosting)
+        for peer_id in knowing:
+            peer = make_peer(recipe, GRAPH, trainer(), peer_id, num_rounds=20, revoked=REVOKED)
+            host = loopback.hosts[peer_id]
+            loopback.hosts[peer_id] = HTTPPeer(
+                peer, loopback.facts, loopback.room, tuple(host.neighbors), loopback.log, host.hosting
+            )
+        await loopback.run()
+        return loopback
+
+    loopback = asyncio.run(asyncio.wait_for(run(), 60.0))
+    assert all(host.peer.round == 20 for host in loopback.hosts.values())
+    assert loopback.hosts["0"].neighbors["4"].num_messages > 0
+    assert loopback.hosts["3"].neighbors[GONE].num_messages > 0
+    assert loopback.hosts["1"].neighbors[GONE].num_messages == 0
+    assert set(loopback.hosts["1"].refusals) <= {"revoked"}
