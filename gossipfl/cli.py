@@ -355,10 +355,11 @@ def _never_fail_to_print() -> None:
 def main() -> None:
     """Run the command line; what gossipfl reports on purpose is one line on standard error, never a traceback."""
     from gossipfl.errors import GossipFLError
+    from gossipfl.visible_text import visible_lines
 
     _never_fail_to_print()
     try:
         app()
     except (GossipFLError, OSError) as error:  # OSError: a full disk, a directory that is not writable
-        sys.stderr.write(f"Error: {error}\n")
+        sys.stderr.write(f"Error: {visible_lines(str(error))}\n")
         sys.exit(1)

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.spinner import Spinner
 from rich.table import Column, Table
+from rich.text import Text
 
 from gossipfl.comparison import Row, Statistic, TargetCost, winners
 from gossipfl.engines.http.status import PeerStatus
@@ -24,14 +25,22 @@ from gossipfl.run_directory import HTTP, VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import BOUNDS, Experiment
 from gossipfl.strict_json import strict_json
+from gossipfl.visible_text import visible, visible_lines
 
 _WIDTH = 160  # where the output is no terminal and has no width of its own
 _SPREAD = "best minus\nworst peer"
 
 
+class _VisibleConsole(Console):
+    """Shows no text that would act on the terminal, wherever it comes from: a file, another peer, the system."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible_lines(text), **options)
+
+
 def new_console(*, stderr: bool = False) -> Console:
     """A console as wide as the terminal, that prints text as it is: labels and paths may hold brackets and colons."""
-    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    console = _VisibleConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH
     return console
@@ -102,7 +111,7 @@ class Progress:
     def evaluated(self, label: str, evaluation: Evaluation) -> None:
         name = run_name(label, self._seed, self._scenario)
         if self._task is None:
-            self._task = self._progress.add_task(name, total=self._scenario.rounds, state="")
+            self._task = self._progress.add_task(visible(name), total=self._scenario.rounds, state="")
             self._began, self._first_round = self._clock(), evaluation.round  # not 0 where a run goes on
         num_rounds = evaluation.round - self._first_round
         rate = num_rounds / max(self._clock() - self._began, 1e-9)

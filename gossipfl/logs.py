@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 
 from gossipfl.engines.http.log_context import facts
+from gossipfl.visible_text import visible, visible_lines
 
 
 class JSONFormatter(logging.Formatter):
@@ -32,7 +33,8 @@ class TextFormatter(logging.Formatter):
         speaker = f" {known['peer']} round {known['round']}" if "peer" in known else ""
         level = "" if record.levelno <= logging.INFO else f" {record.levelname.lower()}:"
         text = f"{datetime.fromtimestamp(record.created):%H:%M:%S}{speaker}{level} {record.getMessage()}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        text = visible(text)  # what other peers say is in it
+        return f"{text}\n{visible_lines(self.formatException(record.exc_info))}" if record.exc_info else text
 
 
 def configure(form: str, level: str) -> None:

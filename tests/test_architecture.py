@@ -18,7 +18,7 @@ ROOT = Path(gossipfl.__file__).parents[1]
 MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "gossipfl").rglob("*.py"))
 
 FLOORS = {
-    0: {"actions", "errors", "history", "messages", "randomness", "spelling", "weights"},
+    0: {"actions", "errors", "history", "messages", "randomness", "spelling", "visible_text", "weights"},
     1: {
         "aggregators",
         "codec",

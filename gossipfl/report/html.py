@@ -11,6 +11,7 @@ from typing import Any
 from gossipfl.report.payload import page_payload
 from gossipfl.report.run_files import Run
 from gossipfl.strict_json import strict_json
+from gossipfl.visible_text import LINES, all_visible, visible
 
 SCRIPTS = (
     "format.js",
@@ -48,11 +49,11 @@ def report_html(run: Run) -> str:
     )
     return Template(packaged("page/template.html")).substitute(
         policy=policy,
-        title=html.escape(run.manifest.name),
+        title=html.escape(visible(run.manifest.name)),
         license=packaged(f"{UPLOT}/LICENSE").strip(),
         style=style,
         script=script,
-        run=embedded_json(page_payload(run)),
+        run=embedded_json(all_visible(page_payload(run), LINES)),
     )
 
 

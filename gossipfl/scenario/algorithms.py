@@ -10,7 +10,7 @@ from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_type_hints
 
 import networkx as nx
-from pydantic import BeforeValidator, ConfigDict, Field, Strict, create_model
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, create_model
 
 from gossipfl.algorithms import ALGORITHMS, Algorithm, Bound, Weighting
 from gossipfl.errors import ConfigurationError
@@ -20,9 +20,16 @@ from gossipfl.scenario.sections import TopologySection, TrainingSection
 from gossipfl.schedules import SCHEDULES, Schedule
 from gossipfl.server_optimizers import SERVER_OPTIMIZERS, ServerOptimizer
 from gossipfl.topology import SCHEMES, MixingScheme, checked_matrix
+from gossipfl.visible_text import visible
 
 OptimizerConfig: TypeAlias = str | dict[str, Any] | None
 """A Keras optimizer, as a scenario gives it."""
+
+
+def _seen(label: str) -> str:
+    if visible(label) != label:
+        raise ValueError(f"the label holds characters that nobody sees: {visible(label)}; leave them out")
+    return label
 
 
 class ValueSection(Section):
@@ -42,7 +49,7 @@ class ValueSection(Section):
 class AlgorithmSection(ValueSection):
     """One algorithm of a scenario."""
 
-    label: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")] | None = None
+    label: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_seen)] | None = None
     """What tables and charts call it; absent: its name, with what tells it from others of that name."""
     topology: (
         Annotated[TopologySection, BeforeValidator(by_name, json_schema_input_type=str | TopologySection)] | None

@@ -26,6 +26,7 @@ from gossipfl.sweep.grid import Axis, Point, points
 from gossipfl.sweep.run import JSON, Lost, Measured, Run
 from gossipfl.sweep.whole import label, whole
 from gossipfl.training.cores import available_cores
+from gossipfl.visible_text import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,5 +211,5 @@ class _Bar:
         self._show(1)
 
     def _show(self, num_ended: int) -> None:
-        state = f"running {'; '.join(self._running)}" if self._running else ""
+        state = visible(f"running {'; '.join(self._running)}") if self._running else ""
         self._progress.update(self._task, advance=num_ended, state=state)

@@ -18,6 +18,7 @@ from gossipfl.report import write_report
 from gossipfl.report.html import SCRIPTS, embedded_json
 from gossipfl.report.payload import page_payload
 from gossipfl.report.run_files import read_run
+from gossipfl.visible_text import visible
 
 PACKAGE = Path(gossipfl.report.__file__).parent
 
@@ -73,7 +74,7 @@ def test_numbers_that_json_has_not_become_null() -> None:
 def test_a_hostile_name_stays_text(text: str) -> None:
     assert "<script>alert" not in text
     assert "<title>&lt;/script&gt;" in text
-    assert embedded(text)["manifest"]["name"] == HOSTILE
+    assert embedded(text)["manifest"]["name"] == visible(HOSTILE)
     assert len(re.findall(r"<script\b", text)) == 2
 
 
@@ -195,3 +196,11 @@ def test_of_graphs_too_large_to_draw_only_numbers_are_kept(tmp_path: Path, monke
     assert all(len(drawing["nodes"]) == drawing["num_nodes"] == 16 for drawing in graphs)
     assert (star["num_nodes"], star["num_links"]) == (17, 16)
     assert star["nodes"] == star["positions"] == star["links"] == []
+
+
+def test_a_name_shows_no_mark_of_writing_direction(tmp_path: Path) -> None:
+    """Else one algorithm, or one peer, could look like another one."""
+    nasty = FakeAlgorithm("gossip\u202eevil\x1b", "synchronous", "ring", 0.9, 0.3, 0.01, 2.0, 2.0)
+    text = write_report(fake_run(tmp_path / "run", algorithms=[nasty], num_rounds=2)).read_text("utf-8")
+    assert "gossip\\u202eevil\\x1b" in json.dumps(embedded(text)).replace("\\\\", "\\")
+    assert not re.search("[\u202a-\u202e\x1b]", json.dumps(embedded(text), ensure_ascii=False))

@@ -102,7 +102,7 @@ def test_a_wrong_choice_names_the_value_the_nearest_and_the_allowed_ones(fields,
         ({"algorithms": [{"nam": "pairwise"}]}, "algorithms.0: a name is needed."),
         (
             {"algorithms": [{"name": "pairwise", "label": "two\nlines"}]},
-            "algorithms.0.label is 'two\\nlines': string should",
+            "algorithms.0.label: the label holds characters that nobody sees: two\\nlines",
         ),
         ({"network": {"links": [{}]}}, "network.links.0.between: this field is needed."),
         (

@@ -21,6 +21,7 @@ from gossipfl.engines.http.refusals import Refusal
 from gossipfl.engines.http.sealing import Sealer
 from gossipfl.errors import RemoteProtocolError, TransportError
 from gossipfl.messages import Message
+from gossipfl.visible_text import visible
 from gossipfl.weights import PeerId
 
 MAX_TRIES = 4
@@ -202,7 +203,7 @@ class _TryAgain(Exception):
 
 def _printable(text: object, length: int) -> str:
     """What a neighbor says, as it may stand in one line of a log."""
-    return "".join(filter(str.isprintable, str(text)[:length]))
+    return visible(str(text)[:length])
 
 
 def checked_message(gate: Gate, envelope: Envelope, body: bytearray, digest: str) -> Message:
