@@ -113,4 +113,18 @@ class Refused:
     why: str
 
 
-Action: TypeAlias = Train | Send | WakeAt | Refused
+@dataclass(frozen=True, slots=True)
+class WentBack:
+    """Ask for a note that training failed with vectors of `mixed` in it, which the peer has taken out again; without
+    names, that it begins again from its first model."""
+
+    mixed: tuple[PeerId, ...]
+    why: str
+
+    def __str__(self) -> str:
+        if not self.mixed:
+            return f"begins again from its first model, after models much larger than its own: {self.why}"
+        return f"took out what it had mixed in of {', '.join(self.mixed)}: {self.why}"
+
+
+Action: TypeAlias = Train | Send | WakeAt | Refused | WentBack

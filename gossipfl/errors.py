@@ -14,6 +14,9 @@
       DataError                              a data set is not there or not usable, and how to get it
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class GossipFLError(Exception):
     """Base class of every error that gossipfl raises on purpose."""
@@ -54,10 +57,12 @@ class TransportError(GossipFLError):
 class TrainingError(GossipFLError):
     """Local training of one peer failed."""
 
-    def __init__(self, message: str, *, peer_id: str, round: int) -> None:
+    def __init__(self, message: str, *, peer_id: str, round: int, outcomes: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.peer_id = peer_id
         self.round = round
+        self.outcomes = outcomes
+        """What each job of the call came to, in order: an update, or its error. Empty when that is not known."""
 
 
 class DataError(GossipFLError):

@@ -79,6 +79,8 @@ class History:
     """When peers lost and found each other; empty in virtual time, whose outages are part of the scenario."""
     num_refused: int = 0
     """Messages that a peer refused because they broke a rule of the protocol, or did not take in."""
+    num_rollbacks: int = 0
+    """Times that a peer could not train on what it had mixed in, and took it out again."""
     interrupted: bool = False
     failure: str | None = None
     """Why the run ended before its time: training diverged, peers waited for what was lost, or anything else."""

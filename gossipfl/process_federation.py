@@ -125,6 +125,7 @@ class ProcessFederation:
             if neighbor.num_messages
         }
         history.num_refused = sum(sum(status.refusals.values()) for status in statuses.values())
+        history.num_rollbacks = sum(status.rollbacks for status in statuses.values())
         history.contacts = sorted(self._contacts(), key=lambda contact: contact.time)
         history.final = {name: child.model for name, child in self._children.items()}
         history.average = self._average()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gossipfl.algorithms.algorithm import Algorithm, Bound, Weighting
+from gossipfl.algorithms.algorithm import Algorithm, Weighting
 from gossipfl.algorithms.bounds import POOL, Centralized, LocalOnly
 from gossipfl.algorithms.corrected import (
     D2Gossip,
@@ -23,7 +23,6 @@ __all__ = [
     "POOL",
     "SERVER",
     "Algorithm",
-    "Bound",
     "Centralized",
     "D2Gossip",
     "DFedAvgM",

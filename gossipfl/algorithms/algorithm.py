@@ -13,9 +13,6 @@ from gossipfl.peers import Peer, Sharing
 from gossipfl.weights import ModelVectors, PeerId
 
 Weighting: TypeAlias = Literal["uniform", "examples"]
-Bound: TypeAlias = float | Literal[False]
-"""A multiple, or no bound at all."""
-
 NOBODY: frozenset[PeerId] = frozenset()
 
 Mass: TypeAlias = Literal["peers", "rounds", "examples"]
@@ -113,12 +110,6 @@ def check_weighting(weighting: str) -> None:
     """Raises ConfigurationError for a goal that there is not."""
     if weighting not in get_args(Weighting):
         raise ConfigurationError(f"weighting is uniform or examples, got {weighting!r}")
-
-
-def check_bound(name: str, bound: Bound) -> None:
-    """Raises ConfigurationError for a bound that is no multiple of what it is compared with."""
-    if bound is not False and not 1 <= bound < float("inf"):
-        raise ConfigurationError(f"{name} must be at least 1 (or false, for none), got {bound}")
 
 
 def check_patience(patience: float | None) -> None:

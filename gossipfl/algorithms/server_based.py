@@ -7,11 +7,12 @@ from typing import Annotated, ClassVar, TypeAlias
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import NOBODY, Bound, Recipe, Weighting, check_bound, check_patience, check_weighting
+from gossipfl.algorithms.algorithm import NOBODY, Recipe, Weighting, check_patience, check_weighting
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import FederatedMethod, NormalizedSteps, Proximal
 from gossipfl.methods import Scaffold as ScaffoldMethod
 from gossipfl.peers import ClientSampling, FedAvgClient, FedAvgServer, LocalModel, Peer, Sharing
+from gossipfl.peers.magnitudes import Bound, check_bound
 from gossipfl.randomness import generator
 from gossipfl.server_optimizers import ServerOptimizer, ServerSGD
 from gossipfl.weights import ModelVectors, PeerId

@@ -17,18 +17,18 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt
+from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt, WentBack
 from gossipfl.engines.compute_model import ComputeModel
 from gossipfl.engines.evaluation import EvaluationPlan, Standing, TrainingMetrics, average_model, evaluate
 from gossipfl.engines.garbage import seldom_collected
 from gossipfl.engines.network_model import IDEAL, NetworkModel
 from gossipfl.engines.virtual_network import Transfer, VirtualNetwork
-from gossipfl.errors import ConfigurationError, RemoteProtocolError
+from gossipfl.errors import ConfigurationError, RemoteProtocolError, TrainingError
 from gossipfl.history import Evaluation, History
 from gossipfl.messages import Message
 from gossipfl.peers import Peer
 from gossipfl.peers.snapshot import Snapshot, compose, message_of_snapshot, snapshot_of_message, under
-from gossipfl.training.trainer import Trainer
+from gossipfl.training.trainer import Trainer, all_failures, outcomes_of
 from gossipfl.weights import ModelVectors, PeerId
 
 _LOGGER = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Simulator:
         self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._num_scheduled = 0
         self._jobs: dict[PeerId, Train] = {}  # collected, not yet trained
-        self._updates: dict[PeerId, Update] = {}  # trained, not yet due
+        self._updates: dict[PeerId, Update | TrainingError] = {}  # trained, not yet due
         self._wake_times: dict[PeerId, float] = {}  # what each peer wishes
         self._alarms: dict[PeerId, float] = {}  # when each peer's next event of that kind is due: then, or earlier
         self._data_peers = [peer_id for peer_id in self.peers if peer_id != hub]
@@ -163,7 +163,9 @@ class Simulator:
         self._num_scheduled += 1
         heapq.heappush(self._heap, (time, self._num_scheduled, happen, subject))
 
-    def _call(self, peer: Peer, method: Callable[..., list[Action]], *arguments: Message | Update) -> None:
+    def _call(
+        self, peer: Peer, method: Callable[..., list[Action]], *arguments: Message | Update | TrainingError
+    ) -> None:
         """Let a peer react, carry out what it wants, and note what has become of it."""
         weights_before, round_before, was_finished = peer.local.weights, peer.round, peer.finished
         actions = method(*arguments, self.now)
@@ -191,6 +193,9 @@ class Simulator:
                     self._set_alarm(peer.peer_id)
                 case Refused():
                     self._refuse(peer.peer_id, f"from peer {action.sender}: {action.why}")
+                case WentBack():
+                    self.history.num_rollbacks += 1
+                    _LOGGER.warning("peer %s %s", peer.peer_id, action)
 
     def _refuse(self, peer_id: PeerId, why: object) -> None:
         self.history.num_refused += 1
@@ -240,13 +245,18 @@ class Simulator:
 
     def _finish_training(self, peer_id: PeerId) -> None:
         if peer_id not in self._updates:
-            jobs = list(self._jobs.values())
-            self._updates |= zip(self._jobs, self._trainer.train(jobs), strict=True)
+            self._updates |= zip(self._jobs, outcomes_of(self._trainer, list(self._jobs.values())), strict=True)
             self._jobs.clear()
-        update = self._updates.pop(peer_id)
-        self._training.add(update)
+        outcome, peer = self._updates.pop(peer_id), self.peers[peer_id]
         self._last_change = self.now
-        self._call(self.peers[peer_id], self.peers[peer_id].training_finished, update)
+        if isinstance(outcome, Update):
+            self._training.add(outcome)
+            self._call(peer, peer.training_finished, outcome)
+            return
+        try:
+            self._call(peer, peer.training_failed, outcome)
+        except TrainingError as error:
+            raise all_failures([error, *self._updates.values()]) from error.__cause__
 
     # Messages
 
@@ -340,6 +350,7 @@ class Simulator:
             "network": self._network.snapshot(),
             "evaluations": [asdict(evaluation) for evaluation in self.history.evaluations],
             "num_refused": self.history.num_refused,
+            "num_rollbacks": self.history.num_rollbacks,
         }
         return compose(values, {"peers": compose({}, peers), "messages": compose({}, messages)})
 
@@ -354,7 +365,7 @@ class Simulator:
         self._training = TrainingMetrics(**values["training"])
         self._network.restore(values["network"])
         self.history.evaluations[:] = [Evaluation(**evaluation) for evaluation in values["evaluations"]]
-        self.history.num_refused = values["num_refused"]
+        self.history.num_refused, self.history.num_rollbacks = values["num_refused"], values["num_rollbacks"]
         happens = {method.__name__: method for method in self._events()}
         self._heap = []
         for event in values["events"]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from statistics import median_low
-from typing import Literal
 
+from gossipfl.peers.magnitudes import Bound
 from gossipfl.peers.snapshot import Snapshot
 from gossipfl.weights import PeerId
 
@@ -15,7 +15,7 @@ class AnnouncedExamples:
     numbers that are known; without a `bound`, every number counts as it was given first.
     """
 
-    def __init__(self, bound: float | Literal[False]) -> None:
+    def __init__(self, bound: Bound) -> None:
         self._bound = bound
         self._first: dict[PeerId, int] = {}
 

@@ -53,6 +53,10 @@ class AveragedModel:
             vector = trained[name] if name in trained else cast(Vector, update.state[name])
             trained[name] = frozen(vector * vector.dtype.type(scale) + shift)
         self._local.replace(trained)
+        self.forget_moves()
+
+    def forget_moves(self) -> None:
+        """The job that ran is none any more: what came in meanwhile does not count."""
         self._is_moved, self._convex = False, {}
 
     def _move_to(self, weights: Vector) -> None:

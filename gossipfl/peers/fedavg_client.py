@@ -1,8 +1,14 @@
-"""The client of federated averaging: trains the model that the server sends, and answers with what came of it."""
+"""The client of federated averaging: trains the model that the server sends, and answers with what came of it.
+
+A model beyond the magnitude bound, next to the one before, is not taken in: the client trains on that one. Where
+training fails on a model of the server, it goes back to the last model on which it did not.
+"""
 
 from collections.abc import Mapping
 
-from gossipfl.actions import Action, Send, Update
+import numpy as np
+
+from gossipfl.actions import Action, Correction, Send, Update
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import FederatedMethod, Memory
@@ -10,7 +16,7 @@ from gossipfl.peers.local_model import LocalModel, encoded
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
 from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
-from gossipfl.weights import PeerId, Vector
+from gossipfl.weights import PeerId, Vector, frozen
 
 
 class FedAvgClient(Peer):
@@ -41,10 +47,10 @@ class FedAvgClient(Peer):
             )
         vectors = self.local.received(message)
         if message.kind is Kind.FINAL:
+            refusals = [] if self.finished else self._take_over(vectors)
             if not self.finished:
-                self.local.replace(vectors)
                 self.round, self.finished, self._next = message.round, True, None
-            return [Send(Message(self.peer_id, self._server, Kind.ACKNOWLEDGE, message.round))]
+            return [*refusals, Send(Message(self.peer_id, self._server, Kind.ACKNOWLEDGE, message.round))]
         newest = self._training_round if self._next is None else self._next.round
         if message.round <= newest or self.finished:
             return []
@@ -53,8 +59,10 @@ class FedAvgClient(Peer):
             return []
         return self._train(message.round, vectors)
 
-    def training_finished(self, update: Update, now: float) -> list[Action]:
+    def _go_on_from(self, update: Update, now: float) -> list[Action]:
         self.local.finish(update)
+        # What the model of the server gave shows that it is sound; clients share it, and so need no model of their own.
+        self.local.last_sound.keep(self.local.weights, self.local.statistics, self.local.state)
         if self.finished:
             return []
         if self._next is not None:  # the server has gone on without this update
@@ -80,9 +88,31 @@ class FedAvgClient(Peer):
         ]
 
     def _train(self, round: int, vectors: Mapping[str, Vector]) -> list[Action]:
-        self.local.replace(vectors)
+        refusals = self._take_over(vectors)
         self._training_round = round
-        return [self.local.train(self._method.begin(vectors, self._memory))]
+        return [
+            *refusals,
+            self.local.train(self._method.begin(vectors, self._memory) if not refusals else self._alone()),
+        ]
+
+    def _take_over(self, vectors: Mapping[str, Vector]) -> list[Action]:
+        own = {name: self._memory.get(name, np.zeros_like(vector)) for name, vector in vectors.items()}
+        own |= self.local.shared()
+        refused = self.local.refusal(self._server, vectors, self.local.limits(own))
+        if refused is not None:
+            return [refused]
+        if any(not np.array_equal(vector, own[name]) for name, vector in vectors.items()):  # the first is everybody's
+            self.local.last_sound.mixed([self._server])
+        self.local.replace(vectors)
+        return []
+
+    def _alone(self) -> Correction:
+        """As with a server that sends one's own model, and knows of no corrections."""
+        nothing = frozen(np.zeros_like(self.weights))
+        return self._method.begin({**dict.fromkeys(self._method.extra_vectors, nothing), **self.local.shared()}, {})
+
+    def _train_anew(self, undone: tuple[PeerId, ...]) -> list[Action]:
+        return [self.local.train(self._alone())]
 
     def wake(self, now: float) -> list[Action]:
         return [*self._retries.due(now, self._is_wanted), *wake_at_first(self._retries.time)]

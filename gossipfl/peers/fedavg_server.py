@@ -17,7 +17,6 @@ answered. After the last round it sends the final model to all clients.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -29,6 +28,7 @@ from gossipfl.methods import Memory
 from gossipfl.peers.announced_examples import AnnouncedExamples
 from gossipfl.peers.client_sampling import ClientSampling
 from gossipfl.peers.local_model import LocalModel, encoded
+from gossipfl.peers.magnitudes import Bound
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
 from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
@@ -51,7 +51,7 @@ class FedAvgServer(Peer):
         optimizer: ServerOptimizer,
         *,
         by_examples: bool,
-        examples_bound: float | Literal[False] = False,
+        examples_bound: Bound = False,
         extra_vectors: frozenset[str] = frozenset(),
         patience: float | None = None,
     ) -> None:
@@ -105,7 +105,7 @@ class FedAvgServer(Peer):
             case _:
                 raise RemoteProtocolError(f"a FedAvg server knows no {message.kind} (from peer {message.sender})")
 
-    def training_finished(self, update: Update, now: float) -> list[Action]:
+    def _go_on_from(self, update: Update, now: float) -> list[Action]:
         raise LocalProtocolError("a FedAvg server does not train")
 
     def wake(self, now: float) -> list[Action]:
@@ -169,7 +169,8 @@ class FedAvgServer(Peer):
 
     def _end_round(self, now: float) -> list[Action]:
         answers = [self._updates[client] for client in self._sampled if client in self._updates]
-        refusals = self._overstated(answers)
+        answers, refusals = self._taken_in(answers)
+        refusals += self._overstated(answers)
         if answers:
             self._average(answers)
         self.round += 1
@@ -180,6 +181,16 @@ class FedAvgServer(Peer):
         self._sampled, self._awaited, self._updates = [], set(), {}
         self._unacknowledged = dict.fromkeys(self._sampling.clients)
         return [*refusals, *self._send_final(now)]
+
+    def _taken_in(self, answers: Sequence[Message]) -> tuple[list[Message], list[Action]]:
+        """Those within the magnitude bound, and why the others are not."""
+        received = {answer.sender: self.local.received(answer) for answer in answers}
+        names = {name: vector for vectors in received.values() for name, vector in vectors.items()}
+        nothing = {name: frozen(np.zeros_like(vector)) for name, vector in names.items()}
+        largest = self.local.limits(nothing | self._extra | self.local.shared())
+        refused = {sender: self.local.refusal(sender, vectors, largest) for sender, vectors in received.items()}
+        taken = [answer for answer in answers if refused[answer.sender] is None]
+        return taken, [refusal for refusal in refused.values() if refusal is not None]
 
     def _overstated(self, answers: Sequence[Message]) -> list[Action]:
         if not self._by_examples:

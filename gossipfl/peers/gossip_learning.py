@@ -7,6 +7,8 @@ The age of a model is the number of rounds of training that are in it. The rules
 * Merging:  x <- x + s (theirs - x),  age <- max(age, theirs), with the share s of `MergeRule`.
 * Then (x, age) is pushed to a random neighbor. It is a copy that may be lost: nobody waits, repeats or acknowledges.
 
+A model beyond the magnitude bound is not merged, and its age is forgotten with it.
+
 Statistics and averaged optimizer state are merged with the same shares.
 """
 
@@ -17,10 +19,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from gossipfl.actions import Action, Send, Update
-from gossipfl.compression import decompress
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.peers.local_model import LocalModel, encoded
+from gossipfl.peers.mixing import vector_of
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
@@ -87,14 +89,15 @@ class GossipLearningPeer(Peer):
     def start(self, now: float) -> list[Action]:
         return [self.local.outstanding] if self.local.outstanding is not None else self._train_on()
 
-    def training_finished(self, update: Update, now: float) -> list[Action]:
+    def _go_on_from(self, update: Update, now: float) -> list[Action]:
         self.local.finish(update)
         self.local.replace({"weights": update.weights, "statistics": update.statistics})
         self.round, self.age = self.local.num_jobs, self.age + 1
+        refusals: list[Action] = []
         for sender in sorted(self._arrived, key=self._senders.__getitem__):
-            self._merge(self._arrived[sender])
+            refusals += self._merge(self._arrived[sender])
         self._arrived = {}
-        return [*self._push(), *self._train_on()]
+        return [*refusals, *self._push(), *self._train_on()]
 
     def wake(self, now: float) -> list[Action]:
         return []
@@ -111,9 +114,8 @@ class GossipLearningPeer(Peer):
         if message.round > self._newest.get(message.sender, 0):
             self._newest[message.sender] = message.round
             if self.local.outstanding is None:
-                self._merge(message)
-            else:
-                self._arrived[message.sender] = message
+                return self._merge(message)
+            self._arrived[message.sender] = message
         return []
 
     def _push(self) -> list[Action]:
@@ -124,14 +126,20 @@ class GossipLearningPeer(Peer):
         age, degree = float(self.age), len(self._receivers)
         return [Send(Message(self.peer_id, receiver, Kind.PUSH, self.round, None, vectors, num_examples, age, degree))]
 
-    def _merge(self, message: Message) -> None:
+    def _merge(self, message: Message) -> list[Action]:
+        mine = self.local.shared()
+        theirs = {
+            name: vector for name, own in mine.items() if (vector := vector_of(message, name, own.size)) is not None
+        }
+        refused = self.local.refusal(message.sender, theirs, self.local.limits(mine))
+        if refused is not None:
+            return [refused]
         their_age = max(1, round(message.mass))
         share = self._rule.share(self.age, their_age)
-        for name, mine in self.local.shared().items():
-            theirs = message.vectors.get(name)
-            if theirs is not None and theirs.size == mine.size:
-                self.local.replace({name: merged(mine, decompress(theirs), share)})
+        self.local.replace({name: merged(mine[name], vector, share) for name, vector in theirs.items()})
+        self.local.last_sound.mixed([message.sender])
         self.age = max(self.age, their_age)
+        return []
 
     def _train_on(self) -> list[Action]:
         self.finished = self.local.num_jobs >= self.local.work.num_rounds

@@ -7,10 +7,12 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.actions import Correction, LocalWork, State, Train, Update
+from gossipfl.actions import Correction, LocalWork, Refused, State, Train, Update
 from gossipfl.compression import decompress, dense
-from gossipfl.errors import LocalProtocolError, RemoteProtocolError
+from gossipfl.errors import LocalProtocolError, RemoteProtocolError, TrainingError
 from gossipfl.messages import Encoded, Message
+from gossipfl.peers.last_sound import LARGE, LastSound
+from gossipfl.peers.magnitudes import Bound, check_bound, is_within, limit, sum_of_squares
 from gossipfl.peers.snapshot import Snapshot, read_only, under
 from gossipfl.weights import ModelVectors, PeerId, Vector
 
@@ -26,10 +28,16 @@ class Sharing:
     together with the weights, or "reset" it at the start of every round; a learning-rate schedule goes on in any case.
     `statistics` (BatchNorm means and variances, counters of layers): "average" them with the weights, or keep them
     "local" (useful when every peer's inputs differ, at the expense of an average model without statistics).
+    `magnitude_bound`: vectors of others whose root mean square exceeds so many times that of one's own (of 1, if that
+    is larger) are not taken in, and their sender counts as silent; False: whatever is finite is taken in.
     """
 
     optimizer_state: Literal["keep", "average", "reset"] = "keep"
     statistics: Literal["average", "local"] = "average"
+    magnitude_bound: Bound = 100.0
+
+    def __post_init__(self) -> None:
+        check_bound("magnitude_bound", self.magnitude_bound)
 
 
 def encoded(vectors: Mapping[str, Vector]) -> dict[str, Encoded]:
@@ -59,6 +67,8 @@ class LocalModel:
         self.statistics: Vector = initial.statistics
         self.state: State = {}
         self.outstanding: Train | None = None
+        self.last_sound = LastSound(initial)
+        self._large = (LARGE / sharing.magnitude_bound) ** 2 if sharing.magnitude_bound else 0.0
         self.num_jobs = 0  # rounds of local work that have ended
         self._num_steps = 0
 
@@ -78,6 +88,7 @@ class LocalModel:
             proximal_mu=correction.proximal_mu,
             wants=correction.wants,
         )
+        self.last_sound.job_begins()
         return self.outstanding
 
     def finish(self, update: Update) -> Train:
@@ -98,7 +109,56 @@ class LocalModel:
         self.state = update.state
         if self.sharing.optimizer_state == "reset":
             self.state = {name: part for name, part in update.state.items() if name != "optimizer"}
+        self.last_sound.job_ends(update.weights, update.statistics, self.state)
         return job
+
+    def has_run_away(self, update: Update) -> bool:
+        """Whether training on what was mixed in gave weights that are finite, but beyond the bound."""
+        bound = self.sharing.magnitude_bound
+        if bound is False or not self.last_sound.has_mixed:
+            return False
+        return not is_within(update.weights, limit(self.last_sound.weights, bound))
+
+    def go_back(self, error: TrainingError) -> tuple[PeerId, ...]:
+        """The outstanding job has failed: take what the last one gave, and give the names of those who are thereby
+        taken out again; no names when it is the first model that is taken. Raises `error` when others are not the
+        reason."""
+        sound = self.last_sound
+        if self.outstanding is None or not (sound.has_mixed or sound.has_taken_large):
+            raise error
+        self.outstanding = None
+        undone = sound.undo()
+        self.weights, self.statistics, self.state = sound.weights, sound.statistics, sound.state
+        return undone
+
+    def limits(self, own: Mapping[str, Vector]) -> Mapping[str, float] | None:
+        """The largest sums of squares that may be taken in, next to one's `own`; None: there are no limits."""
+        bound = self.sharing.magnitude_bound
+        return None if bound is False else {name: limit(vector, bound) for name, vector in own.items()}
+
+    def refusal(
+        self,
+        sender: PeerId,
+        theirs: Mapping[str, Vector | None],
+        largest: Mapping[str, float] | None,
+        num_models: float = 1.0,
+    ) -> Refused | None:
+        """Why vectors, sums of `num_models` of them, are not to be taken in; None: they are. Those of which `largest`
+        says nothing are no matter."""
+        if self.last_sound.is_closed:
+            return Refused(sender, "nothing is taken in for a round, after three that were undone")
+        if largest is not None:
+            for name, most in largest.items():
+                vector = theirs.get(name)
+                if vector is None:
+                    continue
+                squares, most = sum_of_squares(vector), most * num_models * num_models
+                if not squares <= most:  # so that NaN is not, either
+                    bound = self.sharing.magnitude_bound
+                    return Refused(sender, f"its {name} are more than {bound:g} times as large as one's own")
+                if squares > most * self._large:
+                    self.last_sound.has_taken_large = True
+        return None
 
     def shared(self) -> dict[str, Vector]:
         """The vectors that this peer averages with others, by name."""
@@ -157,7 +217,10 @@ class LocalModel:
     def snapshot(self) -> Snapshot:
         arrays: dict[str, NDArray[Any]] = {"weights": self.weights, "statistics": self.statistics}
         arrays |= {f"state/{name}": array for name, array in self.state.items()}
+        sound_arrays, sound_values = self.last_sound.snapshot()
+        arrays |= {f"last_sound/{name}": array for name, array in sound_arrays.items()}
         values: dict[str, Any] = {"num_jobs": self.num_jobs, "num_steps": self._num_steps, "outstanding": None}
+        values["last_sound"] = sound_values
         job = self.outstanding
         if job is not None:
             arrays |= {"outstanding/weights": job.weights, "outstanding/statistics": job.statistics}
@@ -175,6 +238,8 @@ class LocalModel:
         values = snapshot[1]
         self.weights, self.statistics, self.state = arrays["weights"], arrays["statistics"], under("state/", arrays)
         self.num_jobs, self._num_steps = values["num_jobs"], values["num_steps"]
+        sound = (under("last_sound/", arrays), values["last_sound"])
+        self.last_sound.restore(sound, self.weights, self.statistics, self.state)
         self.outstanding = None
         if values["outstanding"] is not None:
             self.outstanding = Train(

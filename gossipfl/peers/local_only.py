@@ -13,7 +13,7 @@ class LocalOnlyPeer(Peer):
     def start(self, now: float) -> list[Action]:
         return [self.local.outstanding] if self.local.outstanding is not None else self._train_on()
 
-    def training_finished(self, update: Update, now: float) -> list[Action]:
+    def _go_on_from(self, update: Update, now: float) -> list[Action]:
         self.local.finish(update)
         self.local.replace({"weights": update.weights, "statistics": update.statistics})
         return self._train_on()

@@ -27,12 +27,17 @@ class Mixing(Protocol):
         """By how much local training counts: x + step_scale (y - x) is what is mixed."""
         ...
 
+    def num_models(self, message: Message) -> float:
+        """Of how many models the vectors of a message are the sum."""
+        ...
+
     def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
         """What to send in a step to each receiver of the meeting, in their order."""
         ...
 
     def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
-        """The mix of one's own vectors with those received; with patience, some of the meeting's may be missing."""
+        """The mix of one's own vectors with those received; some of the meeting's may be missing,
+        or without vectors: those were not taken in."""
         ...
 
     def snapshot(self) -> Snapshot: ...
@@ -49,6 +54,9 @@ class RowMixing:
         self._peer_id = peer_id
         self._num_examples = num_examples
         self._aggregator = aggregator
+
+    def num_models(self, message: Message) -> float:
+        return 1.0
 
     def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
         return dict.fromkeys(meeting.receivers, Parcel(encoded(own)))

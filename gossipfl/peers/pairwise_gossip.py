@@ -10,6 +10,9 @@ AD-PSGD (Lian et al., 2018) and SwarmSGD (Nadiradze et al., 2021) without their 
   neighbor again (after a back-off) repeats the same exchange with the weights of then.
 * Training that ends after exchanges came in adds its step: x += y - snapshot (x = y exactly when none came in).
 
+A request whose vectors are beyond the magnitude bound is declined: both keep what they have. A reply that is resolves
+its exchange and changes nothing; the responder, which cannot be told, has then moved alone.
+
 The sum of all weights moves by training steps alone, once every exchange is resolved. Statistics and optimizer state
 are averaged too, but convexly at both ends; see `averaging_while_training`.
 """
@@ -78,10 +81,14 @@ class PairwiseGossipPeer(Peer):
             return self._request(self._waiting.exchange.responder, now)
         return self._train_on(now)
 
-    def training_finished(self, update: Update, now: float) -> list[Action]:
+    def _go_on_from(self, update: Update, now: float) -> list[Action]:
         self._model.finish(update)
-        neighbor = self._random_neighbors.choose(now)
+        neighbor = None if self.local.last_sound.is_closed else self._random_neighbors.choose(now)
         return self._train_on(now) if neighbor is None else self._request(neighbor, now)
+
+    def _train_anew(self, undone: tuple[PeerId, ...]) -> list[Action]:
+        self._model.forget_moves()
+        return [self.local.train()]
 
     def wake(self, now: float) -> list[Action]:
         if self._waiting is not None and now >= self._waiting.deadline:
@@ -120,9 +127,13 @@ class PairwiseGossipPeer(Peer):
         if isinstance(decision, Message):
             return [Send(decision)]
         theirs = self.local.received(request)
-        answer = self._decline(request) if self._wins_crossing(request.sender) else self._average(request, theirs)
+        refused = self.local.refusal(request.sender, theirs, self.local.limits(self.local.shared()))
+        if refused is not None or self._wins_crossing(request.sender):
+            answer = self._decline(request)
+        else:
+            answer = self._average(request, theirs)
         self._exchanges.decide(answer)
-        return [Send(answer)]
+        return [*([] if refused is None else [refused]), Send(answer)]
 
     def _wins_crossing(self, neighbor: PeerId) -> bool:
         crossing = self._waiting is not None and self._waiting.exchange.responder == neighbor
@@ -135,6 +146,7 @@ class PairwiseGossipPeer(Peer):
         mine = self.local.shared()
         answer = {name: mine[name] for name in theirs if name in mine}
         answer["weights"] = self._model.average(theirs, 0.5)
+        self.local.last_sound.mixed([request.sender])
         return Message(
             self.peer_id,
             request.sender,
@@ -172,13 +184,19 @@ class PairwiseGossipPeer(Peer):
         acknowledgement = Send(Message(self.peer_id, answer.sender, Kind.ACKNOWLEDGE, self.round, answer.exchange))
         if not first:
             return [acknowledgement]
+        actions: list[Action] = [acknowledgement]
         if vectors:
-            self._model.subtract(vectors, 0.5)
+            refused = self.local.refusal(answer.sender, vectors, self.local.limits(self.local.shared()))
+            if refused is None:
+                self._model.subtract(vectors, 0.5)
+                self.local.last_sound.mixed([answer.sender])
+            else:
+                actions.append(refused)
         self._random_neighbors.answered(answer.sender)
         if self._waiting is not None and self._waiting.exchange == answer.exchange:
             self._waiting = None
-            return [acknowledgement, *self._train_on(now)]
-        return [acknowledgement]
+            actions += self._train_on(now)
+        return actions
 
     def _give_up(self, neighbor: PeerId, now: float) -> None:
         self._waiting = None

@@ -7,7 +7,8 @@ Rule 2: a peer does not know which engine runs it.
 
 from abc import ABC, abstractmethod
 
-from gossipfl.actions import Action, Update
+from gossipfl.actions import Action, Update, WentBack
+from gossipfl.errors import TrainingError
 from gossipfl.messages import Message
 from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.snapshot import Snapshot
@@ -60,9 +61,27 @@ class Peer(ABC):
     def receive(self, message: Message, now: float) -> list[Action]:
         """A message has arrived. Raises RemoteProtocolError, with nothing changed, when it breaks the rules."""
 
-    @abstractmethod
     def training_finished(self, update: Update, now: float) -> list[Action]:
         """The outstanding `Train` is done. Raises LocalProtocolError when this is not its update."""
+        if self.local.has_run_away(update):
+            why = f"local round {update.job + 1} of peer {self.peer_id!r} gave weights beyond the magnitude_bound"
+            return self.training_failed(TrainingError(why, peer_id=self.peer_id, round=update.job), now)
+        return self._go_on_from(update, now)
+
+    def training_failed(self, error: TrainingError, now: float) -> list[Action]:
+        """The outstanding `Train` has ended in NaN or infinity. Others' vectors that were mixed in since the one before
+        are taken out again, and the round is trained anew; see `last_sound`. Raises `error` when they are not why."""
+        undone = self.local.go_back(error)
+        return [WentBack(undone, str(error)), *self._train_anew(undone)]
+
+    @abstractmethod
+    def _go_on_from(self, update: Update, now: float) -> list[Action]:
+        """What follows on the training that gave `update`."""
+
+    def _train_anew(self, undone: tuple[PeerId, ...]) -> list[Action]:
+        """Train the round again, from weights that the model has gone back to: without what `undone` had sent, or, if
+        that is nobody, the first ones."""
+        return [self.local.train()]
 
     @abstractmethod
     def wake(self, now: float) -> list[Action]:

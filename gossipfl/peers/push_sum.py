@@ -8,6 +8,9 @@ Every peer i has a model x_i and a mass w_i > 0, which is 1 in the beginning. Th
 * A push is applied exactly once. Its sender keeps it, unchanged, until a receipt has come; choosing that neighbor again
   (after a back-off) repeats it instead of splitting the mass anew. A peer that has finished repeats what is left.
 
+A push whose x is beyond the magnitude bound gives its mass alone: w_i <- w_i + m, as if x were x_i. A peer that goes
+back to what its last training gave keeps its mass.
+
 The sum of all w_i, and that of all w_i x_i but for the training steps, is constant once every push has its receipt:
 before that, count the pushes that were not applied. Links need to work in one direction only, receipts aside.
 """
@@ -68,7 +71,7 @@ class PushSumPeer(Peer):
     def start(self, now: float) -> list[Action]:
         return [self.local.outstanding] if self.local.outstanding is not None else self._train_on(now)
 
-    def training_finished(self, update: Update, now: float) -> list[Action]:
+    def _go_on_from(self, update: Update, now: float) -> list[Action]:
         self._model.finish(update)
         self.round = self.local.num_jobs
         pushes: list[Action] = []
@@ -78,6 +81,10 @@ class PushSumPeer(Peer):
                 self._random_receivers.leave_alone(receiver, now)
                 pushes.append(self._push(receiver))
         return [*pushes, *self._train_on(now)]
+
+    def _train_anew(self, undone: tuple[PeerId, ...]) -> list[Action]:
+        self._model.forget_moves()
+        return [self.local.train()]
 
     def wake(self, now: float) -> list[Action]:
         return self._drain(now) if self.finished else []
@@ -116,7 +123,7 @@ class PushSumPeer(Peer):
         return Send(self._pushes[receiver])
 
     def _receive_push(self, push: Message) -> list[Action]:
-        decision = self._exchanges.decision(push)
+        decision, actions = self._exchanges.decision(push), list[Action]()
         if decision == "new":
             theirs = self.local.received(push)
             if self.mass + push.mass > self._total_mass * (1 + _ROUNDING):
@@ -124,11 +131,16 @@ class PushSumPeer(Peer):
                     f"peer {push.sender} pushes a mass of {push.mass}; with {self.mass} here it would be more than all "
                     f"peers have ({self._total_mass})"
                 )
-            self._model.average(theirs, push.mass / (self.mass + push.mass))
+            refused = self.local.refusal(push.sender, theirs, self.local.limits(self.local.shared()))
+            if refused is None:
+                self._model.average(theirs, push.mass / (self.mass + push.mass))
+                self.local.last_sound.mixed([push.sender])
+            else:
+                actions.append(refused)
             self.mass += push.mass
             decision = Message(self.peer_id, push.sender, Kind.ACKNOWLEDGE, self.round, push.exchange)
             self._exchanges.decide(decision)
-        return [] if decision == "old" else [Send(decision)]
+        return actions if decision == "old" else [*actions, Send(decision)]
 
     def _train_on(self, now: float) -> list[Action]:
         self.finished = self.local.num_jobs >= self.local.work.num_rounds

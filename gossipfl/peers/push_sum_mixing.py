@@ -9,7 +9,9 @@ The shares are the mixing weights, p_ij = w_ji, where a peer sends to whom it he
 
 Local training moves v_i by a_i (y_i - z_i), that is, z_i by a_i / w_i times its step, where a_i is the first mass: 1,
 or the number of examples, for which sum_i v_i / sum_i w_i is the mean by examples. What is sent is z and the mass that
-goes with it; the value is their product.
+goes with it; the value is their product. Of a message whose vectors are not taken in, the mass is: with one's own z for
+its value, so that the sum of w stays. A peer keeps a least mass whatever others send, and training counts no more than
+a hundred times: masses next to nothing would move z without bound.
 """
 
 from collections.abc import Mapping
@@ -22,6 +24,9 @@ from gossipfl.peers.snapshot import Snapshot
 from gossipfl.schedules import Meeting
 from gossipfl.weights import PeerId, Vector
 
+_LEAST_MASS = 1e-9  # of the first; honest masses stay far above
+_LARGEST_SCALE = 100.0  # recipes refuse graphs where it would settle above 10
+
 
 class PushSumMixing:
     """The mass of one peer, and its mixing; every message of a step has to arrive."""
@@ -32,14 +37,17 @@ class PushSumMixing:
 
     @property
     def step_scale(self) -> float:
-        return self._first_mass / self.mass
+        return min(self._first_mass / self.mass, _LARGEST_SCALE)
+
+    def num_models(self, message: Message) -> float:
+        return 1.0
 
     def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
         vectors, shares = encoded(own), self._shares(meeting)
         return {receiver: Parcel(vectors, shares[receiver] * self.mass) for receiver in meeting.receivers}
 
     def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
-        kept = self._shares(meeting)[self._peer_id] * self.mass
+        kept = max(self._shares(meeting)[self._peer_id] * self.mass, _LEAST_MASS * self._first_mass)
         masses = {peer_id: kept if peer_id == self._peer_id else received[peer_id].mass for peer_id in meeting.row}
         self.mass = sum(masses.values())
         return {name: self._mixed(name, vector, masses, received) for name, vector in own.items()}

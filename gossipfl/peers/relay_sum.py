@@ -5,7 +5,8 @@
 
 with the messages m_{k->i} of the step before on the right of the first line. If the x_i stand still, everybody has
 their exact mean after as many steps as the diameter. For models that have not arrived, in the first steps or because
-a neighbor was silent, one's own stands in.
+a neighbor was silent, one's own stands in. So it does for messages that claim to be of more models than are left, in
+node order, or of less than one.
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,9 @@ class RelaySum:
         self._num_peers = num_peers
         self._relayed: dict[PeerId, Message] = {}  # in node order
 
+    def num_models(self, message: Message) -> float:
+        return message.mass
+
     def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
         parcels = {}
         for receiver in meeting.receivers:
@@ -38,9 +42,14 @@ class RelaySum:
         return parcels
 
     def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
-        self._relayed = {sender: received[sender] for sender in meeting.row if sender in received}
+        self._relayed = {}
+        missing = self._num_peers - 1.0
+        for sender in meeting.row:
+            message = received.get(sender)
+            if message is not None and 1 <= message.mass <= missing:
+                self._relayed[sender] = message
+                missing -= message.mass
         messages = list(self._relayed.values())
-        missing = self._num_peers - 1 - sum(message.mass for message in messages)
         return {
             name: frozen((_sum(name, vector, messages) + missing * vector) / self._num_peers)
             for name, vector in own.items()

@@ -22,12 +22,12 @@ is within the lead.
 from collections.abc import Mapping
 from typing import Any
 
-from gossipfl.actions import Action, Send, Update
+from gossipfl.actions import Action, Refused, Send, Update
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import GossipMethod, Memory
 from gossipfl.peers.local_model import LocalModel
-from gossipfl.peers.mixing import Mixing
+from gossipfl.peers.mixing import Mixing, vector_of
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
 from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
@@ -64,6 +64,7 @@ class SynchronousGossipPeer(Peer):
         self._num_voices = num_voices
         self._num_steps = gossip_steps * local.work.num_rounds
         self._memory: Memory = {}
+        self._memory_before: Memory = {}  # what it was before the last mix
         self._step = 0  # the gossip step that comes next, or is under way
         self._meeting: Meeting = meetings(0)
         self._emitted: dict[str, Vector] = {}  # what the round has put into the mix
@@ -101,7 +102,7 @@ class SynchronousGossipPeer(Peer):
         job = self.local.train(self._method.begin(self.weights, self._memory))
         return [job, *self._put_in(self.local.shared())] if self._combine_first else [job]
 
-    def training_finished(self, update: Update, now: float) -> list[Action]:
+    def _go_on_from(self, update: Update, now: float) -> list[Action]:
         self.local.finish(update)
         emitted = {**self.local.trained(update), **self._method.emit(self.weights, update, self._memory)}
         self._trained = emitted["weights"] = self._scaled(emitted["weights"])
@@ -143,14 +144,17 @@ class SynchronousGossipPeer(Peer):
 
     def _mix(self, now: float) -> list[Action]:
         assert self._in_the_mix is not None
-        mixed = self._mixing.mix(self._in_the_mix, self._meeting, self._received.pop(self._step, {}))
+        received, refusals = self._taken_in(self._in_the_mix, self._received.pop(self._step, {}))
+        mixed = self._mixing.mix(self._in_the_mix, self._meeting, received)
         self._deadline, self._since = None, now
         self._go_to_step(self._step + 1)
         if self._step % self._gossip_steps:
             self._in_the_mix = mixed
             self._deadline = None if self._patience is None else now + self._patience
             sends = self._send(mixed)
-            return [*sends, *wake_at_first(self._deadline, self._retries.time), *self._mix_if_complete(now)]
+            wakes = wake_at_first(self._deadline, self._retries.time)
+            return [*refusals, *sends, *wakes, *self._mix_if_complete(now)]
+        self._memory_before = self._memory
         if self._combine_first:
             assert self._trained is not None
             weights = frozen(mixed["weights"] + (self._trained - self.weights))
@@ -159,7 +163,35 @@ class SynchronousGossipPeer(Peer):
         self.local.replace({**mixed, "weights": weights})
         self._emitted, self._in_the_mix, self._trained = {}, None, None
         self.round += 1
-        return self._train_on()
+        return [*refusals, *self._train_on()]
+
+    def _taken_in(
+        self, own: Mapping[str, Vector], received: Mapping[PeerId, Message]
+    ) -> tuple[Mapping[PeerId, Message], list[Refused]]:
+        """The messages of the step, those beyond the bound without their vectors. It is asked when all have come, so
+        that the answer does not depend on who came first."""
+        largest = self.local.limits(own)
+        taken, mixed, refusals = dict(received), list[PeerId](), list[Refused]()
+        for sender in self._meeting.row:
+            message = received.get(sender)
+            if message is None:
+                continue
+            vectors = {name: vector_of(message, name, vector.size) for name, vector in own.items()}
+            refused = self.local.refusal(sender, vectors, largest, self._mixing.num_models(message))
+            if refused is None:
+                mixed.append(sender)
+            else:
+                taken[sender] = message._replace(vectors={})
+                refusals.append(refused)
+        self.local.last_sound.mixed(mixed)
+        return taken, refusals
+
+    def _train_anew(self, undone: tuple[PeerId, ...]) -> list[Action]:
+        self._memory = self._memory_before = self._memory_before if undone else {}
+        job = self.local.train(self._method.begin(self.weights, self._memory))
+        if self._combine_first:  # others have what was there before; it cannot be taken back
+            self._emitted = self._in_the_mix = self.local.shared()
+        return [job]
 
     def _go_to_step(self, step: int) -> None:
         self._step = step
@@ -249,6 +281,7 @@ class SynchronousGossipPeer(Peer):
             "local": self.local.snapshot(),
             "mixing": self._mixing.snapshot(),
             "memory": (self._memory, {}),
+            "memory_before": ({} if self._memory_before is self._memory else self._memory_before, {}),
             "emitted": (emitted, {}),
             "in_the_mix": (self._in_the_mix or {}, {}),
             "trained": ({} if self._trained is None else {"weights": self._trained}, {}),
@@ -269,6 +302,7 @@ class SynchronousGossipPeer(Peer):
         self._since = values["since"]
         self._go_to_step(values["step"])
         self._memory = vectors("memory")
+        self._memory_before = vectors("memory_before")
         self._in_the_mix = vectors("in_the_mix") or None
         self._emitted = vectors("emitted") or self._in_the_mix or {}
         self._trained = vectors("trained").get("weights")

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, 
 import networkx as nx
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, create_model
 
-from gossipfl.algorithms import ALGORITHMS, Algorithm, Bound, Weighting
+from gossipfl.algorithms import ALGORITHMS, Algorithm, Weighting
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Sharing
+from gossipfl.peers.magnitudes import Bound
 from gossipfl.scenario.section import Section, by_name
 from gossipfl.scenario.sections import TopologySection, TrainingSection
 from gossipfl.schedules import SCHEDULES, Schedule
@@ -60,6 +61,10 @@ class AlgorithmSection(ValueSection):
     optimizer_state: Literal["keep", "average", "reset"] = "keep"
     """Whether a peer keeps momentum and the like between rounds, averages it with the weights, or starts afresh, with
     the counters that go with it; a schedule of the learning rate goes on in any case."""
+    magnitude_bound: Annotated[float, Field(allow_inf_nan=False), Strict()] | Literal[False] = 100.0
+    """A vector of others whose root mean square exceeds so many times that of one's own (of 1, if that is larger) is
+    not taken in: its sender counts as silent. false: whatever is finite is. Higher: models that differ more in size
+    are averaged, at the expense of what one peer can do to the others."""
 
     @property
     def follows_links(self) -> bool:
@@ -79,7 +84,7 @@ class AlgorithmSection(ValueSection):
             given["weighting"] = weighting
         for name in _OF_LOCAL_SGD & fields:
             given[name] = _of_local_sgd(self.name, name, optimizer)
-        sharing = Sharing(optimizer_state=self.optimizer_state, statistics=training.statistics)
+        sharing = Sharing(self.optimizer_state, training.statistics, self.magnitude_bound)
         recipe: Algorithm = kind(**given, sharing=sharing)
         return recipe
 

@@ -177,16 +177,10 @@ class KerasTrainer:
                 order += positions
         outcomes = [outcome for outcomes in self._pool.run(tasks) for outcome in outcomes]
         by_position = dict(zip(order, outcomes, strict=True))
-        updates: list[Update] = []
-        failures: list[TrainingError] = []
-        for position in range(len(jobs)):
-            outcome = by_position[position]
-            if isinstance(outcome, TrainingError):
-                failures.append(outcome)
-            else:
-                updates.append(outcome)
-        if failures:
-            raise all_failures(failures)
+        outcomes = [by_position[position] for position in range(len(jobs))]
+        updates = [outcome for outcome in outcomes if isinstance(outcome, Update)]
+        if len(updates) < len(jobs):
+            raise all_failures(outcomes)
         return updates
 
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:

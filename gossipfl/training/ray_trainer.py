@@ -160,9 +160,8 @@ class RayTrainer:
             group = [jobs[position] for position in groups[died.position]]
             names = ", ".join(repr(job.peer_id) for job in group)
             raise TrainingError(f"{died}: training {names}", peer_id=group[0].peer_id, round=group[0].job) from died
-        failures = [outcome.error() for outcome in outcomes if isinstance(outcome, Failure)]
-        if failures:
-            raise all_failures(failures)
+        if any(isinstance(outcome, Failure) for outcome in outcomes):
+            raise all_failures([o.error() if isinstance(o, Failure) else o for o in outcomes])
         return outcomes
 
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gossipfl.actions import Train, Update
-from gossipfl.errors import TrainingError
+from gossipfl.errors import TrainingError, TransportError
 from gossipfl.weights import ModelVectors, PeerId
 
 
@@ -40,12 +40,25 @@ class Trainer(Protocol):
         ...
 
 
-def all_failures(failures: Sequence[TrainingError]) -> TrainingError:
+def outcomes_of(trainer: Trainer, jobs: Sequence[Train]) -> list[Update | TrainingError]:
+    """What each of the jobs comes to: where one fails, it fails alone."""
+    try:
+        return list(trainer.train(jobs))
+    except TrainingError as error:
+        if error.outcomes:
+            return list(error.outcomes)
+        if len(jobs) == 1:
+            return [error]
+        if isinstance(error.__cause__, TransportError):  # workers died; each job would lose as many again
+            raise
+        return [outcome for job in jobs for outcome in outcomes_of(trainer, [job])]  # with the same results
+
+
+def all_failures(outcomes: Sequence[Update | TrainingError]) -> TrainingError:
     """One error for all failed jobs of a call: the first one's, naming a few of the others."""
-    first, *others = failures
-    if not others:
-        return first
+    first, *others = [outcome for outcome in outcomes if isinstance(outcome, TrainingError)]
     names = ", ".join(repr(failure.peer_id) for failure in others[:6]) + (", ..." if len(others) > 6 else "")
-    error = TrainingError(f"{first}; {len(others)} more failed: {names}", peer_id=first.peer_id, round=first.round)
+    message = f"{first}; {len(others)} more failed: {names}" if others else str(first)
+    error = TrainingError(message, peer_id=first.peer_id, round=first.round, outcomes=outcomes)
     error.__cause__ = first.__cause__
     return error

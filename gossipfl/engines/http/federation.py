@@ -296,5 +296,6 @@ class LoopbackFederation:
             if link.num_messages
         }
         history.num_refused = sum(sum(host.refusals.values()) for host in self._hosts.values())
+        history.num_rollbacks = sum(host.num_rollbacks for host in self._hosts.values())
         history.final = {name: peer.model for name, peer in self.peers.items()}
         history.average = self.average()

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt
+from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt, WentBack
 from gossipfl.engines.checkpoints import Arrays, Checkpoint
 from gossipfl.engines.http.client import Answer, Client
 from gossipfl.engines.http.delivery import RIDING, Delivery
@@ -34,7 +34,7 @@ from gossipfl.engines.http.sealing import Sealer, Wrapped
 from gossipfl.engines.http.server import PeerServer
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.waiting import nobody_shares_the_run, warn_of_long_waits
-from gossipfl.errors import RemoteProtocolError, TransportError
+from gossipfl.errors import RemoteProtocolError, TrainingError, TransportError
 from gossipfl.messages import Message
 from gossipfl.peers import Peer
 from gossipfl.peers.snapshot import compose, messages_of_snapshot, part, snapshot_of_messages
@@ -67,6 +67,8 @@ class HTTPPeer:
         self.hosting = hosting or Hosting()
         self.refusals: Counter[str] = Counter()
         """What was refused of others, by reason."""
+        self.num_rollbacks = 0
+        """Times that it could not train on what it had mixed in."""
         self.scores: dict[str, float] = {}
         """Loss and accuracy on held-out data, from whoever has evaluated the peer last."""
         self.training_metrics: Mapping[str, float] = {}
@@ -266,7 +268,7 @@ class HTTPPeer:
     async def _react(
         self,
         method: Callable[..., list[Action]],
-        *arguments: Message | Update,
+        *arguments: Message | Update | TrainingError,
         answering: PeerId | None = None,
         failed: Parcel | None = None,
     ) -> Parcel | None:
@@ -292,6 +294,9 @@ class HTTPPeer:
                             self._set_alarm(action.time)
                         case Refused():
                             self._refuse(action.sender, Refusal("not_taken_in", action.why))
+                        case WentBack():
+                            self.num_rollbacks += 1
+                            _LOGGER.warning("%s", action)
                 if self.peer.finished and self._lingering is None:
                     self._lingering = self._spawn(self._linger())
                 self._watcher.reacted(self, round_before)
@@ -317,7 +322,12 @@ class HTTPPeer:
         await self._react(self.peer.send_failed, parcel.message, failed=parcel)
 
     async def _train(self, job: Train) -> None:
-        update = await self.room.train(job)
+        try:
+            update = await self.room.train(job)
+        except TrainingError as error:
+            self._training = None
+            await self._react(self.peer.training_failed, error)
+            return
         self._training = None
         self.training_metrics = update.metrics
         self._watcher.trained(self, update)

@@ -28,7 +28,8 @@ class NeighborStatus:
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """One peer: how far it is, how good, whom it sees, what it refused (by reason). No secrets."""
+    """One peer: how far it is, how good, whom it sees, what it refused (by reason), how often it took
+    out again what it had mixed in. No secrets."""
 
     peer: PeerId
     run: str
@@ -48,6 +49,7 @@ class PeerStatus:
     num_messages: int
     neighbors: tuple[NeighborStatus, ...]
     refusals: dict[str, int]
+    rollbacks: int = 0
 
     @property
     def num_reachable(self) -> int:
@@ -95,6 +97,7 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
             for link in links
         ),
         refusals=dict(host.refusals),
+        rollbacks=host.num_rollbacks,
     )
 
 

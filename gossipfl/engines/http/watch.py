@@ -132,6 +132,11 @@ class _PeerCollector(Collector):
         for name in STATES:
             state.add_metric([*peer, name], float(name == status.state))
         yield state
+        rollbacks = CounterMetricFamily(
+            "gossipfl_rollbacks", "Times that training failed on what was mixed in.", labels=["peer"]
+        )
+        rollbacks.add_metric(peer, status.rollbacks)
+        yield rollbacks
         labels = ["peer", "neighbor"]
         sent = CounterMetricFamily(
             "gossipfl_sent_bytes", f"Bytes sent, {MESSAGE_OVERHEAD} included for each message's headers.", labels=labels

@@ -8,6 +8,7 @@ import pytest
 from exam import CANDIDATES
 from federation import make_simulator, random_models, ring, unequal_shards
 from issued import new_run
+from liars import LIES, FragileTrainer, WithLiar
 from loopback import bits, run_loopback
 from numpy_trainer import NumpyTrainer
 
@@ -121,3 +122,24 @@ def test_bytes_are_counted_as_the_simulator_counts_them(name):
         sent = sum(neighbor.sent for neighbor in host.neighbors.values())
         received = sum(neighbor.received_bytes for neighbor in host.neighbors.values())
         assert (sent, received) == history.peer_bytes[peer_id]
+
+
+@pytest.mark.parametrize("lie", ["giants", "just below the bound"])
+@pytest.mark.parametrize(
+    "name", ["synchronous", "synchronous, combine then adapt", "gradient_tracking", "sgp", "fedavg"]
+)
+def test_what_is_refused_and_taken_out_again_is_the_same_too(name, lie):
+    candidate = CANDIDATES[name]
+    recipe = WithLiar(candidate.recipe, "1", LIES[lie])
+
+    def trainer() -> NumpyTrainer:
+        return FragileTrainer(unequal_shards(GRAPH), momentum=0.5, has_statistics=True)
+
+    simulator = make_simulator(recipe, GRAPH, trainer(), seed=3, num_rounds=6)
+    history = simulator.run()
+    loopback = run_loopback(recipe, GRAPH, trainer(), seed=3, num_rounds=6)
+    assert bits(loopback.peers) == bits(simulator.peers)
+    assert history.num_refused + history.num_rollbacks > 0
+    hosts = loopback.hosts.values()
+    assert sum(host.refusals["not_taken_in"] for host in hosts) == history.num_refused
+    assert sum(host.num_rollbacks for host in hosts) == history.num_rollbacks
