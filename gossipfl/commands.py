@@ -323,7 +323,11 @@ def rewrite_report(run: Path) -> None:
     """`report`."""
     from gossipfl.run_directory import complete
 
-    new_console().print(f"Report: {complete(run)}", soft_wrap=True)
+    left_out: list[str] = []
+    console = new_console()
+    console.print(f"Report: {complete(run, left_out)}", soft_wrap=True)
+    for sentence in left_out:
+        console.print(sentence, soft_wrap=True, markup=False)
 
 
 def list_topologies(as_json: bool) -> None:
@@ -435,9 +439,7 @@ def _import_tensorflow() -> None:
 
             tf.config.list_physical_devices()
             gc.freeze()  # a million objects that stay: to look at them again took 0.4 s now and then
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
+        except Exception:
             notes.seek(0)
             os.write(standard_error, notes.read())
             raise

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from gossipfl.constant_files import read_constants
 from gossipfl.errors import ConfigurationError, SchemaMismatchError
@@ -28,6 +28,9 @@ class _ModelPart(Part):
     statistics_segments: Segments
 
 
+_RESTORE = "Restore the file to export a model; the weights themselves are safetensors files in the folder `weights`."
+
+
 class _ExportManifest(Manifest):
     scenario: dict[str, Any]
     model: _ModelPart
@@ -49,7 +52,7 @@ def export(
         raise ConfigurationError(f"{output} should end in {' or '.join(KERAS_SUFFIXES)}")
     if output.exists():
         raise ConfigurationError(f"{output} is there already; give another --output, nothing was changed")
-    manifest = parsed(run / "manifest.json", _manifest)
+    manifest = parsed(run / "manifest.json", _ExportManifest.model_validate_json, _RESTORE)
     scenario = _scenario(run, manifest) if own is None else own
     try:
         vectors = _final(run, manifest, peer, label, seed)
@@ -63,13 +66,6 @@ def export(
     else:
         model.save_weights(output)
     return output
-
-
-def _manifest(text: str) -> _ExportManifest:
-    try:
-        return _ExportManifest.model_validate_json(text)
-    except ValidationError as error:
-        raise ConfigurationError(f"the manifest does not describe a model that could be exported: {error}") from error
 
 
 def _final(run: Path, manifest: _ExportManifest, peer: str | None, label: str | None, seed: int | None) -> ModelVectors:

@@ -123,7 +123,7 @@ def _manifest(records: Sequence[PeerRecord]) -> JSON:
     merged = manifests[0] | {
         "interrupted": any(record.manifest.interrupted for record in records),
         "failures": _distinct(failure for record in records for failure in record.manifest.failures),
-        "differences": differences + _missing(records),
+        "differences": differences + [note for record in records for note in record.left_out] + _missing(records),
     }
     created = [record.manifest.created for record in records if record.manifest.created is not None]
     if created:

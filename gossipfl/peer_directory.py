@@ -6,63 +6,111 @@ checkpoint-*.safetensors  two generations (`gossipfl.engines.http.journal`)
 incarnation               number of its last start
 """
 
-import json
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gossipfl.engines.checkpoints import has_checkpoints
 from gossipfl.errors import ConfigurationError
+from gossipfl.report.run_files import Part, parsed, rows_of, whole_lines
 from gossipfl.run_directory import make_run_directory
 from gossipfl.strict_json import strict_json
 from gossipfl.weight_files import metadata_of
 from gossipfl.weights import ModelVectors, PeerId
-from gossipfl.whole_files import write_whole
+from gossipfl.whole_files import kept_for_this_process, write_whole
+
+WAY_ON = (
+    "the peer does not know what it has told its neighbors, so it cannot go on: put a copy of the directory back, or "
+    "begin the run again at all peers with new ones (--initial with weights that a peer has left, to keep what was "
+    "learned)"
+)
+"""What to do when a peer has lost its checkpoints."""
+
+_RESTORE = "Restore the file to go on; the checkpoints are whole."
+_FINAL = Path("weights", "final.safetensors")
+_FILES = ("incarnation", "manifest.json", "history.jsonl", "events.jsonl", "addresses.json")
+"""What is there before the first checkpoint, beside the folder for weights."""
+
+
+class _Begun(Part):
+    run_id: str
+    peer: PeerId
+
+
+class _Round(Part):
+    round: int
 
 
 class PeerDirectory:
-    """Opens, or opens again, the directory of one peer's run."""
+    """The directory of one peer's run, which no other process has meanwhile."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
-    def open(cls, path: Path, *, resume: bool) -> "PeerDirectory":
-        """A new directory; with `resume` also one in which the peer has run before.
+    @contextmanager
+    def opened(cls, path: Path, *, resume: bool) -> "Iterator[PeerDirectory]":
+        """A new directory, or one that a peer has left before it had begun; with `resume` also one in which it has run.
+        Nothing is left behind when the block ends before anything was written.
 
-        Raises ConfigurationError when there is a run in it that is not to be resumed, or something else.
+        Raises ConfigurationError when there is a run in it that is not to be resumed or has lost its checkpoints,
+        something else, or another process at work.
         """
-        holds_run = (path / "manifest.json").is_file()
-        if holds_run and not resume:
-            raise ConfigurationError(
-                f"{path} holds a run already; go on with it (--resume), or give another --run-directory"
-            )
-        is_begun = holds_run or (resume and _was_just_begun(path))
-        make_run_directory(path, "--run-directory", may_be_begun=is_begun)
-        return cls(path)
+        existed = path.exists()
+        make_run_directory(path, "--run-directory", may_be_begun=(path / "manifest.json").is_file() or _is_own(path))
+        with kept_for_this_process(path / "weights"):
+            directory = cls(path)
+            if not directory.is_new and not resume:
+                raise ConfigurationError(
+                    f"{path} holds a run already; go on with it (--resume), or give another --run-directory"
+                )
+            if not directory.is_new and not has_checkpoints(path):
+                raise ConfigurationError(f"{path} holds a run, but its checkpoints are gone; {WAY_ON}")
+            try:
+                yield directory
+            finally:
+                if not existed and {entry.name for entry in path.iterdir()} == {"weights"}:
+                    shutil.rmtree(path)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was said from here yet: the peer had no checkpoint, and no round was measured after the first
+        model."""
+        history = self.path / "history.jsonl"
+        return (
+            _is_own(self.path)
+            and not (self.path / _FINAL).exists()
+            and (not history.exists() or history.read_bytes().count(b"\n") <= 1)
+        )
 
     def begin(self, manifest: Mapping[str, Any], last_round: int) -> int:
         """Write the manifest of a new run, or check that a resumed one is the same, and drop what was measured after
         round `last_round`, from which it goes on; gives the last round that has been measured, -1 for none.
 
-        Raises ConfigurationError when the directory holds another run.
+        Raises ConfigurationError when the directory holds another run, or files of it are garbled.
         """
         path = self.path / "manifest.json"
-        if not path.is_file():
+        if self.is_new:
+            (self.path / "events.jsonl").unlink(missing_ok=True)
+            write_whole(self.path / "history.jsonl", "")
             write_whole(path, strict_json(manifest, indent=1))
-            (self.path / "history.jsonl").touch()
             return -1
-        before = json.loads(path.read_text("utf-8"))
-        if (before.get("run_id"), before.get("peer")) != (manifest["run_id"], manifest["peer"]):
+        before = parsed(path, _Begun.model_validate_json, _RESTORE)
+        if (before.run_id, before.peer) != (manifest["run_id"], manifest["peer"]):
             raise ConfigurationError(
                 f"{self.path} holds the run of another peer, scenario, model or seed; give another --run-directory"
             )
         history = self.path / "history.jsonl"
-        lines = [line for line in history.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
-        rounds = [int(json.loads(line)["round"]) for line in lines]
-        kept = [line for line, round in zip(lines, rounds, strict=True) if round <= last_round]
-        write_whole(history, "".join(kept))
-        return max((round for round in rounds if round <= last_round), default=-1)
+        rows = rows_of(history, _Round)
+        kept = [line for line, row in zip(whole_lines(history), rows, strict=True) if row.round <= last_round]
+        write_whole(history, b"".join(kept).decode())
+        events = self.path / "events.jsonl"
+        if events.exists():  # without what was being written when the peer was killed
+            write_whole(events, b"".join(whole_lines(events)).decode("utf-8", "replace"))
+        return max((row.round for row in rows if row.round <= last_round), default=-1)
 
     def addresses(self, listen: tuple[str, int] | None, watch: tuple[str, int]) -> None:
         """Say where the peer listens, and where it can be watched."""
@@ -81,7 +129,7 @@ class PeerDirectory:
         """Write the final weights, noting the digest of the `constants` that belong to them; gives their path."""
         from safetensors.numpy import save_file
 
-        path = self.path / "weights" / "final.safetensors"
+        path = self.path / _FINAL
         vectors = {"weights": model.weights, "statistics": model.statistics}
         unfinished = path.with_name(".final.unfinished")
         held = {name: vector for name, vector in vectors.items() if vector.size}
@@ -94,7 +142,7 @@ class PeerDirectory:
             file.write(strict_json(row) + "\n")
 
 
-def _was_just_begun(path: Path) -> bool:
-    """Whether a directory holds what a peer leaves that was stopped before it wrote its manifest, and nothing else."""
-    own = {"weights", "incarnation", ".incarnation.unfinished", ".manifest.json.unfinished"}
-    return path.is_dir() and {entry.name for entry in path.iterdir()} <= own
+def _is_own(path: Path) -> bool:
+    """Whether a directory holds nothing but what a peer leaves that was stopped before its first checkpoint."""
+    names = {name for own in _FILES for name in (own, f".{own}.unfinished")}
+    return path.is_dir() and {entry.name for entry in path.iterdir()} - names <= {"weights"}

@@ -15,7 +15,7 @@ import numpy as np
 from gossipfl.actions import Update
 from gossipfl.constant_files import write_constants
 from gossipfl.deployment import addresses, checked_address, host_and_port, is_loopback, revoked, run_facts
-from gossipfl.engines.checkpoints import Checkpoint, newest_checkpoint
+from gossipfl.engines.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint
 from gossipfl.engines.evaluation import TrainingMetrics
 from gossipfl.engines.http.credentials import Credentials, load_credentials
 from gossipfl.engines.http.descriptors import Caps, caps_of_peer
@@ -26,7 +26,8 @@ from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.watch import Watch
 from gossipfl.errors import ConfigurationError
 from gossipfl.model_files import read_model
-from gossipfl.peer_directory import PeerDirectory
+from gossipfl.peer_directory import WAY_ON, PeerDirectory
+from gossipfl.process_start import StoppedError, Where, check_free, shown, stoppable, taken
 from gossipfl.run_directory import HTTP, run_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import Cast, Experiment, load_data
@@ -35,8 +36,6 @@ from gossipfl.training.trainer import Score, Trainer
 from gossipfl.weights import PeerId, Vector
 
 _LOGGER = logging.getLogger(__name__)
-
-Where = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -81,16 +80,22 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     listen = _listening_address(options, where[options.name])
     _check_exposure(options, where, listen, credentials)
     caps_of_peer(len(where) - 1, scenario.http.max_connections)  # and again when TensorFlow has opened what it opens
-    caps_of_peer(len(where) - 1, scenario.http.max_connections)
-    directory = PeerDirectory.open(options.run_directory, resume=options.resume)
-    when_possible()
-    experiment = _experiment(scenario, options)
-    cast = experiment.cast(section)
-    if options.initial is not None:
-        experiment.begin_with(read_model(options.initial, cast.trainer))
-    facts = run_facts(cast, has_own_examples=options.shard is not None)
-    process = _Process(options, cast, facts, credentials, where, listen, directory)
-    return asyncio.run(process.live())
+    for port in (listen, options.watch):
+        check_free(port, options.name)
+    try:
+        with stoppable(), PeerDirectory.opened(options.run_directory, resume=options.resume) as directory:
+            _LOGGER.info("starting %s of %s in %s", options.name, scenario.name, directory.path)
+            when_possible()
+            experiment = _experiment(scenario, options)
+            cast = experiment.cast(section)
+            if options.initial is not None:
+                experiment.begin_with(read_model(options.initial, cast.trainer))
+            facts = run_facts(cast, has_own_examples=options.shard is not None)
+            process = _Process(options, cast, facts, credentials, where, listen, directory)
+            return asyncio.run(process.live())
+    except StoppedError:
+        _LOGGER.info("stopped before the run began")
+        return 0
 
 
 def _addresses(scenario: Scenario, options: PeerOptions) -> dict[PeerId, str | None]:
@@ -204,7 +209,7 @@ class _Process:
 
     async def live(self) -> int:
         options, experiment = self._options, self._cast.experiment
-        checkpoint = newest_checkpoint(self._directory.path) if options.resume else None
+        checkpoint = newest_checkpoint(self._directory.path, WAY_ON) if options.resume else None
         caps = caps_of_peer(len(self._where) - 1, experiment.scenario.http.max_connections)
         host = self._host(checkpoint, caps)
         manifest = self._manifest()
@@ -219,12 +224,15 @@ class _Process:
         if options.seconds is not None:
             loop.call_later(options.seconds, host.stop)
         try:
-            watched = await watch.start(*options.watch)
+            try:
+                watched = await watch.start(*options.watch)
+            except OSError as error:
+                raise taken(options.watch, options.name, error) from error
             listening = await self._open(host)
             self._directory.addresses(listening, watched)
             _LOGGER.info(
                 "listening on %s, status at http://%s:%d/status, run %s",
-                _shown(listening),
+                shown(listening),
                 *watched,
                 self._facts.run_id[:12],
             )
@@ -233,13 +241,18 @@ class _Process:
             if self._last_row != host.peer.round:
                 self._request_row(host)
             await host.run()
-            if self._last_row != host.peer.round or self._last_weights is not host.peer.weights:
+            has_begun = has_checkpoints(self._directory.path)
+            if not has_begun:
+                _LOGGER.info("stopped before the run began")
+            elif self._last_row != host.peer.round or self._last_weights is not host.peer.weights:
                 self._request_row(host)  # exchanges after the last round count, too
             self._due.put_nowait(None)
             await recording
         finally:
             await host.room.close()
             await watch.stop()
+        if not has_begun:
+            return self._status
         path = self._directory.finish(host.peer.model, manifest["constants"].get(str(experiment.seed)))
         rounds = experiment.scenario.rounds
         if host.peer.finished:
@@ -285,9 +298,7 @@ class _Process:
         try:
             return await host.listen(self._listen, tls)
         except OSError as error:
-            raise ConfigurationError(
-                f"cannot listen on {_shown(self._listen)} ({error.strerror}); is {self._options.name} running already?"
-            ) from error
+            raise taken(self._listen, self._options.name, error) from error
 
     def _interrupt(self, host: HTTPPeer) -> None:
         self._status = 130
@@ -359,7 +370,3 @@ class _Process:
                 score.loss,
                 score.accuracy,
             )
-
-
-def _shown(where: Where | None) -> str:
-    return "no port (it polls)" if where is None else f"{where[0]}:{where[1]}"

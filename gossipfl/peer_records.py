@@ -19,7 +19,7 @@ from gossipfl.algorithms import Weighting
 from gossipfl.engines.http.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.model_files import read_arrays
-from gossipfl.report.run_files import ContactEvent, Manifest, Measured, Part, RunAlgorithm, lines_of, parsed
+from gossipfl.report.run_files import ContactEvent, Manifest, Measured, Part, RunAlgorithm, parsed, rows_of
 from gossipfl.weights import ModelVectors, PeerId, Segment, Vector, WeightsSchema, frozen
 
 
@@ -134,6 +134,8 @@ class PeerRecord:
     rows: Sequence[PeerRow]
     events: Sequence[PeerEvent]
     final: ModelVectors | None
+    left_out: Sequence[str] = ()
+    """Sentences on what could not be read of it."""
 
     @property
     def peer(self) -> PeerId:
@@ -150,18 +152,21 @@ class PeerRecord:
 
 
 def read_peer(directory: Path) -> PeerRecord:
-    """What a peer has left in `directory`; a last line without its newline is left out, for the peer was killed then.
+    """What a peer has left in `directory`, without the lines that are garbled; a last one without its newline is left
+    out in silence, for the peer was killed then.
 
-    Raises ConfigurationError, naming the file, when it is not the run directory of a peer, or garbled.
+    Raises ConfigurationError, naming the file, when it is not the run directory of a peer, or another file is garbled.
     """
     manifest = _read_manifest(_there(directory / "manifest.json"))
     events = directory / "events.jsonl"
+    left_out: list[str] = []
     record = PeerRecord(
         directory,
         manifest,
-        parsed(_there(directory / "history.jsonl"), lines_of(PeerRow)),
-        parsed(_own(events), lines_of(PeerEvent)) if events.is_file() else [],
+        rows_of(_there(directory / "history.jsonl"), PeerRow, left_out),
+        rows_of(_own(events), PeerEvent, left_out) if events.is_file() else [],
         _read_weights(directory / "weights" / "final.safetensors"),
+        left_out,
     )
     if record.final is not None:
         model = manifest.model
@@ -192,9 +197,9 @@ def _own(path: Path) -> Path:
 
 
 def _read_manifest(path: Path) -> PeerManifest:
-    def manifest(text: str) -> PeerManifest:
+    def manifest(content: bytes) -> PeerManifest:
         try:
-            return PeerManifest.model_validate_json(text)
+            return PeerManifest.model_validate_json(content)
         except ValidationError as error:
             missing = [fault["loc"] for fault in error.errors() if fault["type"] == "missing"]
             if ("peer",) not in missing:
@@ -204,7 +209,7 @@ def _read_manifest(path: Path) -> PeerManifest:
             "directories that the peers of one run wrote on their hosts"
         )
 
-    return parsed(path, manifest)
+    return parsed(path, manifest, "Restore the file, or leave this directory out: the others make a run without it.")
 
 
 def _read_weights(path: Path) -> ModelVectors | None:

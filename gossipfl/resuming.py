@@ -13,7 +13,7 @@ from gossipfl.engines.simulator import Simulator
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.own_scenario import refuse_functions
-from gossipfl.report.run_files import HistoryRow, Manifest, Part, history_rows, parsed
+from gossipfl.report.run_files import HistoryRow, Manifest, Part, parsed, rows_of
 from gossipfl.run_directory import VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
@@ -114,7 +114,10 @@ def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
     when it is not of the user's `own` scenario, or names functions and there is no such scenario."""
     if not (path / "manifest.json").is_file():
         raise ConfigurationError(f"{path} is not the directory of a run: there is no manifest.json in it")
-    manifest = parsed(path / "manifest.json", _Manifest.model_validate_json)
+    report = f"`gossipfl report {path}` makes a report of what was measured."
+    manifest = parsed(
+        path / "manifest.json", _Manifest.model_validate_json, f"Restore the file to go on with the run; {report}"
+    )
     if manifest.engine != VIRTUAL_TIME or manifest.command.split()[:1] != ["gossipfl"]:
         raise ConfigurationError(
             f"{path} is not a run of `simulate` or `compare` in virtual time, and only those can be gone on with; "
@@ -131,7 +134,7 @@ def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
                 f"{path} holds a run of another scenario ({other}); name that one to go on with it, or none"
             )
     ended = {(one.algorithm, one.seed): History(one.algorithm, one.seed, failure=one.failure) for one in manifest.ended}
-    for row in parsed(path / "history.jsonl", history_rows):
+    for row in rows_of(path / "history.jsonl", HistoryRow):
         if (row.algorithm, row.seed) in ended:
             ended[row.algorithm, row.seed].evaluations.append(_evaluation(row))
     return StoppedRun(

@@ -33,7 +33,7 @@ from gossipfl.data.partition import label_counts, partition_digest
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.report import write_report
-from gossipfl.report.run_files import Manifest, history_rows, parsed
+from gossipfl.report.run_files import manifest_and_history
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.simulation import BOUNDS, Experiment
@@ -285,12 +285,18 @@ def make_run_directory(path: Path, option: str = "--output", *, may_be_begun: bo
         raise ConfigurationError(f"cannot make the run directory {path}: {error.strerror}") from error
 
 
-def complete(path: Path) -> Path:
-    """Write what can be derived from manifest and history: Parquet file, summary and report.
+def complete(path: Path, left_out: list[str] | None = None) -> Path:
+    """Write what can be derived from manifest and history: Parquet file, summary and report. Sentences on what is
+    garbled, and missing there, stand in the report and go to `left_out`.
 
     Raises ConfigurationError when `path` is not the directory of a run.
     """
-    manifest, rows = _read(path)
+    if not (path / "manifest.json").is_file():
+        raise ConfigurationError(f"{path} is not the directory of a run: there is no manifest.json in it")
+    manifest, history, garbled = manifest_and_history(path)
+    if left_out is not None:
+        left_out += garbled
+    rows = [row.model_dump() for row in history]
     _write_parquet(path / "history.parquet", rows)
     bounds = {algorithm.label: algorithm.bound for algorithm in manifest.algorithms}
     table = summarize(rows, manifest.targets)
@@ -380,13 +386,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "absent"
     return found
-
-
-def _read(path: Path) -> tuple[Manifest, list[dict[str, Any]]]:
-    if not (path / "manifest.json").is_file():
-        raise ConfigurationError(f"{path} is not the directory of a run: there is no manifest.json in it")
-    manifest = parsed(path / "manifest.json", Manifest.model_validate_json)
-    return manifest, [row.model_dump() for row in parsed(path / "history.jsonl", history_rows)]
 
 
 def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

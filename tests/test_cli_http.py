@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import re
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from outcome import Outcome
+from softmax_trainer import SoftmaxTrainer
 
 from gossipfl.data.sources import load
 from gossipfl.scenario import Scenario, load_scenario
+from gossipfl.whole_files import kept_for_this_process
 
 TOY = """
 rounds = 3
@@ -58,6 +62,13 @@ def gossipfl_(command_line) -> Iterator[Callable[..., Outcome]]:
     yield command_line
     root.handlers[:], root.level = before[0], before[1]
     own.setLevel(before[2])
+
+
+def content(directory: str) -> dict[str, bytes]:
+    """What is in the files of a directory."""
+    return {
+        str(file.relative_to(directory)): file.read_bytes() for file in Path(directory).rglob("*") if file.is_file()
+    }
 
 
 def rows_in(path: Path) -> list[dict]:
@@ -149,14 +160,108 @@ class TestPeer:
         Path("a/weights").mkdir(parents=True)
         Path("a/incarnation").write_text("3\n")
         options = ("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
-        refused = gossipfl_(*options)
-        assert refused.status == 1
-        assert "a is there and not empty; give another --run-directory" in refused.err
-        assert gossipfl_(*options, "--resume").status == 0
+        assert gossipfl_(*options).status == 0
         assert Path("a/incarnation").read_text() == "4\n"
         Path("b").mkdir()
         Path("b/thesis.txt").write_text("")
-        assert gossipfl_(*options[:-1], "b", "--resume").status == 1
+        for more in ((), ("--resume",)):
+            refused = gossipfl_(*options[:-1], "b", *more)
+            assert refused.status == 1
+            assert "b is there and not empty; give another --run-directory" in refused.err
+
+    def test_two_processes_are_not_at_work_in_one_directory(self, gossipfl_):
+        options = ("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
+        assert gossipfl_(*options).status == 0
+        before = content("a")
+        with kept_for_this_process(Path("a/weights")):
+            outcome = gossipfl_(*options, "--resume")
+        assert (outcome.status, outcome.err.count("\n")) == (1, 1)
+        assert "another process is at work in a" in outcome.err
+        assert content("a") == before
+
+    @pytest.mark.parametrize("option", ["--listen", "--watch"])
+    def test_a_port_that_is_taken_is_said_before_anything_is_made(self, gossipfl_, option):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            taken = f"127.0.0.1:{other.getsockname()[1]}"
+            outcome = gossipfl_(
+                "peer", "peers.toml", "--name", "a", "--algorithm", "local", option, taken, "--run-directory", "a"
+            )
+        assert (outcome.status, outcome.err.count("\n")) == (1, 1)
+        assert f"cannot listen on {taken}" in outcome.err
+        assert not Path("a").exists()
+
+    def test_one_that_is_stopped_while_it_starts_leaves_nothing(self, gossipfl_, monkeypatch):
+        options = ("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
+        with monkeypatch.context() as patch:
+            patch.setattr("gossipfl.commands._import_tensorflow", lambda: signal.raise_signal(signal.SIGTERM))
+            stopped = gossipfl_(*options)
+        assert stopped.status == 0
+        assert [line.rsplit("  ")[-1] for line in stopped.err.splitlines()][-1].endswith("stopped before the run began")
+        assert "starting a of peers in a" in stopped.err
+        assert not Path("a").exists()
+        assert gossipfl_(*options).status == 0
+
+    @pytest.mark.parametrize("more", [(), ("--resume",), ("--set", "seed=7")], ids=["as before", "resumed", "another"])
+    def test_one_that_is_stopped_before_its_first_checkpoint_can_begin_again(self, gossipfl_, monkeypatch, more):
+        options = ("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
+        with monkeypatch.context() as patch:
+            patch.setattr(SoftmaxTrainer, "prepare", lambda trainer: os.kill(os.getpid(), signal.SIGTERM))
+            stopped = gossipfl_(*options)
+        assert stopped.status == 0
+        assert "stopped before the run began" in stopped.err
+        assert "listening on" in stopped.err
+        assert "checkpoint" not in " ".join(content("a"))
+        assert gossipfl_(*options, *more).status == 0
+        assert Path("a/incarnation").read_text() == "2\n"
+        assert [row["round"] for row in rows_in(Path("a/history.jsonl"))] == [0, 1, 2]
+
+    @pytest.mark.parametrize(
+        ("damage", "said"), [("changed", "are both damaged"), ("emptied", "are both damaged"), ("removed", "are gone")]
+    )
+    def test_without_a_whole_checkpoint_it_does_not_go_on_from_the_beginning(self, gossipfl_, damage, said):
+        options = ("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
+        assert gossipfl_(*options).status == 0
+        for file in Path("a").glob("checkpoint-*"):
+            if damage == "changed":
+                noise = bytearray(file.read_bytes())
+                noise[-1] ^= 1
+                file.write_bytes(noise)
+            elif damage == "emptied":
+                file.write_bytes(b"")
+            else:
+                file.unlink()
+        before = content("a")
+        outcome = gossipfl_(*options, "--resume")
+        assert (outcome.status, outcome.err.splitlines()[-1][:6]) == (1, "Error:")
+        assert said in outcome.err
+        assert "begin the run again at all peers" in outcome.err
+        assert {name: found for name, found in content("a").items() if name != "incarnation"} == {
+            name: found for name, found in before.items() if name != "incarnation"
+        }
+
+    @pytest.mark.parametrize("name", ["manifest.json", "history.jsonl"])
+    @pytest.mark.parametrize(
+        "garbage", [b"", b"\x00\xff\n", b"null\n", b"{}\n", b'{"round": "x"}\n', b"[" * 100_000 + b"\n"]
+    )
+    def test_a_garbled_file_is_a_sentence_and_nothing_is_lost(self, gossipfl_, name, garbage):
+        options = ("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
+        assert gossipfl_(*options).status == 0
+        whole = Path("a", name).read_bytes()
+        Path("a", name).write_bytes(garbage)
+        before = content("a")
+        outcome = gossipfl_(*options, "--resume")
+        if not garbage and name == "history.jsonl":  # nothing was measured
+            assert outcome.status == 0
+            return
+        assert outcome.status == 1, outcome.out
+        assert outcome.err.splitlines()[-1].startswith("Error: ")
+        assert "Traceback" not in outcome.err
+        assert name in outcome.err
+        assert "estore the file" in outcome.err
+        after = content("a")
+        assert {one for one in after if after[one] != before[one]} <= {"incarnation"}
+        Path("a", name).write_bytes(whole)
+        assert gossipfl_(*options, "--resume").status == 0
 
     def test_log_lines_for_machines_are_json_with_peer_and_round(self, gossipfl_):
         options = ("--algorithm", "local", "--run-directory", "a", "--log-format", "json")
@@ -188,9 +293,9 @@ class TestPeer:
             "a",
             "--resume",
         )
-        assert gossipfl_(*options, "--time", "0.1").status == 0
+        assert gossipfl_(*options, "--time", "0.5").status == 0
         before = json.loads(Path("a/manifest.json").read_text())
-        assert "stopped after round 0 of 2" in gossipfl_(*options, "--time", "0.1").err  # it waits for its neighbor
+        assert "stopped " in gossipfl_(*options, "--time", "0.5").err  # it waits for its neighbor
         gone = ("--set", "http.revoked=['mallory']")
         outcome = gossipfl_(*options, *gone)
         assert (outcome.status, "done after round 2 of 2" in outcome.err) == (0, True)
@@ -272,7 +377,7 @@ class TestPeer:
         outcome = gossipfl_("peer", scenario, *options, *algorithm)
         assert (outcome.status, outcome.out) == (1, "")
         assert expected in outcome.err
-        assert outcome.err.startswith("Error: ")
+        assert outcome.err.splitlines()[-1].startswith("Error: ")
         assert "Traceback" not in outcome.err
 
     @pytest.mark.parametrize("listen", ["7000", "host", "host:port", "host:99999", ":80"])

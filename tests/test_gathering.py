@@ -536,10 +536,6 @@ class TestRefused:
             ("manifest.json", json.dumps(manifest("delhi", run_id="short"))),
             ("manifest.json", json.dumps(manifest("delhi", algorithms=[{"label": "a"}, {"label": "b"}]))),
             ("manifest.json", json.dumps(manifest("delhi", seeds=[]))),
-            ("history.jsonl", "junk\n"),
-            ("history.jsonl", json.dumps(row(0, 0) | {"wall": None}) + "\n"),
-            ("history.jsonl", '{"round": 0, "wall": Infinity}\n'),
-            ("events.jsonl", '{"wall": 1, "peer": "delhi", "neighbor": "cairo", "event": "slept"}\n'),
             ("weights/final.safetensors", "junk"),
         ],
     )
@@ -549,6 +545,27 @@ class TestRefused:
         with pytest.raises(ConfigurationError, match=file):
             gather(directories, tmp_path / "run")
         assert not (tmp_path / "run").exists()
+        assert gather(directories[1:], tmp_path / "run").exists()  # as the sentence says
+
+    @pytest.mark.parametrize(
+        ("file", "line"),
+        [
+            ("history.jsonl", "junk\n"),
+            ("history.jsonl", json.dumps(row(0, 0) | {"wall": None}) + "\n"),
+            ("history.jsonl", '{"round": 0, "wall": Infinity}\n'),
+            ("events.jsonl", '{"wall": 1, "peer": "delhi", "neighbor": "cairo", "event": "slept"}\n'),
+        ],
+    )
+    def test_garbled_lines_are_left_out_and_said(self, tmp_path, file, line):
+        directories = cities(tmp_path)
+        gather(directories, tmp_path / "whole")
+        path = directories[0] / file
+        path.write_text(line + (path.read_text() if path.exists() else ""))
+        gather(directories, tmp_path / "run")
+        for name in ("history.jsonl", "events.jsonl"):
+            assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        said = json.loads((tmp_path / "run" / "manifest.json").read_text())["differences"]
+        assert any("line 1 of " in note and file in note for note in said)
 
     @pytest.mark.parametrize(
         "tensors",

@@ -182,19 +182,20 @@ class Run:
 def read_run(directory: Path) -> Run:
     """The manifest, history and summary of `directory`, and its events, which a simulation has not.
 
-    A last line without its newline is left out: the run was stopped while it was written.
+    What is garbled of manifest, history and events is left out, and named among the manifest's `differences`; a last
+    line without its newline is left out in silence: the run was stopped while it was written.
     Raises `ConfigurationError`, naming file and field, when a file is missing or is not what a run writes.
     """
     if not directory.is_dir():
         raise ConfigurationError(f"There is no run directory {directory}; give the folder that a run wrote.")
-    manifest = parsed(directory / "manifest.json", Manifest.model_validate_json)
+    manifest, history, left_out = manifest_and_history(directory)
     summary = parsed(directory / "summary.json", Summary.model_validate_json)
-    history = parsed(directory / "history.jsonl", history_rows)
-    events = parsed(directory / "events.jsonl", lines_of(EventRow)) if (directory / "events.jsonl").exists() else []
+    events = directory / "events.jsonl"
+    happened = rows_of(events, EventRow, left_out) if events.exists() else []
     labels = {algorithm.label for algorithm in manifest.algorithms}
     for label in (
         *(row.algorithm for row in history),
-        *(row.algorithm for row in events),
+        *(row.algorithm for row in happened),
         *(row.label for row in summary.rows),
         *(label for winner in summary.winners for label in winner.labels),
     ):
@@ -203,40 +204,80 @@ def read_run(directory: Path) -> Run:
                 f"{directory} mixes two runs: its history, events or summary name the algorithm {label!r}, but "
                 f"manifest.json lists only {', '.join(sorted(labels)) or 'none'}. Run again into an empty folder."
             )
-    return Run(manifest, history, summary, events)
+    return Run(
+        manifest.model_copy(update={"differences": [*manifest.differences, *left_out]}), history, summary, happened
+    )
+
+
+def manifest_and_history(directory: Path) -> tuple[Manifest, list[HistoryRow], list[str]]:
+    """The manifest and the history of a run as far as they can be read, and sentences on what cannot. In the place of a
+    manifest that is garbled there is one that knows the names of the algorithms only."""
+    left_out: list[str] = []
+    history = rows_of(directory / "history.jsonl", HistoryRow, left_out)
+    try:
+        manifest = parsed(directory / "manifest.json", Manifest.model_validate_json)
+    except GarbledError as error:
+        left_out.append(f"{error} What it says of peers, data, bounds and targets is missing here.")
+        labels = dict.fromkeys(row.algorithm for row in history)
+        manifest = Manifest(name=directory.name, algorithms=[RunAlgorithm(label=label) for label in labels])
+    return manifest, history, left_out
 
 
 Row = TypeVar("Row", bound=Part)
 Parsed = TypeVar("Parsed")
 
 
-def lines_of(kind: type[Row]) -> Callable[[str], list[Row]]:
-    """What reads a text with a JSON object in each line; a last line without its newline is left out."""
+class GarbledError(ConfigurationError):
+    """A file is there, but is not what a run writes."""
 
-    def rows(text: str) -> list[Row]:
-        complete = text[: text.rfind("\n") + 1]
-        return [kind.model_validate_json(line) for line in complete.split("\n") if line.strip()]
 
+def rows_of(path: Path, kind: type[Row], left_out: list[str] | None = None) -> list[Row]:
+    """What a file has in its lines, a JSON object in each. Lines that are garbled are left out, with a sentence on them
+    in `left_out`; where that is None, they raise ConfigurationError."""
+    rows: list[Row] = []
+    garbled: list[int] = []
+    fault = ""
+    for number, line in enumerate(whole_lines(path), 1):
+        try:
+            rows.append(kind.model_validate_json(line))
+        except ValidationError as error:
+            garbled.append(number)
+            fault = fault or first_fault(error)
+    if garbled:
+        numbers = ", ".join(map(str, garbled[:5])) + (f" and {len(garbled) - 5} more" if len(garbled) > 5 else "")
+        which = f"{'line' if len(garbled) == 1 else 'lines'} {numbers} of {path}"
+        if left_out is None:
+            raise GarbledError(
+                f"{which} cannot be read ({fault}); restore the file, or remove what is garbled and go on without it. "
+                f"`gossipfl report {path.parent}` makes a report of the rest"
+            )
+        left_out.append(f"{which} could not be read ({fault}), and {'is' if len(garbled) == 1 else 'are'} left out.")
     return rows
 
 
-history_rows = lines_of(HistoryRow)
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of a file; a last one without its newline is left out, for the run was stopped while it was written."""
+    return [line + b"\n" for line in _read(path).split(b"\n")[:-1] if line.strip()]
 
 
-def parsed(path: Path, parse: Callable[[str], Parsed]) -> Parsed:
+def parsed(path: Path, parse: Callable[[bytes], Parsed], way_on: str = "Restore the file, or run again.") -> Parsed:
+    """What `parse` makes of a file. Raises ConfigurationError, naming the file, when that is not possible."""
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(_read(path))
+    except ValidationError as error:
+        raise GarbledError(f"{path} is not what a run writes: {first_fault(error)}. {way_on}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except FileNotFoundError:
         raise ConfigurationError(
             f"{path} is missing; a report needs manifest.json, history.jsonl and summary.json of one run. "
             f"Give the folder that a run wrote."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}.") from error
-    except ValidationError as error:
-        raise ConfigurationError(
-            f"{path} is not what a run writes: {first_fault(error)}. Restore the file, or run again."
-        ) from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def first_fault(error: ValidationError) -> str:

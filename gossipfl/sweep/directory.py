@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.report.run_files import Manifest, Part, history_rows, parsed
+from gossipfl.report.run_files import HistoryRow, Manifest, Part, parsed, rows_of
 from gossipfl.run_directory import complete
 from gossipfl.scenario import Scenario
 from gossipfl.strict_json import json_lines, strict_json
@@ -98,7 +98,7 @@ class SweepDirectory:
     def read(self, run: Run) -> Measured:
         """A run that is done."""
         path = self.of(run)
-        return Measured(_manifest(path), [row.model_dump() for row in parsed(path / "history.jsonl", history_rows)])
+        return Measured(_manifest(path), [row.model_dump() for row in rows_of(path / "history.jsonl", HistoryRow)])
 
 
 def _manifest(path: Path) -> JSON:

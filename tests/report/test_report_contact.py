@@ -179,10 +179,20 @@ def test_a_line_that_was_being_written_is_left_out(run: Path) -> None:
         ('{"algorithm": "FedAvg", "seed": 0, "time": NaN, "peer": "0", "neighbor": "1", "event": "left"}', "time"),
         ('{"algorithm": "FedAvg", "seed": 0, "time": 1, "peer": "0", "neighbor": "1", "event": "slept"}', "event"),
         ('{"algorithm": "FedAvg", "seed": 0, "time": 1, "peer": "0", "event": "left"}', "neighbor"),
-        ('{"algorithm": "another", "seed": 0, "time": 1, "peer": "0", "neighbor": "1", "event": "left"}', "two runs"),
     ],
 )
-def test_garbled_events_are_refused(run: Path, line: str, fault: str) -> None:
-    (run / "events.jsonl").write_text(line + "\n")
-    with pytest.raises(ConfigurationError, match=fault):
+def test_garbled_events_are_left_out_and_said(run: Path, line: str, fault: str) -> None:
+    fake_events(run, (RING, 0, 3.0, "0", "1", "unreachable"))
+    whole = read_run(run).events
+    path = run / "events.jsonl"
+    path.write_text(line + "\n" + path.read_text())
+    found = read_run(run)
+    assert found.events == whole
+    assert "line 1 of " in found.manifest.differences[-1]
+    assert fault in found.manifest.differences[-1]
+
+
+def test_events_of_another_run_are_refused(run: Path) -> None:
+    fake_events(run, ("another", 0, 3.0, "0", "1", "unreachable"))
+    with pytest.raises(ConfigurationError, match="two runs"):
         read_run(run)

@@ -222,7 +222,7 @@ class HTTPPeer:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
-            if self._failure is None:
+            if self._failure is None and self._started.is_set():
                 await self._commit()
             if self._is_leaving or self._failure is not None:
                 await self._say_leaving(client)

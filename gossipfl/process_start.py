@@ -1,0 +1,56 @@
+"""Before a peer runs as a process: ports that are taken, and being told to stop while it is still starting."""
+
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TypeAlias
+
+from gossipfl.errors import ConfigurationError
+from gossipfl.weights import PeerId
+
+Where: TypeAlias = tuple[str, int]
+
+
+class StoppedError(BaseException):
+    """SIGTERM, before there is a run that could be stopped."""
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM ends the block early, and in order. (In the event loop of a peer it means to leave the run.)"""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise StoppedError
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def check_free(where: Where | None, name: PeerId) -> None:
+    """Raise ConfigurationError when a port is taken: before anything is made that would stay behind."""
+    if where is None or where[1] == 0:
+        return
+    try:
+        for family, _, _, _, address in socket.getaddrinfo(*where, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+            socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        raise taken(where, name, error) from error
+
+
+def taken(where: Where, name: PeerId, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot listen on {shown(where)} ({error.strerror}); is {name} running already? Give another port otherwise"
+    )
+
+
+def shown(where: Where | None) -> str:
+    return "no port (it polls)" if where is None else f"{where[0]}:{where[1]}"
