@@ -34,9 +34,7 @@ class RandomMatchings:
         return graph
 
     def lead(self, links: nx.Graph) -> int:
-        # A link that comes first among all of its two peers makes a pair. The probability that this happens in none of
-        # 20 (d_i + d_j - 1) successive steps is below e^-20.
-        return 40 * int(np.bincount(_ends(links).ravel(), minlength=1).max())
+        return _lead(links)
 
     def meetings(self, links: nx.Graph, peer_id: PeerId, seed: int) -> Meetings:
         peers, own = peers_of(links), links.nodes[peer_id]["position"]
@@ -71,6 +69,13 @@ def _partners(links: nx.Graph, seed: int, step: int) -> np.ndarray:
         free = (partners[a] == a) & (partners[b] == b)
         a, b = a[free], b[free]
     return partners
+
+
+@lru_cache(maxsize=8)
+def _lead(links: nx.Graph) -> int:
+    # A link that comes first among all of its two peers makes a pair. The probability that this happens in none of
+    # 20 (d_i + d_j - 1) successive steps is below e^-20.
+    return 40 * int(np.bincount(_ends(links).ravel(), minlength=1).max())
 
 
 @lru_cache(maxsize=8)

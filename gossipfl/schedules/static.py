@@ -1,13 +1,14 @@
 """The schedule of a fixed graph."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, ClassVar, TypeAlias
 
 import networkx as nx
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.schedules.schedule import Meeting, Meetings
-from gossipfl.topology import SCHEMES, MixingScheme, mixing_row
+from gossipfl.topology import SCHEMES, MixingScheme, mixing_matrix, mixing_row
 from gossipfl.weights import PeerId
 
 MixingField: TypeAlias = Annotated[
@@ -47,11 +48,19 @@ class Static:
     def meetings(self, links: nx.Graph, peer_id: PeerId, seed: int) -> Meetings:
         if links.is_directed():
             return _along_one_way_links(links, peer_id)
-        row = mixing_row(links, peer_id, self.mixing)
+        is_named = isinstance(self.mixing, str) and self.mixing == "max_degree"
+        row = mixing_row(links, peer_id, _by_largest_degree(links) if is_named else self.mixing)
         if self.lazy:
             row = {other: share / 2 + (other == peer_id) / 2 for other, share in row.items()}
         meeting = Meeting(row, tuple(other for other in row if other != peer_id))
         return lambda step: meeting
+
+
+# For all peers of a process, because each row needs the degrees of all: 10,000 peers would look for a minute. Graphs go
+# by identity, and are not changed once they are in canonical form.
+@lru_cache(maxsize=8)
+def _by_largest_degree(links: nx.Graph) -> MixingScheme:
+    return mixing_matrix(links, "max_degree")
 
 
 def _along_one_way_links(links: nx.DiGraph, peer_id: PeerId) -> Meetings:

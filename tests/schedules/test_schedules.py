@@ -300,6 +300,35 @@ def test_a_large_federation_draws_once_for_all():
 
 
 @pytest.mark.parametrize(
+    "schedule", [Static(), Static("max_degree"), RandomMatchings(), EpidemicLocal(), OnePeerExponential(), BaseGraph()]
+)
+def test_a_peer_is_made_without_going_through_all_others(schedule):
+    """What one more peer costs does not depend on how many there are: lookups in the graph are counted."""
+
+    class Counting(dict):
+        def __getitem__(self, key):
+            lookups[0] += 1
+            return super().__getitem__(key)
+
+        def __iter__(self):
+            lookups[0] += len(self)
+            return super().__iter__()
+
+    lookups = [0]
+    links = schedule.links(some_graph(64)).copy()
+    links._adj, links._node = Counting(links._adj), Counting(links._node)
+    for peer_id in links:
+        schedule.lead(links)
+        schedule.meetings(links, peer_id, 0)
+    first = lookups[0]
+    lookups[0] = 0
+    for peer_id in ("7", "9"):
+        schedule.lead(links)
+        schedule.meetings(links, peer_id, 0)
+    assert lookups[0] < 64 < first
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: BaseGraph(0), "k is the largest number of partners per step and must be >= 1, got 0"),
