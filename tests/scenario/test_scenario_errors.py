@@ -157,11 +157,11 @@ def test_a_value_out_of_range_is_shown_with_its_range(fields, expected):
         ({"algorithms": ["fedavg", "fedavg"]}, "two algorithms are called 'fedavg'; give one of them another label"),
         (
             {"network": {"links": [{"between": ["0", "x"]}]}},
-            "network or compute names the participant 'x'; there are 0, 1, 2, ",
+            "network, compute or http.revoked names the participant 'x'; there are 0, 1, 2, ",
         ),
         (
             {"compute": {"speeds": {"server": 2}}, "algorithms": ["pairwise"]},
-            "network or compute names the participant 'server'",
+            "network, compute or http.revoked names the participant 'server'",
         ),
         (
             {"network": {"loss": 0.1}, "algorithms": ["synchronous"]},
