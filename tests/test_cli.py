@@ -437,7 +437,7 @@ class TestWithKeras:
             try:
                 seen = [process.stdout.readline() for _ in range(3)]
                 process.send_signal(signal.SIGINT)
-                out, err = process.communicate(timeout=60)
+                out, err = process.communicate(timeout=250)
             finally:
                 process.kill()
         assert (process.returncode, err) == (130, "")
@@ -516,7 +516,7 @@ class TestAlgorithms:
     def test_no_framework_is_imported(self, environment):
         listed = "import sys\nfrom gossipfl.listings import list_algorithms\nlist_algorithms('d2', True)\n"
         program = f"{listed}print(*sys.modules, file=sys.stderr)"
-        completed = subprocess.run(python("-c", program), env=environment, capture_output=True, text=True, timeout=60)
+        completed = subprocess.run(python("-c", program), env=environment, capture_output=True, text=True, timeout=250)
         assert json.loads(completed.stdout)["name"] == "d2"
         assert {"tensorflow", "keras", "aiohttp", "ray"}.isdisjoint(completed.stderr.split())
 

@@ -24,7 +24,7 @@ targets = [0.3]
 model = "softmax"
 data = { source = "digits", partition = "iid", max_train = 80, max_test = 40 }
 topology = { name = "ring", arguments = { n = 4 } }
-http = { linger = 5, meeting_seconds = 5 }
+http = { linger = 60, meeting_seconds = 20 }
 algorithms = ["synchronous", "fedavg"]
 """
 

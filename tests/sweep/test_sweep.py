@@ -375,7 +375,7 @@ class TestWithKeras:
                     seen += os.read(process.stdout.fileno(), 4096)
                 process.stdin.write(b"\x03")
                 process.stdin.flush()
-                out, err = process.communicate(timeout=60)
+                out, err = process.communicate(timeout=250)
             finally:
                 process.kill()
         assert (process.returncode, err) == (130, b"")

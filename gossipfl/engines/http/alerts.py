@@ -11,8 +11,8 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
-ACCEPTED: ContextVar[socket.socket | None] = ContextVar("ACCEPTED", default=None)
-"""The socket of the connection that is being accepted."""
+OPENING: ContextVar[socket.socket | None] = ContextVar("OPENING", default=None)
+"""The socket of the connection that is being opened here."""
 
 _ALERT = re.compile(r"ALERT_([A-Z_]+)")
 
@@ -29,7 +29,7 @@ class _Telling(ssl.SSLObject):
     """Sends what is left to say when a handshake has failed; past asyncio, which would never do so."""
 
     outgoing: ssl.MemoryBIO
-    accepted: socket.socket | None
+    connection: socket.socket | None
 
     def do_handshake(self) -> None:
         try:
@@ -37,21 +37,21 @@ class _Telling(ssl.SSLObject):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError:
-            if self.accepted is not None:
+            if self.connection is not None:
                 with suppress(OSError):  # it has gone, or has taken nothing of what was said before
-                    self.accepted.send(self.outgoing.read())
+                    self.connection.send(self.outgoing.read())
             raise
 
 
 class TellingContext(ssl.SSLContext):
-    """A context of a server, whose failed handshakes end with an alert."""
+    """A context whose failed handshakes end with an alert, where `OPENING` is known."""
 
     sslobject_class = _Telling
 
     def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *rest: Any, **named: Any) -> ssl.SSLObject:
         made = super().wrap_bio(incoming, outgoing, *rest, **named)
         assert isinstance(made, _Telling)
-        made.outgoing, made.accepted = outgoing, ACCEPTED.get()
+        made.outgoing, made.connection = outgoing, OPENING.get()
         return made
 
 

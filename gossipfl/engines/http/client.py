@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
 from gossipfl.codec import decode
-from gossipfl.engines.http.alerts import alert_in
+from gossipfl.engines.http.alerts import OPENING, alert_in
 from gossipfl.engines.http.bodies import as_data, received
 from gossipfl.engines.http.certificates import server_name
 from gossipfl.engines.http.envelope import RUN, SESSION, Envelope, Purpose, Sealed
@@ -66,7 +68,7 @@ class Client:
         if sealer.credentials is not None:
             self._tls = sealer.credentials.client_context()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, socket_factory=_opened),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
@@ -220,6 +222,14 @@ def checked_message(gate: Gate, envelope: Envelope, body: bytearray, digest: str
     if absurdity is not None:
         raise Refusal("absurd_number", absurdity)
     return message
+
+
+def _opened(address: tuple[Any, ...]) -> socket.socket:
+    """A socket for an address, noted for what TLS has to say over it."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    OPENING.set(made)
+    return made
 
 
 def _said(error: BaseException) -> str:

@@ -44,7 +44,7 @@ class Credentials:
 
     def client_context(self) -> ssl.SSLContext:
         """TLS 1.3 for calling a peer, or the proxy of one, with `server_hostname=server_name(NAME)`."""
-        context = self._context(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        context = self._context(TellingContext(ssl.PROTOCOL_TLS_CLIENT))
         context.check_hostname = True
         context.hostname_checks_common_name = False  # a peer may be called like the server name of another
         return context

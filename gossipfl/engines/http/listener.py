@@ -5,14 +5,17 @@ never do are neither limited in number nor counted when they fail.
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from functools import partial
 from typing import Any
 
-from gossipfl.engines.http.alerts import ACCEPTED
+from gossipfl.engines.http.alerts import OPENING, alert_in
 from gossipfl.engines.http.connections import Connection, ConnectionServer
 from gossipfl.engines.http.refusals import Refusal
+
+_LOGGER = logging.getLogger(__name__)
 
 _BACKLOG = 256
 _PAUSE = 0.1
@@ -27,6 +30,7 @@ class Listener:
         self._tls = tls
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sockets: list[socket.socket] = []
+        self._was_told = False
 
     async def start(self, where: tuple[str, int] | socket.socket) -> tuple[str, int]:
         """Listen on host and port (0 takes any free one), or on a bound socket; gives host and port.
@@ -75,7 +79,7 @@ class Listener:
         self._server.admit(connection)
 
     async def _open(self, accepted: socket.socket, connection: Connection) -> bool:
-        ACCEPTED.set(accepted)
+        OPENING.set(accepted)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection,
@@ -85,7 +89,11 @@ class Listener:
                 ssl_shutdown_timeout=None if self._tls is None else self._server.limits.closing_seconds,
             )
         except OSError as error:
-            self._server.refuse(Refusal("tls_handshake", str(error)))
+            told = alert_in(error)
+            if told and not self._was_told:  # once: a stranger can say it, too
+                self._was_told = True
+                _LOGGER.warning("a caller has hung up: %s", told)
+            self._server.refuse(Refusal("tls_handshake", told or str(error)))
             return False
         return True
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from deadline import DEADLINE
 from federation import complete, make_peer, random_shards
 from loopback import Log, Loopback, facts_for
 from numpy_trainer import NumpyTrainer
@@ -56,7 +57,7 @@ def key(message: Message) -> tuple[Any, ...]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20.0):
+    async with asyncio.timeout(DEADLINE):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -220,7 +221,7 @@ def test_every_checkpoint_knows_of_all_that_has_not_arrived(tmp_path, monkeypatc
             troubled.is_on = not all(peer.finished for peer in loopback.peers.values())
 
         loopback.log.reacted = calm_when_finished
-        async with asyncio.timeout(50.0):
+        async with asyncio.timeout(DEADLINE):
             await loopback.run()
         assert all(peer.finished for peer in loopback.peers.values())
 

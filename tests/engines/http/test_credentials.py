@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from deadline import DEADLINE
 from issued import (
     DAY,
     NOON,
@@ -177,7 +178,7 @@ async def greeting(server: ssl.SSLContext, client: ssl.SSLContext, hostname: str
             await writer.wait_closed()
 
     listener = await asyncio.start_server(greet, "127.0.0.1", 0, ssl=server)
-    async with listener, asyncio.timeout(30):
+    async with listener, asyncio.timeout(DEADLINE):
         reader, writer = await asyncio.open_connection(
             *listener.sockets[0].getsockname(), ssl=client, server_hostname=hostname
         )

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from deadline import DEADLINE
 from exam import CANDIDATES
 from federation import make_peer, ring, unequal_shards
 from issued import new_run
@@ -64,7 +65,7 @@ def test_the_others_refuse_it_and_end_with_the_bits_of_a_run_without_it(name, ha
         await loopback.room.close()
         return loopback
 
-    loopback = asyncio.run(asyncio.wait_for(run(), 60.0))
+    loopback = asyncio.run(asyncio.wait_for(run(), DEADLINE))
     refused = [loopback.hosts[other].refusals for other in others]
     assert all(set(reasons) <= {"revoked"} for reasons in refused)
     knocked_at = loopback.hosts[GONE].neighbors.values()
@@ -102,7 +103,7 @@ def test_those_who_know_and_those_who_do_not_yet_go_on_talking():
         await loopback.run()
         return loopback
 
-    loopback = asyncio.run(asyncio.wait_for(run(), 60.0))
+    loopback = asyncio.run(asyncio.wait_for(run(), DEADLINE))
     assert all(host.peer.round == 20 for host in loopback.hosts.values())
     assert loopback.hosts["0"].neighbors["4"].num_messages > 0
     assert loopback.hosts["3"].neighbors[GONE].num_messages > 0

@@ -22,7 +22,7 @@ from gossipfl.training.trainer import Score
 from gossipfl.weights import ModelVectors
 
 GRAPH = ring(4)
-HOSTING = Hosting(Limits(max_backoff=0.1), linger=5.0, meeting_seconds=5.0)
+HOSTING = Hosting(Limits(max_backoff=0.1), linger=60.0, meeting_seconds=5.0)
 
 
 def new_trainer() -> NumpyTrainer:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from counting_proxy import CountingProxy
+from deadline import DEADLINE
 from federation import random_shards, ring
 from issued import new_run
 from loopback import Loopback
@@ -41,7 +42,7 @@ async def traffic(algorithm: Algorithm, num_rounds: int, certificates: Path | No
         for sender, receiver in (edge, edge[::-1])
     }
     loopback.connect(lambda sender, receiver, url: ways.get((sender, receiver), url))
-    async with asyncio.timeout(60.0):
+    async with asyncio.timeout(DEADLINE):
         await loopback.run()
         await proxy.close()
     assert loopback.undisturbed
