@@ -11,6 +11,7 @@ The laws, per ordered pair (initiator, responder):
 Hence whatever the two sides apply on "decide" and on "resolve" is applied exactly once each, in order.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from gossipfl.errors import RemoteProtocolError
@@ -73,6 +74,11 @@ class Exchanges:
         assert answer.exchange is not None
         self._decided[answer.receiver] = answer.exchange.number
         self._answers[answer.receiver] = answer
+
+    @property
+    def answers(self) -> Mapping[PeerId, Message]:
+        """The answers that are not yet acknowledged, by initiator."""
+        return self._answers
 
     def acknowledged(self, acknowledgement: Message) -> None:
         """Forget the answer that has arrived."""

@@ -10,6 +10,9 @@ AD-PSGD (Lian et al., 2018) and SwarmSGD (Nadiradze et al., 2021) without their 
   neighbor again (after a back-off) repeats the same exchange with the weights of then.
 * Training that ends after exchanges came in adds its step: x += y - snapshot (x = y exactly when none came in).
 
+An answer whose acknowledgement got lost is repeated at the end of a round, after a time-out that doubles, so that
+models do not pile up. While eight of them have waited for longer than the time-out, new requests are declined.
+
 A request whose vectors are beyond the magnitude bound is declined: both keep what they have. A reply that is resolves
 its exchange and changes nothing; the responder, which cannot be told, has then moved alone.
 
@@ -33,6 +36,10 @@ from gossipfl.peers.random_neighbors import Backoff, RandomNeighbors
 from gossipfl.peers.snapshot import Snapshot, compose, part
 from gossipfl.weights import PeerId, Vector
 
+_MOST_OVERDUE = 8
+"""Models that are kept for acknowledgements that are overdue. More: fewer requests are declined where many get lost, at
+the expense of a model each in memory and in every checkpoint."""
+
 
 @dataclass(slots=True)
 class _Waiting:
@@ -54,13 +61,14 @@ class PairwiseGossipPeer(Peer):
         super().__init__(local)
         self._position = position
         self._neighbors = neighbors
-        self._timeout = backoff.timeout
+        self._timeout, self._max_backoff = backoff.timeout, backoff.maximum
         self._model = AveragedModel(local)
         self._random_neighbors = RandomNeighbors(
             sorted(neighbors, key=lambda neighbor: neighbors[neighbor]), backoff, generator
         )
         self._exchanges = Exchanges(local.peer_id)
         self._waiting: _Waiting | None = None
+        self._repeat_at: dict[PeerId, tuple[float, int]] = {}  # when an answer is sent again, and how often it was
 
     @property
     def is_drained(self) -> bool:
@@ -83,8 +91,9 @@ class PairwiseGossipPeer(Peer):
 
     def _go_on_from(self, update: Update, now: float) -> list[Action]:
         self._model.finish(update)
+        answers = self._repeat_answers(now)
         neighbor = None if self.local.last_sound.is_closed else self._random_neighbors.choose(now)
-        return self._train_on(now) if neighbor is None else self._request(neighbor, now)
+        return [*answers, *(self._train_on(now) if neighbor is None else self._request(neighbor, now))]
 
     def _train_anew(self, undone: tuple[PeerId, ...]) -> list[Action]:
         self._model.forget_moves()
@@ -109,7 +118,7 @@ class PairwiseGossipPeer(Peer):
             raise RemoteProtocolError(f"peer {message.sender} is not a neighbor of peer {self.peer_id}")
         match message.kind:
             case Kind.REQUEST:
-                return self._receive_request(message)
+                return self._receive_request(message, now)
             case Kind.REPLY | Kind.DECLINE:
                 return self._receive_answer(message, now)
             case Kind.ACKNOWLEDGE:
@@ -120,7 +129,7 @@ class PairwiseGossipPeer(Peer):
 
     # The responder's side
 
-    def _receive_request(self, request: Message) -> list[Action]:
+    def _receive_request(self, request: Message, now: float) -> list[Action]:
         decision = self._exchanges.decision(request)
         if decision == "old":
             return []
@@ -128,12 +137,39 @@ class PairwiseGossipPeer(Peer):
             return [Send(decision)]
         theirs = self.local.received(request)
         refused = self.local.refusal(request.sender, theirs, self.local.limits(self.local.shared()))
-        if refused is not None or self._wins_crossing(request.sender):
+        if refused is not None or self._wins_crossing(request.sender) or self._is_full(request.sender, now):
             answer = self._decline(request)
         else:
             answer = self._average(request, theirs)
         self._exchanges.decide(answer)
+        self._repeat_at[request.sender] = (now + self._timeout, 1)
         return [*([] if refused is None else [refused]), Send(answer)]
+
+    def _is_full(self, initiator: PeerId, now: float) -> bool:
+        """Whether too many models are kept for others than `initiator`, whose own one is done with."""
+        answers = self._exchanges.answers
+        if len(answers) < _MOST_OVERDUE:
+            return False
+        overdue = [
+            receiver
+            for receiver, answer in answers.items()
+            if receiver != initiator and answer.vectors and self._is_overdue(receiver, now)
+        ]
+        return len(overdue) >= _MOST_OVERDUE
+
+    def _is_overdue(self, receiver: PeerId, now: float) -> bool:
+        time, num_sent = self._repeat_at[receiver]
+        return num_sent > 1 or time <= now
+
+    def _repeat_answers(self, now: float) -> list[Action]:
+        repeated: list[Action] = []
+        for receiver, answer in self._exchanges.answers.items():
+            time, num_sent = self._repeat_at[receiver]
+            if time <= now and receiver in self._neighbors:
+                pause = min(self._timeout * 2.0 ** min(num_sent, 100), self._max_backoff)
+                self._repeat_at[receiver] = (now + pause, num_sent + 1)
+                repeated.append(Send(answer))
+        return repeated
 
     def _wins_crossing(self, neighbor: PeerId) -> bool:
         crossing = self._waiting is not None and self._waiting.exchange.responder == neighbor
@@ -232,6 +268,7 @@ class PairwiseGossipPeer(Peer):
             "round": self.round,
             "finished": self.finished,
             "waiting": None if waiting is None else [waiting.exchange.responder, waiting.deadline],
+            "repeat_at": {receiver: self._repeat_at[receiver] for receiver in self._exchanges.answers},
         }
         parts = {
             "local": self.local.snapshot(),
@@ -248,6 +285,7 @@ class PairwiseGossipPeer(Peer):
         self._random_neighbors.restore(part("neighbors", snapshot))
         self._exchanges.restore(part("exchanges", snapshot))
         self.round, self.finished = values["round"], values["finished"]
+        self._repeat_at = {receiver: (time, number) for receiver, (time, number) in values["repeat_at"].items()}
         self._waiting = None
         if values["waiting"] is not None:
             neighbor, deadline = values["waiting"]

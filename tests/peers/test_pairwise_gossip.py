@@ -13,8 +13,9 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import PairwiseGossip
 from gossipfl.errors import ConfigurationError
-from gossipfl.messages import Kind
+from gossipfl.messages import ExchangeId, Kind, Message
 from gossipfl.peers import Backoff, Peer, Sharing
+from gossipfl.peers.local_model import encoded
 
 GRAPHS = {"ring": ring, "complete": complete}
 
@@ -303,3 +304,69 @@ def test_backoff_grows_up_to_its_maximum(num_timeouts, seed):
     delay = Backoff(1.0, 60.0).delay(num_timeouts, np.random.default_rng(seed))
     longest = min(2.0 ** min(num_timeouts - 1, 100), 60.0)
     assert longest / 2 <= delay <= longest
+
+
+class TestAnswersWithoutAnAcknowledgement:
+    """They are sent again, and only so many are kept."""
+
+    def asked(self, num_neighbors):
+        """Peer 0 of a complete graph, asked by all others, whose acknowledgements are lost."""
+        conversation = talk(complete(num_neighbors + 1))
+        conversation.start()
+        for peer_id in [*conversation.jobs]:
+            if peer_id != "0":
+                self.ask(conversation, peer_id)
+        return conversation
+
+    def ask(self, conversation, initiator, number=1, now=0.0):
+        vectors = encoded(conversation.peers[initiator].local.shared())
+        request = Message(initiator, "0", Kind.REQUEST, 0, ExchangeId(initiator, "0", number), vectors)
+        (send,) = conversation.peers["0"].receive(request, now)
+        return send.message
+
+    def test_they_are_repeated_at_the_end_of_a_round_when_their_time_has_come(self):
+        conversation = self.asked(3)
+        peer = conversation.peers["0"]
+        conversation.train("0")
+        answers = [m for m in conversation.sent if m.sender == "0" and m.kind is Kind.REPLY]
+        assert answers == []  # the time-out is not over
+        conversation.now = 1.5
+        for job in peer.wake(1.5):
+            conversation.carry_out("0", [job])
+        conversation.train("0")
+        answers = [m for m in conversation.sent if m.sender == "0" and m.kind is Kind.REPLY]
+        assert [m.receiver for m in answers] == ["1", "2", "3"]
+        peer.receive(Message("2", "0", Kind.ACKNOWLEDGE, 0, ExchangeId("2", "0", 1)), 1.5)
+        assert [*counters(peer)["answers"]] == ["1", "3"]
+
+    def test_while_eight_are_overdue_new_requests_are_declined(self):
+        conversation = self.asked(8)
+        conversation.peers["0"]._neighbors["9"] = 9
+        conversation.peers["9"] = conversation.peers["8"]
+        assert self.ask(conversation, "9", now=2.0).kind is Kind.DECLINE
+        assert self.ask(conversation, "1", number=2, now=2.0).kind is Kind.REPLY  # its own last one is done with
+        conversation.peers["0"].receive(Message("2", "0", Kind.ACKNOWLEDGE, 0, ExchangeId("2", "0", 1)), 2.0)
+        assert self.ask(conversation, "9", number=2, now=2.0).kind is Kind.REPLY
+
+    @settings(max_examples=8, deadline=None)
+    @given(seed=st.integers(0, 2**32), loss=st.floats(0.2, 0.9))
+    def test_lost_acknowledgements_do_not_pile_up_and_the_laws_hold(self, seed, loss):
+        conversation = talk(complete(11), num_rounds=6, seed=seed)
+        before, rng = conversation.total(), np.random.default_rng(seed)
+        conversation.start()
+        while not all(peer.finished for peer in conversation.peers.values()):
+            conversation.in_flight = [
+                m for m in conversation.in_flight if m.kind is not Kind.ACKNOWLEDGE or rng.random() > loss
+            ]
+            if conversation.in_flight and rng.random() < 0.8:
+                conversation.deliver(int(rng.integers(len(conversation.in_flight))))
+            elif conversation.jobs:
+                conversation.train(str(rng.choice([*conversation.jobs])))
+                conversation.now += 0.2
+            else:
+                conversation.tick()
+            if rng.random() < 0.02:
+                check_laws(conversation)
+        conversation.settle()
+        check_laws(conversation)
+        check_sum(conversation, before)
