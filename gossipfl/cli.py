@@ -354,12 +354,13 @@ def _never_fail_to_print() -> None:
 
 def main() -> None:
     """Run the command line; what gossipfl reports on purpose is one line on standard error, never a traceback."""
-    from gossipfl.errors import GossipFLError
+    from gossipfl.errors import GossipFLError, described
     from gossipfl.visible_text import visible_lines
 
     _never_fail_to_print()
     try:
         app()
-    except (GossipFLError, OSError) as error:  # OSError: a full disk, a directory that is not writable
-        sys.stderr.write(f"Error: {visible_lines(str(error))}\n")
+    except (GossipFLError, OSError, MemoryError) as error:  # a full disk, a directory that is not writable
+        sentence = str(error) if isinstance(error, GossipFLError) else described(error)
+        sys.stderr.write(f"Error: {visible_lines(sentence)}\n")
         sys.exit(1)

@@ -32,7 +32,7 @@ from gossipfl.console import (
 )
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.partition import label_counts
-from gossipfl.errors import ConfigurationError, GossipFLError
+from gossipfl.errors import ConfigurationError, GossipFLError, described
 from gossipfl.own_scenario import functions_named
 from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.topology import TopologySummary
@@ -149,6 +149,11 @@ def run_scenario(command: str, options: RunOptions) -> None:
     try:
         with directory, _trainers(options, console) as make_trainer, progress:
             comparison = run_all(scenario, num_seeds, [directory, progress], dataset, make_engine, make_trainer, ended)
+    except (OSError, MemoryError) as error:
+        if directory.has_begun:
+            console.print(_report_anyway(directory, described(error)), soft_wrap=True)
+            _print_going_on(console, command, options, scenario, directory.path)
+        raise
     except GossipFLError:
         if directory.has_begun:
             console.print(f"For a report of what was measured: gossipfl report {directory.path}", soft_wrap=True)
@@ -166,13 +171,25 @@ def run_scenario(command: str, options: RunOptions) -> None:
         print_json({"run": str(directory.path), "rows": [row.as_json() for row in comparison.table], "winners": won})
     if comparison.interrupted:
         console.print("Interrupted: the table and the report show what was measured until then.")
-        if not options.over_http:
-            own_words = options.scenario_words if functions_named(scenario) else []
-            words = shlex.join(["gossipfl", command, *own_words, "--resume", str(directory.path)])
-            console.print(f"To go on: {words}", soft_wrap=True)
+        _print_going_on(console, command, options, scenario, directory.path)
         raise typer.Exit(INTERRUPTED)
     if failures:
         raise GossipFLError("\n".join(failures))
+
+
+def _report_anyway(directory: "RunDirectory", failure: str) -> str:
+    """What to say of a run that the machine did not carry: where its report is, if it can be written still."""
+    try:
+        return f"Report of what was measured: {directory.finish(interrupted=True, failures=[failure])}"
+    except (GossipFLError, OSError, MemoryError):
+        return f"For a report of what was measured, when there is room: gossipfl report {directory.path}"
+
+
+def _print_going_on(console: Console, command: str, options: RunOptions, scenario: Scenario, run: Path) -> None:
+    if not options.over_http:
+        own_words = options.scenario_words if functions_named(scenario) else []
+        words = shlex.join(["gossipfl", command, *own_words, "--resume", str(run)])
+        console.print(f"To go on: {words}", soft_wrap=True)
 
 
 @contextmanager

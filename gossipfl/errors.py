@@ -14,6 +14,7 @@
       DataError                              a data set is not there or not usable, and how to get it
 """
 
+import errno
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,3 +68,16 @@ class TrainingError(GossipFLError):
 
 class DataError(GossipFLError):
     """A data set is not there or not usable; the message says how to get it."""
+
+
+def described(error: OSError | MemoryError) -> str:
+    """What the machine refused, in a sentence that says what is left and how to go on."""
+    left = "what was written before is kept"
+    if isinstance(error, MemoryError):
+        detail = f" ({error})" if str(error) else ""
+        return f"there is not enough memory{detail}; {left}, and a run goes on from it with --resume"
+    what = error.strerror or str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
+        return f"{where}{what}; {left}: make room, or mend the disk, and a run goes on from it with --resume"
+    return f"{where}{what}"

@@ -238,6 +238,7 @@ class _Process:
             )
             await loop.run_in_executor(None, self._trainer.prepare)
             recording = asyncio.create_task(self._record(host))
+            recording.add_done_callback(lambda task: host.stop())  # a disk that takes no rows takes no checkpoints
             if self._last_row != host.peer.round:
                 self._request_row(host)
             await host.run()

@@ -1,6 +1,8 @@
 """A run that was stopped, in whatever way, goes on and ends as if it had not been."""
 
+import errno
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,8 @@ import pytest
 from outcome import Outcome
 from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
+from gossipfl import run_directory
+from gossipfl.engines import checkpoints
 from gossipfl.engines.checkpoints import newest_checkpoint
 
 TOY = """
@@ -27,6 +31,9 @@ compute = { speed_spread = 0.5 }
 evaluation = { every = 2 }
 algorithms = ["pairwise", { name = "fedavg", client_fraction = 0.5 }]
 """
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device", "disk")
 
 
 class Killed(BaseException):
@@ -216,3 +223,92 @@ def test_kill_9_in_the_middle_of_a_write_leaves_the_checkpoint_before(tmp_path):
     assert found.number in (3, 4)
     assert (found.arrays["x"] == found.number).all()
     assert np.shape(found.arrays["x"]) == (2_000_000,)
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "where"),
+    [
+        (FULL, "disk: No space left on device; what was written before is kept", "history"),
+        (FULL, "disk: No space left on device; what was written before is kept", "checkpoint"),
+        (FULL, "disk: No space left on device; what was written before is kept", "everything"),
+        (MemoryError("9 GiB"), "there is not enough memory (9 GiB); what was written before is kept", "history"),
+        (MemoryError(), "there is not enough memory; what was written before is kept", "everything"),
+    ],
+    ids=["rows", "checkpoints", "everything", "memory", "memory and report"],
+)
+def test_what_the_machine_refuses_is_a_sentence_and_the_run_goes_on_later(
+    gossipfl_, undisturbed, monkeypatch, where, error, said
+):
+    """What was measured stays, there is a report of it, or it is said how to get it, and how to go on."""
+    calls = count()
+
+    def failing(name, works):
+        def fail(*arguments, **options):
+            if next(calls) >= 6:
+                raise error
+            return works(*arguments, **options)
+
+        return name, fail
+
+    with monkeypatch.context() as patch:
+        if where in ("history", "everything"):
+            patch.setattr(*failing("gossipfl.run_directory.history_row", run_directory.history_row))
+        if where == "checkpoint":
+            patch.setattr(*failing("gossipfl.engines.checkpoints.durable", checkpoints.durable))
+        if where == "everything":
+            patch.setattr(*failing("gossipfl.run_directory.write_whole", run_directory.write_whole))
+        outcome = gossipfl_("simulate", "toy.toml", "--seeds", "2", "--output", "run", "--checkpoint-every", "1")
+    assert (outcome.status, outcome.err.count("\n")) == (1, 1)
+    assert outcome.err.startswith(f"Error: {said}")
+    assert "To go on: gossipfl simulate --resume run" in outcome.out
+    if where == "everything":
+        assert "For a report of what was measured, when there is room: gossipfl report run" in outcome.out
+        assert gossipfl_("report", "run").status == 0
+    else:
+        assert "Report of what was measured: run/report.html" in outcome.out
+    assert Path("run/history.jsonl").read_text()
+    assert Path("run/report.html").exists()
+    assert gossipfl_("simulate", "--resume", "run").status == 0
+    assert content(Path("run")) == undisturbed
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied"])
+def test_damaged_checkpoints_are_said_and_the_algorithm_can_be_run_again(gossipfl_, undisturbed, monkeypatch, damage):
+    stop_training(monkeypatch, 15, KeyboardInterrupt())
+    gossipfl_("simulate", "toy.toml", "--seeds", "2", "--output", "run", "--checkpoint-every", "1")
+    run_without_tensorflow(monkeypatch)
+    before = content(Path("run"))
+    for file in Path("run/checkpoints").iterdir():
+        file.write_bytes(file.read_bytes()[:-1] if damage == "cut" else b"")
+    outcome = gossipfl_("simulate", "--resume", "run")
+    assert (outcome.status, outcome.err.count("\n")) == (1, 1)
+    assert "damaged" in outcome.err
+    assert "remove run/checkpoints to run its algorithm again from the beginning" in outcome.err
+    assert content(Path("run")) == before
+    shutil.rmtree("run/checkpoints")
+    assert gossipfl_("simulate", "--resume", "run").status == 0
+    assert content(Path("run")) == undisturbed
+
+
+@pytest.mark.parametrize("garbage", [b"\x00\xff", b"null", b"{}", b"[" * 100_000])
+@pytest.mark.parametrize("name", ["manifest.json", "history.jsonl"])
+def test_a_garbled_file_keeps_the_report_and_says_how_to_go_on(gossipfl_, monkeypatch, name, garbage):
+    stop_training(monkeypatch, 15, KeyboardInterrupt())
+    gossipfl_("simulate", "toy.toml", "--seeds", "2", "--output", "run", "--checkpoint-every", "1")
+    run_without_tensorflow(monkeypatch)
+    path = Path("run", name)
+    whole = path.read_bytes()
+    path.write_bytes(garbage if name == "manifest.json" else garbage + b"\n" + whole)
+    for command in (("simulate", "--resume", "run"), ("export", "run", "--average", "--output", "x.keras")):
+        outcome = gossipfl_(*command)
+        if command[0] == "export" and name == "history.jsonl":
+            continue  # it does not read it
+        assert (outcome.status, outcome.err.count("\n")) == (1, 1)
+        assert name in outcome.err
+        assert "estore the file" in outcome.err
+    again = gossipfl_("report", "run")
+    assert (again.status, again.err) == (0, "")
+    assert name in again.out
+    assert name in Path("run/report.html").read_text()
+    path.write_bytes(whole)
+    assert gossipfl_("simulate", "--resume", "run").status == 0
