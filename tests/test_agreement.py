@@ -7,6 +7,7 @@ import pytest
 from reference import fedavg_with_fit
 
 from gossipfl import Scenario
+from gossipfl.deployment import run_facts
 from gossipfl.simulation import Experiment
 
 keras = pytest.importorskip("keras")
@@ -149,4 +150,68 @@ def test_optimizer_state_follows_its_policy(algorithm: str, policy: str) -> None
     if algorithm == "synchronous" and policy != "reset":
         spread = np.std(np.stack([state["optimizer"] for state in states]), axis=0).mean()
         assert (spread < 1e-9) == (policy == "average")
+    assert history.last.average_accuracy > 0.5
+
+
+def test_a_schedule_gives_fedavg_the_learning_rates_of_gossip() -> None:
+    decay = {"name": "exponential_decay", "initial_learning_rate": 0.2, "decay_steps": 4, "decay_rate": 0.5}
+    training = TRAINING | {"optimizer": {"name": "sgd", "learning_rate": decay}}
+    fedavg, gossip = (final_average(scenario(name, training=training)) for name in ("fedavg", "synchronous"))
+    np.testing.assert_allclose(fedavg, gossip, atol=1e-6)
+
+
+def test_a_client_that_has_not_trained_takes_averaged_momenta_with_their_counter() -> None:
+    training = TRAINING | {"optimizer": {"name": "adam", "learning_rate": 0.01}}
+    section = {"name": "fedavg", "client_fraction": 0.5, "optimizer_state": "average"}
+    given = scenario(section, training=training, rounds=6)
+    simulator = experiment_for(given).simulator(given.algorithms[0])
+    assert simulator.run().failure is None
+    states = {peer_id: peer.local.state["optimizer"][-1] for peer_id, peer in simulator.peers.items()}
+    trained = {peer_id: simulator.peers[peer_id].local._num_steps for peer_id in states}
+    assert len(set(trained.values())) > 2  # the server has made none
+    assert set(states.values()) == {states["server"]}  # the final model came with the counter of its momenta
+    assert states["server"] % 7 == 0
+
+
+def frozen_model(kernel_seed: int) -> Any:
+    def build() -> Any:
+        backbone = keras.layers.Dense(
+            8, trainable=False, kernel_initializer=keras.initializers.GlorotUniform(kernel_seed)
+        )
+        head = keras.layers.Dense(10, "softmax", kernel_initializer="zeros")
+        return keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), backbone, head])
+
+    build.__qualname__ = "build"
+    return build
+
+
+def test_peers_with_other_frozen_variables_are_of_another_run() -> None:
+    facts = []
+    for kernel_seed in (1, 2, 1):
+        given = scenario("synchronous", model=frozen_model(kernel_seed))
+        facts.append(run_facts(Experiment(given, slots=1).cast(given.algorithms[0])))
+    assert facts[0].run_id == facts[2].run_id != facts[1].run_id
+
+
+def half_precision_model() -> Any:
+    layers, policy = keras.layers, keras.DTypePolicy("mixed_float16")
+    stack = [
+        layers.Flatten(dtype=policy),
+        layers.Dense(10, dtype=policy),
+        layers.Activation("softmax", dtype="float32"),
+    ]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *stack])
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=2.0**22)
+    model.compile(optimizer, loss="sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize("algorithm", ["scaffold", "gradient_tracking"])
+def test_steps_that_mixed_precision_skips_poison_nobody(algorithm: str) -> None:
+    given = scenario(algorithm, model=half_precision_model, training={"batch_size": 16, "shuffle": False}, rounds=6)
+    simulator = experiment_for(given).simulator(given.algorithms[0])
+    history = simulator.run()
+    assert history.failure is None
+    for peer in simulator.peers.values():
+        assert all(np.isfinite(vector).all() for vector in peer._memory.values())
     assert history.last.average_accuracy > 0.5

@@ -20,7 +20,8 @@ from gossipfl.algorithms import SERVER, FedAvg, FedNova, FedProx, Scaffold
 from gossipfl.compression import dense
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind
-from gossipfl.methods import NormalizedSteps
+from gossipfl.methods import GradientTracking, NormalizedSteps
+from gossipfl.methods import Scaffold as ScaffoldMethod
 from gossipfl.peers import Sharing
 from gossipfl.server_optimizers import ServerAdam
 
@@ -127,6 +128,22 @@ def test_masses_are_at_most_one_over_the_steps(momentum, num_steps):
     mass = NormalizedSteps(momentum).answer(update, {}).mass
     assert 0 < mass <= 1 / num_steps
     assert mass == pytest.approx(1 / norms([num_steps], momentum)[0], rel=1e-9)
+
+
+def test_steps_that_mixed_precision_skipped_do_not_count():
+    some = Update("0", 0, B[0], B[0], {}, 10, 5, {}, {"gradient_sum": B[1]}, num_skipped=3)
+    none = replace(some, vectors={"gradient_sum": np.zeros(3)}, num_skipped=5)
+    assert NormalizedSteps().answer(some, {}).mass == 1 / 2
+    assert NormalizedSteps().answer(none, {}).mass == 1
+    answer = ScaffoldMethod().answer(some, {"control": B[2]})
+    np.testing.assert_array_equal(answer.memory["control"], B[1] / 2)
+    np.testing.assert_array_equal(answer.extra["control"], B[1] / 2 - B[2])
+    for memory in ({}, {"control": B[2]}):
+        unchanged = ScaffoldMethod().answer(none, memory)
+        assert unchanged.memory is memory
+        assert not unchanged.extra["control"].any()
+    np.testing.assert_array_equal(GradientTracking().emit(B[3], some, {"c": B[2]})["tracker"], B[1] / 2 + B[2])
+    np.testing.assert_array_equal(GradientTracking().emit(B[3], none, {"c": B[2]})["tracker"], B[2])
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])

@@ -166,6 +166,31 @@ def test_models_are_built_and_read_in_this_process(workers, inline, tmp_path):
     assert trainer.initial().weights.size == 0
 
 
+def a_backbone_of_each_process():
+    import os
+
+    import keras
+
+    backbone = keras.layers.Dense(9, trainable=False, kernel_initializer=keras.initializers.GlorotUniform(os.getpid()))
+    return keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), backbone, keras.layers.Dense(10, "softmax")]
+    )
+
+
+@pytest.mark.slow
+def test_what_no_training_changes_is_the_same_at_all_workers(workers):
+    scenario = SCENARIO.with_changes(model=a_backbone_of_each_process)
+    here, trainer = Experiment(scenario, slots=1).trainer, on_ray(workers, scenario).trainer
+    initial = trainer.initial()
+    (of_the_first,) = set(trainer.evaluate([initial] * 12))
+    assert trainer.constants.digest != here.constants.digest
+    model = trainer.keras_model(initial)
+    np.testing.assert_array_equal(model.layers[1].kernel, trainer.constants.arrays[0])
+    trainer.set_constants(here.constants)
+    (of_here,) = set(trainer.evaluate([initial] * 12))
+    assert of_here == here.evaluate([initial])[0] != of_the_first
+
+
 @pytest.mark.slow
 def test_models_that_workers_cannot_have_are_refused_with_the_reason(workers, tmp_path, monkeypatch):
     def no_model():
