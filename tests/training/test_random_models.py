@@ -53,7 +53,7 @@ def loss_of(model, dataset):
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
 @settings(
-    max_examples=max(2, settings().max_examples // 40),
+    max_examples=max(1, settings().max_examples // 100),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
