@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from math import ceil, floor, log10
 
-WIDTH, HEIGHT, MARGIN, INSET = 360, 260, 48, 24
+WIDTH, HEIGHT, MARGIN, INSET = 400, 260, 48, 24
 
 
 def picture(curves: Mapping[str, Mapping[int, float]]) -> str:
