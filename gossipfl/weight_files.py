@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.weights import ModelVectors, PeerId, Vector, WeightsSchema, as_integers
+from gossipfl.whole_files import whole
 
 _CONSTANTS = "constants"
 
@@ -49,14 +50,13 @@ def write_weights(
     from safetensors.numpy import save_file
 
     metadata = metadata_of(constants)
-    save_file(average, directory / f"{stem}.average.safetensors", metadata)
+    with whole(directory / f"{stem}.average.safetensors") as unfinished:
+        save_file(average, unfinished, metadata)
     vectors = {peer_id: model.weights for peer_id, model in final.items()}
     statistics = {f"{peer_id}/statistics": model.statistics for peer_id, model in final.items()}
-    save_file(
-        vectors | {key: vector for key, vector in statistics.items() if vector.size},
-        directory / f"{stem}.peers.safetensors",
-        metadata,
-    )
+    vectors |= {key: vector for key, vector in statistics.items() if vector.size}
+    with whole(directory / f"{stem}.peers.safetensors") as unfinished:
+        save_file(vectors, unfinished, metadata)
 
 
 def metadata_of(constants: str | None) -> dict[str, str] | None:

@@ -216,7 +216,12 @@ class TestResume:
         run_without_tensorflow(monkeypatch)
         refused = command_line("compare", "toy.toml", "--set", "rounds=3", "--resume", "run")
         assert (refused.status, "(rounds was 2, and is 3)" in refused.err) == (1, True)
+        Path("own").write_text("mine")
+        for link in ("pairwise-seed0.average.safetensors", "pairwise-seed0.peers.safetensors"):
+            Path("run/weights", link).unlink(missing_ok=True)
+            Path("run/weights", link).symlink_to(Path("own").resolve())
         assert command_line("compare", "toy.toml", "--resume", "run").status == 0
+        assert Path("own").read_text() == "mine"  # what is written takes the place of such a link
 
 
 def test_gossipfl_is_the_checkout_under_test():
