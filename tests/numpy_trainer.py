@@ -1,7 +1,8 @@
 """A trainer without TensorFlow: quadratic objectives in float64, for which fixed points are known in closed form.
 
-Peer i holds rows a_k of d numbers and minimises f_i(x) = mean_k h_i ||x - a_k||^2 / 2 by SGD with momentum. With
-`has_statistics` a model also keeps, as BatchNorm does, a moving variance of the rows: s <- 0.9 s + 0.1 var(batch).
+Peer i holds rows a_k of d numbers and minimises f_i(x) = mean_k h_i ||x - a_k||^2 / 2 by SGD with momentum and weight
+decay, as Keras has them. With `has_statistics` a model also keeps, as BatchNorm does, a moving variance of the rows:
+s <- 0.9 s + 0.1 var(batch).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,12 +21,14 @@ class NumpyTrainer:
         *,
         learning_rate: float = 0.1,
         momentum: float = 0.0,
+        weight_decay: float = 0.0,
         batch_size: int | None = None,
         curvature: Mapping[PeerId, float] | None = None,
         has_statistics: bool = False,
     ) -> None:
         self.shards = {peer_id: np.atleast_2d(np.asarray(rows, np.float64)) for peer_id, rows in shards.items()}
         self.learning_rate, self.momentum, self.batch_size = learning_rate, momentum, batch_size
+        self.weight_decay = weight_decay
         self.curvature = curvature or {}
         self.has_statistics = has_statistics
         self.group_sizes: list[int] = []
@@ -72,7 +75,7 @@ class NumpyTrainer:
             gradient_sum += plain
             gradient = plain + c + job.proximal_mu * (x - anchor)
             velocity = self.momentum * velocity - self.learning_rate * gradient
-            x = x + velocity
+            x = (1 - self.learning_rate * self.weight_decay) * x + velocity
             if self.has_statistics:
                 statistics = frozen(0.9 * statistics + 0.1 * batch.var(axis=0))
         loss = losses / num_examples

@@ -146,16 +146,24 @@ class Scaffold(_ServerRecipe):
     """FedAvg that corrects clients' drift with control variates, for twice the bytes (Karimireddy et al., 2020).
 
     It waits for every sampled client: without a lost answer, the server's control is the mean of the clients', and a
-    lost one would part them for good. Its objective is the uniform mean: to weigh controls by examples, the server
-    would need those of clients that it has not heard of.
+    lost one would part them for good. Both means are by examples only where all clients train in every round: a control
+    that is weighed by examples needs the numbers of all clients, also of those that were never sampled.
     """
 
-    weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     extra_vectors: ClassVar[frozenset[str]] = ScaffoldMethod.extra_vectors
     needs_everybody: ClassVar[str | None] = "the server's control would keep what is of the client that is gone"
-    weighting: ClassVar[Weighting] = "uniform"
-    examples_bound: ClassVar[Bound] = False
+    weighting: Weighting = "uniform"
     patience: ClassVar[float | None] = None
+    examples_bound: _ExamplesBound = EXAMPLES_BOUND
+
+    def __post_init__(self) -> None:
+        _ServerRecipe.__post_init__(self)
+        if self.weighting == "examples" and self.client_fraction < 1:
+            raise ConfigurationError(
+                "SCAFFOLD weighs the control of each client by its examples among those of all clients, and knows them "
+                f"only when all train in every round: use client_fraction = 1 (now {self.client_fraction:g}), or "
+                "weighting = 'uniform'"
+            )
 
     @property
     def method(self) -> FederatedMethod:
@@ -166,10 +174,11 @@ class Scaffold(_ServerRecipe):
 class FedNova(_ServerRecipe):
     """FedAvg that does not favor clients that take more steps (Wang et al., 2020).
 
-    The local optimizer is SGD with `local_momentum`, from zero in every round.
+    The local optimizer is SGD with `local_momentum`, from zero in every round, or with weight decay.
     """
 
     local_momentum: Annotated[float, "Momentum of the local optimizer, by which steps are counted."] = 0.0
+    local_decay: Annotated[float, "Share of the weights that weight decay takes away in each local step."] = 0.0
     weighting: Weighting = "examples"
     patience: _Patience = None
     examples_bound: _ExamplesBound = EXAMPLES_BOUND
@@ -178,6 +187,14 @@ class FedNova(_ServerRecipe):
         _ServerRecipe.__post_init__(self)
         if not 0 <= self.local_momentum < 1:
             raise ConfigurationError(f"local_momentum must be at least 0 and below 1, got {self.local_momentum}")
+        if not 0 <= self.local_decay < 1:
+            raise ConfigurationError(f"local_decay must be at least 0 and below 1, got {self.local_decay}")
+        if self.local_momentum and self.local_decay:
+            raise ConfigurationError(
+                "FedNova has one count of steps for gradients and weight decay, and Keras's decay acts beside the "
+                "momentum, not through it: leave out one of them, or decay by a kernel_regularizer of the model's "
+                "layers, which is part of the gradient"
+            )
         if self.local_momentum and self.sharing.optimizer_state != "reset":
             raise ConfigurationError(
                 "FedNova counts the steps of a momentum that begins at zero in every round: use optimizer_state = "
@@ -186,4 +203,4 @@ class FedNova(_ServerRecipe):
 
     @property
     def method(self) -> FederatedMethod:
-        return NormalizedSteps(self.local_momentum)
+        return NormalizedSteps(self.local_momentum, self.local_decay)

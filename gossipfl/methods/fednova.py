@@ -23,9 +23,16 @@ class NormalizedSteps:
 
     The sum is what is computed: its first term is tau and none is negative, so the mass is at most 1 / tau in floating
     point too, where the closed form cancels.
+
+    With weight decay, which takes the share d of the weights away in every step, and without momentum,
+
+        y_i - x = -eta ||a_i||_1 (d / eta x + mean of g_k by a_ik),    ||a_i||_1 = (1 - (1 - d)^tau) / d
+
+    so that it too counts alike for all; it is a proximal term of strength d / eta whose middle is zero.
     """
 
     momentum: float = 0.0
+    decay: float = 0.0
 
     extra_vectors: ClassVar[frozenset[str]] = frozenset()
 
@@ -35,4 +42,5 @@ class NormalizedSteps:
     def answer(self, update: Update, memory: Memory) -> Answer:
         num_steps = max(1, update.num_applied)
         steps = np.arange(num_steps)
-        return Answer({}, 1 / float(np.sum((num_steps - steps) * self.momentum**steps)), memory)
+        parts = (1 - self.decay) ** steps if self.decay else (num_steps - steps) * self.momentum**steps
+        return Answer({}, 1 / float(np.sum(parts)), memory)

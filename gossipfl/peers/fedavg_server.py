@@ -7,7 +7,8 @@ masses m_i, which are 1 unless clients count their steps (FedNova; Wang et al., 
     x + step (mean - x),    step = sum_i p_i m_i * sum_i p_i / m_i,   p_i = n_i / sum n
 
 With equal masses q = p and step = 1, exactly. Statistics and optimizer states have the mean with p. Each extra vector
-of a method (SCAFFOLD's control c; Karimireddy et al., 2020) gets c <- c + sum_{i in S} c_i / N, over all N clients.
+of a method (SCAFFOLD's control c; Karimireddy et al., 2020) gets c <- c + |S| / N sum_{i in S} p_i c_i, over all N
+clients: the mean over all of them for the uniform mean, and by examples where S are all.
 
 n_i is the number that client i announced with its first update, and no more than `examples_bound` times the median of
 all that are known at the end of the round.
@@ -228,8 +229,7 @@ class FedAvgServer(Peer):
         averaged["weights"], self._memory = self._optimizer.step(x, y, self._memory)
         self.local.replace(averaged)
         answered = len(answers) / len(self._known)
-        alike = [1.0] * len(answers)
-        self._extra = {name: frozen(vector + answered * mean(name, alike)) for name, vector in self._extra.items()}
+        self._extra = {name: frozen(vector + answered * mean(name, sizes)) for name, vector in self._extra.items()}
 
     def _send_final(self, now: float) -> list[Action]:
         """To every client that has not confirmed it; repeated with patience, for a lost message."""

@@ -4,7 +4,7 @@ So an algorithm that is added to `gossipfl.algorithms` can be named in a scenari
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_type_hints
@@ -82,8 +82,8 @@ class AlgorithmSection(ValueSection):
         fields = {field.name for field in dataclasses.fields(kind)}
         if "weighting" in fields:
             given["weighting"] = weighting
-        for name in _OF_LOCAL_SGD & fields:
-            given[name] = _of_local_sgd(self.name, name, optimizer)
+        if of_local_sgd := _OF_LOCAL_SGD & fields:
+            given |= _of_local_sgd(self.name, of_local_sgd, optimizer)
         sharing = Sharing(self.optimizer_state, training.statistics, self.magnitude_bound)
         recipe: Algorithm = kind(**given, sharing=sharing)
         return recipe
@@ -93,7 +93,7 @@ _Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 _Bound: TypeAlias = Annotated[_Finite, Strict()] | Literal[False]  # strict: true is not 1.0
 
 _NOT_THE_RECIPES = frozenset({"name", *AlgorithmSection.model_fields})
-_OF_LOCAL_SGD = frozenset({"local_learning_rate", "local_momentum"})
+_OF_LOCAL_SGD = frozenset({"local_learning_rate", "local_momentum", "local_decay"})
 _NOT_GIVEN = frozenset({"sharing", "weighting"}) | _OF_LOCAL_SGD
 """Fields of recipes that come from elsewhere in the scenario."""
 
@@ -104,22 +104,29 @@ def _value_of(name: str, value: Any, graph: nx.Graph) -> Any:
     return checked_matrix(graph, value) if name == "mixing" and not isinstance(value, str) else value
 
 
-def _of_local_sgd(algorithm: str, name: str, optimizer: OptimizerConfig) -> float:
-    """The learning rate or momentum of local training, which this algorithm calculates with."""
+def _of_local_sgd(algorithm: str, names: Set[str], optimizer: OptimizerConfig) -> dict[str, float]:
+    """What this algorithm calculates with of plain local SGD: learning rate, momentum, or the share of the weights that
+    decays in a step, which is learning rate times weight decay."""
     config = by_name(optimizer) if optimizer is not None else {}
-    usual = {"learning_rate": 0.01, "momentum": 0.0}  # Keras's
-    value = config.get(name.removeprefix("local_"), usual[name.removeprefix("local_")])
+    given = {"learning_rate": 0.01, "momentum": 0.0, **config}  # the others as Keras has them
+    given["decay"] = given.pop("weight_decay", None) or 0.0
     unfit = set(config) - {"name", "learning_rate", "momentum"}
-    if name == "local_learning_rate" and config.get("momentum"):
+    if "local_decay" in names:
+        unfit.discard("weight_decay")
+    if "local_learning_rate" in names and config.get("momentum"):
         unfit.add("momentum")  # its steps are longer than the learning rate says
-    if str(config.get("name", "")).lower() != "sgd" or unfit or not isinstance(value, int | float):
-        what = name.removeprefix("local_").replace("_", " ")
-        momentum = ", momentum = 0.9" if what == "momentum" else ""
+    needed = {name.removeprefix("local_") for name in names} | ({"learning_rate"} if given["decay"] else set())
+    is_number = all(isinstance(given[name], int | float) for name in needed)
+    if str(config.get("name", "")).lower() != "sgd" or unfit or not is_number:
+        what = " and ".join(name.removeprefix("local_").replace("_", " ") for name in sorted(names, reverse=True))
+        momentum = ", momentum = 0.9" if "local_momentum" in names else ""
         raise ConfigurationError(
             f"{algorithm!r} calculates with the {what} of plain local SGD, got the "
             f'optimizer {optimizer!r}; give it one, such as optimizer = {{name = "sgd", learning_rate = 0.1{momentum}}}'
         )
-    return float(value)
+    if given["decay"]:
+        given["decay"] *= given["learning_rate"]
+    return {name: float(given[name.removeprefix("local_")]) for name in names}
 
 
 class _Made(ValueSection):

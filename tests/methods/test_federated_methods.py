@@ -59,11 +59,11 @@ def norms(steps, momentum):
     return np.array([sum(momentum**j for k in range(1, tau + 1) for j in range(tau - k + 1)) for tau in steps])
 
 
-def quadratics(steps, h=H, *, learning_rate=0.1, momentum=0.0):
+def quadratics(steps, h=H, *, learning_rate=0.1, **options):
     """Client i holds the row b_i as many times as it takes steps, one a step."""
     shards = {str(i): np.repeat(B[i : i + 1], steps[i], axis=0) for i in range(4)}
     curvature = {str(i): h[i] for i in range(4)}
-    return NumpyTrainer(shards, learning_rate=learning_rate, momentum=momentum, batch_size=1, curvature=curvature)
+    return NumpyTrainer(shards, learning_rate=learning_rate, batch_size=1, curvature=curvature, **options)
 
 
 def talk(recipe, trainer, num_rounds=3):
@@ -103,6 +103,18 @@ def test_scaffold_reaches_the_optimum(steps, momentum, learning_rate):
     np.testing.assert_allclose(end(Scaffold(), trainer, 250), at_rest(H), atol=1e-10)
 
 
+@pytest.mark.parametrize(("momentum", "learning_rate"), [(0.0, 0.1), (0.9, 0.02)])
+def test_scaffold_by_examples_reaches_the_optimum_by_examples(momentum, learning_rate):
+    trainer = quadratics(UNEQUAL_STEPS, learning_rate=learning_rate, momentum=momentum)  # every step is an example
+    x = end(Scaffold(weighting="examples", examples_bound=False), trainer, 300)
+    np.testing.assert_allclose(x, at_rest(UNEQUAL_STEPS * H), atol=1e-10)
+
+
+def test_scaffold_by_examples_needs_all_clients_in_every_round():
+    with pytest.raises(ConfigurationError, match=r"use client_fraction = 1 \(now 0\.5\), or weighting = 'uniform'"):
+        Scaffold(client_fraction=0.5, weighting="examples")
+
+
 def test_scaffold_reaches_the_optimum_with_some_of_the_clients():
     x = end(Scaffold(client_fraction=0.5), quadratics(SAME_STEPS), 500)
     np.testing.assert_allclose(x, at_rest(H), atol=1e-10)
@@ -120,6 +132,32 @@ def test_fednova_divides_by_the_number_of_steps(weighting, momentum):
     np.testing.assert_allclose(end(fednova, trainer), at_rest(normalized), atol=1e-12)
     bias, that_of_fedavg = (np.linalg.norm(at_rest(w) - at_rest(shares)) for w in (normalized, moved))
     assert bias < 0.7 * that_of_fedavg
+
+
+@pytest.mark.parametrize("weighting", ["uniform", "examples"])
+def test_fednova_counts_weight_decay_as_it_counts_gradients(weighting):
+    """Gradients -h_i b_i that hardly change: the minimiser of the weighted mean of -h_i b_i x + lambda |x|^2 / 2."""
+    h, weight_decay = np.full(4, 1e-9), 2.0
+    trainer = quadratics(UNEQUAL_STEPS, h, weight_decay=weight_decay)
+    trainer.shards = {peer_id: 1e9 * rows for peer_id, rows in trainer.shards.items()}
+    fednova = FedNova(weighting=weighting, local_decay=0.1 * weight_decay)
+    shares = UNEQUAL_STEPS if weighting == "examples" else np.ones(4)
+    optimum = at_rest(shares) / weight_decay
+    np.testing.assert_allclose(end(fednova, trainer), optimum, rtol=1e-7)
+    assert np.linalg.norm(end(FedAvg(weighting=weighting), trainer) - optimum) > 0.01
+
+
+@given(decay=st.floats(1e-9, 0.99), num_steps=st.integers(1, 50))
+def test_masses_with_weight_decay_are_those_of_a_proximal_term(decay, num_steps):
+    update = Update("0", 0, B[0], B[0], {}, 10, num_steps, {})
+    mass = NormalizedSteps(decay=decay).answer(update, {}).mass
+    assert 1 / num_steps <= mass <= 1
+    assert mass == pytest.approx(decay / -np.expm1(num_steps * np.log1p(-decay)), rel=1e-7)
+
+
+def test_weight_decay_beside_momentum_is_refused():
+    with pytest.raises(ConfigurationError, match=r"leave out one of them, or decay by a kernel_regularizer"):
+        FedNova(local_momentum=0.9, local_decay=1e-4)
 
 
 @given(momentum=st.floats(0, 1, exclude_max=True), num_steps=st.integers(1, 50))
@@ -270,12 +308,10 @@ def test_messages_without_their_control_are_refused():
 # Options
 
 
-def test_scaffold_has_neither_patience_nor_a_choice_of_the_mean():
-    assert Scaffold.weightings == {"uniform"}
+def test_scaffold_has_no_patience():
     assert Scaffold().patience is None
-    for option in ({"patience": 1.0}, {"weighting": "examples"}):
-        with pytest.raises(TypeError):
-            Scaffold(**option)
+    with pytest.raises(TypeError):
+        Scaffold(patience=1.0)
 
 
 @pytest.mark.parametrize(

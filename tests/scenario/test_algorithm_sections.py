@@ -65,6 +65,10 @@ def test_local_sgd_is_known_to_those_who_calculate_with_it():
     own = recipe({"name": "dfedavgm", "optimizer": MOMENTUM}, training={"optimizer": "sgd"})
     assert own == DFedAvgM(0.9)
     assert recipe("fednova", training={"optimizer": MOMENTUM}).local_momentum == 0.9
+    decaying = {"name": "sgd", "learning_rate": 0.5, "weight_decay": 0.01}
+    assert recipe("fednova", training={"optimizer": decaying}).local_decay == 0.005
+    assert recipe("fednova", training={"optimizer": {"name": "sgd", "weight_decay": 0.01}}).local_decay == 1e-4
+    assert recipe("scaffold", weighting="examples").weighting == "examples"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +76,9 @@ def test_local_sgd_is_known_to_those_who_calculate_with_it():
     [
         ("quasi_global_momentum", "adam", "calculates with the learning rate of plain local SGD, got .*'adam'"),
         ("quasi_global_momentum", MOMENTUM, "calculates with the learning rate of plain local SGD"),
-        ("fednova", {**MOMENTUM, "nesterov": True}, "calculates with the momentum of plain local SGD"),
+        ("fednova", {**MOMENTUM, "nesterov": True}, "calculates with the momentum and decay of plain local SGD"),
+        ("fednova", {**MOMENTUM, "weight_decay": 1e-4}, "leave out one of them, or decay by a kernel_regularizer"),
+        ("dfedavgm", {**MOMENTUM, "weight_decay": 1e-4}, "calculates with the momentum of plain local SGD"),
         ("dfedavgm", "sgd", "DFedAvgM needs an optimizer with momentum between 0 and 1, got 0"),
     ],
 )
