@@ -12,6 +12,7 @@ from gossipfl.constant_files import read_constants, write_constants
 from gossipfl.engines.evaluation import Standing, average_model, consensus_distance
 from gossipfl.errors import ConfigurationError
 from gossipfl.gathered_history import gathered_rows, timeline
+from gossipfl.history import open_exchanges
 from gossipfl.peer_records import PeerRecord, read_peer
 from gossipfl.run_directory import complete, make_run_directory
 from gossipfl.scenario import Scenario
@@ -152,6 +153,9 @@ def _missing(records: Sequence[PeerRecord]) -> list[str]:
         notes.append(f"The run {are.format(', '.join(absent))} not here.")
     if killed and len(killed) < len(records):
         notes.append(f"Without final weights: {', '.join(killed)}.")
+    num_open = sum(record.rows[-1].num_open for record in records if record.rows)
+    label = records[0].manifest.algorithms[0].label
+    notes += filter(None, [open_exchanges(label, num_open)])
     return notes
 
 

@@ -81,6 +81,9 @@ class History:
     """Messages that a peer refused because they broke a rule of the protocol, or did not take in."""
     num_rollbacks: int = 0
     """Times that a peer could not train on what it had mixed in, and took it out again."""
+    num_open: int = 0
+    """Exchanges to which peers that had finished had no answer when the run ended. Each may be applied at its other end
+    alone, and what an algorithm conserves, such as the sum of all weights, is off by them."""
     interrupted: bool = False
     failure: str | None = None
     """Why the run ended before its time: training diverged, peers waited for what was lost, or anything else."""
@@ -96,10 +99,24 @@ class History:
         """The newest evaluation."""
         return self.evaluations[-1]
 
+    def open_at_the_end(self) -> str | None:
+        """A sentence on `num_open`; None when nothing was open, or the run did not come to its end."""
+        if self.interrupted or self.failure is not None:
+            return None
+        return open_exchanges(f"{self.algorithm} (seed {self.seed})", self.num_open)
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """One flat, JSON-ready row per evaluation."""
         for evaluation in self.evaluations:
             yield history_row(self.algorithm, self.seed, evaluation)
+
+
+def open_exchanges(run: str, number: int) -> str | None:
+    """A sentence on exchanges of a run that were open when it ended; None when there were none."""
+    if not number:
+        return None
+    what = "1 exchange was" if number == 1 else f"{number} exchanges were"
+    return f"{run}: {what} open when the run ended, and may be applied at one end only."
 
 
 def history_row(algorithm: str, seed: int, evaluation: Evaluation) -> dict[str, Any]:

@@ -206,6 +206,7 @@ class _Process:
         self._status = 0
         self._last_row = -1  # the newest round of which there is a row, and the weights in it
         self._last_weights: Vector | None = None
+        self._last_open = 0
 
     async def live(self) -> int:
         options, experiment = self._options, self._cast.experiment
@@ -242,10 +243,11 @@ class _Process:
             if self._last_row != host.peer.round:
                 self._request_row(host)
             await host.run()
+            seen = self._last_row == host.peer.round and self._last_weights is host.peer.weights
             has_begun = has_checkpoints(self._directory.path)
             if not has_begun:
                 _LOGGER.info("stopped before the run began")
-            elif self._last_row != host.peer.round or self._last_weights is not host.peer.weights:
+            elif not (seen and self._last_open == host.peer.num_open):
                 self._request_row(host)  # exchanges after the last round count, too
             self._due.put_nowait(None)
             await recording
@@ -339,7 +341,7 @@ class _Process:
         model, links = host.peer.model, list(host.neighbors.values())
         num_examples = self._training.num_examples
         training_loss, training_accuracy = self._training.take()
-        self._last_row, self._last_weights = host.peer.round, host.peer.weights
+        self._last_row, self._last_weights, self._last_open = host.peer.round, host.peer.weights, host.peer.num_open
         row: dict[str, Any] = {
             "round": host.peer.round,
             "time": host.now() if host.state != "new" else 0.0,
@@ -350,6 +352,7 @@ class _Process:
             "sent": sum(link.sent for link in links),
             "received": sum(link.received_bytes for link in links),
             "num_messages": sum(link.num_messages for link in links),
+            "num_open": host.peer.num_open,
         }
 
         def scored(trainer: Trainer) -> tuple[Score, dict[str, Any]]:

@@ -101,7 +101,7 @@ class PeerRow(Part):
     """One line of a peer's `history.jsonl`.
 
     `wall` is Unix time; `sent`, `received` (bytes) and `num_messages` count from the start; `training_*` are means
-    over the `training_examples` since the row before.
+    over the `training_examples` since the row before; `num_open` exchanges have no answer.
     """
 
     round: int
@@ -114,6 +114,7 @@ class PeerRow(Part):
     sent: int = 0
     received: int = 0
     num_messages: int = 0
+    num_open: int = Field(0, ge=0)
 
 
 class PeerEvent(Part):

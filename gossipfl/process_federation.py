@@ -124,6 +124,7 @@ class ProcessFederation:
             for neighbor in status.neighbors
             if neighbor.num_messages
         }
+        history.num_open = sum(status.num_open for status in statuses.values())
         history.num_refused = sum(sum(status.refusals.values()) for status in statuses.values())
         history.num_rollbacks = sum(status.rollbacks for status in statuses.values())
         history.contacts = sorted(self._contacts(), key=lambda contact: contact.time)
@@ -248,7 +249,8 @@ class ProcessFederation:
             if rows and child.status is not None:
                 newest = {name: rows[-1][name] for name in ("round", "sent", "received", "num_messages")}
                 seen = {name: getattr(child.status, name) for name in newest}
-                child.status = replace(child.status, **{name: max(newest[name], seen[name]) for name in newest})
+                newest = {name: max(newest[name], seen[name]) for name in newest}
+                child.status = replace(child.status, num_open=rows[-1]["num_open"], **newest)
 
     def _statuses(self) -> Mapping[PeerId, PeerStatus]:
         return {name: child.status for name, child in self._children.items() if child.status is not None}

@@ -71,6 +71,7 @@ class _Ended(Part):
     algorithm: str
     seed: int
     failure: str | None = None
+    num_open: int = 0
 
 
 class _Data(Part):
@@ -133,7 +134,7 @@ def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
             raise ConfigurationError(
                 f"{path} holds a run of another scenario ({other}); name that one to go on with it, or none"
             )
-    ended = {(one.algorithm, one.seed): History(one.algorithm, one.seed, failure=one.failure) for one in manifest.ended}
+    ended = {(one.algorithm, one.seed): History(**one.model_dump()) for one in manifest.ended}
     for row in rows_of(path / "history.jsonl", HistoryRow):
         if (row.algorithm, row.seed) in ended:
             ended[row.algorithm, row.seed].evaluations.append(_evaluation(row))

@@ -202,7 +202,8 @@ class RunDirectory:
             )
         if not history.interrupted:
             one = {"algorithm": history.algorithm, "seed": history.seed, "failure": history.failure}
-            self._manifest["ended"] = [*self._manifest["ended"], one]
+            self._manifest["ended"] = [*self._manifest["ended"], one | {"num_open": history.num_open}]
+            self._manifest["differences"] += filter(None, [history.open_at_the_end()])
             self._write_manifest()
 
     def finish(self, *, interrupted: bool = False, failures: Sequence[str] = ()) -> Path:

@@ -360,6 +360,16 @@ class TestFiles:
         notes = json_in(tmp_path / "run" / "manifest.json")["differences"]
         assert notes == (["Without final weights: berlin, cairo."] if num_left else [])
 
+    def test_exchanges_that_stay_half_applied_are_said(self, tmp_path):
+        rows = {"delhi": [row(1, 0, num_open=5), row(2, 1, num_open=2)], "berlin": [row(2, 1, num_open=1)]}
+        directories = [
+            peer_directory(tmp_path / name, manifest(name), rows.get(name, [row(2, 1)]), [], [1.0] * 4)
+            for name in NAMES
+        ]
+        gather(directories, tmp_path / "run")
+        notes = json_in(tmp_path / "run" / "manifest.json")["differences"]
+        assert notes == ["pairwise: 3 exchanges were open when the run ended, and may be applied at one end only."]
+
     def test_events_are_on_the_clock_of_the_run(self, tmp_path):
         directories = cities(tmp_path)
         happened = [

@@ -288,6 +288,16 @@ class TestInterruptedAndKilled:
             assert [row.label for row in read.summary.rows] == ["local"] * (num_rows > 0)
             assert num_rows == 0 or len(from_parquet(tmp_path)) == num_rows
 
+    def test_exchanges_that_stay_half_applied_are_said(self, tmp_path):
+        lossy = {"latency": 0.05, "loss": 0.7}
+        comparison = run(tmp_path / "run", toy("pairwise", rounds=10, network=lossy))
+        (history,) = comparison.histories
+        manifest = json_in(tmp_path / "run" / "manifest.json")
+        assert history.num_open > 0
+        assert manifest["ended"][0]["num_open"] == history.num_open
+        assert history.open_at_the_end() in manifest["differences"]
+        assert "open when the run ended" in (tmp_path / "run" / "report.html").read_text()
+
     def test_completing_twice_changes_nothing(self, tmp_path):
         run(tmp_path, toy("local", "pairwise"))
         before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}

@@ -323,6 +323,7 @@ class Simulator:
         network = self._network
         self.history.peer_bytes = {peer_id: (wires.sent, wires.received) for peer_id, wires in network.wires.items()}
         self.history.link_traffic = None if network.pairs is None else dict(network.pairs)
+        self.history.num_open = sum(peer.num_open for peer in self.peers.values())
         self.history.final = {peer_id: peer.model for peer_id, peer in self.peers.items()}
         self.history.average = self.average()
 

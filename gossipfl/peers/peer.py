@@ -53,6 +53,12 @@ class Peer(ABC):
         while it trains, and for peers that never wait."""
         return ()
 
+    @property
+    def num_open(self) -> int:
+        """Exchanges to which a peer that has finished has no answer yet. One that a run ends with may be applied at its
+        other end alone."""
+        return len(self.awaits) if self.finished else 0
+
     @abstractmethod
     def start(self, now: float) -> list[Action]:
         """Begin, or go on after `restore`: what was asked for and not yet answered is asked for again."""

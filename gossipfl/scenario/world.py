@@ -72,7 +72,8 @@ class NetworkSection(Section):
     offline: list[OfflineSection] = []
     """Outages of single peers."""
     linger: NonNegative = 3600.0
-    """Virtual seconds for draining open exchanges after all peers have finished."""
+    """Virtual seconds for draining open exchanges after all peers have finished; what is open then is counted, and may
+    be applied at one end only."""
 
     def model(self) -> NetworkModel:
         """The preset with what differs from it."""

@@ -297,5 +297,6 @@ class LoopbackFederation:
         }
         history.num_refused = sum(sum(host.refusals.values()) for host in self._hosts.values())
         history.num_rollbacks = sum(host.num_rollbacks for host in self._hosts.values())
+        history.num_open = sum(peer.num_open for peer in self.peers.values())
         history.final = {name: peer.model for name, peer in self.peers.items()}
         history.average = self.average()

@@ -40,6 +40,8 @@ class PeerStatus:
     seconds: float
     awaits: tuple[PeerId, ...]
     """Those without whom it does not go on at the moment."""
+    num_open: int
+    """Exchanges that it has no answer to, after it has finished."""
     loss: float | None
     accuracy: float | None
     training_loss: float | None
@@ -75,6 +77,7 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
         incarnation=host.incarnation,
         seconds=host.now() if host.state != "new" else 0.0,
         awaits=awaited_by(host),
+        num_open=host.peer.num_open,
         loss=host.scores.get("loss"),
         accuracy=host.scores.get("accuracy"),
         training_loss=host.training_metrics.get("loss"),

@@ -10,14 +10,15 @@ from federation import make_peers, make_simulator, random_shards, ring
 from loopback import bits, facts_for
 from numpy_trainer import NumpyTrainer
 
-from gossipfl.actions import Train, Update
+from gossipfl.actions import Action, Train, Update
 from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.http.federation import LoopbackFederation, Member
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.status import PeerStatus
-from gossipfl.errors import TrainingError
+from gossipfl.errors import RemoteProtocolError, TrainingError
+from gossipfl.messages import Kind, Message
 from gossipfl.training.trainer import Score
 from gossipfl.weights import ModelVectors
 
@@ -35,12 +36,13 @@ def federation(
     *,
     num_rounds: int = 5,
     ports: Sequence[int] = (),
+    hosting: Hosting = HOSTING,
     **options: object,
 ) -> LoopbackFederation:
     trainer = trainer or new_trainer()
     network = algorithm.network(GRAPH)
     peers = make_peers(algorithm, GRAPH, trainer, num_rounds=num_rounds)
-    members = [Member(peer, tuple(network.neighbors(peer_id)), HOSTING) for peer_id, peer in peers.items()]
+    members = [Member(peer, tuple(network.neighbors(peer_id)), hosting) for peer_id, peer in peers.items()]
     for k, port in enumerate(ports):
         members[k] = Member(members[k].peer, members[k].neighbors, HOSTING, port)
     facts = facts_for(trainer.initial(), num_rounds=num_rounds, num_participants=len(network))
@@ -65,7 +67,7 @@ def test_its_history_is_that_of_the_simulator_apart_from_time(algorithm):
     assert times[0] == 0.0
     assert times == sorted(times)
     assert real.contacts == []
-    assert real.num_refused == 0
+    assert real.num_refused == real.num_open == 0
 
 
 def test_pairwise_gossip_is_evaluated_in_equivalent_rounds():
@@ -73,6 +75,23 @@ def test_pairwise_gossip_is_evaluated_in_equivalent_rounds():
     assert [evaluation.round for evaluation in history] == [0, 2, 4, 6]
     assert {tuple(evaluation.peer_accuracy) for evaluation in history} == {("1", "3")}
     assert history.last.training_loss is not None
+
+
+def test_exchanges_that_stay_half_applied_are_counted():
+    """One peer takes in no replies, so each of its exchanges is applied at its neighbors only."""
+    hosting = Hosting(Limits(max_backoff=0.1), linger=0.5, meeting_seconds=5.0)
+    running = federation(PairwiseGossip(timeout=0.1, max_backoff=0.2), num_rounds=3, hosting=hosting)
+    peer = running.peers["0"]
+    receive = peer.receive
+
+    def deaf(message: Message, now: float) -> list[Action]:
+        if message.kind is Kind.REPLY:
+            raise RemoteProtocolError("it is not heard")
+        return receive(message, now)
+
+    peer.receive = deaf  # type: ignore[method-assign]
+    history = running.run()
+    assert history.num_open == len(peer.awaits) > 0
 
 
 def test_it_can_be_left_in_the_middle():
