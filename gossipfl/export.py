@@ -61,11 +61,36 @@ def export(
         model = _model(manifest, scenario, chosen, StoredModel(vectors, constants))
     except SchemaMismatchError as error:
         raise ConfigurationError(f"the weights in {run} do not fit its model: {error}") from error
-    if output.name.endswith(".keras"):
-        model.save(output)
-    else:
-        model.save_weights(output)
+    save(model, output)
     return output
+
+
+def save(model: "keras.Model", output: Path) -> None:
+    """Write a model to a `.keras` file, or its variables to a `.weights.h5` file: whole, or not at all.
+
+    Raises ConfigurationError when Keras cannot describe the model, and OSError when the disk says no.
+    """
+    unfinished = output.with_name(f".unfinished-{output.name}")
+    try:
+        if output.name.endswith(".keras"):
+            _save_whole(model, unfinished, output.with_suffix(".weights.h5").name)
+        else:
+            model.save_weights(unfinished)
+        unfinished.replace(output)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _save_whole(model: "keras.Model", path: Path, way_out: str) -> None:
+    try:
+        model.save(path)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a user's layer raises when it is asked for its configuration
+        raise ConfigurationError(
+            f"Keras cannot describe the model in a .keras file ({' '.join(str(error).split())}); give --output "
+            f"{way_out} instead, which holds its weights only"
+        ) from error
 
 
 def _final(run: Path, manifest: _ExportManifest, peer: str | None, label: str | None, seed: int | None) -> ModelVectors:

@@ -1,5 +1,6 @@
 """Models on disk: initial weights from a file, and final weights as Keras files."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +30,23 @@ def read_model(path: Path, trainer: "KerasTrainer | RayTrainer") -> StoredModel:
     """
     try:
         if path.name.endswith(KERAS_SUFFIXES):
-            return trainer.read_keras(path)
+            return _checked(trainer.read_keras(path))
         arrays = read_arrays(path)
         vectors = vectors_of(arrays, trainer.schema, trainer.statistics_schema)
         return StoredModel(vectors, _constants_beside(path, arrays, trainer.constants))
     except (SchemaMismatchError, ValueError, OSError) as error:
         raise ConfigurationError(f"cannot begin with the weights in {path}: {error}") from error
+
+
+def _checked(stored: StoredModel) -> StoredModel:
+    for vector in (stored.vectors.weights, stored.vectors.statistics):
+        _check_finite(vector)
+    return stored
+
+
+def _check_finite(vector: Vector) -> None:
+    if not np.isfinite(vector).all():
+        raise SchemaMismatchError("it holds NaN or infinity")
 
 
 def _constants_beside(path: Path, arrays: Mapping[str, NDArray[Any]], own: Constants) -> Constants:
@@ -57,14 +69,28 @@ def _constants_beside(path: Path, arrays: Mapping[str, NDArray[Any]], own: Const
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a safetensors file. Raises ConfigurationError when it is none."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    """The arrays of a safetensors file, half precision as float32.
+
+    Raises ConfigurationError when it is none, or holds numbers that are no plain ones, such as those of 8 bits with a
+    scale of their own.
+    """
+    from safetensors import SafetensorError, deserialize, safe_open
 
     try:
-        return load_file(path)
+        with safe_open(path, framework="np") as file:
+            dtypes = {name: str(file.get_slice(name).get_dtype()) for name in file.keys()}  # noqa: SIM118
+            for name, dtype in dtypes.items():
+                if re.match(r"F[468]_|F4$|C", dtype):
+                    raise ConfigurationError(f"{path}: {name!r} is of {dtype}; save it as F32, F16 or BF16")
+            arrays = {name: file.get_tensor(name) for name, dtype in dtypes.items() if dtype != "BF16"}
     except SafetensorError as error:
         raise ConfigurationError(f"{path} is not a safetensors file: {error}") from error
+    if len(arrays) < len(dtypes):  # NumPy has no such floats: the upper half of float32
+        for name, tensor in deserialize(path.read_bytes()):  # type: ignore[no-untyped-call]
+            if dtypes[name] == "BF16":
+                bits = np.frombuffer(tensor["data"], "<u2").astype(np.uint32) << 16
+                arrays[name] = bits.view(np.float32).reshape(tensor["shape"])
+    return {name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in arrays.items()}
 
 
 def vectors_of(
@@ -79,8 +105,7 @@ def vectors_of(
     vectors = [frozen(np.ascontiguousarray(part, np.float32)) for part in parts]
     for vector, expected in zip(vectors, (schema, statistics_schema), strict=True):
         expected.unflatten(vector)
-        if not np.isfinite(vector).all():
-            raise SchemaMismatchError("it holds NaN or infinity")
+        _check_finite(vector)
     return ModelVectors(*vectors)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.randomness import derived_seed
+from gossipfl.training.keras_files import load_variables
 from gossipfl.training.keras_model import Task, compiled_model, forward
 from gossipfl.training.keras_runtime import global_seed
 from gossipfl.training.keras_state import (
@@ -108,10 +109,7 @@ class ModelRecipe:
         Raises ValueError or OSError when the file is not there or does not fit the model.
         """
         (built,) = self.models(1)
-        if path.suffix == ".keras":
-            built.model.set_weights(keras.models.load_model(path, compile=False).get_weights())
-        else:
-            built.model.load_weights(path)
+        load_variables(built.model, path)
         return built.stored
 
     def _models(self, num_models: int) -> Iterator[BuiltModel]:

@@ -1,0 +1,54 @@
+"""What Keras has saved, read as variables alone: no layer is made of a file, so none has to be known, or trusted."""
+
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import h5py
+import keras
+
+_WEIGHTS = "model.weights.h5"
+"""The variables in a `.keras` archive."""
+
+
+def load_variables(model: keras.Model, path: Path) -> None:
+    """Give a model the variables in a `.keras` or `.weights.h5` file of the same architecture, its optimizer aside.
+
+    Raises ValueError or OSError when the file is not there, is none of Keras, or has other variables than the model:
+    Keras itself leaves out in silence what the model has no place for.
+    """
+    with TemporaryDirectory() as directory:
+        own, theirs = Path(directory, "own.weights.h5"), path
+        model.save_weights(own)
+        if path.suffix == ".keras":
+            theirs = Path(directory, "theirs.weights.h5")
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    theirs.write_bytes(archive.read(_WEIGHTS))
+            except (zipfile.BadZipFile, KeyError) as error:
+                raise ValueError(f"it is no .keras file: {error}") from error
+        expected, held = _shapes(own), _shapes(theirs)
+        for place in [*expected, *held]:
+            if expected.get(place) != held.get(place):
+                raise ValueError(
+                    f"it is of another architecture: at {place} it has {_described(held.get(place))}, the model "
+                    f"{_described(expected.get(place))}"
+                )
+        model.load_weights(theirs, objects_to_skip=[model.optimizer])
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Of the variables in a file, by their places; those of an optimizer aside."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(place: str, entry: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(entry, h5py.Dataset) and not place.startswith("optimizer/"):
+            shapes[place] = tuple(entry.shape)
+
+    with h5py.File(path) as file:
+        file.visititems(note)
+    return shapes
+
+
+def _described(shape: tuple[int, ...] | None) -> str:
+    return "nothing" if shape is None else f"a variable of shape {shape}"
