@@ -128,7 +128,7 @@ def status(text: str) -> PeerStatus:
     values = {"seconds": 1.0, "loss": 1.0, "accuracy": 1.0, "training_loss": 1.0, "training_accuracy": 1.0}
     counts = {"round": 1, "rounds": 2, "incarnation": 1, "sent": 1, "received": 1, "num_messages": 1}
     words = {"peer": text, "run": text, "state": text, "awaits": (text,), "refusals": {text: 1}}
-    return PeerStatus(neighbors=(neighbor,), **words, **values, **counts)
+    return PeerStatus(neighbors=(neighbor,), **words, **values, **counts, num_open=0)
 
 
 @contextmanager
