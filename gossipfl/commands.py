@@ -143,6 +143,7 @@ def run_scenario(command: str, options: RunOptions) -> None:
         checkpoints = Checkpoints(stopped.path / CHECKPOINTS, every or stopped.checkpoint_every)
         rows = stopped.rows(checkpoints.evaluations())
         directory = RunDirectory.resume(stopped.path, scenario, stopped.manifest, rows)
+        directory.check_data(dataset)
     progress = Progress(console, scenario, prints_evaluations=command != "compare", engine=engine)
     make_engine = _http_engine(options, directory, progress) if options.over_http else checkpoints.simulator
     ended = {} if stopped is None else stopped.ended
@@ -221,9 +222,13 @@ def _http_engine(options: RunOptions, directory: "RunDirectory", progress: Progr
 
 
 def _print_results(command: str, options: RunOptions, console: Console, comparison: "Comparison", engine: str) -> None:
+    from gossipfl.run_directory import spread
+
     scenario = comparison.scenario
     if command != "simulate":
-        notes = [f"Ended early: {history.failure}" for history in comparison.histories if history.failure is not None]
+        seeds = list(dict.fromkeys(history.seed for history in comparison.histories))
+        notes = [] if (contained := spread(scenario, seeds)) is None else [contained]
+        notes += [f"Ended early: {history.failure}" for history in comparison.histories if history.failure is not None]
         notes += filter(None, (history.open_at_the_end() for history in comparison.histories))
         for table in comparison_tables(comparison.table, scenario, console.width, engine, notes):
             console.print(table)

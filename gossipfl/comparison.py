@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from gossipfl.scenario import Scenario
 
 MEASURES = {
+    "deployed_accuracy": "deployed_accuracy",
     "mean_accuracy": "mean_accuracy",
     "worst_accuracy": "worst_accuracy",
     "best_accuracy": "best_accuracy",
     "average_accuracy": "average_accuracy",
     "consensus_distance": "consensus_distance",
     "rounds": "round",
+    "epochs": "epochs",
+    "num_examples": "num_examples",
     "time": "time",
     "num_bytes": "num_bytes",
     "busiest_peer_bytes": "busiest_peer_bytes",
@@ -53,9 +56,10 @@ class Statistic:
 
 @dataclass(frozen=True, slots=True)
 class TargetCost:
-    """What it cost to reach a mean accuracy over peers of `target`, in the `reached` of `of` seeds that did.
+    """What it cost until what an algorithm deploys had the accuracy `target`, in the `reached` of `of` seeds that did:
+    the server's model, or else the peers' own in the mean.
 
-    `spread` is the accuracy of the best peer less that of the worst, at that moment.
+    `spread` is the accuracy of the best peer less that of the worst, at that moment; a server deploys one model to all.
     """
 
     target: float
@@ -159,12 +163,15 @@ def _target_cost(runs: Sequence[Sequence[Mapping[str, Any]]], target: float) -> 
 
 
 def _spread(row: Mapping[str, Any]) -> float | None:
+    if row["deploys_average"]:
+        return 0.0
     best, worst = row["best_accuracy"], row["worst_accuracy"]
     return None if best is None or worst is None else best - worst
 
 
 def _first_reaching(rows: Sequence[Mapping[str, Any]], target: float) -> Mapping[str, Any] | None:
-    return next((row for row in rows if row["mean_accuracy"] is not None and row["mean_accuracy"] >= target), None)
+    reached = (row for row in rows if row["deployed_accuracy"] is not None and row["deployed_accuracy"] >= target)
+    return next(reached, None)
 
 
 @dataclass(slots=True)

@@ -29,6 +29,11 @@ from gossipfl.visible_text import visible, visible_lines
 
 _WIDTH = 160  # where the output is no terminal and has no width of its own
 _SPREAD = "best minus\nworst peer"
+_WORK = "rounds, epochs, examples: local work done, per peer in the mean"
+_AVERAGE = (
+    "average model: of an algorithm with a server it is what is deployed; of all others nobody has it until it is "
+    "gathered, and what is deployed are the peers' own models"
+)
 
 
 class _VisibleConsole(Console):
@@ -115,23 +120,18 @@ class Progress:
             self._began, self._first_round = self._clock(), evaluation.round  # not 0 where a run goes on
         num_rounds = evaluation.round - self._first_round
         rate = num_rounds / max(self._clock() - self._began, 1e-9)
-        state = f"accuracy {evaluation.mean_accuracy:.4f}"
+        state = f"accuracy {evaluation.deployed_accuracy:.4f}"
         self._progress.update(self._task, completed=evaluation.round, state=state)
         parts = [f"{seconds(evaluation.time)} {self._time}"]
         if num_rounds:
-            parts += [f"{rate:.3g} rounds/s", f"{rate * self._trained_per_round(label):,.0f} peers trained/s"]
+            num_trained = 1 if self._scenario.section(label).name == "centralized" else self._num_peers
+            parts += [f"{rate:.3g} rounds/s", f"{rate * num_trained:,.0f} peers trained/s"]
         if (memory := resident_memory()) is not None:
             parts.append(f"memory {num_bytes(memory)}")
         self._doing.update(text=", ".join(parts))
         self._live.refresh()
         if self._prints_evaluations:
             self._console.print(evaluation_line(name, evaluation), soft_wrap=True)
-
-    def _trained_per_round(self, label: str) -> int:
-        section = self._scenario.section(label)
-        if section.name == "centralized":
-            return 1
-        return round(self._num_peers * getattr(section, "client_fraction", 1))  # servers sample clients
 
     def ended(self, history: History) -> None:
         self._statuses = ()
@@ -225,7 +225,7 @@ def comparison_tables(
     styles = ["dim" if row.label in bounds else "" for row in ordered]
     reached = ["peers", "worst", "best", "average\nmodel", "consensus\ndistance"]
     time_ = "real\ntime" if engine == HTTP else "virtual\ntime"
-    spent = ["rounds", time_, "bytes", "bytes at\nbusiest"]
+    spent = ["rounds", "epochs", "examples", time_, "bytes", "bytes at\nbusiest"]
 
     def table(title: str, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
         lines = [[row.label, *those] for row, those in zip(ordered, cells, strict=True)]
@@ -237,12 +237,12 @@ def comparison_tables(
     tables = [table(f"{title}, and what it cost", reached + spent, both)]
     if _natural_width(tables[0]) > width:
         tables = [table(title, reached, accuracies), table(f"{scenario.name}: what it cost", spent, costs)]
-    tables[-1].caption = "\n".join(notes) or None
+    tables[-1].caption = "\n".join([_WORK, _AVERAGE, *notes])
     tables[-1].caption_justify = "left"
     to_target = ["rounds", time_, "bytes", "seeds", "bytes at\nbusiest", _SPREAD]
     for position, target in enumerate(scenario.targets):
         cells = [_cost_of_target(row.targets[position]) for row in ordered]
-        title = f"what it took until the peers' mean accuracy was {100 * target:g}%"
+        title = f"what it took until the accuracy of what is deployed was {100 * target:g}%"
         whole = table(title, to_target, cells)
         tables.append(whole if _natural_width(whole) <= width else table(title, to_target[:4], [c[:4] for c in cells]))
     return [*tables, *winner_tables([row for row in ordered if row.label not in bounds], engine)]
@@ -311,6 +311,8 @@ def _reached(row: Row) -> list[str]:
 def _cost(row: Row) -> list[str]:
     return [
         _statistic(row.values["rounds"], "{:.0f}".format),
+        _statistic(row.values["epochs"], "{:.3g}".format),
+        _statistic(row.values["num_examples"], "{:,.0f}".format),
         _statistic(row.values["time"], seconds),
         num_bytes(row.values["num_bytes"].mean),
         num_bytes(row.values["busiest_peer_bytes"].mean),

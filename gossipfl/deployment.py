@@ -57,7 +57,7 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
     return RunFacts(
         agreed,
         vectors,
-        scenario.rounds,
+        cast.recipe.num_rounds(scenario.rounds, len(experiment.scenario.graph(cast.section))),
         num_peers,
         gossip_steps=cast.recipe.gossip_steps,
         max_mass=max_mass[cast.recipe.mass],
@@ -70,12 +70,14 @@ def _held(experiment: Experiment, has_own_examples: bool) -> Any:
     A peer with examples of its own has not seen those that others share; it knows their digest where the scenario says
     it. Where it does not, its neighbors have to hold examples of their own, too.
     """
-    data = experiment.scenario.data
+    scenario = experiment.scenario
+    data = scenario.data
     digest = data.digest if has_own_examples else experiment.dataset.digest
     if digest is None:
         return "examples of its own at every peer"
     partition = data.partition.model_dump(mode="json")
-    return {"digest": digest, "partition": partition, "holders": list(experiment.scenario.graph())}
+    holders = list(scenario.graph())
+    return {"digest": digest, "partition": partition, "seed": scenario.data_seed, "holders": holders}
 
 
 def revoked(scenario: Scenario, section: AlgorithmSection) -> frozenset[PeerId]:

@@ -41,8 +41,9 @@ def timeline(records: Sequence[PeerRecord]) -> list[Dated]:
 def gathered_rows(records: Sequence[PeerRecord], happened: Sequence[Dated], every: int) -> list[dict[str, Any]]:
     """Rows as `history_row` makes them, one per `every` equivalent rounds and one at the end.
 
-    The equivalent round is the number of local rounds finished per peer that is here and holds data (the hub's rounds,
-    if the hub is here). `average_*` are those of the hub; without it, and for the consensus distance, there is None.
+    The equivalent round is the number of rounds of local work done per peer that is here and holds data (as the hub has
+    counted them, if the hub is here). `average_*` are those of the hub, if it has all of a model; without it, and for
+    the consensus distance, there is None.
     """
     rows = []
     newest: dict[PeerId, PeerRow] = {}
@@ -61,6 +62,7 @@ def gathered_rows(records: Sequence[PeerRecord], happened: Sequence[Dated], ever
                 "consensus_distance": None,
             }
             | _training([one.row for one in fresh])
+            | _work(records, newest)
             | _scores(records, newest)
         )
     return rows
@@ -73,7 +75,7 @@ def _moments(records: Sequence[PeerRecord], happened: Sequence[Dated], every: in
     num_rows = due = 0
     for _, together in groupby(happened, key=lambda one: one.wall):
         for one in together:
-            rounds[one.peer] = one.row.round
+            rounds[one.peer] = one.row.rounds_done
             num_rows += 1
         if progress(rounds) >= due:
             moments.append(Moment(num_rows, progress(rounds)))
@@ -102,6 +104,20 @@ def _training(rows: Sequence[PeerRow]) -> dict[str, float | None]:
     }
 
 
+def _work(records: Sequence[PeerRecord], newest: Mapping[PeerId, PeerRow]) -> dict[str, float | None]:
+    """Examples seen and epochs, per data holder that is here."""
+    seen = [
+        (newest[record.peer].examples_seen if record.peer in newest else 0, record.num_examples)
+        for record in records
+        if not record.is_hub
+    ]
+    counted = [one / num_examples for one, num_examples in seen if num_examples]  # as far as manifests say it
+    return {
+        "num_examples": fmean(one for one, _ in seen) if seen else None,
+        "epochs": fmean(counted) if counted else None,
+    }
+
+
 def _scores(records: Sequence[PeerRecord], newest: Mapping[PeerId, PeerRow]) -> dict[str, Any]:
     states = {}
     for record in records:
@@ -111,10 +127,17 @@ def _scores(records: Sequence[PeerRecord], newest: Mapping[PeerId, PeerRow]) -> 
             states[record.peer] = state
     hub = next((states.pop(record.peer, None) for record in records if record.is_hub), None)
     known = [state.accuracy for state in states.values() if state.accuracy is not None]
+    manifest = records[0].manifest
+    if manifest.scenario.training.statistics == "local" and manifest.model.statistics_segments:
+        hub = None  # it has measured its weights with statistics that nobody uses
+    average, mean = None if hub is None else hub.accuracy, fmean(known) if known else None
+    deploys_average = manifest.algorithms[0].hub is not None
     return {
         "average_loss": None if hub is None else hub.loss,
-        "average_accuracy": None if hub is None else hub.accuracy,
-        "mean_accuracy": fmean(known) if known else None,
+        "average_accuracy": average,
+        "deploys_average": deploys_average,
+        "deployed_accuracy": average if deploys_average else mean,
+        "mean_accuracy": mean,
         "worst_accuracy": min(known, default=None),
         "best_accuracy": max(known, default=None),
         "peer_loss": {peer: state.loss for peer, state in states.items()},

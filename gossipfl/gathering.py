@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from gossipfl.constant_files import read_constants, write_constants
-from gossipfl.engines.evaluation import Standing, average_model, consensus_distance
+from gossipfl.engines.evaluation import EvaluationPlan, Standing, average_model, consensus_distance
 from gossipfl.errors import ConfigurationError
 from gossipfl.gathered_history import gathered_rows, timeline
 from gossipfl.history import open_exchanges
@@ -177,10 +177,14 @@ def _events(records: Sequence[PeerRecord], start: float) -> list[JSON]:
 def _average(records: Sequence[PeerRecord], standings: Sequence[Standing]) -> ModelVectors | None:
     """The hub's model, or else the mean of the peers' final models, as far as they are here."""
     hub = next((record.final for record in records if record.is_hub), None)
-    if hub is not None or not standings:
+    if not standings:
         return hub
     by_examples = all(standing.num_examples for standing in standings)
-    return average_model(standings, records[0].manifest.scenario.weighting if by_examples else "uniform")
+    scenario = records[0].manifest.scenario
+    plan = EvaluationPlan(
+        weighting=scenario.weighting if by_examples else "uniform", statistics=scenario.training.statistics
+    )
+    return average_model(standings, plan, hub)
 
 
 def _named(name: str, vector: Vector, schema: WeightsSchema) -> Arrays:

@@ -11,12 +11,15 @@ from gossipfl.weights import ModelVectors, PeerId
 class Evaluation:
     """The state of a run at one moment of (virtual or real) time.
 
-    `round` is the equivalent round: local rounds finished per peer (the server's rounds, for FedAvg). `time` is in
+    `round` is the equivalent round: rounds of local work that are over, per data-holding peer in the mean; a round that
+    a peer skipped, or in which a server did not ask it, is none. `num_examples` and `epochs` are the work itself:
+    training examples seen so far, with repetition, and passes over the own shard, per peer in the mean. `time` is in
     seconds, traffic in bytes since the start, each message counted with its overhead when it was sent;
     `busiest_peer_bytes` is the largest sum of sent and received bytes over all participants, a FedAvg server included.
     `training_*` are means over the examples of the local training that ended since the previous evaluation.
     `average_*` belong to the mean of all peers' weights (the server's model, for FedAvg), measured on held-out data.
-    `peer_*` belong to each evaluated peer's own weights. `consensus_distance` is
+    `peer_*` belong to each evaluated peer's own weights. What is deployed are the peers' own models; with
+    `deploys_average` it is the average one, a server's. `consensus_distance` is
     sqrt(mean_i ||x_i - mean(x)||^2) over all peers (Kong et al., 2021).
     """
 
@@ -32,6 +35,9 @@ class Evaluation:
     peer_accuracy: Mapping[PeerId, float]
     training_loss: float | None = None
     training_accuracy: float | None = None
+    num_examples: float = 0.0
+    epochs: float = 0.0
+    deploys_average: bool = False
 
     @property
     def mean_accuracy(self) -> float:
@@ -47,6 +53,11 @@ class Evaluation:
     def best_accuracy(self) -> float:
         """Accuracy of the best evaluated peer."""
         return max(self.peer_accuracy.values())
+
+    @property
+    def deployed_accuracy(self) -> float:
+        """That of the server's model, or the mean over the peers' own: what targets are read off."""
+        return self.average_accuracy if self.deploys_average else self.mean_accuracy
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +136,8 @@ def history_row(algorithm: str, seed: int, evaluation: Evaluation) -> dict[str, 
         "algorithm": algorithm,
         "seed": seed,
         "round": evaluation.round,
+        "num_examples": evaluation.num_examples,
+        "epochs": evaluation.epochs,
         "time": evaluation.time,
         "num_bytes": evaluation.num_bytes,
         "num_messages": evaluation.num_messages,
@@ -134,6 +147,8 @@ def history_row(algorithm: str, seed: int, evaluation: Evaluation) -> dict[str, 
         "training_accuracy": evaluation.training_accuracy,
         "average_loss": evaluation.average_loss,
         "average_accuracy": evaluation.average_accuracy,
+        "deploys_average": evaluation.deploys_average,
+        "deployed_accuracy": evaluation.deployed_accuracy,
         "mean_accuracy": evaluation.mean_accuracy,
         "worst_accuracy": evaluation.worst_accuracy,
         "best_accuracy": evaluation.best_accuracy,

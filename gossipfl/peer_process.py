@@ -30,7 +30,7 @@ from gossipfl.peer_directory import WAY_ON, PeerDirectory
 from gossipfl.process_start import StoppedError, Where, check_free, shown, stoppable, taken
 from gossipfl.run_directory import HTTP, run_manifest
 from gossipfl.scenario import Scenario
-from gossipfl.simulation import Cast, Experiment, load_data
+from gossipfl.simulation import Cast, Experiment, load_data, with_seed
 from gossipfl.topology import all_neighbors
 from gossipfl.training.trainer import Score, Trainer
 from gossipfl.weights import PeerId, Vector
@@ -69,6 +69,8 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
 
     Raises ConfigurationError, DataError or TopologyError before anything runs, TrainingError when training fails.
     """
+    if options.seed is not None:
+        scenario = with_seed(scenario, options.seed)
     credentials = None
     if options.certificates is not None:
         credentials = load_credentials(options.certificates, options.name)
@@ -173,11 +175,11 @@ def _check_exposure(
 
 def _experiment(scenario: Scenario, options: PeerOptions) -> Experiment:
     if options.shard is None:
-        return Experiment(scenario, load_data(scenario, download=options.download), options.seed, slots=1)
+        return Experiment(scenario, load_data(scenario, download=options.download), slots=1)
     data = scenario.data.model_copy(update={"source": options.shard, "digest": None})
     dataset = load_data(scenario.with_changes(data=data), download=options.download)
     shards = {options.name: np.arange(len(dataset.train_y), dtype=np.int64)}
-    return Experiment(scenario, dataset, options.seed, slots=1, shards=shards)
+    return Experiment(scenario, dataset, slots=1, shards=shards)
 
 
 class _Process:
@@ -207,6 +209,7 @@ class _Process:
         self._last_row = -1  # the newest round of which there is a row, and the weights in it
         self._last_weights: Vector | None = None
         self._last_open = 0
+        self._rounds_done = 0
 
     async def live(self) -> int:
         options, experiment = self._options, self._cast.experiment
@@ -216,7 +219,7 @@ class _Process:
         manifest = self._manifest()
         self._last_row = self._directory.begin(manifest, host.peer.round)
         write_constants(self._directory.path / "weights", experiment.seed, self._cast.trainer.constants)
-        self._last_weights = host.peer.weights
+        self._last_weights, self._rounds_done = host.peer.weights, host.peer.rounds_done
         self._cast.trainer.forget_initial()
         watch = Watch(host, gives_weights=options.gives_weights, max_connections=caps.watching)
         loop = asyncio.get_running_loop()
@@ -257,7 +260,7 @@ class _Process:
         if not has_begun:
             return self._status
         path = self._directory.finish(host.peer.model, manifest["constants"].get(str(experiment.seed)))
-        rounds = experiment.scenario.rounds
+        rounds = self._facts.num_rounds
         if host.peer.finished:
             _LOGGER.info("done after round %d of %d: %s", host.peer.round, rounds, path)
         else:
@@ -324,8 +327,9 @@ class _Process:
     # What the peer tells: a `Watcher`
 
     def reacted(self, host: HTTPPeer, round_before: int) -> None:
-        every = self._cast.plan.every
-        if host.peer.round // every > round_before // every:
+        every, before = self._cast.plan.every, self._rounds_done
+        self._rounds_done = host.peer.rounds_done
+        if self._rounds_done // every > before // every:
             self._request_row(host)
 
     def trained(self, host: HTTPPeer, update: Update) -> None:
@@ -344,6 +348,8 @@ class _Process:
         self._last_row, self._last_weights, self._last_open = host.peer.round, host.peer.weights, host.peer.num_open
         row: dict[str, Any] = {
             "round": host.peer.round,
+            "rounds_done": host.peer.rounds_done,
+            "examples_seen": host.peer.local.examples_seen,
             "time": host.now() if host.state != "new" else 0.0,
             "wall": time.time(),
             "training_loss": training_loss,
@@ -362,7 +368,7 @@ class _Process:
         self._due.put_nowait(lambda: host.room.evaluate(scored))
 
     async def _record(self, host: HTTPPeer) -> None:
-        rounds = self._cast.experiment.scenario.rounds
+        rounds = self._facts.num_rounds
         while (evaluate := await self._due.get()) is not None:
             score, row = await evaluate()
             host.scores = {"loss": score.loss, "accuracy": score.accuracy}

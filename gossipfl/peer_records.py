@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
@@ -27,8 +27,13 @@ class PlanPart(Part):
     every: int = Field(1, ge=1)
 
 
+class TrainingPart(Part):
+    statistics: Literal["average", "local"] = "average"
+
+
 class ScenarioPart(Part):
     evaluation: PlanPart = PlanPart()
+    training: TrainingPart = TrainingPart()
     weighting: Weighting = "uniform"
 
 
@@ -100,11 +105,14 @@ def _without_none(value: Any) -> Any:
 class PeerRow(Part):
     """One line of a peer's `history.jsonl`.
 
-    `wall` is Unix time; `sent`, `received` (bytes) and `num_messages` count from the start; `training_*` are means
-    over the `training_examples` since the row before; `num_open` exchanges have no answer.
+    `wall` is Unix time; `rounds_done` (rounds with local work), `examples_seen`, `sent`, `received` (bytes) and
+    `num_messages` count from the start; `training_*` are means over the `training_examples` since the row before;
+    `num_open` exchanges have no answer.
     """
 
     round: int
+    rounds_done: int
+    examples_seen: int = 0
     wall: FiniteFloat
     loss: Measured = None
     accuracy: Measured = None

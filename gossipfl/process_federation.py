@@ -38,6 +38,9 @@ LOOK_SECONDS = 0.1
 STOP_SECONDS = 10.0
 """A peer that was asked to stop should end within 5 s; one that does not is killed."""
 
+_COUNTED = ("round", "rounds_done", "examples_seen", "sent", "received", "num_messages")
+"""What a peer's status and its rows both have, and what only grows."""
+
 
 @dataclass(slots=True)
 class _Child:
@@ -128,8 +131,10 @@ class ProcessFederation:
         history.num_refused = sum(sum(status.refusals.values()) for status in statuses.values())
         history.num_rollbacks = sum(status.rollbacks for status in statuses.values())
         history.contacts = sorted(self._contacts(), key=lambda contact: contact.time)
-        history.final = {name: child.model for name, child in self._children.items()}
         history.average = self._average()
+        history.final = {name: child.model for name, child in self._children.items()}
+        if self._hub is not None:
+            history.final[self._hub] = history.average  # with statistics, where they are local
 
     # Processes
 
@@ -247,7 +252,7 @@ class ProcessFederation:
                 child.model = read_model(path, self._cast.trainer).vectors
             rows = _lines(child.directory / "history.jsonl")
             if rows and child.status is not None:
-                newest = {name: rows[-1][name] for name in ("round", "sent", "received", "num_messages")}
+                newest = {name: rows[-1][name] for name in _COUNTED}
                 seen = {name: getattr(child.status, name) for name in newest}
                 newest = {name: max(newest[name], seen[name]) for name in newest}
                 child.status = replace(child.status, num_open=rows[-1]["num_open"], **newest)
@@ -259,21 +264,19 @@ class ProcessFederation:
 
     def _progress(self) -> int:
         statuses = self._statuses()
-        if self._hub is not None:
-            return statuses[self._hub].round if self._hub in statuses else 0
-        return sum(status.round for status in statuses.values()) // len(self._children)
+        names = self._experiment.shards if self._hub is not None else self._children
+        return sum(statuses[name].rounds_done for name in names if name in statuses) // len(names)
 
     def _standings(self) -> list[Standing]:
         return [
-            Standing(name, child.model, child.num_examples)
+            Standing(name, child.model, child.num_examples, 0 if child.status is None else child.status.examples_seen)
             for name, child in self._children.items()
             if name != self._hub
         ]
 
     def _average(self) -> ModelVectors:
-        if self._hub is not None:
-            return self._children[self._hub].model
-        return average_model(self._standings(), self._cast.plan.weighting)
+        hub = None if self._hub is None else self._children[self._hub].model
+        return average_model(self._standings(), self._cast.plan, hub)
 
     def _evaluate(self, round: int, at: float) -> Evaluation:
         statuses = self._statuses().values()
@@ -291,6 +294,7 @@ class ProcessFederation:
             self._training(),
             round=round,
             time=at,
+            has_hub=self._hub is not None,
         )
         self.history.evaluations.append(evaluation)
         return evaluation

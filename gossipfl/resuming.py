@@ -151,7 +151,7 @@ def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
 
 def _evaluation(row: HistoryRow) -> Evaluation:
     values: dict[str, Any] = {field.name: getattr(row, field.name) for field in fields(Evaluation)}
-    for name in ("time", "consensus_distance", "average_loss", "average_accuracy"):
+    for name in ("num_examples", "epochs", "time", "consensus_distance", "average_loss", "average_accuracy"):
         values[name] = nan if values[name] is None else values[name]
     for name in ("peer_loss", "peer_accuracy"):
         values[name] = {peer: nan if value is None else value for peer, value in values[name].items()}

@@ -29,6 +29,7 @@ from gossipfl import __version__
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.comparison import summarize, winners
 from gossipfl.constant_files import write_constants
+from gossipfl.data.dataset import Dataset
 from gossipfl.data.partition import label_counts, partition_digest
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, History, history_row
@@ -36,7 +37,7 @@ from gossipfl.report import write_report
 from gossipfl.report.run_files import manifest_and_history
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
-from gossipfl.simulation import BOUNDS, Experiment
+from gossipfl.simulation import BOUNDS, Experiment, with_seed
 from gossipfl.strict_json import json_lines, strict_json
 from gossipfl.topology import summarize as summarize_topology
 from gossipfl.weight_files import by_name, file_stems, write_weights
@@ -153,22 +154,25 @@ class RunDirectory:
             self._write_manifest()
         write_constants(self.path / "weights", self._seed, constants)
 
+    def check_data(self, dataset: Dataset) -> None:
+        """Raise ConfigurationError when the data of the first seed are not those that the run began with."""
+        expected, now = self._manifest["data"]["digest"], dataset.digest
+        if now != expected:
+            raise ConfigurationError(
+                f"the data are not those that the run in {self.path} began with: {dataset.name} has the digest {now}, "
+                f"expected {expected}; put the old data back, or begin a new run"
+            )
+
     def _check_resumed(self, experiment: Experiment) -> None:
         """Note in the manifest what may change the last bits of a run that goes on.
 
-        Raises ConfigurationError when the data, or the frozen variables of the model, are not those that it began with.
+        Raises ConfigurationError when the frozen variables of the model are not those that it began with.
         """
         frozen_variables = self._manifest.get("constants", {}).get(str(experiment.seed))
         if frozen_variables not in (None, experiment.trainer.constants.digest):
             raise ConfigurationError(
                 f"the model has other frozen variables than those that the run in {self.path} began with; let its "
                 f"function give the old ones, or begin a new run"
-            )
-        expected, now = self._manifest["data"]["digest"], experiment.dataset.digest
-        if now != expected:
-            raise ConfigurationError(
-                f"the data are not those that the run in {self.path} began with: {experiment.dataset.name} has the "
-                f"digest {now}, expected {expected}; put the old data back, or begin a new run"
             )
         before = self._manifest["flags"]
         changed = [
@@ -265,6 +269,7 @@ def run_manifest(
         "algorithms": _algorithms(scenario, seeds),
         "targets": scenario.targets,
         "differences": [*differences(scenario), *caveats(scenario)],
+        "spread": spread(scenario, seeds),
     }
 
 
@@ -334,6 +339,24 @@ def caveats(scenario: Scenario) -> list[str]:
         if caveat is not None:
             found.append(f"{label} {caveat}.")
     return found
+
+
+def spread(scenario: Scenario, seeds: Sequence[int]) -> str | None:
+    """What the spread over several seeds contains, in a sentence; None of a single seed."""
+    if len(seeds) < 2:
+        return None
+    other = with_seed(scenario, seeds[1])
+    sections = [(None, None), *zip(scenario.algorithms, other.algorithms, strict=True)]
+    has_own_graph = any(set(scenario.graph(one).edges) != set(other.graph(two).edges) for one, two in sections)
+    has_own_split = scenario.data_seed != other.data_seed
+    own = [*["graph"] * has_own_graph, *["split of the data"] * has_own_split, "initial weights", "order of examples"]
+    same = [*["graph"] * (not has_own_graph), *["split of the data"] * (not has_own_split)]
+    shown = f"; the report shows the {' and the '.join(own[:-2])} of seed {seeds[0]}" if own[:-2] else ""
+    return (
+        f"Each of the {len(seeds)} seeds has its own {', '.join(own[:-1])} and {own[-1]}"
+        + (f", and all have the same {' and the same '.join(same)}" if same else "")
+        + f"{shown}."
+    )
 
 
 def _by_kind(labels: Mapping[str, Sequence[str]]) -> str:

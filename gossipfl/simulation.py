@@ -58,9 +58,9 @@ def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
     section = scenario.data
     dataset = section.source
     if isinstance(dataset, str):
-        dataset = load(dataset, download=download, test_fraction=section.test_fraction, seed=scenario.seed)
+        dataset = load(dataset, download=download, test_fraction=section.test_fraction, seed=scenario.data_seed)
     if section.max_train is not None or section.max_test is not None:
-        dataset = subset(dataset, section.max_train, section.max_test, generator(scenario.seed, "data", "subset"))
+        dataset = subset(dataset, section.max_train, section.max_test, generator(scenario.data_seed, "data", "subset"))
     if section.digest not in (None, dataset.digest):
         raise DataError(
             f"the data {dataset.name!r} have the digest {dataset.digest}, and data.digest is {section.digest}: they "
@@ -70,7 +70,7 @@ def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
 
 
 class Experiment:
-    """What all algorithms of a scenario share for one seed: data, shards, trainer and initial weights.
+    """What all algorithms of a scenario share: data, shards, trainer and initial weights.
 
     `slots` is the number of peers trained at the same time (None: one per core); results do not depend on it. `shards`
     are the examples of each peer that trains here; None: those of the scenario's partition. `make_trainer` says where
@@ -83,7 +83,6 @@ class Experiment:
         self,
         scenario: Scenario,
         dataset: Dataset | None = None,
-        seed: int | None = None,
         slots: int | None = None,
         shards: Mapping[PeerId, NDArray[np.int64]] | None = None,
         make_trainer: MakeTrainer | None = None,
@@ -93,7 +92,7 @@ class Experiment:
         self._make_trainer = make_trainer
         self._trainers: dict[str, KerasTrainer | RayTrainer] = {}
         self._begin: StoredModel | None = None
-        self.seed = scenario.seed if seed is None else seed
+        self.seed = scenario.seed
         self.dataset = load_data(scenario) if dataset is None else dataset
         self.shards = self._partition() if shards is None else shards
         training = scenario.training
@@ -103,7 +102,7 @@ class Experiment:
     def _partition(self) -> dict[PeerId, NDArray[np.int64]]:
         peers = list(self.scenario.graph())
         partitioner = self.scenario.data.partition.partitioner()
-        parts = partitioner(self.dataset.train_y, len(peers), generator(self.seed, "partition"))
+        parts = partitioner(self.dataset.train_y, len(peers), generator(self.scenario.data_seed, "partition"))
         check_partition(parts, len(self.dataset.train_y))
         return dict(zip(peers, parts, strict=True))
 
@@ -175,13 +174,14 @@ class Experiment:
             scenario.evaluation.every,
             evaluated_peers(data_peers, num_evaluated, generator(self.seed, "evaluation")),
             scenario.weighting,
+            scenario.training.statistics,
         )
         return Cast(self, section, recipe, network, plan)
 
     def work(self, peer_id: PeerId, recipe: Algorithm) -> LocalWork:
         scenario = self.scenario
         if peer_id == recipe.hub:
-            return LocalWork(0, 0, scenario.rounds)
+            return LocalWork(0, 0, recipe.num_rounds(scenario.rounds, len(self.shards)))
         steps = scenario.training.steps_per_round(self._batches.steps_per_epoch(peer_id))
         if recipe.pools_data:
             # The same epochs as the peers together; with a fixed number of steps, the sum of theirs.
@@ -282,7 +282,8 @@ def simulate(scenario: Scenario, algorithm: str | None = None) -> History:
 
 
 def compare(scenario: Scenario, num_seeds: int = 1) -> Comparison:
-    """Run all algorithms of the scenario and the bounds, with the seeds s, s + 1, ... after the scenario's s."""
+    """Run all algorithms of the scenario and the bounds, with the seeds s, s + 1, ... after the scenario's s: each is
+    the run of that seed alone, with a graph and a split of its own where the scenario does not fix them."""
     return run_all(with_bounds(scenario), num_seeds)
 
 
@@ -332,6 +333,8 @@ def run_all(
 ) -> Comparison:
     """Run all algorithms of a scenario; an interruption (Ctrl-C) ends it early and keeps what was measured.
 
+    `dataset` is that of the scenario's own seed.
+
     An algorithm that fails, in whatever way, ends there with the reason in `History.failure`; the others go on. Those
     that have `ended` already, by label and seed, are not run again.
 
@@ -342,21 +345,40 @@ def run_all(
         raise ConfigurationError(f"the number of seeds must be at least 1, got {num_seeds}")
     dataset = load_data(scenario) if dataset is None else dataset
     comparison = Comparison(scenario)
-    for seed in range(scenario.seed, scenario.seed + num_seeds):
-        comparison.histories += [ended[label, seed] for label in scenario.labels if (label, seed) in ended]
-        left = [section for section in scenario.algorithms if (scenario.label_of(section), seed) not in ended]
+    for seeded in [with_seed(scenario, scenario.seed + k) for k in range(num_seeds)]:
+        comparison.histories += [ended[label, seeded.seed] for label in seeded.labels if (label, seeded.seed) in ended]
+        left = [section for section in seeded.algorithms if (seeded.label_of(section), seeded.seed) not in ended]
         if not left:
             continue
         try:
-            experiment = Experiment(scenario, dataset, seed, make_trainer=make_trainer)
+            has_its_data = seeded.data_seed == scenario.data_seed
+            experiment = Experiment(seeded, dataset if has_its_data else load_data(seeded), make_trainer=make_trainer)
             for observer in observers:
                 observer.begins(experiment)
             for section in left:
                 run_section(experiment, section, comparison.histories, observers, make_engine)
+        except (ConfigurationError, DataError) as error:
+            if not comparison.histories:
+                raise
+            for label in map(seeded.label_of, left):  # data that cannot be dealt with this seed
+                history = History(label, seeded.seed, failure=f"{label}, seed {seeded.seed}: {error}")
+                comparison.histories.append(history)
+                for observer in observers:
+                    observer.ended(history)
         except KeyboardInterrupt:
             comparison.interrupted = True
             break
     return comparison
+
+
+def with_seed(scenario: Scenario, seed: int) -> Scenario:
+    """The scenario with another seed. Raises ConfigurationError, naming the seed, where it is not possible with it."""
+    if seed == scenario.seed:
+        return scenario
+    try:
+        return scenario.with_changes(seed=seed)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"with seed {seed}: {error}") from error
 
 
 def run_section(

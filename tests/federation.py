@@ -51,7 +51,7 @@ def make_peer(
     initial: ModelVectors | None = None,
     revoked: frozenset[PeerId] = frozenset(),
 ) -> Peer:
-    work = LocalWork(0, 0, num_rounds)
+    work = LocalWork(0, 0, algorithm.num_rounds(num_rounds, len(graph)))
     if peer_id != algorithm.hub:
         work = LocalWork(len(trainer.shards[peer_id]), trainer.steps_per_epoch(peer_id), num_rounds)
     return algorithm.make_peer(peer_id, algorithm.network(graph), initial or trainer.initial(), work, seed, revoked)

@@ -80,11 +80,25 @@ def test_a_target_counts_only_the_seeds_that_reached_it():
     assert row.targets[0].costs["rounds"] == Statistic(0.5, pytest.approx(math.sqrt(0.5)))
 
 
+def test_a_target_is_read_off_what_is_deployed():
+    """The server's model is there in round 1, its clients hold old ones until the end."""
+    clients = {"peer_accuracy": {"a": 0.3, "b": 0.5}}
+    measured = [replace(evaluation(round, 0.0), average_accuracy=0.9, **clients) for round in (1, 2)]
+    measured.append(replace(evaluation(3, 0.9), average_accuracy=0.9))
+    server = History("server", 0, [replace(one, deploys_average=True) for one in measured])
+    peers = History("gossip", 0, measured)
+    deployed, own = table(server, peers, targets=(0.8,))
+    assert (deployed.targets[0].costs["rounds"].mean, deployed.targets[0].spread.mean) == (1, 0)
+    assert (own.targets[0].costs["rounds"].mean, own.targets[0].spread.mean) == (3, 0)
+    assert winners([deployed, own])[0].labels["num_bytes"] == "server"
+    assert winners([deployed, own])[0].labels["spread"] is None
+
+
 @pytest.mark.parametrize("missing", [NAN, math.inf, None])
 @pytest.mark.parametrize("num_seeds", [1, 2])
 def test_a_number_that_is_missing_makes_its_mean_missing_and_nothing_else(missing, num_seeds):
     rows = [row for seed in range(num_seeds) for row in history("gossip", seed, [0.1, 0.9]).rows()]
-    rows[-1] |= {"mean_accuracy": missing, "consensus_distance": missing}
+    rows[-1] |= dict.fromkeys(("mean_accuracy", "deployed_accuracy", "consensus_distance"), missing)
     (row,) = summarize(rows, [0.8])
     assert math.isnan(row.values["mean_accuracy"].mean)
     assert math.isnan(row.values["consensus_distance"].mean)

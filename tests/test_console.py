@@ -40,6 +40,8 @@ LAST = Evaluation(
     peer_accuracy={"a": 0.75, "b": 0.9},
     training_loss=0.3,
     training_accuracy=0.91234,
+    num_examples=1_234.0,
+    epochs=3.25,
 )
 ODD = "[red]gossip[/red] [/x] :smile:"
 
@@ -106,6 +108,8 @@ def test_the_table_shows_what_was_measured_with_bounds_last():
         "84.38",
         "0.0123",
         "3",
+        "3.25",
+        "1,234",
         "12.5",
         "s",
         "31.4",
@@ -118,6 +122,7 @@ def test_the_table_shows_what_was_measured_with_bounds_last():
     assert "80%" in text
     assert "92.5%" in text
     assert "cheapest" not in text  # among one
+    assert "nobody has it until it is gathered" in " ".join(text.split())
 
 
 SECOND = replace(LAST, time=10.0, num_bytes=40_000, peer_accuracy={"a": 0.8, "b": 0.85})
@@ -226,7 +231,7 @@ def test_on_a_terminal_a_bar_shows_round_accuracy_time_and_speed():
 
 @pytest.mark.parametrize(
     ("algorithm", "speed"),
-    [({"name": "fedavg", "client_fraction": 0.1}, "300 peers"), ({"name": "centralized"}, "3 peers")],
+    [({"name": "fedavg", "client_fraction": 0.1}, "3,000 peers"), ({"name": "centralized"}, "3 peers")],
 )
 def test_only_peers_that_train_are_counted(algorithm, speed):
     assert f" {speed} trained/s" in shown_while_running("a", algorithm, width=160)

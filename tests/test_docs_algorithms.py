@@ -104,7 +104,7 @@ def test_models_sent_per_peer_and_round(name):
     candidate, size, num_rounds = CANDIDATES[name], 20_000, 4
     graph = candidate.graph(8) if name == "relay_sum" else complete(8)
     degree = 2 * graph.number_of_edges() / 8
-    symbols = {"deg": degree, "m": degree, "g": 1, "s": 2, "p": 1, "C": 1}
+    symbols = {"deg": degree, "m": degree, "g": 1, "s": 2, "p": 1}
     terms = [[symbols.get(factor) or float(factor) for factor in term.split()] for term in CHOICE[name][2].split(" + ")]
     shards = random_shards(graph, num_rows=1, size=size)
     history = make_simulator(candidate.recipe, graph, NumpyTrainer(shards), num_rounds=num_rounds).run()

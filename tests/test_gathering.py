@@ -67,6 +67,8 @@ def row(round: int, seconds: float, accuracy: float | None = 0.5, **fields: Any)
     """A round costs 100 bytes sent, 50 received and 2 messages."""
     return {
         "round": round,
+        "rounds_done": round,
+        "examples_seen": 10 * round,
         "time": seconds,
         "wall": START + seconds,
         "loss": None if accuracy is None else 1 - accuracy,

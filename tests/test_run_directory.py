@@ -18,7 +18,7 @@ from gossipfl.data.partition import partition_digest
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, History
 from gossipfl.report.run_files import read_run
-from gossipfl.run_directory import RunDirectory, complete, differences
+from gossipfl.run_directory import RunDirectory, complete, differences, spread
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import Experiment, run_all
 from gossipfl.training.trainer import Score
@@ -426,3 +426,30 @@ def test_statistics_are_kept_beside_the_weights(tmp_path, monkeypatch):
     assert peers.keys() == {name for peer in "0123" for name in (peer, f"{peer}/statistics")}
     final = comparison["pairwise"].final
     assert all(np.array_equal(peers[f"{peer}/statistics"], model.statistics) for peer, model in final.items())
+
+
+RANDOM = {"generator": "random_regular_graph", "arguments": {"n": 6, "d": 3}}
+FIXED = {"data": {"source": "digits", "seed": 0}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"topology": RANDOM}, "has its own graph, split of the data, initial weights and order of examples; "),
+        (
+            {},
+            "has its own split of the data, initial weights and order of examples, and all have the same graph; the "
+            "report shows the split of the data of seed 0.",
+        ),
+        ({"topology": RANDOM} | FIXED, "graph, initial weights and order of examples, and all have the same split of"),
+        (
+            {"topology": RANDOM | {"seed": 1}} | FIXED,
+            "has its own initial weights and order of examples, and all have the same graph and the same split of the "
+            "data.",
+        ),
+    ],
+)
+def test_the_spread_says_what_it_contains(fields, expected):
+    scenario = toy("pairwise", **fields)
+    assert expected in spread(scenario, [0, 1])
+    assert spread(scenario, [0]) is None

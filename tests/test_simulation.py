@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
+from gossipfl.comparison import Comparison
 from gossipfl.data.sources import load
 from gossipfl.errors import (
     ConfigurationError,
@@ -25,6 +26,7 @@ from gossipfl.simulation import (
     run_all,
     simulate,
     with_bounds,
+    with_seed,
 )
 
 TOY = {
@@ -96,9 +98,9 @@ class TestSimulate:
 
     def test_seeds_may_have_63_bits(self):
         scenario = toy(
-            "pairwise", seed=2**63 - 1, topology={"generator": "gnp_random_graph", "arguments": {"n": 4, "p": 1}}
+            "pairwise", seed=2**63 - 2, topology={"generator": "gnp_random_graph", "arguments": {"n": 4, "p": 1}}
         )
-        assert simulate(scenario).seed == 2**63 - 1
+        assert simulate(scenario).seed == 2**63 - 2
         assert len(run_all(scenario, 2).histories) == 2
 
     def test_examples_are_weighted_in_fedavg_and_in_the_average_of_local_training(self):
@@ -258,6 +260,40 @@ class TestInterruption:
         assert recorder.told[-1].interrupted
 
 
+@pytest.mark.usefixtures("trainers")
+class TestSeeds:
+    RANDOM_GRAPH = {"generator": "random_regular_graph", "arguments": {"n": 8, "d": 3}}  # noqa: RUF012
+
+    def of_seed(self, seed: int, **fields: object) -> Comparison:
+        return run_all(toy("synchronous", "fedavg", topology=self.RANDOM_GRAPH, **fields, seed=seed))
+
+    def test_each_seed_of_a_table_is_the_run_of_that_seed_alone(self):
+        together = run_all(toy("synchronous", "fedavg", topology=self.RANDOM_GRAPH, seed=3), num_seeds=3).histories
+        alone = [history for seed in (3, 4, 5) for history in self.of_seed(seed).histories]
+        assert [list(history.rows()) for history in together] == [list(history.rows()) for history in alone]
+        for one, other in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(one.average.weights, other.average.weights)
+            assert one.link_traffic == other.link_traffic
+        assert len({frozenset(history.link_traffic) for history in together[::2]}) == 3  # three graphs
+
+    def test_a_fixed_graph_and_a_fixed_split_are_those_of_their_seeds(self):
+        fixed = toy(topology=self.RANDOM_GRAPH | {"seed": 7}, data=TOY["data"] | {"seed": 7})
+        first, second = (Experiment(with_seed(fixed, seed)) for seed in (0, 1))
+        usual = Experiment(toy(topology=self.RANDOM_GRAPH, seed=7))
+        for experiment in (first, second):
+            assert experiment.dataset.digest == usual.dataset.digest
+            assert list(experiment.scenario.graph().edges) == list(usual.scenario.graph().edges)
+            assert all(np.array_equal(experiment.shards[peer], usual.shards[peer]) for peer in usual.shards)
+        assert first.seed != second.seed
+
+    def test_a_seed_that_is_not_possible_is_said_before_the_first_runs(self):
+        sparse = {"generator": "gnp_random_graph", "arguments": {"n": 8, "p": 0.25}}
+        recorder = Recorder()
+        with pytest.raises(ConfigurationError, match=r"with seed 6: topology: .*not connected"):
+            run_all(toy("local", topology=sparse, seed=3), 4, [recorder])
+        assert recorder.told == []
+
+
 FAULTS = [
     TrainingError("peer '2' ended in NaN", peer_id="2", round=1),
     SchemaMismatchError("63 elements, expected 64"),
@@ -306,6 +342,20 @@ class TestFailures:
         assert [row.label for row in comparison.table] == ["local"]
         assert recorder.told[1] is failed
 
+    def test_data_that_cannot_be_dealt_with_a_further_seed(self, monkeypatch, trainers):
+        def partition(experiment):
+            if experiment.seed == 1:
+                raise ConfigurationError("no deal gives every peer 10 examples")
+            return deal(experiment)
+
+        deal = Experiment._partition
+        monkeypatch.setattr(Experiment, "_partition", partition)
+        first, failed, third = run_all(toy("local"), 3).histories
+        assert (failed.seed, failed.failure) == (1, "local, seed 1: no deal gives every peer 10 examples")
+        assert (first.failure, third.failure, third.last.round) == (None, None, 3)
+        with pytest.raises(ConfigurationError, match="no deal gives"):
+            run_all(toy("local", seed=1), 2)
+
     def test_peers_that_wait_for_what_was_lost(self, monkeypatch, trainers):
         """A patience that does not help: the server's first answer is lost, and nobody asks again."""
         monkeypatch.setattr("gossipfl.engines.virtual_network.VirtualNetwork.send", lambda self, message, now: None)
@@ -329,7 +379,7 @@ class TestData:
 
     def test_shards_depend_on_the_seed_of_the_run(self):
         dataset = load_data(toy())
-        first, second = (Experiment(toy(), dataset, seed).shards for seed in (0, 1))
+        first, second = (Experiment(toy(seed=seed), dataset).shards for seed in (0, 1))
         assert list(first) == list(second) == ["0", "1", "2", "3"]
         assert any(not np.array_equal(first[peer], second[peer]) for peer in first)
 

@@ -74,6 +74,11 @@ class Algorithm(Protocol):
         nothing."""
         ...
 
+    def num_rounds(self, rounds: int, num_peers: int) -> int:
+        """Rounds by which messages are numbered, when each of `num_peers` does `rounds` rounds of local work in the
+        mean."""
+        ...
+
     def make_peer(
         self,
         peer_id: PeerId,
@@ -104,6 +109,9 @@ class Recipe:
 
     def caveat(self, graph: nx.Graph) -> str | None:
         return None
+
+    def num_rounds(self, rounds: int, num_peers: int) -> int:
+        return rounds
 
 
 def check_weighting(weighting: str) -> None:

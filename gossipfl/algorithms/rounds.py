@@ -71,6 +71,9 @@ class SynchronousRecipe(ABC):
             check_undirected(graph)
         return self.schedule.links(graph)
 
+    def num_rounds(self, rounds: int, num_peers: int) -> int:
+        return rounds
+
     def caveat(self, graph: nx.Graph) -> str | None:
         return None if self.schedule.keeps_mean else "keeps the mean over peers on average only, not in every round"
 

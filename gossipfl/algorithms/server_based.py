@@ -35,10 +35,16 @@ EXAMPLES_BOUND = 10.0
 
 @dataclass(frozen=True, slots=True)
 class _ServerRecipe(Recipe, ABC):
-    """A star of clients around a server; max(1, round(C n)) of n clients train in each round."""
+    """A star of clients around a server; m = max(1, round(C n)) of n clients train in each of its rounds.
+
+    For `rounds` rounds of local work per client in the mean it takes ceil(rounds n / m) rounds of the server.
+    """
 
     client_fraction: Annotated[
-        float, "Share C of the clients that train in each round. Higher: less noise, at the expense of bytes."
+        float,
+        "Share C of the clients that train in each round of the server, which does 1 / C times as many of them: the "
+        "local work per client is that of every algorithm. Lower: more rounds of the server for the same work, at the "
+        "expense of noise and time.",
     ] = 1.0
     server_optimizer: Annotated[
         ServerOptimizer, "What the server makes of the clients' mean: sgd (takes it as it is), adam, yogi or adagrad."
@@ -84,6 +90,12 @@ class _ServerRecipe(Recipe, ABC):
         star.add_edges_from((SERVER, client) for client in graph)
         return star
 
+    def num_rounds(self, rounds: int, num_peers: int) -> int:
+        return -(-rounds * num_peers // self._num_sampled(num_peers))
+
+    def _num_sampled(self, num_clients: int) -> int:
+        return max(1, round(self.client_fraction * num_clients))
+
     def make_peer(
         self,
         peer_id: PeerId,
@@ -97,7 +109,7 @@ class _ServerRecipe(Recipe, ABC):
         if peer_id != SERVER:
             return FedAvgClient(local, SERVER, self.method)
         clients = [client for client in network if client != SERVER and client not in revoked]
-        num_sampled = max(1, round(self.client_fraction * len(clients)))
+        num_sampled = self._num_sampled(len(clients))
         return FedAvgServer(
             local,
             ClientSampling(clients, num_sampled, generator(seed, "fedavg", "client sampling")),

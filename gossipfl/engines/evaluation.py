@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from statistics import fmean
+from typing import Literal
 
 import numpy as np
 
@@ -24,12 +26,13 @@ class EvaluationPlan:
     """Evaluate every `every`-th equivalent round the average model and `peers` (None: all of them).
 
     More peers: a truer spread, at the expense of one pass over the held-out data for each. `weighting` is the mean
-    that the average model is.
+    that the average model is. Where `statistics` are "local" a hub has none, and the average model has the peers' mean.
     """
 
     every: int = 1
     peers: tuple[PeerId, ...] | None = None
     weighting: Weighting = "uniform"
+    statistics: Literal["average", "local"] = "average"
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -63,15 +66,18 @@ def _blocks(size: int) -> list[slice]:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One peer at one moment: its model, and the number of its training examples."""
+    """One peer at one moment: its model, the number of its training examples, and how many it has seen, with
+    repetition."""
 
     peer_id: PeerId
     model: ModelVectors
     num_examples: int
+    examples_seen: int = 0
 
     @classmethod
     def of(cls, peer: Peer) -> "Standing":
-        return cls(peer.peer_id, peer.model, peer.local.work.num_examples)
+        local = peer.local
+        return cls(peer.peer_id, peer.model, local.work.num_examples, local.examples_seen)
 
     @property
     def weights(self) -> Vector:
@@ -108,15 +114,26 @@ class TrainingMetrics:
         return means
 
 
-def average_model(standings: Sequence[Standing], weighting: Weighting) -> ModelVectors:
-    """The mean of the peers' weights and statistics, uniform or by number of examples."""
-    counts = [standing.num_examples if weighting == "examples" else 1 for standing in standings]
+def average_model(standings: Sequence[Standing], plan: EvaluationPlan, hub: ModelVectors | None = None) -> ModelVectors:
+    """The model of the `hub`, if there is one, or else the mean of the peers' weights and statistics, uniform or by
+    number of examples. Local statistics are always the peers' mean: a hub never gets any."""
+    if hub is not None and plan.statistics == "average":
+        return hub
+    counts = [standing.num_examples if plan.weighting == "examples" else 1 for standing in standings]
     total = sum(counts)
     shares = [count / total for count in counts]
     return ModelVectors(
-        mean_vector([standing.weights for standing in standings], shares),
+        mean_vector([standing.weights for standing in standings], shares) if hub is None else hub.weights,
         mean_vector([standing.model.statistics for standing in standings], shares),
     )
+
+
+def work_done(standings: Sequence[Standing]) -> dict[str, float]:
+    """Training examples seen and passes over the own shard, per peer in the mean."""
+    return {
+        "num_examples": fmean(standing.examples_seen for standing in standings),
+        "epochs": fmean(standing.examples_seen / max(1, standing.num_examples) for standing in standings),
+    }
 
 
 def consensus_distance(standings: Sequence[Standing], uniform_mean: Vector | None = None) -> float:
@@ -156,6 +173,7 @@ def evaluate(
     *,
     round: int,
     time: float,
+    has_hub: bool,
     uniform_mean: Vector | None = None,
 ) -> Evaluation:
     """The evaluation of all data holders at one moment; `average` is the mean of their models, or the hub's model, and
@@ -179,4 +197,6 @@ def evaluate(
         peer_accuracy={peer_id: score.accuracy for peer_id, score in peer_scores.items()},
         training_loss=training_loss,
         training_accuracy=training_accuracy,
+        deploys_average=has_hub,
+        **work_done(standings),
     )

@@ -81,8 +81,8 @@ class Simulator:
         self._wake_times: dict[PeerId, float] = {}  # what each peer wishes
         self._alarms: dict[PeerId, float] = {}  # when each peer's next event of that kind is due: then, or earlier
         self._data_peers = [peer_id for peer_id in self.peers if peer_id != hub]
-        self._num_rounds = max(peer.local.work.num_rounds for peer in self.peers.values())
-        self._sum_of_rounds = 0
+        self._num_rounds = max(self.peers[peer_id].local.work.num_rounds for peer_id in self._data_peers)
+        self._sum_of_rounds = 0  # that the data holders have done
         self._num_unfinished = sum(not peer.finished for peer in self.peers.values())
         self._end = inf
         self._last_change = 0.0
@@ -168,14 +168,16 @@ class Simulator:
     ) -> None:
         """Let a peer react, carry out what it wants, and note what has become of it."""
         weights_before, round_before, was_finished = peer.local.weights, peer.round, peer.finished
+        done_before = peer.rounds_done
         actions = method(*arguments, self.now)
         if peer.local.weights is not weights_before:
             self._last_change = self.now
+        if peer.peer_id != self._hub:
+            self._sum_of_rounds += peer.rounds_done - done_before
         if peer.round != round_before:
             self._last_change = self.now
-            if peer.peer_id != self._hub:
-                self._sum_of_rounds += peer.round - round_before
-            if self._progress() > self.round:
+            # With a hub, an equivalent round is over when the hub has made something of it.
+            if self._hub in (None, peer.peer_id) and self._progress() > self.round:
                 self._is_round_over = True
         if peer.finished and not was_finished:
             self._last_change = self.now  # also where a client's last model is, by chance, the one that it has
@@ -220,9 +222,7 @@ class Simulator:
             self._call(self.peers[peer_id], self.peers[peer_id].wake)
 
     def _progress(self) -> int:
-        """The equivalent round: local rounds per peer, or the hub's rounds."""
-        if self._hub is not None:
-            return self.peers[self._hub].round
+        """The equivalent round: rounds of local work done, per data holder in the mean."""
         return self._sum_of_rounds // len(self._data_peers)
 
     def _check_finished(self) -> None:
@@ -295,9 +295,7 @@ class Simulator:
 
     def average(self) -> ModelVectors:
         """The hub's model, or else the mean of all peers' models."""
-        if self._hub is not None:
-            return self.peers[self._hub].model
-        return average_model(self._standings(), self._plan.weighting)
+        return average_model(self._standings(), self._plan, None if self._hub is None else self.peers[self._hub].model)
 
     def _standings(self) -> list[Standing]:
         return [Standing.of(self.peers[peer_id]) for peer_id in self._data_peers]
@@ -313,6 +311,7 @@ class Simulator:
             self._training.take(),
             round=round,
             time=self.now,
+            has_hub=self._hub is not None,
             uniform_mean=average.weights if self._hub is None and self._plan.weighting == "uniform" else None,
         )
         self.history.evaluations.append(evaluation)
@@ -324,8 +323,10 @@ class Simulator:
         self.history.peer_bytes = {peer_id: (wires.sent, wires.received) for peer_id, wires in network.wires.items()}
         self.history.link_traffic = None if network.pairs is None else dict(network.pairs)
         self.history.num_open = sum(peer.num_open for peer in self.peers.values())
-        self.history.final = {peer_id: peer.model for peer_id, peer in self.peers.items()}
         self.history.average = self.average()
+        self.history.final = {peer_id: peer.model for peer_id, peer in self.peers.items()}
+        if self._hub is not None:
+            self.history.final[self._hub] = self.history.average  # with statistics, where they are local
 
     # Stopping and going on
 

@@ -35,6 +35,10 @@ class FedAvgClient(Peer):
     def awaits(self) -> tuple[PeerId, ...]:
         return () if self.finished or self.local.outstanding is not None else (self._server,)
 
+    @property
+    def rounds_done(self) -> int:
+        return self.local.num_jobs
+
     def start(self, now: float) -> list[Action]:
         jobs: list[Action] = [] if self.local.outstanding is None else [self.local.outstanding]
         return [*jobs, *wake_at_first(self._retries.time)]

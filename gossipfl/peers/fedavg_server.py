@@ -65,12 +65,17 @@ class FedAvgServer(Peer):
         self._extra: dict[str, Vector] = dict.fromkeys(sorted(extra_vectors), frozen(np.zeros_like(local.weights)))
         self._patience = patience
         self._memory: Memory = {}  # the optimizer's
+        self._num_updates = 0  # that came in time
         self._sampled: list[PeerId] = []  # in node order
         self._awaited: set[PeerId] = set()  # sampled clients that have not answered yet
         self._retries = Retries()
         self._updates: dict[PeerId, Message] = {}
         self._unacknowledged: dict[PeerId, None] = {}  # clients that may not have the final model yet, in node order
         self._deadline: float | None = None
+
+    @property
+    def rounds_done(self) -> int:
+        return self._num_updates // len(self._known)
 
     @property
     def is_drained(self) -> bool:
@@ -174,6 +179,7 @@ class FedAvgServer(Peer):
         refusals += self._overstated(answers)
         if answers:
             self._average(answers)
+        self._num_updates += len(answers)
         self.round += 1
         self._deadline = None
         if self.round < self.local.work.num_rounds:
@@ -240,6 +246,7 @@ class FedAvgServer(Peer):
     def snapshot(self) -> Snapshot:
         values = {
             "round": self.round,
+            "num_updates": self._num_updates,
             "finished": self.finished,
             "sampled": list(self._sampled),
             "unacknowledged": list(self._unacknowledged),
@@ -263,6 +270,7 @@ class FedAvgServer(Peer):
         self._extra = read_only(part("extra", snapshot)[0])
         self._memory = read_only(part("memory", snapshot)[0])
         self.round, self.finished = values["round"], values["finished"]
+        self._num_updates = values["num_updates"]
         # less those that have been revoked since
         self._sampled = [client for client in values["sampled"] if client in self._known]
         self._unacknowledged = {client: None for client in values["unacknowledged"] if client in self._known}

@@ -70,6 +70,7 @@ class LocalModel:
         self.last_sound = LastSound(initial)
         self._large = (LARGE / sharing.magnitude_bound) ** 2 if sharing.magnitude_bound else 0.0
         self.num_jobs = 0  # rounds of local work that have ended
+        self.examples_seen = 0  # in them, with repetition
         self._num_steps = 0
 
     def train(self, correction: Correction = _UNCORRECTED) -> Train:
@@ -105,6 +106,7 @@ class LocalModel:
             )
         self.outstanding = None
         self.num_jobs += 1
+        self.examples_seen += update.num_examples
         self._num_steps += job.num_steps
         self.state = update.state
         if self.sharing.optimizer_state == "reset":
@@ -220,7 +222,7 @@ class LocalModel:
         sound_arrays, sound_values = self.last_sound.snapshot()
         arrays |= {f"last_sound/{name}": array for name, array in sound_arrays.items()}
         values: dict[str, Any] = {"num_jobs": self.num_jobs, "num_steps": self._num_steps, "outstanding": None}
-        values["last_sound"] = sound_values
+        values |= {"examples_seen": self.examples_seen, "last_sound": sound_values}
         job = self.outstanding
         if job is not None:
             arrays |= {"outstanding/weights": job.weights, "outstanding/statistics": job.statistics}
@@ -238,6 +240,7 @@ class LocalModel:
         values = snapshot[1]
         self.weights, self.statistics, self.state = arrays["weights"], arrays["statistics"], under("state/", arrays)
         self.num_jobs, self._num_steps = values["num_jobs"], values["num_steps"]
+        self.examples_seen = values["examples_seen"]
         sound = (under("last_sound/", arrays), values["last_sound"])
         self.last_sound.restore(sound, self.weights, self.statistics, self.state)
         self.outstanding = None

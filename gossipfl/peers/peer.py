@@ -18,8 +18,9 @@ from gossipfl.weights import ModelVectors, PeerId, Vector
 class Peer(ABC):
     """A state machine that trains its own model and talks to its neighbors.
 
-    `local` is its model and training state, `round` the number of local rounds it has completed, `finished` says that
-    it wants no more training (it may still have exchanges to drain). All times are in seconds on the engine's clock.
+    `local` is its model and training state, `round` the number of rounds of the protocol that are over for it,
+    `finished` says that it wants no more training (it may still have exchanges to drain). All times are in seconds on
+    the engine's clock.
     """
 
     peer_id: PeerId
@@ -41,6 +42,11 @@ class Peer(ABC):
     def model(self) -> ModelVectors:
         """Weights and statistics, as they are now."""
         return ModelVectors(self.local.weights, self.local.statistics)
+
+    @property
+    def rounds_done(self) -> int:
+        """Those of its rounds in which it did its local work; of a server, rounds of work per client that came in."""
+        return self.round
 
     @property
     def is_drained(self) -> bool:

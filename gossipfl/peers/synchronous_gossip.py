@@ -65,6 +65,7 @@ class SynchronousGossipPeer(Peer):
         self._num_steps = gossip_steps * local.work.num_rounds
         self._memory: Memory = {}
         self._memory_before: Memory = {}  # what it was before the last mix
+        self._num_skipped = 0  # rounds of others that it did not take part in
         self._step = 0  # the gossip step that comes next, or is under way
         self._meeting: Meeting = meetings(0)
         self._emitted: dict[str, Vector] = {}  # what the round has put into the mix
@@ -81,6 +82,10 @@ class SynchronousGossipPeer(Peer):
             return ()
         arrived = self._received.get(self._step, {})
         return tuple(sender for sender in self._meeting.row if sender != self.peer_id and sender not in arrived)
+
+    @property
+    def rounds_done(self) -> int:
+        return self.round - self._num_skipped
 
     def start(self, now: float) -> list[Action]:
         return [*self._go_on(now), *wake_at_first(self._deadline, self._retries.time)]
@@ -263,6 +268,7 @@ class SynchronousGossipPeer(Peer):
         newest = min(voices[-1] if len(voices) == self._num_voices else 0, possible) - self._lead
         overtaken = newest // self._gossip_steps > self.round
         if overtaken:
+            self._num_skipped += newest // self._gossip_steps - self.round
             self.round = newest // self._gossip_steps
             self._since = now
             self._go_to_step(self.round * self._gossip_steps)
@@ -273,7 +279,7 @@ class SynchronousGossipPeer(Peer):
 
     def snapshot(self) -> Snapshot:
         values: dict[str, Any] = {"round": self.round, "finished": self.finished, "step": self._step}
-        values |= {"deadline": self._deadline, "since": self._since}
+        values |= {"deadline": self._deadline, "since": self._since, "skipped": self._num_skipped}
         received = {str(step): snapshot_of_messages(messages) for step, messages in self._received.items()}
         # In the first step of a round, what was emitted is what is in the mix: no need to keep it twice.
         emitted = {} if self._emitted is self._in_the_mix else self._emitted
@@ -299,7 +305,7 @@ class SynchronousGossipPeer(Peer):
         self._mixing.restore(part("mixing", snapshot))
         self._retries.restore(part("retries", snapshot))
         self.round, self.finished, self._deadline = values["round"], values["finished"], values["deadline"]
-        self._since = values["since"]
+        self._since, self._num_skipped = values["since"], values["skipped"]
         self._go_to_step(values["step"])
         self._memory = vectors("memory")
         self._memory_before = vectors("memory_before")

@@ -20,6 +20,8 @@ MAX_PEER_VALUES = 200_000
 
 COLUMNS = (
     "round",
+    "num_examples",
+    "epochs",
     "time",
     "num_bytes",
     "num_messages",
@@ -29,6 +31,7 @@ COLUMNS = (
     "training_accuracy",
     "average_loss",
     "average_accuracy",
+    "deployed_accuracy",
     "mean_accuracy",
     "worst_accuracy",
     "best_accuracy",

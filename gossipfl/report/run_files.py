@@ -70,6 +70,7 @@ class Manifest(Part):
     algorithms: list[RunAlgorithm]
     targets: list[float] = []
     differences: list[str] = []
+    spread: str | None = None
 
 
 class HistoryRow(Part):
@@ -78,6 +79,8 @@ class HistoryRow(Part):
     algorithm: str
     seed: int
     round: int
+    num_examples: Measured = None
+    epochs: Measured = None
     time: Measured = None
     num_bytes: int | None = None
     num_messages: int | None = None
@@ -87,6 +90,8 @@ class HistoryRow(Part):
     training_accuracy: Measured = None
     average_loss: Measured = None
     average_accuracy: Measured = None
+    deploys_average: bool = False
+    deployed_accuracy: Measured = None
     mean_accuracy: Measured = None
     worst_accuracy: Measured = None
     best_accuracy: Measured = None
@@ -134,12 +139,15 @@ class SummaryRow(Part):
 
     label: str
     bound: bool = False
+    deployed_accuracy: MeanAndSpread | None = None
     mean_accuracy: MeanAndSpread | None = None
     worst_accuracy: MeanAndSpread | None = None
     best_accuracy: MeanAndSpread | None = None
     average_accuracy: MeanAndSpread | None = None
     consensus_distance: MeanAndSpread | None = None
     rounds: MeanAndSpread | None = None
+    epochs: MeanAndSpread | None = None
+    num_examples: MeanAndSpread | None = None
     time: MeanAndSpread | None = None
     num_bytes: MeanAndSpread | None = None
     busiest_peer_bytes: MeanAndSpread | None = None

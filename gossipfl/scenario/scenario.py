@@ -39,14 +39,16 @@ class Scenario(Section):
     description: str = ""
     """The question that the scenario answers."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """All randomness of a run comes from it."""
+    """All randomness of a run comes from it, graph and split included. Of several (`--seeds`), each is the run of that
+    seed alone; `topology.seed` and `data.seed` fix the graph and the split."""
     rounds: Count = 20
-    """Local rounds per peer: the budget that all algorithms share."""
+    """Rounds of local work per peer, in the mean: the budget that all algorithms share."""
     weighting: Weighting = "uniform"
     """The goal: the mean of the peers' objectives, each counting the same or by its examples. Gossip that is not
     push-sum keeps the uniform mean only."""
     targets: list[Annotated[float, Field(gt=0, le=1)]] = [0.8, 0.9]
-    """Accuracies (mean over peers) for which a comparison says at what cost they were reached."""
+    """Accuracies of what is deployed (a server's model, or else the peers' own in the mean) for which a comparison says
+    at what cost they were reached."""
     model: Any = "mlp"
     """`softmax`, `mlp` or `cnn`, or `package.module:function` that returns a Keras model; in Python also a function."""
     data: Annotated[DataSection, BeforeValidator(_source_only, json_schema_input_type=str | DataSection)] = (
@@ -141,6 +143,11 @@ class Scenario(Section):
                 f"{_some(list(participants))}"
             )
         return self
+
+    @property
+    def data_seed(self) -> int:
+        """The seed of the split of the data."""
+        return self.seed if self.data.seed is None else self.data.seed
 
     @property
     def labels(self) -> list[str]:

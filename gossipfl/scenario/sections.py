@@ -67,6 +67,9 @@ class DataSection(Section):
         PartitionSection()
     )
     """Which peer gets which examples; a plain string is its `name`."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """Of who gets which examples, and of those that are held out or left out; absent: the run's, so that each seed of a
+    table has its own. Given: all have the same, and their spread is smaller than that of other data."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share that is held out where the source has no test set of its own."""
     max_train: Count | None = None
@@ -105,7 +108,8 @@ class TrainingSection(Section):
     """A Keras loss for integer labels; absent: the compiled model's, or sparse categorical cross-entropy."""
     statistics: Literal["average", "local"] = "average"
     """Whether what training changes without a gradient (BatchNorm means and variances, counters of layers) is averaged
-    with the weights or stays at the peer; of the average of integers, a model has the nearest ones."""
+    with the weights or stays at the peer; of the average of integers, a model has the nearest ones. The average model
+    of every algorithm has the peers' mean of it, also where a server, to which it does not go, keeps the weights."""
     evaluation_batch_size: Count = 500
     """Examples per step of an evaluation. Higher: faster, at the expense of memory."""
 
@@ -139,7 +143,8 @@ class TopologySection(Section):
     arguments: dict[str, Any] = {}
     """Of the generator; with `name`, they are laid over those of the file."""
     seed: int | None = None
-    """For random generators; absent: that of the named topology, or else the run's."""
+    """For random generators; absent: that of the named topology, or else the run's, so that each seed of a table has a
+    graph of its own."""
     file: str | None = None
     """GraphML, edge list or node-link JSON."""
     format: Literal["graphml", "edgelist", "node_link"] | None = None
@@ -186,7 +191,7 @@ class EvaluationSection(Section):
     """What is measured on the held-out data, and when."""
 
     every: Count = 1
-    """Rounds between evaluations."""
+    """Rounds of local work per peer, in the mean, between evaluations."""
     peers: Literal["all"] | Count = 20
     """A seeded sample of so many peers, or "all" of them; the average model always is. More: a truer spread, at the
     expense of one pass over the held-out data for each."""

@@ -22,7 +22,7 @@ from gossipfl.simulation import Experiment
 from gossipfl.strict_json import strict_json
 from gossipfl.sweep.directory import SweepDirectory, write_run
 from gossipfl.sweep.executors import Executor, RayTasks, WorkerProcesses
-from gossipfl.sweep.grid import Axis, Point, points
+from gossipfl.sweep.grid import Axis, points
 from gossipfl.sweep.run import JSON, Lost, Measured, Run
 from gossipfl.sweep.whole import label, whole
 from gossipfl.training.cores import available_cores
@@ -60,8 +60,9 @@ class SweepOptions:
     def words_of_run(self, run: Run) -> str:
         """What to type for the same measurements without a sweep."""
         settings = [word for field, value in run.point.settings for word in ("--set", f"{field}={value}")]
-        num_seeds = run.seed - run.point.scenario.seed + 1
-        return shlex.join(["gossipfl", "simulate", self.scenario, *self._rest(num_seeds), *settings])
+        if run.seed != run.point.scenario.seed:
+            settings += ["--set", f"seed={run.seed}"]
+        return shlex.join(["gossipfl", "simulate", self.scenario, *self._rest(1), *settings])
 
     def _rest(self, num_seeds: int) -> list[str]:
         words = [word for override in self.overrides for word in ("--set", override)]
@@ -82,7 +83,7 @@ def run_sweep(options: SweepOptions) -> None:
     executor: Executor = WorkerProcesses(options.num_jobs or available_cores(), path / "workers.log")
     if options.on_ray or options.ray_address is not None:
         executor = RayTasks(options.ray_address)
-    _check_data(list(dict.fromkeys(run.point for run in left)), options.download)
+    _check_data(left, options.download)
     content: JSON = {"grid": {axis.field: [toml_value(value) for value in axis.values] for axis in grid}}
     with directory.in_use():
         directory.write(content)
@@ -107,20 +108,21 @@ def run_sweep(options: SweepOptions) -> None:
         )
 
 
-def _check_data(some: Sequence[Point], download: bool) -> None:
+def _check_data(runs: Sequence[Run], download: bool) -> None:
     """Raise ConfigurationError or DataError when data is not there, or cannot be dealt to the peers."""
 
-    def source(point: Point) -> str:
-        return strict_json([point.scenario.seed, point.scenario.data.model_dump(mode="json", exclude={"partition"})])
+    def source(run: Run) -> str:
+        scenario = run.scenario
+        return strict_json([scenario.data_seed, scenario.data.model_dump(mode="json", exclude={"partition"})])
 
-    for _, group in groupby(sorted(some, key=source), source):
+    for _, group in groupby(sorted(runs, key=source), source):
         together = list(group)
         dataset = load_dataset(together[0].scenario, download)
-        for point in together:
+        for run in together:
             try:
-                Experiment(point.scenario, dataset)
+                Experiment(run.scenario, dataset)
             except ConfigurationError as error:
-                raise ConfigurationError(": ".join(filter(None, [point.name, str(error)]))) from error
+                raise ConfigurationError(f"{run.name}: {error}") from error
 
 
 def _run(
@@ -157,7 +159,8 @@ def _finish(
     manifest = together.manifest | {"command": options.words(), "scenario": directory.base, **content}
     report = write_run(directory.path, manifest, together.rows)
     table = summarize(together.rows, scenario.targets)
-    for shown in comparison_tables(table, scenario, console.width):
+    notes = list(filter(None, [together.manifest["spread"]]))
+    for shown in comparison_tables(table, scenario, console.width, notes=notes):
         console.print(shown)
     for failure in together.manifest["failures"]:
         console.print(f"Ended early: {failure}", soft_wrap=True)

@@ -79,7 +79,7 @@ class SweepDirectory:
         if not path.exists():
             return False
         before = Scenario(**_manifest(path).get("scenario", {}))
-        other = first_difference(identity(before), identity(run.point.scenario))
+        other = first_difference(identity(before), identity(run.scenario))
         if other is not None:
             raise ConfigurationError(
                 f"{path} holds a run of another scenario ({other}); remove it, or give another --output"

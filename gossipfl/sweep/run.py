@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 from gossipfl.errors import GossipFLError
 from gossipfl.history import History
 from gossipfl.run_directory import VIRTUAL_TIME, run_manifest
-from gossipfl.simulation import Experiment, run_section
+from gossipfl.scenario import Scenario
+from gossipfl.simulation import Experiment, run_section, with_seed
 from gossipfl.sweep.grid import Point
 
 JSON: TypeAlias = dict[str, Any]
@@ -19,6 +20,11 @@ class Run:
 
     point: Point
     seed: int
+
+    @property
+    def scenario(self) -> Scenario:
+        """That of the point, with the seed. Raises ConfigurationError where it is not possible."""
+        return with_seed(self.point.scenario, self.seed)
 
     @property
     def name(self) -> str:
@@ -47,10 +53,10 @@ Outcome: TypeAlias = Measured | Lost
 
 def execute(run: Run) -> Outcome:
     """Run all algorithms of a scenario, one peer at a time; gives what `simulate` gives for that scenario and seed."""
-    scenario = run.point.scenario
     histories: list[History] = []
     try:
-        experiment = Experiment(scenario, seed=run.seed, slots=1)
+        scenario = run.scenario
+        experiment = Experiment(scenario, slots=1)
         manifest = run_manifest(scenario, experiment, [run.seed], "", VIRTUAL_TIME)
         for section in scenario.algorithms:
             run_section(experiment, section, histories)

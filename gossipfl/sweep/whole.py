@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from gossipfl.run_directory import spread
 from gossipfl.strict_json import strict_json
 from gossipfl.sweep.grid import Point, named
 from gossipfl.sweep.run import JSON, Measured, Run
 
-_FACTS = ("gossipfl", "engine", "versions", "machine", "flags", "data", "model")
+_FACTS = ("gossipfl", "engine", "versions", "machine", "flags", "model")
 """Fields of a manifest that are kept where they are the same in all runs."""
 
 
@@ -21,9 +22,9 @@ def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measure
     by_point = [(point, list(group)) for point, group in groupby(runs, lambda one: one[0].point)]
     manifests = [_without_names_of_variables(measured.manifest) for _, measured in runs]
     facts, differing = _common(manifests, _FACTS)
-    # The examples are dealt anew for each seed; as in any other run, those of the first are shown.
+    # Each seed has a split of its own; as in any other run, that of the first is shown.
     first_seed = min(run.seed for run, _ in runs)
-    dealt, dealt_otherwise = _common([m.manifest for run, m in runs if run.seed == first_seed], ["partition"])
+    dealt, dealt_otherwise = _common([m.manifest for run, m in runs if run.seed == first_seed], ["data", "partition"])
     graphs, names = _graphs([(point, measured[0][1].manifest["topologies"]) for point, measured in by_point])
     left_out = ", ".join([*differing, *dealt_otherwise])
     notes = list(dict.fromkeys(note for manifest in manifests for note in manifest["differences"]))
@@ -36,6 +37,7 @@ def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measure
     if num_missing:
         notes.append(f"{num_missing} of {len(runs) + num_missing} runs are not here")
     scenario = runs[0][0].point.scenario
+    seeds = sorted({run.seed for run, _ in runs})
     manifest = {
         "name": scenario.name,
         "description": scenario.description,
@@ -44,7 +46,8 @@ def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measure
         "failures": [
             ", ".join([run.name, failure]) for run, measured in runs for failure in measured.manifest["failures"]
         ],
-        "seeds": sorted({run.seed for run, _ in runs}),
+        "seeds": seeds,
+        "spread": spread(scenario, seeds),
         **facts,
         **dealt,
         "topologies": graphs,

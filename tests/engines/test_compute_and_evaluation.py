@@ -88,16 +88,18 @@ def peers():
 
 def test_the_average_model_is_uniform_or_by_examples(peers):
     weights = np.stack([peer.weights for peer in peers])
-    np.testing.assert_allclose(average_model(peers, "uniform").weights, weights.mean(axis=0), atol=1e-15)
+    np.testing.assert_allclose(average_model(peers, EvaluationPlan()).weights, weights.mean(axis=0), atol=1e-15)
     by_examples = np.average(weights, axis=0, weights=[1, 2, 3, 4])
-    np.testing.assert_allclose(average_model(peers, "examples").weights, by_examples, atol=1e-15)
+    np.testing.assert_allclose(
+        average_model(peers, EvaluationPlan(weighting="examples")).weights, by_examples, atol=1e-15
+    )
 
 
 def test_consensus_distance_is_the_spread_around_the_mean(peers):
     weights = np.stack([peer.weights for peer in peers])
     expected = np.sqrt(np.mean(np.sum((weights - weights.mean(axis=0)) ** 2, axis=1)))
     assert consensus_distance(peers) == pytest.approx(expected, rel=1e-14)
-    assert consensus_distance(peers, average_model(peers, "uniform").weights) == consensus_distance(peers)
+    assert consensus_distance(peers, average_model(peers, EvaluationPlan()).weights) == consensus_distance(peers)
     assert consensus_distance(peers[:1]) == 0.0
     assert consensus_distance([peers[0], peers[0]]) == 0.0
 

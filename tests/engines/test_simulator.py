@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from exam import CANDIDATES
 from federation import (
+    complete,
     final_weights,
     identical,
     make_peers,
@@ -22,11 +23,12 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import SERVER, FedAvg, LocalOnly, PairwiseGossip, SynchronousGossip
 from gossipfl.codec import MESSAGE_OVERHEAD, encode
-from gossipfl.engines.compute_model import ComputeModel
+from gossipfl.engines.compute_model import ComputeModel, drawn_speeds
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.network_model import LAN, WAN, Link, NetworkModel, Rates
 from gossipfl.engines.simulator import Simulator, World
 from gossipfl.errors import ConfigurationError
+from gossipfl.peers import Sharing
 
 ROUGH = World(
     NetworkModel(Rates(40_000, 60_000), Link(latency=0.02, jitter=0.05, loss=0.1), offline={"2": ((0.1, 0.4),)}),
@@ -169,6 +171,64 @@ def test_rows_are_made_at_equivalent_rounds(name, every, expected):
     assert all(evaluation.training_loss > 0 for evaluation in history.evaluations[1:])
     assert simulator.next() is None
     json.dumps(list(history.rows()), allow_nan=False)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5, 1.0])
+def test_a_server_that_samples_is_measured_in_rounds_of_local_work(fraction):
+    graph = ring(10)
+    trainer = NumpyTrainer(unequal_shards(graph), batch_size=2)
+    simulator = make_simulator(FedAvg(client_fraction=fraction), graph, trainer, num_rounds=6)
+    history = simulator.run()
+    clients = [peer.local for peer_id, peer in simulator.peers.items() if peer_id != SERVER]
+    num_jobs = [client.num_jobs for client in clients]
+    assert 60 <= sum(num_jobs) < 60 + 10 * fraction
+    assert [evaluation.round for evaluation in history] == [0, 1, 2, 3, 4, 5, 6]
+    assert history.last.epochs == pytest.approx(np.mean(num_jobs))  # a job is an epoch
+    assert history.last.num_examples == pytest.approx(
+        np.mean([jobs * client.work.num_examples for jobs, client in zip(num_jobs, clients, strict=True)])
+    )
+    assert all(evaluation.deployed_accuracy == evaluation.average_accuracy for evaluation in history)
+
+
+def test_rounds_that_a_patient_peer_skipped_are_not_done():
+    graph = ring(16)
+    speeds = drawn_speeds(list(graph), 1.0, np.random.default_rng(0))
+    for patience, is_whole in ((None, True), (0.001, False)):
+        simulator = make_simulator(
+            SynchronousGossip(patience=patience),
+            graph,
+            NumpyTrainer(random_shards(graph)),
+            num_rounds=50,
+            world=World(compute=ComputeModel(1e-3, speeds)),
+        )
+        history = simulator.run()
+        num_jobs = [peer.local.num_jobs for peer in simulator.peers.values()]
+        assert [peer.rounds_done for peer in simulator.peers.values()] == num_jobs
+        assert history.last.round == sum(num_jobs) // 16
+        assert history.last.epochs == pytest.approx(np.mean(num_jobs))
+        assert (history.last.round == 50) == is_whole
+        assert all(peer.finished and peer.round == 50 for peer in simulator.peers.values())
+
+
+@pytest.mark.parametrize("weighting", ["uniform", "examples"])
+def test_local_statistics_of_the_average_model_are_the_peers_mean_with_and_without_a_server(weighting):
+    """FedAvg is synchronous gossip on the complete graph, whose peers share one model after every round."""
+    graph = complete(5)
+    sharing = Sharing(optimizer_state="reset", statistics="local")
+    plan = EvaluationPlan(weighting=weighting, statistics="local")
+    averages = []
+    for recipe in (SynchronousGossip(sharing=sharing), FedAvg(sharing=sharing, weighting=weighting)):
+        trainer = NumpyTrainer(unequal_shards(graph), has_statistics=True)
+        simulator = make_simulator(recipe, graph, trainer, plan=plan, num_rounds=6)
+        history = simulator.run()
+        peers = [peer for peer_id, peer in simulator.peers.items() if peer_id != SERVER]
+        shares = [peer.local.work.num_examples if weighting == "examples" else 1 for peer in peers]
+        mean = np.average([peer.local.statistics for peer in peers], axis=0, weights=shares)
+        np.testing.assert_allclose(history.average.statistics, mean, rtol=1e-14)
+        averages.append(history.average)
+    np.testing.assert_array_equal(averages[0].statistics, averages[1].statistics)
+    if weighting == "uniform":
+        np.testing.assert_allclose(averages[0].weights, averages[1].weights, atol=1e-14)
 
 
 def test_asynchronous_rounds_are_counted_over_all_peers():

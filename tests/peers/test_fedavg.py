@@ -76,6 +76,15 @@ def test_full_batch_descent_is_centralized_descent():
     np.testing.assert_allclose(simulator.history.average.weights, x, rtol=0, atol=1e-14)
 
 
+@given(rounds=st.integers(1, 1000), num_clients=st.integers(1, 300), fraction=st.floats(0, 1, exclude_min=True))
+def test_a_server_goes_on_until_its_clients_have_done_their_work(rounds, num_clients, fraction):
+    recipe = FedAvg(client_fraction=fraction)
+    num_sampled = max(1, round(fraction * num_clients))
+    num_jobs = recipe.num_rounds(rounds, num_clients) * num_sampled
+    assert rounds * num_clients <= num_jobs < rounds * num_clients + num_sampled
+    assert FedAvg().num_rounds(rounds, num_clients) == rounds
+
+
 @pytest.mark.parametrize(("fraction", "expected"), [(0.01, 1), (0.25, 2), (0.5, 4), (1.0, 8)])
 def test_each_round_a_fraction_of_the_clients_trains(fraction, expected):
     conversation = talk(8, num_rounds=30, client_fraction=fraction)
@@ -83,13 +92,13 @@ def test_each_round_a_fraction_of_the_clients_trains(fraction, expected):
     models = [message for message in conversation.sent if message.kind is Kind.MODEL]
     by_round = Counter(message.round for message in models)
     assert set(by_round.values()) == {expected}
-    assert len(by_round) == 30
+    assert len(by_round) == 30 * 8 / expected  # the budget is local work: 30 rounds for each client in the mean
     chosen = Counter(message.receiver for message in models)
-    assert sum(chosen.values()) == 30 * expected
+    assert sum(chosen.values()) == 30 * 8
     assert SERVER not in chosen
     jobs = {peer_id: peer.local.num_jobs for peer_id, peer in conversation.peers.items() if peer_id != SERVER}
     assert jobs == {str(k): chosen[str(k)] for k in range(8)}
-    assert all(peer.round == 30 for peer in conversation.peers.values())
+    assert all(peer.round == len(by_round) for peer in conversation.peers.values())
 
 
 def test_client_sampling_comes_from_the_seed():

@@ -144,6 +144,10 @@ def history(
                 "training_accuracy": min(1.0, average + 0.012 + 0.003 * generator.random()),
                 "average_loss": 2.3 * (1 - average) + 0.09,
                 "average_accuracy": average,
+                "deploys_average": algorithm.hub is not None,
+                "deployed_accuracy": average if algorithm.hub else float(accuracy.mean()),
+                "num_examples": 90.0 * round_number,
+                "epochs": float(round_number),
                 "mean_accuracy": float(accuracy.mean()),
                 "worst_accuracy": float(accuracy.min()),
                 "best_accuracy": float(accuracy.max()),
@@ -244,9 +248,20 @@ def summary_row(algorithm: FakeAlgorithm, rows: Sequence[JSON], targets: Sequenc
     last = [max((row for row in own if row["seed"] == seed), key=lambda row: row["round"]) for seed in seeds_of(own)]
     keys = {"rounds": "round"} | {
         key: key
-        for key in ("mean_accuracy", "worst_accuracy", "best_accuracy", "average_accuracy", "consensus_distance")
+        for key in (
+            "deployed_accuracy",
+            "epochs",
+            "num_examples",
+            "mean_accuracy",
+            "worst_accuracy",
+            "best_accuracy",
+            "average_accuracy",
+            "consensus_distance",
+        )
     }
-    keys |= {key: key for key in ("time", "num_bytes", "busiest_peer_bytes")}
+    keys |= {
+        key: key for key in ("deployed_accuracy", "epochs", "num_examples", "time", "num_bytes", "busiest_peer_bytes")
+    }
     return {
         "label": algorithm.label,
         "bound": algorithm.bound,
@@ -257,7 +272,7 @@ def summary_row(algorithm: FakeAlgorithm, rows: Sequence[JSON], targets: Sequenc
 
 def target_reached(target: float, rows: Sequence[JSON]) -> JSON:
     hits = [
-        next((row for row in rows if row["seed"] == seed and row["average_accuracy"] >= target), None)
+        next((row for row in rows if row["seed"] == seed and row["deployed_accuracy"] >= target), None)
         for seed in seeds_of(rows)
     ]
     reached = [row for row in hits if row is not None]

@@ -87,7 +87,7 @@ def test_light_dark_and_narrow(report: Path) -> None:
                 "Loss",
             ]
             assert found["empty"] == []
-            assert "Best accuracy, mean of peers: FedAvg" in found["text"]
+            assert "Best accuracy of what is deployed: FedAvg" in found["text"]
             assert "FedAvg resets the optimizer state each round" in found["text"]
             background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
             assert (sum(map(int, background[4:-1].split(","))) < 3 * 128) is dark

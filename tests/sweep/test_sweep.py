@@ -269,7 +269,7 @@ class TestRefusals:
 
     def test_data_that_cannot_be_dealt(self, sweep):
         outcome = sweep("toy.toml", "--set-grid", "data.max_train=80,3")
-        self.refused(outcome, "max_train=3: ", "3 example(s) cannot be dealt")
+        self.refused(outcome, "max_train=3, seed 0: ", "3 example(s) cannot be dealt")
         assert not Path("runs").exists()
 
     def test_a_sweep_of_another_scenario(self, sweep):

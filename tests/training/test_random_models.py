@@ -20,7 +20,7 @@ from gossipfl.algorithms import ALGORITHMS  # noqa: E402
 from gossipfl.export import export  # noqa: E402
 from gossipfl.model_files import read_model  # noqa: E402
 from gossipfl.run_directory import RunDirectory  # noqa: E402
-from gossipfl.simulation import Experiment, Simulation  # noqa: E402
+from gossipfl.simulation import Experiment, Simulation, with_seed  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +86,7 @@ def check_files(experiment, recorder, history):
         assert loss_of(keras.models.load_model(path), experiment.dataset) == pytest.approx(measured, rel=1e-4)
         # A run of another seed begins with what was exported.
         stored = read_model(path, experiment.trainer)
-        other = Experiment(experiment.scenario, experiment.dataset, seed=100, slots=1)
+        other = Experiment(with_seed(experiment.scenario, 100), experiment.dataset, slots=1)
         other.begin_with(stored)
         assert other.trainer.constants.digest == experiment.trainer.constants.digest
         (score,) = other.trainer.evaluate([other.initial()])

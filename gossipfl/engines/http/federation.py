@@ -71,8 +71,8 @@ class LoopbackFederation:
         self._evaluations: asyncio.Queue[Evaluation | None] = asyncio.Queue()
         self._due: asyncio.Queue[Callable[[Trainer], Evaluation] | None] = asyncio.Queue()
         self._data_peers = [peer_id for peer_id in self.peers if peer_id != hub]
-        self._num_rounds = facts.num_rounds
-        self._sum_of_rounds = 0
+        self._num_rounds = max(self.peers[peer_id].local.work.num_rounds for peer_id in self._data_peers)
+        self._rounds_done = dict.fromkeys(self._data_peers, 0)
         self._next_round = self._plan.every
         self._training = TrainingMetrics()
         self._began = 0.0
@@ -203,10 +203,10 @@ class LoopbackFederation:
     def reacted(self, host: HTTPPeer, round_before: int) -> None:
         peer = host.peer
         self._last_change = self._now()
-        if peer.round == round_before:
-            return
         if peer.peer_id != self._hub:
-            self._sum_of_rounds += peer.round - round_before
+            self._rounds_done[peer.peer_id] = peer.rounds_done
+        if peer.round == round_before or self._hub not in (None, peer.peer_id):
+            return
         if self._next_round <= self._progress() < self._num_rounds:
             self._request_evaluation()
             self._next_round = self._plan.every * (self._progress() // self._plan.every + 1)
@@ -223,15 +223,11 @@ class LoopbackFederation:
         return asyncio.get_running_loop().time() - self._began if self._began else 0.0
 
     def _progress(self) -> int:
-        if self._hub is not None:
-            return self.peers[self._hub].round
-        return self._sum_of_rounds // len(self._data_peers)
+        return sum(self._rounds_done.values()) // len(self._data_peers)
 
     def average(self) -> ModelVectors:
         """The hub's model, or else the mean of all peers' models."""
-        if self._hub is not None:
-            return self.peers[self._hub].model
-        return average_model(self._standings(), self._plan.weighting)
+        return average_model(self._standings(), self._plan, None if self._hub is None else self.peers[self._hub].model)
 
     def _standings(self) -> list[Standing]:
         return [Standing.of(self.peers[peer_id]) for peer_id in self._data_peers]
@@ -243,11 +239,12 @@ class LoopbackFederation:
         measured: dict[str, Any] = {
             "round": self._progress(),
             "time": self._last_change if final else self._now(),
+            "has_hub": hub is not None,
         }
         traffic, training = self._traffic(), self._training.take()
 
         def make(trainer: Trainer) -> Evaluation:
-            average = hub or average_model(standings, self._plan.weighting)
+            average = average_model(standings, self._plan, hub)
             return evaluate(trainer, self._plan, standings, average, traffic, training, **measured)
 
         self._due.put_nowait(make)
@@ -298,5 +295,7 @@ class LoopbackFederation:
         history.num_refused = sum(sum(host.refusals.values()) for host in self._hosts.values())
         history.num_rollbacks = sum(host.num_rollbacks for host in self._hosts.values())
         history.num_open = sum(peer.num_open for peer in self.peers.values())
-        history.final = {name: peer.model for name, peer in self.peers.items()}
         history.average = self.average()
+        history.final = {name: peer.model for name, peer in self.peers.items()}
+        if self._hub is not None:
+            history.final[self._hub] = history.average  # with statistics, where they are local

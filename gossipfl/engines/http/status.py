@@ -28,14 +28,19 @@ class NeighborStatus:
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """One peer: how far it is, how good, whom it sees, what it refused (by reason), how often it took
-    out again what it had mixed in. No secrets."""
+    """One peer: how far it is, how good, whom it sees, what it refused (by reason), how often it took out again what it
+    had mixed in. No secrets.
+
+    It is in the protocol's `round` of `rounds`; in `rounds_done` of them it did its local work, over `examples_seen`.
+    """
 
     peer: PeerId
     run: str
     state: str
     round: int
     rounds: int
+    rounds_done: int
+    examples_seen: int
     incarnation: int
     seconds: float
     awaits: tuple[PeerId, ...]
@@ -74,6 +79,8 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
         state=host.state,
         round=host.peer.round,
         rounds=host.facts.num_rounds,
+        rounds_done=host.peer.rounds_done,
+        examples_seen=host.peer.local.examples_seen,
         incarnation=host.incarnation,
         seconds=host.now() if host.state != "new" else 0.0,
         awaits=awaited_by(host),

@@ -46,12 +46,13 @@ function xAxis(against, log) {
 
 function accuracyChart() {
   const measures = [
+    ["deployed_accuracy", "Deployed"],
     ["average_accuracy", "Average model"],
     ["mean_accuracy", "Mean of peers"],
     ["worst_accuracy", "Worst peer"],
     ["training_accuracy", "Training"],
   ];
-  let measure = "mean_accuracy";
+  let measure = "deployed_accuracy";
   let against = "round";
   let log = false;
   const logToggle = toggle("log x", log, (on) => {
@@ -81,7 +82,10 @@ function accuracyChart() {
     logToggle,
   ];
   const explained = {
-    average_accuracy: "Held-out accuracy of the average of all peers’ weights (FedAvg: the server’s model).",
+    deployed_accuracy:
+      "Held-out accuracy of what is deployed: the server’s model, or else each peer’s own weights, averaged over peers.",
+    average_accuracy:
+      "Held-out accuracy of the average of all peers’ weights, which nobody has until it is gathered; of an algorithm with a server, of the server’s model.",
     mean_accuracy: "Held-out accuracy of each peer’s own weights, averaged over peers.",
     worst_accuracy: "Held-out accuracy of the peer that does worst.",
     training_accuracy:

@@ -120,9 +120,9 @@ function findings() {
   const alone = COMPETITORS.length === 1;
   const list = [
     {
-      title: alone ? "Accuracy, mean of peers" : "Best accuracy, mean of peers",
+      title: alone ? "Accuracy of what is deployed" : "Best accuracy of what is deployed",
       kind: "percent",
-      found: best((row) => row.mean_accuracy, "high"),
+      found: best((row) => row.deployed_accuracy, "high"),
     },
     {
       title: alone ? "Accuracy of the worst peer" : "Best accuracy of the worst peer",
@@ -195,7 +195,7 @@ function verdict(list) {
       : `${name}: ${found.label}, ${shownWithSpread(found.number, kind)}`;
   });
   const sentence = (alone ? `${COMPETITORS[0]}: ` : "") + parts.join("; ");
-  const bounds = BOUNDS.filter((label) => isNumber(SUMMARY[label]?.mean_accuracy?.mean));
-  const limits = bounds.map((label) => `${label} ${shown(SUMMARY[label].mean_accuracy.mean, "percent")}`).join(", ");
+  const bounds = BOUNDS.filter((label) => isNumber(SUMMARY[label]?.deployed_accuracy?.mean));
+  const limits = bounds.map((label) => `${label} ${shown(SUMMARY[label].deployed_accuracy.mean, "percent")}`).join(", ");
   return `${sentence}.${limits ? ` For reference: ${limits}.` : ""}`;
 }

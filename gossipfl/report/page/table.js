@@ -1,5 +1,6 @@
 // Tables of the algorithms that sort by any column; bounds stay below the competitors.
 
+const DEPLOYED = "The server’s model, or else the peers’ own, averaged over peers";
 const BUSIEST = "Bytes sent and received by the busiest participant";
 const APART = "Accuracy of the best peer less that of the worst, in percentage points, when the target was reached";
 
@@ -8,11 +9,12 @@ function comparisonColumns() {
   const columns = [
     {
       group: "Held-out accuracy",
-      title: "Mean of peers",
+      title: "Deployed",
       kind: "percent",
       better: "high",
-      number: own("mean_accuracy"),
+      number: own("deployed_accuracy"),
       top: 1,
+      hint: DEPLOYED,
     },
     {
       group: "Held-out accuracy",
@@ -37,9 +39,17 @@ function comparisonColumns() {
       better: "high",
       number: own("average_accuracy"),
       top: 1,
+      hint: "Nobody has the average of the peers’ models until it is gathered; a server has its own",
     },
     { group: "Agreement", title: "Consensus distance", kind: "number", number: own("consensus_distance") },
     { group: "Cost of the whole run", title: "Rounds", kind: "count", number: own("rounds") },
+    {
+      group: "Cost of the whole run",
+      title: "Epochs",
+      kind: "number",
+      number: own("epochs"),
+      hint: "Passes over the own examples, per peer in the mean: the local work that was done (examples: see below)",
+    },
     { group: "Cost of the whole run", title: CLOCK_TITLE, kind: "seconds", better: "low", number: own("time") },
     { group: "Cost of the whole run", title: "Bytes", kind: "bytes", better: "low", number: own("num_bytes") },
     {
@@ -84,7 +94,8 @@ function commonRounds() {
 
 function drawComparison(section) {
   const rounds = commonRounds();
-  const seeds = NUM_SEEDS > 1 ? `Mean and standard deviation over ${NUM_SEEDS} seeds. ` : "";
+  const contained = RUN.manifest.spread ? `${RUN.manifest.spread} ` : "";
+  const seeds = NUM_SEEDS > 1 ? `Mean and standard deviation over ${NUM_SEEDS} seeds. ${contained}` : "";
   const champions =
     COMPETITORS.length > 1
       ? `Bold with a dot: best of its column${BOUNDS.length ? "; bounds do not compete" : ""}. `
@@ -99,7 +110,7 @@ function drawComparison(section) {
   const columns = targetColumns();
   if (columns.length === 0) return;
   section.append(
-    sectionHead("Reaching a target", "What was spent when the peers’ mean accuracy had first come to it."),
+    sectionHead("Reaching a target", "What was spent when what is deployed (the server’s model, or else the peers’ own in the mean) had first come to it."),
     winnersTable(),
     sortableTable(columns),
   );
@@ -249,10 +260,13 @@ function tableCell(column, label, inner) {
 function measurements() {
   const columns = [
     ["round", "Round", "count"],
+    ["epochs", "Epochs", "number"],
+    ["num_examples", "Examples", "count"],
     ["time", CLOCK_TITLE, "seconds"],
     ["num_bytes", "Bytes", "bytes"],
     ["training_accuracy", "Training accuracy", "percent"],
     ["training_loss", "Training loss", "number"],
+    ["deployed_accuracy", "Deployed", "percent"],
     ["average_accuracy", "Average model", "percent"],
     ["average_loss", "Average loss", "number"],
     ["mean_accuracy", "Mean of peers", "percent"],

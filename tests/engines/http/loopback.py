@@ -77,7 +77,12 @@ class Loopback:
         peers = make_peers(
             algorithm, graph, trainer, num_rounds=num_rounds, seed=seed, initial=initial, revoked=revoked
         )
-        self.facts = facts_for(first, num_rounds=num_rounds, num_participants=len(network), algorithm=algorithm)
+        self.facts = facts_for(
+            first,
+            num_rounds=algorithm.num_rounds(num_rounds, len(graph)),
+            num_participants=len(network),
+            algorithm=algorithm,
+        )
         self.room = TrainingRoom(trainer, 2)
         self.log = Log()
         self.network = network
