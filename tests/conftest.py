@@ -1,6 +1,7 @@
 """Shared by all tests: fakes and oracles can be imported, and child processes run this checkout too."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,10 @@ TESTS = Path(__file__).parent
 
 sys.path.insert(0, str(TESTS))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS.parent), os.environ.get("PYTHONPATH")]))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Shells start what runs in the background deaf to Ctrl-C, and its children too: tests that press it would wait.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("at any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("at any speed")  # hypothesis would fail an example that takes 0.2 s on a busy machine
