@@ -54,7 +54,7 @@ class Scripted(Peer):
         self.failed.append((now, message.receiver))
         return []
 
-    def training_finished(self, update, now):
+    def _go_on_from(self, update, now):
         raise AssertionError
 
     def snapshot(self):
