@@ -167,19 +167,25 @@ def test_models_are_built_and_read_in_this_process(workers, inline, tmp_path):
 
 
 def a_backbone_of_each_process():
-    import os
+    """A function that is sent by value: the workers do not have this module."""
 
-    import keras
+    def build():
+        import os
 
-    backbone = keras.layers.Dense(9, trainable=False, kernel_initializer=keras.initializers.GlorotUniform(os.getpid()))
-    return keras.Sequential(
-        [keras.Input((8, 8, 1)), keras.layers.Flatten(), backbone, keras.layers.Dense(10, "softmax")]
-    )
+        import keras
+
+        initializer = keras.initializers.GlorotUniform(os.getpid())
+        backbone = keras.layers.Dense(9, trainable=False, kernel_initializer=initializer)
+        return keras.Sequential(
+            [keras.Input((8, 8, 1)), keras.layers.Flatten(), backbone, keras.layers.Dense(10, "softmax")]
+        )
+
+    return build
 
 
 @pytest.mark.slow
 def test_what_no_training_changes_is_the_same_at_all_workers(workers):
-    scenario = SCENARIO.with_changes(model=a_backbone_of_each_process)
+    scenario = SCENARIO.with_changes(model=a_backbone_of_each_process())
     here, trainer = Experiment(scenario, slots=1).trainer, on_ray(workers, scenario).trainer
     initial = trainer.initial()
     (of_the_first,) = set(trainer.evaluate([initial] * 12))
