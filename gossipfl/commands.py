@@ -39,9 +39,10 @@ from gossipfl.topology import TopologySummary
 
 if TYPE_CHECKING:
     from gossipfl.comparison import Comparison
+    from gossipfl.experiment import MakeTrainer
     from gossipfl.peer_process import PeerOptions
     from gossipfl.run_directory import RunDirectory
-    from gossipfl.simulation import MakeEngine, MakeTrainer
+    from gossipfl.simulation import MakeEngine
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -401,7 +402,7 @@ def _topology_cells(summary: TopologySummary) -> list[str]:
 
 def show_data(name: str, overrides: Sequence[str], data: str | None, download: bool, as_json: bool) -> None:
     """`data show`."""
-    from gossipfl.simulation import Experiment
+    from gossipfl.experiment import Experiment
 
     scenario = _load(name, overrides, data)
     dataset = load_dataset(scenario, download)
@@ -443,7 +444,7 @@ def _load(name: str, overrides: Sequence[str], data: str | None) -> Scenario:
 
 def load_dataset(scenario: Scenario, download: bool) -> Dataset:
     """The data set of a scenario; what reading one of tensorflow-datasets writes on the terminal is left out."""
-    from gossipfl.simulation import load_data
+    from gossipfl.experiment import load_data
 
     if str(scenario.data.source).startswith("tfds:"):
         _import_tensorflow()  # reading the set would import it, with its notes

@@ -20,10 +20,11 @@ from rich.text import Text
 
 from gossipfl.comparison import Row, Statistic, TargetCost, winners
 from gossipfl.engines.http.status import PeerStatus
+from gossipfl.experiment import Experiment
 from gossipfl.history import Evaluation, History
 from gossipfl.run_directory import HTTP, VIRTUAL_TIME
 from gossipfl.scenario import Scenario
-from gossipfl.simulation import BOUNDS, Experiment
+from gossipfl.simulation import BOUNDS
 from gossipfl.strict_json import strict_json
 from gossipfl.visible_text import visible, visible_lines
 

@@ -17,9 +17,9 @@ from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.run_facts import RunFacts, digest_of_model
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.errors import ConfigurationError, TopologyError
+from gossipfl.experiment import Cast, Experiment
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
-from gossipfl.simulation import Cast, Experiment
 from gossipfl.topology import all_neighbors
 from gossipfl.weights import PeerId
 

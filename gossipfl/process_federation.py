@@ -25,10 +25,10 @@ from gossipfl.deployment import addresses
 from gossipfl.engines.evaluation import Standing, Traffic, average_model, evaluate
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.errors import GossipFLError, RemoteProtocolError
+from gossipfl.experiment import Experiment
 from gossipfl.history import Contact, Evaluation, History
 from gossipfl.model_files import read_model
 from gossipfl.scenario.algorithms import AlgorithmSection
-from gossipfl.simulation import Experiment
 from gossipfl.strict_json import strict_json
 from gossipfl.topology import all_neighbors
 from gossipfl.weights import ModelVectors, PeerId

@@ -11,13 +11,14 @@ from pydantic import Field
 from gossipfl.engines.checkpoints import CheckpointWriter, newest_checkpoint
 from gossipfl.engines.simulator import Simulator
 from gossipfl.errors import ConfigurationError
+from gossipfl.experiment import Experiment
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.own_scenario import refuse_functions
 from gossipfl.report.run_files import HistoryRow, Manifest, Part, parsed, rows_of
 from gossipfl.run_directory import VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
-from gossipfl.simulation import Experiment, with_bounds
+from gossipfl.simulation import with_bounds
 from gossipfl.sweep.directory import first_difference
 
 RunName: TypeAlias = tuple[str, int]

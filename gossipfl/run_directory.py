@@ -32,12 +32,13 @@ from gossipfl.constant_files import write_constants
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.partition import label_counts, partition_digest
 from gossipfl.errors import ConfigurationError
+from gossipfl.experiment import Experiment
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.report import write_report
 from gossipfl.report.run_files import manifest_and_history
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
-from gossipfl.simulation import BOUNDS, Experiment, with_seed
+from gossipfl.simulation import BOUNDS, with_seed
 from gossipfl.strict_json import json_lines, strict_json
 from gossipfl.topology import summarize as summarize_topology
 from gossipfl.weight_files import by_name, file_stems, write_weights

@@ -24,11 +24,11 @@ from gossipfl import __version__
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.comparison import CONTESTS
 from gossipfl.errors import ConfigurationError, TrainingError
+from gossipfl.experiment import Experiment
 from gossipfl.resources import names
 from gossipfl.scenario import Scenario
 from gossipfl.schedules import SCHEDULES
 from gossipfl.server_optimizers import SERVER_OPTIMIZERS
-from gossipfl.simulation import Experiment
 
 TOY = """
 rounds = 2

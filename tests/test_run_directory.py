@@ -16,11 +16,12 @@ from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 from gossipfl.comparison import Comparison
 from gossipfl.data.partition import partition_digest
 from gossipfl.errors import ConfigurationError
+from gossipfl.experiment import Experiment
 from gossipfl.history import Evaluation, History
 from gossipfl.report.run_files import read_run
 from gossipfl.run_directory import RunDirectory, complete, differences, spread
 from gossipfl.scenario import Scenario
-from gossipfl.simulation import Experiment, run_all
+from gossipfl.simulation import run_all
 from gossipfl.training.trainer import Score
 from gossipfl.weights import ModelVectors, Segment, WeightsSchema, frozen
 

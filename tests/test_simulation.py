@@ -16,18 +16,10 @@ from gossipfl.errors import (
     SchemaMismatchError,
     TrainingError,
 )
+from gossipfl.experiment import Experiment, load_data
 from gossipfl.history import Evaluation, History
 from gossipfl.scenario import Scenario
-from gossipfl.simulation import (
-    Experiment,
-    compare,
-    initialize,
-    load_data,
-    run_all,
-    simulate,
-    with_bounds,
-    with_seed,
-)
+from gossipfl.simulation import compare, initialize, run_all, simulate, with_bounds, with_seed
 
 TOY = {
     "rounds": 3,

@@ -17,8 +17,8 @@ from gossipfl.commands import INTERRUPTED, load_dataset
 from gossipfl.comparison import summarize
 from gossipfl.console import comparison_tables, new_console, print_json
 from gossipfl.errors import ConfigurationError, GossipFLError
+from gossipfl.experiment import Experiment
 from gossipfl.scenario.loading import toml_value
-from gossipfl.simulation import Experiment
 from gossipfl.strict_json import strict_json
 from gossipfl.sweep.directory import SweepDirectory, write_run
 from gossipfl.sweep.executors import Executor, RayTasks, WorkerProcesses

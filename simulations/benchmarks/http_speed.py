@@ -194,8 +194,8 @@ def big_model() -> Any:
 
 
 def experiment(model: Any, num_peers: int, rounds: int, *, slots: int | None = None, batch_size: int = 10) -> Any:
+    from gossipfl.experiment import Experiment
     from gossipfl.scenario import Scenario
-    from gossipfl.simulation import Experiment
 
     scenario = Scenario(
         rounds=rounds,

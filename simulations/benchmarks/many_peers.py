@@ -5,7 +5,7 @@ from dataclasses import replace
 from gossipfl import Scenario
 from gossipfl.data.dataset import Dataset
 from gossipfl.engines.simulator import Simulator
-from gossipfl.simulation import Experiment
+from gossipfl.experiment import Experiment
 
 
 def gossip(

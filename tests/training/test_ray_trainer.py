@@ -14,7 +14,8 @@ from gossipfl import Scenario
 from gossipfl.cli import main
 from gossipfl.commands import RunOptions
 from gossipfl.errors import ConfigurationError, TrainingError, TransportError
-from gossipfl.simulation import Experiment, Simulation
+from gossipfl.experiment import Experiment
+from gossipfl.simulation import Simulation
 from gossipfl.training.ray_trainer import RayTrainer, ray_cluster
 from gossipfl.training.ray_workers import RayWorkers, WorkersDied
 

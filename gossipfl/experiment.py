@@ -1,0 +1,193 @@
+"""What all algorithms of a scenario share, and who takes part in each of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from gossipfl.actions import LocalWork
+from gossipfl.algorithms import POOL, Algorithm
+from gossipfl.data.dataset import Dataset, subset
+from gossipfl.data.partition import check_partition
+from gossipfl.data.sources import load
+from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
+from gossipfl.engines.simulator import Simulator, World
+from gossipfl.errors import DataError
+from gossipfl.peers import Peer
+from gossipfl.randomness import generator
+from gossipfl.scenario.algorithms import AlgorithmSection, OptimizerConfig
+from gossipfl.scenario.scenario import Scenario
+from gossipfl.training.batches import Batches
+from gossipfl.training.models import BuildModel
+from gossipfl.training.settings import TrainingSettings
+from gossipfl.weights import ModelVectors, PeerId, StoredModel
+
+if TYPE_CHECKING:
+    from gossipfl.training.keras_trainer import KerasTrainer
+    from gossipfl.training.ray_trainer import RayTrainer
+
+MakeTrainer: TypeAlias = Callable[[BuildModel, Dataset, Batches, TrainingSettings, int], "KerasTrainer | RayTrainer"]
+"""Makes the trainer of an experiment, from the arguments of a `KerasTrainer`: where training runs."""
+
+
+def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
+    """The data set of a scenario, cut to its limits. Raises DataError, also when it is not the one of its digest."""
+    section = scenario.data
+    dataset = section.source
+    if isinstance(dataset, str):
+        dataset = load(dataset, download=download, test_fraction=section.test_fraction, seed=scenario.data_seed)
+    if section.max_train is not None or section.max_test is not None:
+        dataset = subset(dataset, section.max_train, section.max_test, generator(scenario.data_seed, "data", "subset"))
+    if section.digest not in (None, dataset.digest):
+        raise DataError(
+            f"the data {dataset.name!r} have the digest {dataset.digest}, and data.digest is {section.digest}: they "
+            "are other data, or held out and cut by another seed"
+        )
+    return dataset  # type: ignore[no-any-return]
+
+
+class Experiment:
+    """What all algorithms of a scenario share: data, shards, trainer and initial weights.
+
+    `slots` is the number of peers trained at the same time (None: one per core); results do not depend on it. `shards`
+    are the examples of each peer that trains here; None: those of the scenario's partition. `make_trainer` says where
+    training runs; None: in this process.
+
+    Raises ConfigurationError or DataError when the scenario does not fit the data.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        dataset: Dataset | None = None,
+        slots: int | None = None,
+        shards: Mapping[PeerId, NDArray[np.int64]] | None = None,
+        make_trainer: MakeTrainer | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self.slots = slots
+        self._make_trainer = make_trainer
+        self._trainers: dict[str, KerasTrainer | RayTrainer] = {}
+        self._begin: StoredModel | None = None
+        self.seed = scenario.seed
+        self.dataset = load_data(scenario) if dataset is None else dataset
+        self.shards = self._partition() if shards is None else shards
+        training = scenario.training
+        pooled = {} if POOL in self.shards else {POOL: np.sort(np.concatenate(list(self.shards.values())))}
+        self._batches = Batches({**self.shards, **pooled}, training.batch_size, training.shuffle, self.seed)
+
+    def _partition(self) -> dict[PeerId, NDArray[np.int64]]:
+        peers = list(self.scenario.graph())
+        partitioner = self.scenario.data.partition.partitioner()
+        parts = partitioner(self.dataset.train_y, len(peers), generator(self.scenario.data_seed, "partition"))
+        check_partition(parts, len(self.dataset.train_y))
+        return dict(zip(peers, parts, strict=True))
+
+    @property
+    def trainer(self) -> "KerasTrainer | RayTrainer":
+        """The trainer of all algorithms without an optimizer of their own."""
+        return self.trainer_for(None)
+
+    def trainer_for(self, section: AlgorithmSection | None) -> "KerasTrainer | RayTrainer":
+        """The trainer of an algorithm; built when it is first needed, because TensorFlow takes seconds, and shared with
+        all that have the same optimizer."""
+        optimizer = self.scenario.optimizer(section)
+        key = repr(optimizer)
+        if key not in self._trainers:
+            self._trainers[key] = self._new_trainer(optimizer)
+        return self._trainers[key]
+
+    def _new_trainer(self, optimizer: OptimizerConfig) -> "KerasTrainer | RayTrainer":
+        training = self.scenario.training
+        settings = TrainingSettings(optimizer, training.loss, training.evaluation_batch_size)
+        arguments = (self._build_model, self.dataset, self._batches, settings, self.seed)
+        if self._make_trainer is not None:
+            trainer = self._make_trainer(*arguments)
+        else:
+            from gossipfl.training.keras_trainer import KerasTrainer
+
+            trainer = KerasTrainer(*arguments, self.slots)
+        if self._begin is not None:
+            trainer.set_constants(self._begin.constants)
+        return trainer
+
+    def begin_with(self, stored: StoredModel) -> None:
+        """Begin with a model from elsewhere, not with the one that the seed gives."""
+        self._begin = stored
+        for trainer in self._trainers.values():
+            trainer.set_constants(stored.constants)
+
+    def initial(self, section: AlgorithmSection | None = None) -> ModelVectors:
+        """The model that every peer begins with, whatever the algorithm; its trainer is asked for it."""
+        return self.trainer_for(section).initial() if self._begin is None else self._begin.vectors
+
+    @cached_property
+    def _build_model(self) -> Any:
+        from gossipfl.training.models import resolve
+
+        model = self.scenario.model
+        return resolve(model, self.dataset.input_shape, self.dataset.num_classes) if isinstance(model, str) else model
+
+    def simulator(self, section: AlgorithmSection) -> Simulator:
+        """A simulator at virtual time 0 for one of the scenario's algorithms."""
+        scenario = self.scenario
+        cast = self.cast(section)
+        peers = {peer_id: cast.make_peer(peer_id) for peer_id in cast.network}
+        compute = scenario.compute.model(list(self.shards), generator(self.seed, "compute"))
+        world = World(scenario.network.model(), compute, scenario.network.linger)
+        return Simulator(
+            peers, cast.trainer, world, cast.plan, seed=self.seed, hub=cast.recipe.hub, label=scenario.label_of(section)
+        )
+
+    def cast(self, section: AlgorithmSection) -> "Cast":
+        """The participants of one of the scenario's algorithms."""
+        scenario = self.scenario
+        graph = scenario.graph(section)
+        recipe = scenario.recipe(section, graph)
+        network = recipe.network(graph)
+        data_peers = [peer_id for peer_id in network if peer_id != recipe.hub]
+        num_evaluated = None if scenario.evaluation.peers == "all" else int(scenario.evaluation.peers)
+        plan = EvaluationPlan(
+            scenario.evaluation.every,
+            evaluated_peers(data_peers, num_evaluated, generator(self.seed, "evaluation")),
+            scenario.weighting,
+            scenario.training.statistics,
+        )
+        return Cast(self, section, recipe, network, plan)
+
+    def work(self, peer_id: PeerId, recipe: Algorithm) -> LocalWork:
+        scenario = self.scenario
+        if peer_id == recipe.hub:
+            return LocalWork(0, 0, recipe.num_rounds(scenario.rounds, len(self.shards)))
+        steps = scenario.training.steps_per_round(self._batches.steps_per_epoch(peer_id))
+        if recipe.pools_data:
+            # The same epochs as the peers together; with a fixed number of steps, the sum of theirs.
+            steps = steps if scenario.training.steps is None else steps * len(self.shards)
+            return LocalWork(len(self.dataset.train_y), steps, scenario.rounds)
+        return LocalWork(len(self.shards[peer_id]), steps, scenario.rounds)
+
+
+@dataclass(frozen=True, eq=False)
+class Cast:
+    """Who takes part in one algorithm of an experiment, and who talks to whom; peers are made one at a time."""
+
+    experiment: Experiment
+    section: AlgorithmSection
+    recipe: Algorithm
+    network: nx.Graph
+    plan: EvaluationPlan
+
+    @property
+    def trainer(self) -> "KerasTrainer | RayTrainer":
+        """Where its peers train."""
+        return self.experiment.trainer_for(self.section)
+
+    def make_peer(self, peer_id: PeerId, revoked: frozenset[PeerId] = frozenset()) -> Peer:
+        experiment = self.experiment
+        work = experiment.work(peer_id, self.recipe)
+        initial = experiment.initial(self.section)
+        return self.recipe.make_peer(peer_id, self.network, initial, work, experiment.seed, revoked)
