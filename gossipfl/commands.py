@@ -115,7 +115,8 @@ class RunOptions:
 def run_scenario(command: str, options: RunOptions) -> None:
     """`simulate`, `compare` and `launch`: run, record, report; Ctrl-C keeps what was measured."""
     from gossipfl.resuming import Checkpoints, stopped_run
-    from gossipfl.run_directory import CHECKPOINTS, HTTP, VIRTUAL_TIME, RunDirectory
+    from gossipfl.run_directory import CHECKPOINTS, RunDirectory
+    from gossipfl.run_manifest import HTTP, VIRTUAL_TIME
     from gossipfl.simulation import run_all, with_bounds
 
     own = None if options.scenario is None else _load(options.scenario, options.overrides, options.data)
@@ -223,7 +224,7 @@ def _http_engine(options: RunOptions, directory: "RunDirectory", progress: Progr
 
 
 def _print_results(command: str, options: RunOptions, console: Console, comparison: "Comparison", engine: str) -> None:
-    from gossipfl.run_directory import spread
+    from gossipfl.run_manifest import spread
 
     scenario = comparison.scenario
     if command != "simulate":

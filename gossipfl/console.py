@@ -22,7 +22,7 @@ from gossipfl.comparison import Row, Statistic, TargetCost, winners
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.experiment import Experiment
 from gossipfl.history import Evaluation, History
-from gossipfl.run_directory import HTTP, VIRTUAL_TIME
+from gossipfl.run_manifest import HTTP, VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import BOUNDS
 from gossipfl.strict_json import strict_json

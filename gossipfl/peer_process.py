@@ -29,7 +29,7 @@ from gossipfl.experiment import Cast, Experiment, load_data
 from gossipfl.model_files import read_model
 from gossipfl.peer_directory import WAY_ON, PeerDirectory
 from gossipfl.process_start import StoppedError, Where, check_free, shown, stoppable, taken
-from gossipfl.run_directory import HTTP, run_manifest
+from gossipfl.run_manifest import HTTP, run_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import with_seed
 from gossipfl.topology import all_neighbors

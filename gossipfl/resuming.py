@@ -15,7 +15,7 @@ from gossipfl.experiment import Experiment
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.own_scenario import refuse_functions
 from gossipfl.report.run_files import HistoryRow, Manifest, Part, parsed, rows_of
-from gossipfl.run_directory import VIRTUAL_TIME
+from gossipfl.run_manifest import VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.simulation import with_bounds

@@ -24,7 +24,7 @@ from gossipfl.console import (
     winner_tables,
 )
 from gossipfl.history import Evaluation, History
-from gossipfl.run_directory import HTTP
+from gossipfl.run_manifest import HTTP
 from gossipfl.scenario import Scenario
 
 LAST = Evaluation(

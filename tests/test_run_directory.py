@@ -19,7 +19,8 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.experiment import Experiment
 from gossipfl.history import Evaluation, History
 from gossipfl.report.run_files import read_run
-from gossipfl.run_directory import RunDirectory, complete, differences, spread
+from gossipfl.run_directory import RunDirectory, complete
+from gossipfl.run_manifest import differences, spread
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import run_all
 from gossipfl.training.trainer import Score

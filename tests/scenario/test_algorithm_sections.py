@@ -7,7 +7,7 @@ import pytest
 from gossipfl import Scenario
 from gossipfl.algorithms import ALGORITHMS, DFedAvgM, FedAvg, QuasiGlobalMomentumGossip, StochasticGradientPush
 from gossipfl.errors import ConfigurationError
-from gossipfl.run_directory import caveats
+from gossipfl.run_manifest import caveats
 from gossipfl.scenario.algorithms import SECTIONS
 from gossipfl.schedules import BaseGraph
 from gossipfl.server_optimizers import ServerAdam
