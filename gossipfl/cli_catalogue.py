@@ -14,7 +14,7 @@ scenario_app = typer.Typer(help="Scenarios: list, check and describe them.", no_
 @topology_app.command("list")
 def topology_list(json: Json = False) -> None:
     """The topologies that come with gossipfl."""
-    from gossipfl.commands import list_topologies
+    from gossipfl.catalogue_commands import list_topologies
 
     list_topologies(json)
 
@@ -25,7 +25,7 @@ def topology_show(
     json: Json = False,
 ) -> None:
     """Degrees, diameter, spectral gap and predicted rounds to consensus of a topology."""
-    from gossipfl.commands import show_topology
+    from gossipfl.catalogue_commands import show_topology
 
     show_topology(name, json)
 
@@ -39,7 +39,7 @@ def data_show(
     json: Json = False,
 ) -> None:
     """What each peer of a scenario holds."""
-    from gossipfl.commands import show_data
+    from gossipfl.catalogue_commands import show_data
 
     show_data(scenario, set_ or [], data, download, json)
 
@@ -58,7 +58,7 @@ def scenario_show(
     set_: Set = None,
 ) -> None:
     """Check a scenario and print it as JSON, defaults included."""
-    from gossipfl.commands import show_scenario
+    from gossipfl.catalogue_commands import show_scenario
 
     show_scenario(scenario, set_ or [])
 

@@ -1,0 +1,94 @@
+"""What the commands of `cli_catalogue` do: show topologies, who holds which data, and scenarios."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich import box
+from rich.table import Table
+
+from gossipfl import topology
+from gossipfl.commands import load_dataset, load_with_data
+from gossipfl.console import in_this_encoding, new_console, print_json
+from gossipfl.data.partition import label_counts
+from gossipfl.experiment import Experiment
+from gossipfl.scenario import load_scenario
+from gossipfl.topology import TopologySummary
+
+
+def list_topologies(as_json: bool) -> None:
+    """`topology list`."""
+    names = topology.available()
+    summaries = {name: topology.summarize(topology.named(name)) for name in names}
+    if as_json:
+        print_json({name: asdict(summary) for name, summary in summaries.items()})
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in ("name", *_TOPOLOGY_COLUMNS):  # on a narrow terminal the degrees wrap, and nothing is cut
+        table.add_column(column, no_wrap=column in ("name", "rho"), overflow="fold", min_width=min(8, len(column)))
+    for name, summary in summaries.items():
+        table.add_row(name, *_topology_cells(summary))
+    new_console().print(table)
+
+
+def show_topology(name: str, as_json: bool) -> None:
+    """`topology show`."""
+    graph = topology.named(name)
+    summary = topology.summarize(graph)
+    if as_json:
+        print_json({**asdict(summary), "nodes": list(graph), "links": [list(edge) for edge in graph.edges]})
+        return
+    table = Table(show_header=False, title=name, caption=graph.graph.get("description"))
+    for column, cell in zip(_TOPOLOGY_COLUMNS, _topology_cells(summary), strict=True):
+        table.add_row(column, cell)
+    new_console().print(table)
+
+
+_TOPOLOGY_COLUMNS = ("peers", "links", "degree", "diameter", "rho", "spectral gap", "rounds to 0.1 %")
+
+
+def _topology_cells(summary: TopologySummary) -> list[str]:
+    low, high = summary.min_degree, summary.max_degree
+    return [
+        str(summary.num_peers),
+        f"{summary.num_edges} one way" if summary.directed else str(summary.num_edges),
+        str(low) if low == high else f"{low} to {high} (mean {summary.mean_degree:.1f})",
+        str(summary.diameter),
+        f"{summary.rho:.6f}",
+        f"{summary.spectral_gap:.6f}",
+        "never" if summary.predicted_rounds is None else str(summary.predicted_rounds),
+    ]
+
+
+def show_data(name: str, overrides: Sequence[str], data: str | None, download: bool, as_json: bool) -> None:
+    """`data show`."""
+    scenario = load_with_data(name, overrides, data)
+    dataset = load_dataset(scenario, download)
+    shards = Experiment(scenario, dataset).shards
+    counts = label_counts(dataset.train_y, list(shards.values()), dataset.num_classes)
+    if as_json:
+        print_json(
+            {
+                "source": dataset.name,
+                "digest": dataset.digest,
+                "num_train": len(dataset.train_y),
+                "num_test": len(dataset.test_y),
+                "label_counts": dict(zip(shards, counts.tolist(), strict=True)),
+            }
+        )
+        return
+    partition = scenario.data.partition
+    title = (
+        f"{dataset.name}: {len(dataset.train_y)} training and {len(dataset.test_y)} held-out examples, {partition.name}"
+    )
+    table = Table(title=title, caption="examples in all, and of each class", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("peer", "all", *map(str, range(dataset.num_classes))):
+        table.add_column(column, justify="right", no_wrap=True, min_width=3)
+    nothing = in_this_encoding("·", ".")
+    for peer_id, row in zip(shards, counts, strict=True):
+        table.add_row(peer_id, str(row.sum()), *(str(count) if count else nothing for count in row))
+    new_console().print(table, crop=False)  # of many classes a line is long, but whole
+
+
+def show_scenario(name: str, overrides: Sequence[str]) -> None:
+    """`scenario show`."""
+    print_json(load_scenario(name, overrides).model_dump(mode="json"))
