@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from gossipfl.compression import ENCODINGS, ArrayHeader
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import Encoded, ExchangeId, Kind, Message
+from gossipfl.tensor_dtypes import NUMPY_DTYPES, TENSOR_DTYPES
 
 VERSION = "1"
 """Of the wire format; a body of another version is refused."""
@@ -59,21 +60,6 @@ _COUNT = re.compile(r"0|[1-9][0-9]{0,15}")
 _KINDS = {kind.value: kind for kind in Kind}
 _METADATA = frozenset({"gossipfl", "sender", "receiver", "kind", "round", "num_examples", "mass", "degree", "vectors"})
 _OPTIONAL_METADATA = frozenset({"exchange"})
-
-_TENSOR_DTYPES = {
-    "<f4": "F32",
-    "<f8": "F64",
-    "<f2": "F16",
-    "|i1": "I8",
-    "|u1": "U8",
-    "<i2": "I16",
-    "<u2": "U16",
-    "<i4": "I32",
-    "<u4": "U32",
-    "<i8": "I64",
-    "<u8": "U64",
-}
-_NUMPY_DTYPES = {tensor_dtype: np.dtype(dtype) for dtype, tensor_dtype in _TENSOR_DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +130,7 @@ def encode_parts(message: Message) -> list[memoryview]:
         for array_name, array in encoded.arrays.items():
             end = offset + array.nbytes
             members.append(
-                f'"{name}.{array_name}":{{"dtype":"{_TENSOR_DTYPES[array.dtype.str]}","shape":[{array.size}],'
+                f'"{name}.{array_name}":{{"dtype":"{TENSOR_DTYPES[array.dtype.str]}","shape":[{array.size}],'
                 f'"data_offsets":[{offset},{end}]}}'
             )
             parts.append(array.data.cast("B") if array.size else memoryview(b""))
@@ -244,7 +230,7 @@ def _check_arrays(name: str, encoded: Encoded) -> None:
         reason = f"a vector has 1 to {MAX_ARRAYS_PER_VECTOR} arrays, got {len(encoded.arrays)}"
     else:
         for array_name, array in encoded.arrays.items():
-            if array.ndim != 1 or not array.flags.c_contiguous or array.dtype.str not in _TENSOR_DTYPES:
+            if array.ndim != 1 or not array.flags.c_contiguous or array.dtype.str not in TENSOR_DTYPES:
                 reason = (
                     f"arrays are one-dimensional, contiguous and little-endian numbers, {array_name!r} is "
                     f"{array.dtype.str}{array.shape} with strides {array.strides}"
@@ -317,7 +303,7 @@ def _read_tensors(header: Mapping[str, Any], body: memoryview, start: int) -> di
             raise RemoteProtocolError(f"an array is named vector.array, got {_shown(key)}")
         if not isinstance(tensor, dict) or tensor.keys() != {"dtype", "shape", "data_offsets"}:
             raise RemoteProtocolError(f"{key} has exactly a dtype, a shape and data_offsets, got {_shown(tensor)}")
-        dtype = _NUMPY_DTYPES.get(tensor["dtype"]) if isinstance(tensor["dtype"], str) else None
+        dtype = NUMPY_DTYPES.get(tensor["dtype"]) if isinstance(tensor["dtype"], str) else None
         if dtype is None:
             raise RemoteProtocolError(f"{key} has the unknown dtype {_shown(tensor['dtype'])}")
         shape, offsets = tensor["shape"], tensor["data_offsets"]

@@ -27,6 +27,7 @@ FLOORS = {
         "schedules",
         "server_optimizers",
         "strict_json",
+        "tensor_dtypes",
         "topology",
         "user_functions",
         "whole_files",

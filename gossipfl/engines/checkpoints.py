@@ -25,13 +25,12 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.tensor_dtypes import TENSOR_DTYPES
 from gossipfl.whole_files import durable
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
-_TENSOR_DTYPES = {f"{kind}{bits}": f"{kind[0].upper()}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
-_TENSOR_DTYPES |= {"float16": "F16", "float32": "F32", "float64": "F64", "bool": "BOOL"}
-_TENSOR_DTYPES = {np.dtype(name).str: tensor for name, tensor in _TENSOR_DTYPES.items()}
+_DTYPES = {**TENSOR_DTYPES, "|b1": "BOOL"}
 
 # A file begins with the length of its header, and the header with the digest of all its other bytes.
 _BEFORE_DIGEST = b'{"__metadata__": {"digest": "'
@@ -93,7 +92,7 @@ class CheckpointWriter:
             parts.append(_bytes_of(np.ascontiguousarray(array)))
             places[key] = _Place(number, offset, array.dtype.str, array.shape, _digest_of(parts[-1]))
             header[name] = {
-                "dtype": _TENSOR_DTYPES[array.dtype.str],
+                "dtype": _DTYPES[array.dtype.str],
                 "shape": array.shape,
                 "data_offsets": [offset, offset + array.nbytes],
             }

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt, WentBack
 from gossipfl.engines.compute_model import ComputeModel
 from gossipfl.engines.evaluation import EvaluationPlan, Standing, TrainingMetrics, average_model, evaluate
+from gossipfl.engines.event_snapshots import Event, Happen, events_of_snapshot, snapshot_of_events
 from gossipfl.engines.garbage import seldom_collected
 from gossipfl.engines.network_model import IDEAL, NetworkModel
 from gossipfl.engines.virtual_network import Transfer, VirtualNetwork
@@ -27,7 +28,7 @@ from gossipfl.errors import ConfigurationError, RemoteProtocolError, TrainingErr
 from gossipfl.history import Evaluation, History
 from gossipfl.messages import Message
 from gossipfl.peers import Peer
-from gossipfl.peers.snapshot import Snapshot, compose, message_of_snapshot, snapshot_of_message, under
+from gossipfl.peers.snapshot import Snapshot, compose, under
 from gossipfl.training.trainer import Trainer, all_failures, outcomes_of
 from gossipfl.weights import ModelVectors, PeerId
 
@@ -74,7 +75,7 @@ class Simulator:
         self._network = VirtualNetwork(self._world.network, self.peers, seed)
         self._plan = plan or EvaluationPlan()
         self._hub = hub
-        self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
+        self._heap: list[Event] = []
         self._num_scheduled = 0
         self._jobs: dict[PeerId, Train] = {}  # collected, not yet trained
         self._updates: dict[PeerId, Update | TrainingError] = {}  # trained, not yet due
@@ -159,7 +160,7 @@ class Simulator:
         self.num_events += 1
         happen(subject)
 
-    def _schedule(self, time: float, happen: Callable[[Any], None], subject: Any) -> None:
+    def _schedule(self, time: float, happen: Happen, subject: Any) -> None:
         self._num_scheduled += 1
         heapq.heappush(self._heap, (time, self._num_scheduled, happen, subject))
 
@@ -336,15 +337,7 @@ class Simulator:
         Updates that are trained but not due yet are left out: their jobs are run again, with the same results.
         """
         peers = {peer_id: peer.snapshot() for peer_id, peer in self.peers.items()}
-        events = [
-            {"time": time, "number": number, "happen": happen.__name__, "subject": _described(subject)}
-            for time, number, happen, subject in self._heap
-        ]
-        messages = {
-            str(number): snapshot_of_message(message)
-            for _, number, _, subject in self._heap
-            if (message := _message_of(subject)) is not None
-        }
+        events, messages = snapshot_of_events(self._heap)
         values = {name: getattr(self, name) for name in _VALUES}
         values |= {
             "training": asdict(self._training),
@@ -368,21 +361,13 @@ class Simulator:
         self._network.restore(values["network"])
         self.history.evaluations[:] = [Evaluation(**evaluation) for evaluation in values["evaluations"]]
         self.history.num_refused, self.history.num_rollbacks = values["num_refused"], values["num_rollbacks"]
-        happens = {method.__name__: method for method in self._events()}
-        self._heap = []
-        for event in values["events"]:
-            number, subject = event["number"], event["subject"]
-            if str(number) in values["messages"]:
-                message = message_of_snapshot((by_message.get(str(number), {}), values["messages"][str(number)]))
-                subject = message if subject is None else Transfer(message, *subject)
-            self._heap.append((event["time"], number, happens[event["happen"]], subject))
-        heapq.heapify(self._heap)
+        self._heap = events_of_snapshot(values["events"], values["messages"], by_message, self._events())
         self._updates.clear()
         self._jobs = {
             peer_id: job for peer_id, peer in self.peers.items() if (job := peer.local.outstanding) is not None
         }
 
-    def _events(self) -> Sequence[Callable[[Any], None]]:
+    def _events(self) -> Sequence[Happen]:
         return (self._ring_alarm, self._finish_training, self._enter_downlink, self._deliver, self._fail)
 
 
@@ -391,20 +376,6 @@ _VALUES = (
     *("_last_change", "_is_round_over", "round", "_next_evaluation", "_state"),
 )
 """Attributes of a simulator that are JSON-ready as they are."""
-
-
-def _message_of(subject: PeerId | Message | Transfer) -> Message | None:
-    """The message that an event is about, if it is about one."""
-    if isinstance(subject, Transfer):
-        return subject.message
-    return subject if isinstance(subject, Message) else None
-
-
-def _described(subject: PeerId | Message | Transfer) -> PeerId | Sequence[float] | None:
-    """What an event is about, its message apart."""
-    if isinstance(subject, Transfer):
-        return [subject.num_bytes, subject.first_byte, subject.last_byte]
-    return None if isinstance(subject, Message) else subject
 
 
 def _split(arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, Mapping[str, NDArray[Any]]]:
