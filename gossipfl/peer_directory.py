@@ -33,6 +33,8 @@ _RESTORE = "Restore the file to go on; the checkpoints are whole."
 _FINAL = Path("weights", "final.safetensors")
 _FILES = ("incarnation", "manifest.json", "history.jsonl", "events.jsonl", "addresses.json")
 """What is there before the first checkpoint, beside the folder for weights."""
+_FIRST_CHECKPOINT = ".checkpoint-1.safetensors.unfinished"
+"""What a peer leaves that was killed while it wrote its first one."""
 
 
 class _Begun(Part):
@@ -144,5 +146,5 @@ class PeerDirectory:
 
 def _is_own(path: Path) -> bool:
     """Whether a directory holds nothing but what a peer leaves that was stopped before its first checkpoint."""
-    names = {name for own in _FILES for name in (own, f".{own}.unfinished")}
+    names = {name for own in _FILES for name in (own, f".{own}.unfinished")} | {_FIRST_CHECKPOINT}
     return path.is_dir() and {entry.name for entry in path.iterdir()} - names <= {"weights"}
