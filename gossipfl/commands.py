@@ -227,7 +227,7 @@ def _print_results(command: str, options: RunOptions, console: Console, comparis
         seeds = list(dict.fromkeys(history.seed for history in comparison.histories))
         notes = [] if (contained := spread(scenario, seeds)) is None else [contained]
         notes += [f"Ended early: {history.failure}" for history in comparison.histories if history.failure is not None]
-        notes += filter(None, (history.open_at_the_end() for history in comparison.histories))
+        notes += [note for history in comparison.histories for note in history.notes()]
         for table in comparison_tables(comparison.table, scenario, console.width, engine, notes):
             console.print(table)
         return
@@ -235,7 +235,7 @@ def _print_results(command: str, options: RunOptions, console: Console, comparis
         if history.evaluations:
             name = run_name(history.algorithm, history.seed, scenario)
             console.print(evaluation_line(name, history.last, final=True), soft_wrap=True)
-        if (note := history.open_at_the_end()) is not None:
+        for note in history.notes():
             console.print(note, soft_wrap=True)
     for table in winner_tables(comparison.table, engine):
         console.print(table)

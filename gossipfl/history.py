@@ -110,11 +110,20 @@ class History:
         """The newest evaluation."""
         return self.evaluations[-1]
 
-    def open_at_the_end(self) -> str | None:
-        """A sentence on `num_open`; None when nothing was open, or the run did not come to its end."""
-        if self.interrupted or self.failure is not None:
-            return None
-        return open_exchanges(f"{self.algorithm} (seed {self.seed})", self.num_open)
+    def notes(self) -> list[str]:
+        """Sentences on what the numbers do not say: messages that were refused, training that was undone, and, where
+        the run came to its end, exchanges that were open then."""
+        run = f"{self.algorithm} (seed {self.seed})"
+        notes = []
+        if self.num_refused:
+            what = "1 message was" if self.num_refused == 1 else f"{self.num_refused} messages were"
+            notes.append(f"{run}: {what} refused, and did not count in full; the log says why.")
+        if self.num_rollbacks:
+            times = "once" if self.num_rollbacks == 1 else f"{self.num_rollbacks} times"
+            notes.append(f"{run}: {times} a peer could not train on what it had mixed in, and took it out again.")
+        if not self.interrupted and self.failure is None:
+            notes += filter(None, [open_exchanges(run, self.num_open)])
+        return notes
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One flat, JSON-ready row per evaluation."""

@@ -72,6 +72,8 @@ class _Ended(Part):
     algorithm: str
     seed: int
     failure: str | None = None
+    num_refused: int = 0
+    num_rollbacks: int = 0
     num_open: int = 0
 
 

@@ -192,8 +192,9 @@ class RunDirectory:
             )
         if not history.interrupted:
             one = {"algorithm": history.algorithm, "seed": history.seed, "failure": history.failure}
-            self._manifest["ended"] = [*self._manifest["ended"], one | {"num_open": history.num_open}]
-            self._manifest["differences"] += filter(None, [history.open_at_the_end()])
+            counts = {name: getattr(history, name) for name in ("num_refused", "num_rollbacks", "num_open")}
+            self._manifest["ended"] = [*self._manifest["ended"], one | counts]
+            self._manifest["differences"] += history.notes()
             self._write_manifest()
 
     def finish(self, *, interrupted: bool = False, failures: Sequence[str] = ()) -> Path:

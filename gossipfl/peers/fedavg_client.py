@@ -1,7 +1,8 @@
 """The client of federated averaging: trains the model that the server sends, and answers with what came of it.
 
 A model beyond the magnitude bound, next to the one before, is not taken in: the client trains on that one. Where
-training fails on a model of the server, it goes back to the last model on which it did not.
+training fails on a model of the server, it goes back to the last model on which it did not; training that ends beyond
+the bound has failed, too.
 """
 
 from collections.abc import Mapping
@@ -62,6 +63,10 @@ class FedAvgClient(Peer):
             self._next = message
             return []
         return self._train(message.round, vectors)
+
+    def _has_run_away(self, update: Update) -> bool:
+        # Also on the first model, or one that has not changed: its server would refuse every update, and learn nothing.
+        return self.local.is_beyond_bound(update)
 
     def _go_on_from(self, update: Update, now: float) -> list[Action]:
         self.local.finish(update)

@@ -116,10 +116,12 @@ class LocalModel:
 
     def has_run_away(self, update: Update) -> bool:
         """Whether training on what was mixed in gave weights that are finite, but beyond the bound."""
+        return self.last_sound.has_mixed and self.is_beyond_bound(update)
+
+    def is_beyond_bound(self, update: Update) -> bool:
+        """Whether training gave weights that whoever holds those before it would not take in."""
         bound = self.sharing.magnitude_bound
-        if bound is False or not self.last_sound.has_mixed:
-            return False
-        return not is_within(update.weights, limit(self.last_sound.weights, bound))
+        return bound is not False and not is_within(update.weights, limit(self.last_sound.weights, bound))
 
     def go_back(self, error: TrainingError) -> tuple[PeerId, ...]:
         """The outstanding job has failed: take what the last one gave, and give the names of those who are thereby

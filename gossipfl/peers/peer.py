@@ -75,10 +75,17 @@ class Peer(ABC):
 
     def training_finished(self, update: Update, now: float) -> list[Action]:
         """The outstanding `Train` is done. Raises LocalProtocolError when this is not its update."""
-        if self.local.has_run_away(update):
-            why = f"local round {update.job + 1} of peer {self.peer_id!r} gave weights beyond the magnitude_bound"
+        if self._has_run_away(update):
+            why = (
+                f"local round {update.job + 1} of peer {self.peer_id!r} gave weights beyond the magnitude_bound "
+                f"({self.local.sharing.magnitude_bound:g}); lower the learning rate or clip gradients (clipnorm)"
+            )
             return self.training_failed(TrainingError(why, peer_id=self.peer_id, round=update.job), now)
         return self._go_on_from(update, now)
+
+    def _has_run_away(self, update: Update) -> bool:
+        """Whether training has to count as failed, though all that it gave is finite."""
+        return self.local.has_run_away(update)
 
     def training_failed(self, error: TrainingError, now: float) -> list[Action]:
         """The outstanding `Train` has ended in NaN or infinity. Others' vectors that were mixed in since the one before

@@ -51,12 +51,21 @@ def test_nothing_is_open_where_nothing_is_lost(algorithm):
     graph = ring(4)
     history = make_simulator(algorithm, graph, NumpyTrainer(random_shards(graph))).run()
     assert history.num_open == 0
-    assert history.open_at_the_end() is None
+    assert history.notes() == []
 
 
 def test_it_is_said_in_a_sentence():
     said = "pairwise (seed 3): 2 exchanges were open when the run ended, and may be applied at one end only."
-    assert History("pairwise", 3, num_open=2).open_at_the_end() == said
-    assert "1 exchange was open" in str(History("pairwise", 3, num_open=1).open_at_the_end())
-    assert History("pairwise", 3, num_open=2, interrupted=True).open_at_the_end() is None
-    assert History("pairwise", 3, num_open=2, failure="it diverged").open_at_the_end() is None
+    assert History("pairwise", 3, num_open=2).notes() == [said]
+    assert "1 exchange was open" in str(History("pairwise", 3, num_open=1).notes())
+    assert History("pairwise", 3, num_open=2, interrupted=True).notes() == []
+    assert History("pairwise", 3, num_open=2, failure="it diverged").notes() == []
+
+
+@pytest.mark.parametrize("failure", [None, "it diverged"])
+def test_what_was_refused_or_undone_is_said(failure):
+    notes = History("fedavg", 3, num_refused=4, num_rollbacks=1, failure=failure).notes()
+    assert notes == [
+        "fedavg (seed 3): 4 messages were refused, and did not count in full; the log says why.",
+        "fedavg (seed 3): once a peer could not train on what it had mixed in, and took it out again.",
+    ]

@@ -337,6 +337,12 @@ class TestGoingBack:
         assert note.mixed == (SERVER,)
         np.testing.assert_array_equal(job.weights, first)
 
+    @pytest.mark.parametrize("recipe", [FedAvg(), FedAvg(client_fraction=0.5), FedNova()], ids=repr)
+    def test_a_learning_rate_that_is_too_high_ends_a_client_before_its_server_refuses_all(self, recipe):
+        trainer = NumpyTrainer(random_shards(ring(4)), learning_rate=1e4)
+        with pytest.raises(TrainingError, match=r"beyond the magnitude_bound \(100\); lower the learning rate"):
+            make_simulator(recipe, ring(4), trainer, num_rounds=5).run()
+
     def test_a_client_that_gets_a_giant_trains_on_what_it_has(self):
         conversation = talk(FedAvg(), ring(3))
         conversation.deliver_all()
