@@ -34,6 +34,9 @@ GONE_AFTER = 8
 killed has more time to be resumed and hear our goodbye, at the expense of ending later when it has heard it and only
 its answer was lost."""
 
+GOODBYE_SECONDS = 2.0
+"""For saying goodbye before leaving: a process that is asked to stop should end within 5 s."""
+
 POLLS_PER_SECOND = 10
 """At most, of a neighbor that has nothing and does not wait until it has."""
 
@@ -93,6 +96,22 @@ class Delivery:
                 and all(parcel.purpose not in GOODBYES for parcel in neighbor.parcels)
             ):
                 neighbor.add(Parcel(Purpose.FINISHED))
+
+    async def say_leaving(self, client: Client) -> None:
+        """Tell all who can be told that this peer leaves: its last words in this life."""
+
+        async def tell(neighbor: Neighbor) -> None:
+            with suppress(TransportError):
+                await client.deliver(neighbor, Parcel(Purpose.LEAVING))
+
+        reachable = [neighbor for neighbor in self._neighbors.values() if neighbor.url and neighbor.session]
+        for neighbor in self._neighbors.values():
+            if neighbor.url is None:
+                neighbor.parcels.appendleft(Parcel(Purpose.LEAVING))  # for a poll that waits
+                neighbor.waiting.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await asyncio.gather(*map(tell, reachable))
 
     # To neighbors that can be reached
 

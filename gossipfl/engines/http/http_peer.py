@@ -12,7 +12,6 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -26,24 +25,23 @@ from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.hosting import Hosting, State, Watcher
 from gossipfl.engines.http.journal import Journal, next_incarnation
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
+from gossipfl.engines.http.meeting import meet
 from gossipfl.engines.http.neighbor import GOODBYES, Neighbor, Parcel
 from gossipfl.engines.http.offloading import Offloading
+from gossipfl.engines.http.peer_clock import PeerClock
 from gossipfl.engines.http.refusals import Refusal
 from gossipfl.engines.http.run_facts import RunFacts
 from gossipfl.engines.http.sealing import Sealer, Wrapped
 from gossipfl.engines.http.server import PeerServer
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.waiting import nobody_shares_the_run, warn_of_long_waits
-from gossipfl.errors import RemoteProtocolError, TrainingError, TransportError
+from gossipfl.errors import RemoteProtocolError, TrainingError
 from gossipfl.messages import Message
 from gossipfl.peers import Peer
 from gossipfl.peers.snapshot import compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId
 
 _LOGGER = logging.getLogger(__name__)
-
-GOODBYE_SECONDS = 2.0
-"""For saying goodbye before leaving: a process that is asked to stop should end within 5 s."""
 
 
 class HTTPPeer:
@@ -97,11 +95,9 @@ class HTTPPeer:
         self._is_leaving = self._is_closing = self._has_ended = False
         self._failure: BaseException | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._training: asyncio.Task[None] | None = None
-        self._lingering: asyncio.Task[None] | None = None
-        self._alarm: asyncio.TimerHandle | None = None
-        self._began: float | None = None
-        self._earliest_now = 0.0
+        self._training: asyncio.Task[Any] | None = None
+        self._lingering: asyncio.Task[Any] | None = None
+        self._clock = PeerClock(on_alarm=lambda: self._spawn(self._react(self.peer.wake)))
 
     # Life
 
@@ -122,7 +118,7 @@ class HTTPPeer:
         """Go on from a checkpoint: the peer as it was, and what it had said that may not have arrived."""
         snapshot = (checkpoint.arrays, checkpoint.values)
         self.peer.restore(part("peer", snapshot))
-        self._earliest_now = checkpoint.values["time"]
+        self._clock.go_on_from(checkpoint.values["time"])
         for name, traffic in checkpoint.values["traffic"].items():
             self.neighbors[name].traffic = traffic
         for name in checkpoint.values["finished"]:
@@ -144,7 +140,7 @@ class HTTPPeer:
         """
         SPEAKER.set(self._log_facts)
         client = Client(self._sealer, self.hosting.limits, self._refuse)
-        self._began = asyncio.get_running_loop().time() - self._earliest_now
+        self._clock.start()
         self._spawn(self._begin(client))
         try:
             await self._over.wait()
@@ -162,7 +158,7 @@ class HTTPPeer:
     def state(self) -> State:
         if self._has_ended:
             return "over"
-        if self._began is None:
+        if not self._clock.is_started:
             return "new"
         if not self._started.is_set():
             return "meeting"
@@ -172,19 +168,14 @@ class HTTPPeer:
 
     def now(self) -> float:
         """Seconds since the peer began, time when it was not running left out."""
-        if self._began is not None:
-            self._earliest_now = max(self._earliest_now, asyncio.get_running_loop().time() - self._began)
-        return self._earliest_now
+        return self._clock.now()
 
     async def _begin(self, client: Client) -> None:
         self._spawn(warn_of_long_waits(self))
         away = [neighbor for neighbor in self.neighbors.values() if neighbor.url is not None]
         if away and self.hosting.meeting_seconds:
             _LOGGER.info("waiting up to %g s for %s", self.hosting.meeting_seconds, ", ".join(n.name for n in away))
-        meetings = [self._meet(client, neighbor) for neighbor in away]
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.hosting.meeting_seconds):
-                await asyncio.gather(*meetings)
+        await meet(client, away, self.hosting.meeting_seconds, self._generator)
         self._check_run()
         if self._over.is_set():
             return
@@ -199,25 +190,10 @@ class HTTPPeer:
                     self._spawn(self._delivery.poll(client, neighbor))
         self._check_over()
 
-    async def _meet(self, client: Client, neighbor: Neighbor) -> None:
-        """Wait until a neighbor is there."""
-        pause = 0.05
-        while not neighbor.session:
-            try:
-                await client.meet(neighbor)
-            except TransportError as error:
-                if pause == 0.05 and neighbor.is_of_this_run is False:
-                    _LOGGER.warning("%s", error)
-            else:
-                return
-            await asyncio.sleep(pause * self._generator.uniform(0.5, 1.0))
-            pause = min(2 * pause, 2.0)
-
     async def _end(self, client: Client) -> None:
         async with self._lock:  # a reaction that runs is not torn apart, and none comes after it
             self._is_closing = True
-            if self._alarm is not None:
-                self._alarm.cancel()
+            self._clock.cancel_alarm()
             for task in self._tasks:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -225,7 +201,7 @@ class HTTPPeer:
             if self._failure is None and self._started.is_set():
                 await self._commit()
             if self._is_leaving or self._failure is not None:
-                await self._say_leaving(client)
+                await self._delivery.say_leaving(client)
         finally:
             await self._server.stop()
             await client.close()
@@ -234,27 +210,13 @@ class HTTPPeer:
             self._offloading.close()
             self._has_ended = True
 
-    async def _say_leaving(self, client: Client) -> None:
-        async def tell(neighbor: Neighbor) -> None:
-            with suppress(TransportError):
-                await client.deliver(neighbor, Parcel(Purpose.LEAVING))
-
-        reachable = [neighbor for neighbor in self.neighbors.values() if neighbor.url and neighbor.session]
-        for neighbor in self.neighbors.values():
-            if neighbor.url is None:
-                neighbor.parcels.appendleft(Parcel(Purpose.LEAVING))  # for a poll that waits
-                neighbor.waiting.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_SECONDS):
-                await asyncio.gather(*map(tell, reachable))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
@@ -291,7 +253,7 @@ class HTTPPeer:
                         case Train():
                             self._training = self._spawn(self._train(action))
                         case WakeAt():
-                            self._set_alarm(action.time)
+                            self._clock.set_alarm(action.time)
                         case Refused():
                             self._refuse(action.sender, Refusal("not_taken_in", action.why))
                         case WentBack():
@@ -332,19 +294,6 @@ class HTTPPeer:
         self.training_metrics = update.metrics
         self._watcher.trained(self, update)
         await self._react(self.peer.training_finished, update)
-
-    def _set_alarm(self, time: float) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        assert self._began is not None
-        self._alarm = asyncio.get_running_loop().call_at(self._began + time, self._ring, time)
-
-    def _ring(self, time: float) -> None:
-        self._earliest_now = max(self._earliest_now, time)  # a loop may call a clock tick too early
-        self._spawn(self._wake())
-
-    async def _wake(self) -> None:
-        await self._react(self.peer.wake)
 
     def _check_run(self) -> None:
         if (error := nobody_shares_the_run(self)) is not None:

@@ -84,7 +84,7 @@ def test_a_message_that_fails_while_the_peer_works_is_in_the_checkpoint(tmp_path
             Hosting(limits, directory=tmp_path),
         )
         host.connect({"1": "http://127.0.0.1:9", "2": "http://127.0.0.1:9"})
-        host._began = asyncio.get_running_loop().time()
+        host._clock.start()
         await host._react(host.peer.start)
         host._started.set()
         await until(lambda: len(host.neighbors["1"].parcels) == 1)

@@ -14,7 +14,7 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import Train, Update
 from gossipfl.algorithms import FedAvg, LocalOnly, PairwiseGossip, SynchronousGossip
-from gossipfl.engines.http import http_peer
+from gossipfl.engines.http import delivery
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.limits import Limits
@@ -156,7 +156,7 @@ def test_one_that_leaves_is_routed_around(algorithm):
 
 def test_leaving_does_not_take_longer_than_a_goodbye(monkeypatch):
     """Its only neighbor takes everything and never answers: the goodbye alone would take longer than the test may."""
-    monkeypatch.setattr(http_peer, "GOODBYE_SECONDS", 0.2)
+    monkeypatch.setattr(delivery, "GOODBYE_SECONDS", 0.2)
     graph = complete(2)
 
     async def run() -> None:
