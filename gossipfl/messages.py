@@ -1,7 +1,7 @@
 """What peers say to each other: immutable messages that carry encoded vectors and a few numbers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -44,11 +44,15 @@ class ExchangeId:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A vector of `size` elements in some encoding: the arrays that go on the wire, by name."""
+    """A vector of `size` elements in some encoding: the arrays that go on the wire, by name.
+
+    `known` holds what has been computed of it, by name: in virtual time all receivers share one, and compute it once.
+    """
 
     encoding: str
     arrays: Mapping[str, NDArray[np.generic]]
     size: int
+    known: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def num_bytes(self) -> int:

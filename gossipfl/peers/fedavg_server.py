@@ -191,11 +191,8 @@ class FedAvgServer(Peer):
 
     def _taken_in(self, answers: Sequence[Message]) -> tuple[list[Message], list[Action]]:
         """Those within the magnitude bound, and why the others are not."""
-        received = {answer.sender: self.local.received(answer) for answer in answers}
-        names = {name: vector for vectors in received.values() for name, vector in vectors.items()}
-        nothing = {name: frozen(np.zeros_like(vector)) for name, vector in names.items()}
-        largest = self.local.limits(nothing | self._extra | self.local.shared())
-        refused = {sender: self.local.refusal(sender, vectors, largest) for sender, vectors in received.items()}
+        own = {**self._extra, **self.local.shared()}
+        refused = {answer.sender: self.local.refusal(answer, own) for answer in answers}
         taken = [answer for answer in answers if refused[answer.sender] is None]
         return taken, [refusal for refusal in refused.values() if refusal is not None]
 
@@ -226,7 +223,8 @@ class FedAvgServer(Peer):
                 ]
             )
 
-        sizes = [self._examples.counted(answer.sender) if self._by_examples else 1.0 for answer in answers]
+        alike = [1.0] * len(answers)
+        sizes = self._examples.counted(answer.sender for answer in answers) if self._by_examples else alike
         normalized, step = _normalized(sizes, [answer.mass for answer in answers])
         x, y = self.local.weights, mean("weights", normalized)
         if step != 1:

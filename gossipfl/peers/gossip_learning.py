@@ -131,7 +131,7 @@ class GossipLearningPeer(Peer):
         theirs = {
             name: vector for name, own in mine.items() if (vector := vector_of(message, name, own.size)) is not None
         }
-        refused = self.local.refusal(message.sender, theirs, self.local.limits(mine))
+        refused = self.local.refusal(message, mine)
         if refused is not None:
             return [refused]
         their_age = max(1, round(message.mass))

@@ -12,7 +12,7 @@ from gossipfl.compression import decompress, dense
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError, TrainingError
 from gossipfl.messages import Encoded, Message
 from gossipfl.peers.last_sound import LARGE, LastSound
-from gossipfl.peers.magnitudes import Bound, check_bound, is_within, limit, sum_of_squares
+from gossipfl.peers.magnitudes import Bound, check_bound, limit, sum_of_squares, sum_of_squares_sent
 from gossipfl.peers.snapshot import Snapshot, read_only, under
 from gossipfl.weights import ModelVectors, PeerId, Vector
 
@@ -68,7 +68,7 @@ class LocalModel:
         self.state: State = {}
         self.outstanding: Train | None = None
         self.last_sound = LastSound(initial)
-        self._large = (LARGE / sharing.magnitude_bound) ** 2 if sharing.magnitude_bound else 0.0
+        self._small = min(LARGE, sharing.magnitude_bound) ** 2  # mean square that is taken in, and is not large
         self.num_jobs = 0  # rounds of local work that have ended
         self.examples_seen = 0  # in them, with repetition
         self._num_steps = 0
@@ -121,7 +121,9 @@ class LocalModel:
     def is_beyond_bound(self, update: Update) -> bool:
         """Whether training gave weights that whoever holds those before it would not take in."""
         bound = self.sharing.magnitude_bound
-        return bound is not False and not is_within(update.weights, limit(self.last_sound.weights, bound))
+        if bound is False:
+            return False
+        return not sum_of_squares(update.weights) <= limit(self.last_sound.weights, update.weights.size, bound)
 
     def go_back(self, error: TrainingError) -> tuple[PeerId, ...]:
         """The outstanding job has failed: take what the last one gave, and give the names of those who are thereby
@@ -135,33 +137,24 @@ class LocalModel:
         self.weights, self.statistics, self.state = sound.weights, sound.statistics, sound.state
         return undone
 
-    def limits(self, own: Mapping[str, Vector]) -> Mapping[str, float] | None:
-        """The largest sums of squares that may be taken in, next to one's `own`; None: there are no limits."""
-        bound = self.sharing.magnitude_bound
-        return None if bound is False else {name: limit(vector, bound) for name, vector in own.items()}
-
-    def refusal(
-        self,
-        sender: PeerId,
-        theirs: Mapping[str, Vector | None],
-        largest: Mapping[str, float] | None,
-        num_models: float = 1.0,
-    ) -> Refused | None:
-        """Why vectors, sums of `num_models` of them, are not to be taken in; None: they are. Those of which `largest`
-        says nothing are no matter."""
+    def refusal(self, message: Message, own: Mapping[str, Vector], num_models: float = 1.0) -> Refused | None:
+        """Why the vectors of a message, sums of `num_models` of them, are not to be taken in beside one's `own`; None:
+        they are."""
         if self.last_sound.is_closed:
-            return Refused(sender, "nothing is taken in for a round, after three that were undone")
-        if largest is not None:
-            for name, most in largest.items():
-                vector = theirs.get(name)
-                if vector is None:
-                    continue
-                squares, most = sum_of_squares(vector), most * num_models * num_models
-                if not squares <= most:  # so that NaN is not, either
-                    bound = self.sharing.magnitude_bound
-                    return Refused(sender, f"its {name} are more than {bound:g} times as large as one's own")
-                if squares > most * self._large:
-                    self.last_sound.has_taken_large = True
+            return Refused(message.sender, "nothing is taken in for a round, after three that were undone")
+        bound = self.sharing.magnitude_bound
+        if bound is False:
+            return None
+        scale = num_models * num_models
+        for name, encoded in message.vectors.items():
+            squares = sum_of_squares_sent(encoded)
+            if squares <= self._small * scale * encoded.size:
+                continue  # whatever one's own are
+            most = limit(own.get(name), encoded.size, bound) * scale
+            if not squares <= most:  # so that NaN is not, either
+                return Refused(message.sender, f"its {name} are more than {bound:g} times as large as one's own")
+            if squares > most * (LARGE / bound) ** 2:
+                self.last_sound.has_taken_large = True
         return None
 
     def shared(self) -> dict[str, Vector]:

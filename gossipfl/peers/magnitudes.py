@@ -12,7 +12,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy.linalg.blas import ddot, sdot
 
+from gossipfl.compression import decompress
 from gossipfl.errors import ConfigurationError
+from gossipfl.messages import Encoded
 from gossipfl.weights import Vector
 
 Bound: TypeAlias = float | Literal[False]
@@ -40,11 +42,18 @@ def sum_of_squares(vector: Vector) -> float:
     )
 
 
-def limit(own: Vector, bound: float) -> float:
-    """The largest sum of squares that is taken in: finite, so that what overflows is beyond it."""
-    return min(bound * bound * max(sum_of_squares(own), float(own.size)), sys.float_info.max)
+def sum_of_squares_sent(encoded: Encoded) -> float:
+    """That of the vector of a message, computed once for all its receivers."""
+    known = encoded.known.get("sum_of_squares")
+    if known is None:
+        known = encoded.known["sum_of_squares"] = sum_of_squares(decompress(encoded))
+    return known
 
 
-def is_within(theirs: Vector, largest: float) -> bool:
-    """Whether a vector has a sum of squares of at most `largest`."""
-    return sum_of_squares(theirs) <= largest
+def limit(own: Vector | None, size: int, bound: float) -> float:
+    """The largest sum of squares of `size` elements that is taken in: finite, so that what overflows is beyond it.
+
+    Who has nothing of `own` compares with 1.
+    """
+    squares = 0.0 if own is None else sum_of_squares(own)
+    return min(bound * bound * max(squares, float(size)), sys.float_info.max)

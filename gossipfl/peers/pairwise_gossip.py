@@ -136,7 +136,7 @@ class PairwiseGossipPeer(Peer):
         if isinstance(decision, Message):
             return [Send(decision)]
         theirs = self.local.received(request)
-        refused = self.local.refusal(request.sender, theirs, self.local.limits(self.local.shared()))
+        refused = self.local.refusal(request, self.local.shared())
         if refused is not None or self._wins_crossing(request.sender) or self._is_full(request.sender, now):
             answer = self._decline(request)
         else:
@@ -222,7 +222,7 @@ class PairwiseGossipPeer(Peer):
             return [acknowledgement]
         actions: list[Action] = [acknowledgement]
         if vectors:
-            refused = self.local.refusal(answer.sender, vectors, self.local.limits(self.local.shared()))
+            refused = self.local.refusal(answer, self.local.shared())
             if refused is None:
                 self._model.subtract(vectors, 0.5)
                 self.local.last_sound.mixed([answer.sender])

@@ -131,7 +131,7 @@ class PushSumPeer(Peer):
                     f"peer {push.sender} pushes a mass of {push.mass}; with {self.mass} here it would be more than all "
                     f"peers have ({self._total_mass})"
                 )
-            refused = self.local.refusal(push.sender, theirs, self.local.limits(self.local.shared()))
+            refused = self.local.refusal(push, self.local.shared())
             if refused is None:
                 self._model.average(theirs, push.mass / (self.mass + push.mass))
                 self.local.last_sound.mixed([push.sender])

@@ -27,7 +27,7 @@ from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import GossipMethod, Memory
 from gossipfl.peers.local_model import LocalModel
-from gossipfl.peers.mixing import Mixing, vector_of
+from gossipfl.peers.mixing import Mixing
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
 from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
@@ -175,18 +175,16 @@ class SynchronousGossipPeer(Peer):
     ) -> tuple[Mapping[PeerId, Message], list[Refused]]:
         """The messages of the step, those beyond the bound without their vectors. It is asked when all have come, so
         that the answer does not depend on who came first."""
-        largest = self.local.limits(own)
-        taken, mixed, refusals = dict(received), list[PeerId](), list[Refused]()
+        taken, mixed, refusals = received, list[PeerId](), list[Refused]()
         for sender in self._meeting.row:
             message = received.get(sender)
             if message is None:
                 continue
-            vectors = {name: vector_of(message, name, vector.size) for name, vector in own.items()}
-            refused = self.local.refusal(sender, vectors, largest, self._mixing.num_models(message))
+            refused = self.local.refusal(message, own, self._mixing.num_models(message))
             if refused is None:
                 mixed.append(sender)
             else:
-                taken[sender] = message._replace(vectors={})
+                taken = {**taken, sender: message._replace(vectors={})}
                 refusals.append(refused)
         self.local.last_sound.mixed(mixed)
         return taken, refusals

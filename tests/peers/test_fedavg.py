@@ -354,7 +354,7 @@ class TestNumbersOfExamples:
     @pytest.mark.parametrize("order", [None, (3, 0, 2, 1)])
     def test_no_client_counts_more_than_ten_medians(self, order):
         server, noted = self.run([(20, 20), (30, 30), (40, 40), (10**9, 10**9)], rounds=1, order=order)
-        expected = (1 * 30 + 2 * 40 + 3 * 300) / (20 + 30 + 40 + 300)  # the lower median is 30
+        expected = (1 * 30 + 2 * 40 + 3 * 350) / (20 + 30 + 40 + 350)  # the median is 35
         np.testing.assert_allclose(server.weights, expected, atol=1e-15)
         assert [sender for sender, _ in noted] == ["3"]
 

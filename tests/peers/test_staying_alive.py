@@ -8,10 +8,12 @@ import pytest
 from conversation import Conversation
 from exam import AVERAGE, CANDIDATES
 from federation import complete, make_peers, make_simulator, random_shards, ring, unequal_shards
+from hypothesis import given
+from hypothesis import strategies as st
 from liars import LIES, FragileTrainer, Liar, WithLiar, claiming, of
 from numpy_trainer import NumpyTrainer
 
-from gossipfl.actions import Refused, Update, WentBack
+from gossipfl.actions import LocalWork, Refused, Update, WentBack
 from gossipfl.algorithms import (
     SERVER,
     FedAvg,
@@ -27,11 +29,11 @@ from gossipfl.algorithms import (
 from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.messages import ExchangeId, Kind, Message
 from gossipfl.peers import PushSumMixing, Sharing
-from gossipfl.peers.local_model import encoded
-from gossipfl.peers.magnitudes import is_within, limit, sum_of_squares
+from gossipfl.peers.local_model import LocalModel, encoded
+from gossipfl.peers.magnitudes import sum_of_squares
 from gossipfl.schedules import Static
 from gossipfl.topology import canonical
-from gossipfl.weights import frozen
+from gossipfl.weights import ModelVectors, frozen
 
 ALL = [name for name in CANDIDATES if name not in ("local", "centralized")]
 
@@ -109,6 +111,20 @@ def test_without_a_bound_whatever_is_finite_is_taken_in():
     assert np.abs(simulator.peers["0"].weights).max() > 1e5
 
 
+def local_model(own, bound=100.0) -> LocalModel:
+    initial = ModelVectors(frozen(np.array(own)), frozen(np.zeros(0, own.dtype)))
+    return LocalModel("0", LocalWork(1, 1, 1), initial, Sharing(magnitude_bound=bound))
+
+
+def message_with(vector) -> Message:
+    return Message("1", "0", Kind.MODEL, vectors=encoded({"weights": frozen(np.array(vector))}))
+
+
+def taken_in(theirs, own) -> bool:
+    peer = local_model(own)
+    return peer.refusal(message_with(theirs), peer.shared()) is None
+
+
 class TestBound:
     @pytest.mark.parametrize("size", [1, 8191, 8192, 8193, 100_000])
     def test_sums_of_squares(self, size):
@@ -118,16 +134,27 @@ class TestBound:
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     def test_what_is_within(self, dtype):
         zeros, ones = np.zeros(5, dtype), np.ones(5, dtype)
-        assert is_within(99 * ones, limit(zeros, 100.0))
-        assert not is_within(101 * ones, limit(zeros, 100.0))
-        assert is_within(990 * ones, limit(10 * ones, 100.0))
-        assert not is_within(1010 * ones, limit(10 * ones, 100.0))
-        assert is_within(np.zeros(0, dtype), limit(np.zeros(0, dtype), 100.0))
+        assert taken_in(99 * ones, zeros)
+        assert not taken_in(101 * ones, zeros)
+        assert taken_in(990 * ones, 10 * ones)
+        assert not taken_in(1010 * ones, 10 * ones)
+        assert taken_in(np.zeros(0, dtype), np.zeros(0, dtype))
 
     def test_what_overflows_is_never_within(self):
         giant = np.full(5, 8e37, np.float32)
-        assert not is_within(giant, limit(giant, 100.0))
-        assert not is_within(np.full(5, np.nan, np.float32), float("inf"))
+        assert not taken_in(giant, giant)
+        assert not taken_in(np.full(5, np.nan, np.float32), giant)
+
+    @given(theirs=st.floats(0, 1e4), own=st.floats(0, 1e3), bound=st.floats(1, 200))
+    def test_the_rule_and_what_is_remembered_as_large(self, theirs, own, bound):
+        """Against the formula of `magnitudes`, away from its edges; `LARGE` is 3."""
+        peer = local_model(np.full(7, own), bound)
+        refused = peer.refusal(message_with(np.full(7, theirs)), peer.shared())
+        ratio = theirs / max(own, 1.0)
+        if abs(ratio - bound) > 1e-6 * bound:
+            assert (refused is not None) == (ratio > bound)
+        if abs(ratio - 3) > 1e-6 and refused is None:
+            assert peer.last_sound.has_taken_large == (ratio > 3)
 
     @pytest.mark.parametrize("bound", [0.0, 0.5, -1.0, float("nan"), float("inf")])
     def test_an_impossible_bound_is_refused(self, bound):
