@@ -10,6 +10,7 @@ import numpy as np
 from gossipfl.errors import ConfigurationError
 from gossipfl.model_files import read_arrays
 from gossipfl.weights import Constants
+from gossipfl.whole_files import whole
 
 
 def write_constants(directory: Path, seed: int, constants: Constants) -> None:
@@ -19,10 +20,8 @@ def write_constants(directory: Path, seed: int, constants: Constants) -> None:
     if constants:
         names = [f"{position}/{name}" for position, name in enumerate(constants.names)]
         arrays = [np.asarray(array, order="C") for array in constants.arrays]
-        path = directory / f"seed{seed}.constants.safetensors"
-        unfinished = path.with_name(f".{path.name}.unfinished")
-        save_file(dict(zip(names, arrays, strict=True)), unfinished)
-        unfinished.replace(path)
+        with whole(_path(directory, seed)) as unfinished:
+            save_file(dict(zip(names, arrays, strict=True)), unfinished)
 
 
 def read_constants(directory: Path, seed: int, digest: str | None) -> Constants:
@@ -32,12 +31,21 @@ def read_constants(directory: Path, seed: int, digest: str | None) -> Constants:
     """
     if digest is None:
         return Constants()
-    path = directory / f"seed{seed}.constants.safetensors"
+    path = _path(directory, seed)
     if not path.is_file():
         raise ConfigurationError(f"there is no {path}, which has the frozen variables of the run's model")
     arrays = read_arrays(path)
-    names = sorted(arrays, key=lambda name: int(name.partition("/")[0]) if name.partition("/")[0].isdecimal() else -1)
-    constants = Constants(tuple(name.partition("/")[2] for name in names), tuple(arrays[name] for name in names))
+    places = sorted(arrays, key=_position)
+    constants = Constants(tuple(place.partition("/")[2] for place in places), tuple(arrays[place] for place in places))
     if constants.digest != digest:
         raise ConfigurationError(f"{path} does not hold the frozen variables that the run's manifest names")
     return constants
+
+
+def _path(directory: Path, seed: int) -> Path:
+    return directory / f"seed{seed}.constants.safetensors"
+
+
+def _position(place: str) -> int:
+    position = place.partition("/")[0]
+    return int(position) if position.isdecimal() else -1

@@ -20,6 +20,7 @@ from gossipfl.errors import ConfigurationError, TopologyError
 from gossipfl.experiment import Cast, Experiment
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
+from gossipfl.scenario.scenario import AGREED_FIELDS
 from gossipfl.topology import all_neighbors
 from gossipfl.weights import PeerId
 
@@ -38,7 +39,7 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
     fields = scenario.model_dump(mode="json")
     agreed = {
         "protocol": PROTOCOL,
-        **{name: fields[name] for name in ("name", "rounds", "weighting", "model", "training")},
+        **{name: fields[name] for name in AGREED_FIELDS},
         "seed": experiment.seed,
         "data": _held(experiment, has_own_examples),
         "algorithm": cast.section.model_dump(mode="json", exclude={"label", "topology"}),

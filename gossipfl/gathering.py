@@ -16,8 +16,9 @@ from gossipfl.history import open_exchanges
 from gossipfl.peer_records import PeerRecord, read_peer
 from gossipfl.run_directory import complete, make_run_directory
 from gossipfl.scenario import Scenario
+from gossipfl.scenario.differences import first_difference
+from gossipfl.scenario.scenario import AGREED_FIELDS
 from gossipfl.strict_json import json_lines, strict_json
-from gossipfl.sweep.directory import first_difference
 from gossipfl.weight_files import Arrays, by_name, file_stems, write_weights
 from gossipfl.weights import ModelVectors, Vector, WeightsSchema
 from gossipfl.whole_files import write_whole
@@ -99,7 +100,7 @@ def _of_one_run(records: Sequence[PeerRecord]) -> list[PeerRecord]:
 def _check_scenario(record: PeerRecord, own: Scenario) -> None:
     """Raises ConfigurationError unless the peers have agreed on what the user's own scenario says."""
     agreed, said = record.manifest.agreed, own.model_dump(mode="json")
-    for field in ("rounds", "weighting", "model", "training"):
+    for field in AGREED_FIELDS[1:]:  # a scenario may have another name
         other = first_difference(agreed.get(field), said[field], field)
         if other is not None:
             raise ConfigurationError(f"{record.directory} is of a run of another scenario ({other})")

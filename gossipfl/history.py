@@ -110,6 +110,12 @@ class History:
         """The newest evaluation."""
         return self.evaluations[-1]
 
+    def end_with(self, models: Mapping[PeerId, ModelVectors], average: ModelVectors, hub: PeerId | None) -> None:
+        """Note the last models of all participants. That of a hub is the average: its statistics are there also where
+        they are local, of which a hub never gets any."""
+        self.average = average
+        self.final = dict(models) if hub is None else {**models, hub: average}
+
     def notes(self) -> list[str]:
         """Sentences on what the numbers do not say: messages that were refused, training that was undone, and, where
         the run came to its end, exchanges that were open then."""

@@ -20,7 +20,7 @@ from gossipfl.run_directory import make_run_directory
 from gossipfl.strict_json import strict_json
 from gossipfl.weight_files import metadata_of
 from gossipfl.weights import ModelVectors, PeerId
-from gossipfl.whole_files import kept_for_this_process, write_whole
+from gossipfl.whole_files import kept_for_this_process, whole, write_whole
 
 WAY_ON = (
     "the peer does not know what it has told its neighbors, so it cannot go on: put a copy of the directory back, or "
@@ -133,10 +133,9 @@ class PeerDirectory:
 
         path = self.path / _FINAL
         vectors = {"weights": model.weights, "statistics": model.statistics}
-        unfinished = path.with_name(".final.unfinished")
         held = {name: vector for name, vector in vectors.items() if vector.size}
-        save_file(held, unfinished, metadata_of(constants))
-        unfinished.replace(path)
+        with whole(path) as unfinished:
+            save_file(held, unfinished, metadata_of(constants))
         return path
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from gossipfl.engines.http.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.model_files import read_arrays
 from gossipfl.report.run_files import ContactEvent, Manifest, Measured, Part, RunAlgorithm, parsed, rows_of
+from gossipfl.scenario.scenario import AGREED_FIELDS
 from gossipfl.weights import ModelVectors, PeerId, Segment, Vector, WeightsSchema, frozen
 
 
@@ -88,7 +89,7 @@ class PeerManifest(Manifest):
             "seed": self.seeds[0],
             "hub": self.algorithms[0].hub,
         }
-        for field in ("name", "rounds", "weighting", "model", "training", "seed", "hub"):
+        for field in (*AGREED_FIELDS, "seed", "hub"):
             agreed = self.agreed.get(field)
             if field in said and _without_none(said[field]) != _without_none(agreed):
                 raise ValueError(f"{field} is not what was agreed: {said[field]!r}, agreed was {agreed!r}")

@@ -129,12 +129,9 @@ class ProcessFederation:
         }
         history.num_open = sum(status.num_open for status in statuses.values())
         history.num_refused = sum(sum(status.refusals.values()) for status in statuses.values())
-        history.num_rollbacks = sum(status.rollbacks for status in statuses.values())
+        history.num_rollbacks = sum(status.num_rollbacks for status in statuses.values())
         history.contacts = sorted(self._contacts(), key=lambda contact: contact.time)
-        history.average = self._average()
-        history.final = {name: child.model for name, child in self._children.items()}
-        if self._hub is not None:
-            history.final[self._hub] = history.average  # with statistics, where they are local
+        history.end_with({name: child.model for name, child in self._children.items()}, self._average(), self._hub)
 
     # Processes
 

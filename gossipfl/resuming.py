@@ -18,8 +18,8 @@ from gossipfl.report.run_files import HistoryRow, Manifest, Part, parsed, rows_o
 from gossipfl.run_manifest import VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
+from gossipfl.scenario.differences import first_difference
 from gossipfl.simulation import with_bounds
-from gossipfl.sweep.directory import first_difference
 
 RunName: TypeAlias = tuple[str, int]
 """Label and seed of one algorithm's run."""

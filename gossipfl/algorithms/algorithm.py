@@ -13,9 +13,10 @@ from gossipfl.peers import Peer, Sharing
 from gossipfl.weights import ModelVectors, PeerId
 
 Weighting: TypeAlias = Literal["uniform", "examples"]
-NOBODY: frozenset[PeerId] = frozenset()
 
 Mass: TypeAlias = Literal["peers", "rounds", "examples"]
+
+NOBODY: frozenset[PeerId] = frozenset()
 
 
 class Algorithm(Protocol):
@@ -112,6 +113,15 @@ class Recipe:
 
     def num_rounds(self, rounds: int, num_peers: int) -> int:
         return rounds
+
+
+def receivers_and_senders(
+    network: nx.Graph, peer_id: PeerId, revoked: frozenset[PeerId]
+) -> tuple[list[PeerId], list[PeerId]]:
+    """Whom a peer may send to, and whom it may hear from; nobody of `revoked`."""
+    directed = network.to_directed(as_view=True)
+    receivers = [other for other in directed.successors(peer_id) if other not in revoked]
+    return receivers, [other for other in directed.predecessors(peer_id) if other not in revoked]
 
 
 def check_weighting(weighting: str) -> None:

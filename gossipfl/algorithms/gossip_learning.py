@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import NOBODY, Mass, Recipe
+from gossipfl.algorithms.algorithm import NOBODY, Mass, Recipe, receivers_and_senders
 from gossipfl.peers import GossipLearningPeer, LocalModel, MergeRule, Peer, Sharing
 from gossipfl.peers.gossip_learning import Merge
 from gossipfl.randomness import generator
@@ -56,11 +56,11 @@ class GossipLearning(Recipe):
         seed: int,
         revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
-        directed = network.to_directed(as_view=True)
+        receivers, senders = receivers_and_senders(network, peer_id, revoked)
         return GossipLearningPeer(
             LocalModel(peer_id, work, initial, self.sharing),
-            [other for other in directed.successors(peer_id) if other not in revoked],
-            [other for other in directed.predecessors(peer_id) if other not in revoked],
+            receivers,
+            senders,
             MergeRule(self.merge, self.age_limit),
             generator(seed, "gossip learning", peer_id),
         )

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import NOBODY, Recipe
+from gossipfl.algorithms.algorithm import NOBODY, Recipe, receivers_and_senders
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Backoff, LocalModel, Peer, PushSumPeer, Sharing
 from gossipfl.randomness import generator
@@ -61,11 +61,11 @@ class GoSGD(Recipe):
         seed: int,
         revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
-        directed = network.to_directed(as_view=True)
+        receivers, senders = receivers_and_senders(network, peer_id, revoked)
         return PushSumPeer(
             LocalModel(peer_id, work, initial, self.sharing),
-            [other for other in directed.successors(peer_id) if other not in revoked],
-            [other for other in directed.predecessors(peer_id) if other not in revoked],
+            receivers,
+            senders,
             float(len(network)),
             self.push_probability,
             Backoff(self.timeout, self.max_backoff),

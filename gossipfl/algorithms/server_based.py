@@ -30,7 +30,7 @@ _ExamplesBound: TypeAlias = Annotated[
     "most, when clients count by examples; false: every number is believed. Higher: larger shards count in full, at "
     "the expense of what a client gains that lies about its own.",
 ]
-EXAMPLES_BOUND = 10.0
+_EXAMPLES_BOUND = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class FedAvg(_ServerRecipe):
 
     weighting: Weighting = "examples"
     patience: _Patience = None
-    examples_bound: _ExamplesBound = EXAMPLES_BOUND
+    examples_bound: _ExamplesBound = _EXAMPLES_BOUND
 
     @property
     def method(self) -> FederatedMethod:
@@ -141,7 +141,7 @@ class FedProx(_ServerRecipe):
     mu: Annotated[float, "Strength of the pull. Higher: less drift, at the expense of slower training."] = 0.01
     weighting: Weighting = "examples"
     patience: _Patience = None
-    examples_bound: _ExamplesBound = EXAMPLES_BOUND
+    examples_bound: _ExamplesBound = _EXAMPLES_BOUND
 
     def __post_init__(self) -> None:
         _ServerRecipe.__post_init__(self)
@@ -166,7 +166,7 @@ class Scaffold(_ServerRecipe):
     needs_everybody: ClassVar[str | None] = "the server's control would keep what is of the client that is gone"
     weighting: Weighting = "uniform"
     patience: ClassVar[float | None] = None
-    examples_bound: _ExamplesBound = EXAMPLES_BOUND
+    examples_bound: _ExamplesBound = _EXAMPLES_BOUND
 
     def __post_init__(self) -> None:
         _ServerRecipe.__post_init__(self)
@@ -193,7 +193,7 @@ class FedNova(_ServerRecipe):
     local_decay: Annotated[float, "Share of the weights that weight decay takes away in each local step."] = 0.0
     weighting: Weighting = "examples"
     patience: _Patience = None
-    examples_bound: _ExamplesBound = EXAMPLES_BOUND
+    examples_bound: _ExamplesBound = _EXAMPLES_BOUND
 
     def __post_init__(self) -> None:
         _ServerRecipe.__post_init__(self)

@@ -324,10 +324,8 @@ class Simulator:
         self.history.peer_bytes = {peer_id: (wires.sent, wires.received) for peer_id, wires in network.wires.items()}
         self.history.link_traffic = None if network.pairs is None else dict(network.pairs)
         self.history.num_open = sum(peer.num_open for peer in self.peers.values())
-        self.history.average = self.average()
-        self.history.final = {peer_id: peer.model for peer_id, peer in self.peers.items()}
-        if self._hub is not None:
-            self.history.final[self._hub] = self.history.average  # with statistics, where they are local
+        models = {peer_id: peer.model for peer_id, peer in self.peers.items()}
+        self.history.end_with(models, self.average(), self._hub)
 
     # Stopping and going on
 

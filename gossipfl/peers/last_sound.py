@@ -79,9 +79,12 @@ class LastSound:
         if self._in_job or self._mixed:  # else it is what the peer has
             arrays = {"weights": self.weights, "statistics": self.statistics}
             arrays |= {f"state/{name}": array for name, array in self.state.items()}
-        values = {"mixed": list(self._mixed), "in_job": list(self._in_job)}
-        return arrays, values | {"num_undone": self._num_undone, "is_again": self._is_again} | {
-            "has_taken_large": self.has_taken_large
+        return arrays, {
+            "mixed": list(self._mixed),
+            "in_job": list(self._in_job),
+            "num_undone": self._num_undone,
+            "is_again": self._is_again,
+            "has_taken_large": self.has_taken_large,
         }
 
     def restore(self, snapshot: Snapshot, weights: Vector, statistics: Vector, state: State) -> None:

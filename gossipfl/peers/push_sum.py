@@ -123,7 +123,8 @@ class PushSumPeer(Peer):
         return Send(self._pushes[receiver])
 
     def _receive_push(self, push: Message) -> list[Action]:
-        decision, actions = self._exchanges.decision(push), list[Action]()
+        decision = self._exchanges.decision(push)
+        actions: list[Action] = []
         if decision == "new":
             theirs = self.local.received(push)
             if self.mass + push.mass > self._total_mass * (1 + _ROUNDING):

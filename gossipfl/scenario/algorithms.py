@@ -27,6 +27,10 @@ OptimizerConfig: TypeAlias = str | dict[str, Any] | None
 """A Keras optimizer, as a scenario gives it."""
 
 
+_Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+_Bound: TypeAlias = Annotated[_Finite, Strict()] | Literal[False]  # strict: true is not 1.0
+
+
 def _seen(label: str) -> str:
     if visible(label) != label:
         raise ValueError(f"the label holds characters that nobody sees: {visible(label)}; leave them out")
@@ -61,7 +65,7 @@ class AlgorithmSection(ValueSection):
     optimizer_state: Literal["keep", "average", "reset"] = "keep"
     """Whether a peer keeps momentum and the like between rounds, averages it with the weights, or starts afresh, with
     the counters that go with it; a schedule of the learning rate goes on in any case."""
-    magnitude_bound: Annotated[float, Field(allow_inf_nan=False), Strict()] | Literal[False] = 100.0
+    magnitude_bound: _Bound = 100.0
     """A vector of others whose root mean square exceeds so many times that of one's own (of 1, if that is larger) is
     not taken in: its sender counts as silent. false: whatever is finite is. Higher: models that differ more in size
     are averaged, at the expense of what one peer can do to the others."""
@@ -88,9 +92,6 @@ class AlgorithmSection(ValueSection):
         recipe: Algorithm = kind(**given, sharing=sharing)
         return recipe
 
-
-_Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
-_Bound: TypeAlias = Annotated[_Finite, Strict()] | Literal[False]  # strict: true is not 1.0
 
 _NOT_THE_RECIPES = frozenset({"name", *AlgorithmSection.model_fields})
 _OF_LOCAL_SGD = frozenset({"local_learning_rate", "local_momentum", "local_decay"})

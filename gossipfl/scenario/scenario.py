@@ -28,6 +28,10 @@ BUILT_IN_OPTIMIZER: dict[str, Any] = {"name": "sgd", "learning_rate": 0.1}
 """The optimizer of built-in models, where the scenario names none."""
 
 
+AGREED_FIELDS = ("name", "rounds", "weighting", "model", "training")
+"""What all peers of a run over a network agree on as it stands here; the rest they agree on in other words, or not."""
+
+
 class Scenario(Section):
     """What is trained, by whom, on which data, over which network, and with which algorithms.
 

@@ -17,6 +17,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.report.run_files import HistoryRow, Manifest, Part, parsed, rows_of
 from gossipfl.run_directory import complete
 from gossipfl.scenario import Scenario
+from gossipfl.scenario.differences import first_difference
 from gossipfl.strict_json import json_lines, strict_json
 from gossipfl.sweep.grid import Point, identity, without
 from gossipfl.sweep.run import JSON, Measured, Run
@@ -110,20 +111,6 @@ def write_run(path: Path, manifest: JSON, rows: Iterable[Mapping[str, Any]]) -> 
     write_whole(path / "manifest.json", strict_json(manifest, indent=1))
     write_whole(path / "history.jsonl", json_lines(rows))
     return complete(path)
-
-
-def first_difference(before: Any, now: Any, at: str = "") -> str | None:
-    """Where two scenarios as JSON has them differ first, in words.
-
-    >>> first_difference({"training": {"batch_size": 10}}, {"training": {"batch_size": 50}})
-    'training.batch_size was 10, and is 50'
-    """
-    if isinstance(before, dict) and isinstance(now, dict):
-        names = dict.fromkeys([*before, *now])
-        pairs: Iterable[tuple[str, Any, Any]] = ((name, before.get(name), now.get(name)) for name in names)
-        found = (first_difference(old, new, f"{at}.{name}" if at else name) for name, old, new in pairs)
-        return next(filter(None, found), None)
-    return None if before == now else f"{at} was {before}, and is {now}"
 
 
 def _stem(point: Point) -> str:

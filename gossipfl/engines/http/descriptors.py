@@ -32,6 +32,9 @@ _OF_A_CHILD = 2
 _LOOKING = 16
 """That a launcher has for asking its processes."""
 
+_ENDLESS = 2**31
+"""The limit of a process that has none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caps:
@@ -103,9 +106,6 @@ def raised_limit() -> int:
         except (ValueError, OSError):  # macOS says that there is no limit, and takes none above its own
             return soft
     return _ENDLESS if hard == resource.RLIM_INFINITY else hard
-
-
-_ENDLESS = 2**31
 
 
 def _left(what: str, needs: dict[str, int], remedy: str) -> int:

@@ -295,7 +295,4 @@ class LoopbackFederation:
         history.num_refused = sum(sum(host.refusals.values()) for host in self._hosts.values())
         history.num_rollbacks = sum(host.num_rollbacks for host in self._hosts.values())
         history.num_open = sum(peer.num_open for peer in self.peers.values())
-        history.average = self.average()
-        history.final = {name: peer.model for name, peer in self.peers.items()}
-        if self._hub is not None:
-            history.final[self._hub] = history.average  # with statistics, where they are local
+        history.end_with({name: peer.model for name, peer in self.peers.items()}, self.average(), self._hub)

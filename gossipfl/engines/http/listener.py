@@ -21,6 +21,9 @@ _BACKLOG = 256
 _PAUSE = 0.1
 """Seconds until the next try when the operating system has no sockets left."""
 
+_CLOSING_SECONDS = 0.2
+"""For answers that are being written."""
+
 
 class Listener:
     """Listens for a `ConnectionServer`, with TLS where there is a context."""
@@ -47,13 +50,15 @@ class Listener:
         return address
 
     async def stop(self) -> None:
-        """Accept nobody any more, and drop those whose handshake is not done."""
+        """Accept nobody any more, drop those whose handshake is not done, and what is under way after a moment."""
         for listening in self._sockets:
             asyncio.get_running_loop().remove_reader(listening)
             listening.close()
         for opening in self._tasks:
             opening.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._server.pre_shutdown()
+        await self._server.shutdown(_CLOSING_SECONDS)
 
     def _listen(self, listening: socket.socket) -> None:
         if listening.fileno() >= 0:

@@ -67,8 +67,6 @@ class PeerServer:
         """Stop listening, and drop what is under way after a moment."""
         if self._listener is not None:
             await self._listener.stop()
-            self._server.pre_shutdown()
-            await self._server.shutdown(0.2)
 
     def _is_welcome(self, transport: asyncio.BaseTransport) -> bool:
         """Whether the name in the certificate at the other end, where there is one, is not revoked."""

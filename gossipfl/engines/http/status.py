@@ -56,7 +56,7 @@ class PeerStatus:
     num_messages: int
     neighbors: tuple[NeighborStatus, ...]
     refusals: dict[str, int]
-    rollbacks: int = 0
+    num_rollbacks: int = 0
 
     @property
     def num_reachable(self) -> int:
@@ -107,7 +107,7 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
             for link in links
         ),
         refusals=dict(host.refusals),
-        rollbacks=host.num_rollbacks,
+        num_rollbacks=host.num_rollbacks,
     )
 
 

@@ -23,7 +23,6 @@ from gossipfl.strict_json import strict_json
 
 STATES = ("new", "meeting", "training", "waiting", "lingering", "over")
 
-
 _LIMITS = Limits(idle_seconds=15.0)
 
 
@@ -46,21 +45,17 @@ class Watch:
             self._pages["/weights"] = self._weights
         self._registry = CollectorRegistry()
         self._registry.register(_PeerCollector(lambda: status_of(host)))
-        self._server: ConnectionServer | None = None
         self._listener: Listener | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
         """Listen; gives host and port. Raises OSError when the port is taken."""
         limits = replace(_LIMITS, max_connections=self._max_connections)
-        self._server = ConnectionServer(self._serve, limits, lambda refusal: None)
-        self._listener = Listener(self._server, tls)
+        self._listener = Listener(ConnectionServer(self._serve, limits, lambda refusal: None), tls)
         return await self._listener.start((host, port))
 
     async def stop(self) -> None:
-        if self._server is not None and self._listener is not None:
+        if self._listener is not None:
             await self._listener.stop()
-            self._server.pre_shutdown()
-            await self._server.shutdown(0.2)
 
     async def _serve(self, request: web.BaseRequest) -> web.Response:
         connection = request.protocol
@@ -135,7 +130,7 @@ class _PeerCollector(Collector):
         rollbacks = CounterMetricFamily(
             "gossipfl_rollbacks", "Times that training failed on what was mixed in.", labels=["peer"]
         )
-        rollbacks.add_metric(peer, status.rollbacks)
+        rollbacks.add_metric(peer, status.num_rollbacks)
         yield rollbacks
         labels = ["peer", "neighbor"]
         sent = CounterMetricFamily(
