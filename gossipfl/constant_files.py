@@ -34,7 +34,7 @@ def read_constants(directory: Path, seed: int, digest: str | None) -> Constants:
     path = _path(directory, seed)
     if not path.is_file():
         raise ConfigurationError(f"there is no {path}, which has the frozen variables of the run's model")
-    arrays = read_arrays(path)
+    arrays = read_arrays(path, keeps_half=True)  # the digest is over dtypes, too
     places = sorted(arrays, key=_position)
     constants = Constants(tuple(place.partition("/")[2] for place in places), tuple(arrays[place] for place in places))
     if constants.digest != digest:

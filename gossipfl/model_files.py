@@ -68,8 +68,8 @@ def _constants_beside(path: Path, arrays: Mapping[str, NDArray[Any]], own: Const
     return constants
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a safetensors file, half precision as float32.
+def read_arrays(path: Path, *, keeps_half: bool = False) -> dict[str, NDArray[Any]]:
+    """The arrays of a safetensors file, half precision as float32; with `keeps_half`, float16 stays what it is.
 
     Raises ConfigurationError when it is none, or holds numbers that are no plain ones, such as those of 8 bits with a
     scale of their own.
@@ -90,6 +90,8 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             if dtypes[name] == "BF16":
                 bits = np.frombuffer(tensor["data"], "<u2").astype(np.uint32) << 16
                 arrays[name] = bits.view(np.float32).reshape(tensor["shape"])
+    if keeps_half:
+        return arrays
     return {name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in arrays.items()}
 
 
