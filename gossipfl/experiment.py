@@ -113,6 +113,8 @@ class Experiment:
             trainer = KerasTrainer(*arguments, self.slots)
         if self._begin is not None:
             trainer.set_constants(self._begin.constants)
+        elif self._trainers:  # one run has one set of them, whatever another call of the model function gives
+            trainer.set_constants(next(iter(self._trainers.values())).constants)
         return trainer
 
     def begin_with(self, stored: StoredModel) -> None:

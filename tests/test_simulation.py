@@ -419,6 +419,24 @@ class TestWithKeras:
             assert np.array_equal(ours, theirs.numpy())
         assert all(np.any(old != new) for old, new in zip(before, simulation.weights("2"), strict=True))
 
+    def test_all_trainers_of_a_run_have_the_same_frozen_variables(self):
+        import keras
+
+        random = np.random.default_rng()
+
+        def build():
+            frozen = keras.layers.Dense(4, trainable=False)
+            inputs = keras.Input((8, 8, 1))
+            hidden = frozen(keras.layers.Flatten()(inputs))
+            frozen.kernel.assign(random.normal(size=(64, 4)))
+            return keras.Model(inputs, keras.layers.Dense(10, "softmax")(hidden))
+
+        adam = {"name": "pairwise", "optimizer": "adam"}
+        experiment = Experiment(toy("synchronous", adam, model=build, training={"optimizer": "sgd"}), slots=1)
+        first, second = (experiment.trainer_for(section) for section in experiment.scenario.algorithms)
+        assert first is not second
+        assert first.constants.digest == second.constants.digest
+
     def test_a_function_of_ones_own_may_build_the_model(self):
         def build():
             import keras

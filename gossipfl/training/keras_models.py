@@ -8,6 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from tensorflow.python.framework.ops import uid
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.randomness import derived_seed
@@ -114,13 +115,26 @@ class ModelRecipe:
 
     def _models(self, num_models: int) -> Iterator[BuiltModel]:
         for _ in range(num_models):
+            newest = uid()
             with global_seed(derived_seed(self._seed, "model")):
                 model = self._build()
             if self._changes is None:
                 self._changes = changes(model, partial(_outputs, model, self._example))
             if len(model.non_trainable_variables) != len(self._changes):
                 raise ConfigurationError("two calls of the model function gave models with different variables")
-            yield BuiltModel(model, variable_layout(model, self._changes))
+            built = BuiltModel(model, variable_layout(model, self._changes))
+            _refuse_older_variables(built.layout, newest)
+            yield built
+
+
+def _refuse_older_variables(layout: VariableLayout, newest: int) -> None:
+    """TensorFlow numbers its variables; what had a number before the call would be trained by all models at once."""
+    for variable in (*layout.weights, *layout.statistics, *layout.seeds):
+        if int(variable.value._unique_id.rpartition("_")[2]) <= newest:
+            raise ConfigurationError(
+                f"the variable {variable.path!r} was there before the model function was called, and would be shared "
+                "by all models that it makes: make its layer anew at each call (a frozen one may be made outside)"
+            )
 
 
 def _outputs(model: keras.Model, shape: tuple[int, ...], training: bool) -> None:

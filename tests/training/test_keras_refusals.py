@@ -135,6 +135,16 @@ def test_variables_that_all_peers_would_share_are_refused():
         trainer.train([job_of(trainer, "a", 1)])
 
 
+@pytest.mark.parametrize("slots", [1, 2])
+def test_layers_that_are_older_than_the_model_may_be_frozen_ones_only(slots):
+    layer = layers.Dense(6, "relu", name="older")
+    layer.build((None, 64))
+    with pytest.raises(ConfigurationError, match=r"'older/kernel' was there before the model function was called"):
+        toy_trainer(lambda: compiled(stack(layer, layers.Dense(10, "softmax"))), slots=slots)
+    layer.trainable = False
+    assert toy_trainer(lambda: compiled(stack(layer, layers.Dense(10, "softmax"))), slots=slots).schema.size == 70
+
+
 def test_frozen_variables_stay_out_of_the_vectors_and_equal_in_all_slots():
     def build():
         return compiled(stack(layers.Dense(6, "relu", trainable=False), layers.Dense(10, "softmax")))

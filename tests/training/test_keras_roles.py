@@ -286,3 +286,11 @@ def test_several_optimizers_in_one_each_keep_their_schedule():
     kernel, bias = trainer.schema.unflatten(update.weights - trainer.initial().weights)
     assert not kernel.any()
     assert bias.any()
+
+
+def test_names_of_variables_do_not_depend_on_the_models_before():
+    def build():
+        return compiled(keras.optimizers.SGD(0.1), layers.Flatten(), layers.Dense(6), layers.Dense(10, "softmax"))
+
+    first, second = toy_trainer(build, slots=2), toy_trainer(build, seed=2)
+    assert second.schema.names == first.schema.names
