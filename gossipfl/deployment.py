@@ -95,7 +95,8 @@ def revoked(scenario: Scenario, section: AlgorithmSection) -> frozenset[PeerId]:
 
 
 def refuse_revoked(scenario: Scenario) -> None:
-    """Raises ConfigurationError where all peers are started at once, on one machine."""
+    """Raises ConfigurationError when peers are shut out of a run all of whose peers are started at once, on one
+    machine."""
     if scenario.http.revoked:
         raise ConfigurationError(
             f"http.revoked ({', '.join(scenario.http.revoked)}) is for peers that are started one by one (`gossipfl "

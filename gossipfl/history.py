@@ -56,7 +56,7 @@ class Evaluation:
 
     @property
     def deployed_accuracy(self) -> float:
-        """That of the server's model, or the mean over the peers' own: what targets are read off."""
+        """The accuracy of the server's model, or the mean over the peers' own: what targets are read off."""
         return self.average_accuracy if self.deploys_average else self.mean_accuracy
 
 

@@ -2,7 +2,7 @@
 
 manifest.json, history.jsonl, events.jsonl, weights/final.safetensors   as `gossipfl.peer_records` reads them
 addresses.json            where it listens, and where it can be watched
-checkpoint-*.safetensors  two generations (`gossipfl.engines.http.journal`)
+checkpoint-*.safetensors  two generations, and what they need of older ones (`gossipfl.engines.checkpoints`)
 incarnation               number of its last start
 """
 

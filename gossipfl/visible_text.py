@@ -26,7 +26,7 @@ LINES = "\n\t"
 
 
 def visible_lines(text: str) -> str:
-    """The same for text that may have several lines."""
+    """The visible text, line breaks and tabs kept."""
     return visible(text, LINES)
 
 

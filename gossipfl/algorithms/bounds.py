@@ -1,5 +1,6 @@
 """Training without gossip: the lower and the upper bound of every comparison."""
 
+from abc import ABC
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -16,19 +17,14 @@ POOL: PeerId = "pool"
 
 
 @dataclass(frozen=True, slots=True)
-class LocalOnly(Recipe):
-    """Every peer trains alone on its own shard: what it would have without any exchange (the lower bound)."""
+class _Alone(Recipe, ABC):
+    """Participants that train, and neither send nor wait."""
 
     sharing: Sharing = field(default_factory=Sharing)
 
     follows_links: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
     patience: ClassVar[float | None] = 0.0
-
-    def network(self, graph: nx.Graph) -> nx.Graph:
-        alone = nx.Graph()
-        alone.add_nodes_from(graph.nodes(data=True))
-        return alone
 
     def make_peer(
         self,
@@ -43,15 +39,20 @@ class LocalOnly(Recipe):
 
 
 @dataclass(frozen=True, slots=True)
-class Centralized(Recipe):
+class LocalOnly(_Alone):
+    """Every peer trains alone on its own shard: what it would have without any exchange (the lower bound)."""
+
+    def network(self, graph: nx.Graph) -> nx.Graph:
+        alone = nx.Graph()
+        alone.add_nodes_from(graph.nodes(data=True))
+        return alone
+
+
+@dataclass(frozen=True, slots=True)
+class Centralized(_Alone):
     """One participant trains on all data for the same epochs: what giving up all data would bring (the upper bound)."""
 
-    sharing: Sharing = field(default_factory=Sharing)
-
     pools_data: ClassVar[bool] = True
-    follows_links: ClassVar[bool] = False
-    weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
-    patience: ClassVar[float | None] = 0.0
 
     def network(self, graph: nx.Graph) -> nx.Graph:
         if POOL in graph:
@@ -59,14 +60,3 @@ class Centralized(Recipe):
         alone = nx.Graph()
         alone.add_node(POOL, position=0)
         return alone
-
-    def make_peer(
-        self,
-        peer_id: PeerId,
-        network: nx.Graph,
-        initial: ModelVectors,
-        work: LocalWork,
-        seed: int,
-        revoked: frozenset[PeerId] = NOBODY,
-    ) -> Peer:
-        return LocalOnlyPeer(LocalModel(peer_id, work, initial, self.sharing))

@@ -69,7 +69,7 @@ class CheckpointWriter:
         self.directory = directory
         self._files = set(_numbers(directory))
         self.number = max(self._files, default=0)
-        """That of the newest checkpoint."""
+        """The number of the newest checkpoint."""
         self.num_bytes = 0
         """Bytes written in all."""
         self._sizes: Counter[int] = Counter()  # bytes of the arrays in each file
@@ -77,7 +77,7 @@ class CheckpointWriter:
         self._needed: set[int] | None = None  # files that the newest checkpoint needs; None before the first one
 
     def write(self, arrays: Arrays, values: Mapping[str, Any]) -> Checkpoint:
-        """Write one. Raises OSError when it cannot be written; then the one before is the newest still."""
+        """Write a checkpoint. Raises OSError when it cannot be written; then the one before is the newest still."""
         number = self.number + 1
         unique: dict[int, tuple[str, NDArray[Any]]] = {}
         for name, array in arrays.items():
@@ -228,7 +228,7 @@ def _digest_of_beginning(beginning: bytes | bytearray) -> bytes:
 
 
 def _digest_of(array: memoryview) -> str:
-    """64 bits, against damage; nobody is kept from writing other checkpoints."""
+    """BLAKE3 of 64 bits (hex), which shows damage; it keeps nobody from writing other checkpoints."""
     return blake3(array).hexdigest(length=8)
 
 
@@ -241,7 +241,7 @@ def _name(number: int) -> str:
 
 
 def _numbers(directory: Path) -> list[int]:
-    """Those of the files in a directory, from the oldest to the newest."""
+    """The numbers of the checkpoints in a directory, from the oldest to the newest."""
     if not directory.is_dir():
         return []
     found = (re.fullmatch(r"checkpoint-(\d{1,18})\.safetensors", entry.name) for entry in os.scandir(directory))

@@ -68,7 +68,7 @@ class DataSection(Section):
     )
     """Which peer gets which examples; a plain string is its `name`."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    """Of who gets which examples, and of those that are held out or left out; absent: the run's, so that each seed of a
+    """It decides who gets which examples, and which are held out or left out; absent: the run's, so that each seed of a
     table has its own. Given: all have the same, and their spread is smaller than that of other data."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share that is held out where the source has no test set of its own."""

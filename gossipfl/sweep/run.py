@@ -24,7 +24,7 @@ class Run:
 
     @property
     def scenario(self) -> Scenario:
-        """That of the point, with the seed. Raises ConfigurationError where it is not possible."""
+        """The scenario of the point, with the seed. Raises ConfigurationError where it is not possible."""
         return with_seed(self.point.scenario, self.seed)
 
     @property

@@ -38,7 +38,7 @@ def load_variables(model: keras.Model, path: Path) -> None:
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Of the variables in a file, by their places; those of an optimizer aside."""
+    """The shapes of the variables in a file by their places; those of an optimizer are left out."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def note(place: str, entry: h5py.Group | h5py.Dataset) -> None:

@@ -36,7 +36,7 @@ class ModelSteps:
 
     @property
     def own_variables(self) -> Sequence[tf.Variable]:
-        """Those that are no part of the model."""
+        """The variables that are no part of the model."""
         return self.stopped, self._schedule_step
 
     def train(

@@ -170,8 +170,8 @@ class Connection(web.RequestHandler):
 
 
 class ConnectionServer(web.Server):
-    """aiohttp's low-level server with connections of the kind above; `refuse` counts what is refused. A
-    connection whose other end is not welcome is closed with its TLS handshake, before it is read."""
+    """aiohttp's low-level server, each of whose connections is a `Connection`; `refuse` counts what is refused. One
+    whose other end is not welcome is closed after its TLS handshake, before it is read."""
 
     def __init__(
         self,

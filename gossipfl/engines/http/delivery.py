@@ -90,11 +90,7 @@ class Delivery:
     def say_finished(self) -> None:
         """Say goodbye to all who were not told yet."""
         for neighbor in self._neighbors.values():
-            if (
-                not neighbor.was_told
-                and neighbor.contact != "revoked"
-                and all(parcel.purpose not in GOODBYES for parcel in neighbor.parcels)
-            ):
+            if not neighbor.was_told and all(parcel.purpose not in GOODBYES for parcel in neighbor.parcels):
                 neighbor.add(Parcel(Purpose.FINISHED))
 
     async def say_leaving(self, client: Client) -> None:

@@ -13,24 +13,24 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.weights import PeerId
 
 RESERVE = 64
-"""For files: checkpoints, rows, certificates, data, look-ups of addresses, and connections that are being closed.
-Higher: more of them at the same time, at the expense of connections."""
+"""Descriptors that are kept for files: checkpoints, rows, certificates, data, look-ups of addresses, and connections
+that are being closed. Higher: more of them at the same time, at the expense of connections."""
 
 WATCHING = 64
 """Connections to the watching port, at most; the oldest is closed when one more comes."""
 
 OF_A_LINK = 2
-"""At either end of a link: a connection there, and one from there; or two of the end that cannot be reached, which
-delivers over one and polls over the other."""
+"""Descriptors at either end of a link: a connection there, and one from there; or two of the end that cannot be
+reached, which delivers over one and polls over the other."""
 
 _FOR_STRANGERS = 16
 """Connections that a peer can at least have besides those of its neighbors: else nobody new gets a word in."""
 
 _OF_A_CHILD = 2
-"""That a launcher has for each process: its log, and its listening socket until it has started."""
+"""Descriptors that a launcher has for each process: its log, and its listening socket until it has started."""
 
 _LOOKING = 16
-"""That a launcher has for asking its processes."""
+"""Descriptors that a launcher has for asking its processes."""
 
 _ENDLESS = 2**31
 """The limit of a process that has none."""

@@ -73,7 +73,7 @@ class HTTPPeer:
         self.incarnation = 1 if self.hosting.directory is None else next_incarnation(self.hosting.directory)
         self.neighbors = {name: Neighbor(name, None, self._contact_changed) for name in neighbors}
         for name in self.hosting.revoked & self.neighbors.keys():
-            self.neighbors[name].contact = "revoked"
+            self.neighbors[name].revoke()
         self._watcher = watcher
         limits, credentials = self.hosting.limits, self.hosting.credentials
         verifier = None if credentials is None else credentials.verifier()

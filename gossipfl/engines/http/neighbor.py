@@ -94,6 +94,10 @@ class Neighbor:
         """Whether there is nothing more to say: it is revoked, has left, or has finished and knows that we have."""
         return self.contact in ("left", "revoked") or (self.contact == "finished" and self.was_told)
 
+    def revoke(self) -> None:
+        """It is shut out of the run: there is nothing to say to it, and nothing to hear."""
+        self.contact, self.was_told = "revoked", True
+
     def refused_run(self) -> None:
         """It takes us for a peer of another run; one that was of this run has begun another, which does not count."""
         if self.is_of_this_run is None:

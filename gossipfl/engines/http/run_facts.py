@@ -36,7 +36,7 @@ class RunFacts:
 
     @cached_property
     def run_id(self) -> str:
-        """That of what was agreed."""
+        """The id of the run, that of what was agreed."""
         return run_id_of(self.agreed)
 
     @cached_property

@@ -115,8 +115,8 @@ class _PeerCollector(Collector):
                 family.add_metric(peer, value)
                 yield family
 
-        yield from gauge("round", "Local rounds finished.", status.round)
-        yield from gauge("rounds_planned", "Local rounds to do.", status.rounds)
+        yield from gauge("round", "Rounds of the protocol that are over for the peer.", status.round)
+        yield from gauge("rounds_planned", "Rounds of the protocol in all.", status.rounds)
         yield from gauge("incarnation", "Starts of this peer from its run directory.", status.incarnation)
         yield from gauge("run_seconds", "Seconds that the peer has run.", status.seconds)
         yield from gauge("loss", "Loss on held-out data.", status.loss)
