@@ -17,7 +17,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from gossipfl import __version__, commands, resources
+from gossipfl import __version__, catalogue_commands, commands, resources
 from gossipfl.cli import app
 from gossipfl.deployment import addresses
 from gossipfl.engines.http.certificates import create_authority, issue
@@ -116,9 +116,10 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[list[str]
     def noting(name: str) -> Callable[..., None]:
         return lambda *arguments: calls.append((name, arguments))
 
-    for name, function in inspect.getmembers(commands, inspect.isfunction):
-        if function.__module__ == commands.__name__ and not name.startswith("_"):
-            monkeypatch.setattr(commands, name, noting(name))
+    for module in (commands, catalogue_commands):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and not name.startswith("_"):
+                monkeypatch.setattr(module, name, noting(name))
 
     def run(arguments: list[str]) -> tuple[str, tuple[Any, ...]]:
         result = CliRunner().invoke(app, arguments)
