@@ -140,7 +140,7 @@ class ModelSteps:
         if not self.may_skip:
             model.optimizer.apply(gradients, model.trainable_variables)
         else:
-            counter = model.optimizer.iterations
+            counter = optimizers_of(model.optimizer)[-1]._iterations  # `iterations` counts accumulated gradients once
             before = tf.identity(counter)
             model.optimizer.apply(gradients, model.trainable_variables)
             is_applied = tf.identity(counter) > before

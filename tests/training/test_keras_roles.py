@@ -294,3 +294,11 @@ def test_names_of_variables_do_not_depend_on_the_models_before():
 
     first, second = toy_trainer(build, slots=2), toy_trainer(build, seed=2)
     assert second.schema.names == first.schema.names
+
+
+def test_a_step_whose_gradient_is_accumulated_for_later_is_not_a_skipped_one():
+    trainer = toy_trainer(half_precision(1.0, lambda: keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)))
+    (update,) = trainer.train([job_of(trainer, "d", 12, wants=SUM)])
+    assert update.num_skipped == 0
+    moved = trainer.initial().weights - update.weights
+    np.testing.assert_allclose(0.05 * update.vectors["gradient_sum"], moved, rtol=0, atol=1e-4)
