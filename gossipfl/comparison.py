@@ -1,5 +1,6 @@
 """The common table of a comparison: what each algorithm reached, and at what cost."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite, nan
@@ -110,12 +111,18 @@ class Winners:
         return {"target": self.target, "of": self.of, **self.labels}
 
 
-def summarize(history_rows: Iterable[Mapping[str, Any]], targets: Sequence[float]) -> list[Row]:
+def summarize(
+    history_rows: Iterable[Mapping[str, Any]], targets: Sequence[float], ended: Iterable[tuple[str, int]] = ()
+) -> list[Row]:
     """The table of a run's history rows (`History.rows`, or with None for NaN as `history.jsonl` has it), algorithms in
-    order of appearance."""
+    order of appearance.
+
+    Of those that have `ended`, by label and seed, the ones that failed before they were measured reach no target.
+    """
     runs: dict[str, dict[int, list[Mapping[str, Any]]]] = {}
     for row in history_rows:
         runs.setdefault(row["algorithm"], {}).setdefault(row["seed"], []).append(row)
+    num_unmeasured = Counter(label for label, seed in set(ended) if seed not in runs.get(label, {}))
     return [
         Row(
             label,
@@ -123,7 +130,7 @@ def summarize(history_rows: Iterable[Mapping[str, Any]], targets: Sequence[float
                 measure: Statistic.of([rows[-1][name] for rows in by_seed.values()])
                 for measure, name in MEASURES.items()
             },
-            [_target_cost(list(by_seed.values()), target) for target in targets],
+            [_target_cost([*by_seed.values(), *[()] * num_unmeasured[label]], target) for target in targets],
         )
         for label, by_seed in runs.items()
     ]
@@ -193,7 +200,8 @@ class Comparison:
     def table(self) -> list[Row]:
         """One row per algorithm."""
         rows = (row for history in self.histories for row in history.rows())
-        return summarize(rows, self.scenario.targets)
+        ended = [(history.algorithm, history.seed) for history in self.histories]
+        return summarize(rows, self.scenario.targets, ended)
 
     @property
     def winners(self) -> list[Winners]:

@@ -68,15 +68,6 @@ class Checkpoints:
         return simulator
 
 
-class _Ended(Part):
-    algorithm: str
-    seed: int
-    failure: str | None = None
-    num_refused: int = 0
-    num_rollbacks: int = 0
-    num_open: int = 0
-
-
 class _Data(Part):
     digest: str
 
@@ -89,7 +80,6 @@ class _Manifest(Manifest):
     scenario: dict[str, Any]
     data: _Data
     checkpoint_every: int | None = None
-    ended: list[_Ended] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)

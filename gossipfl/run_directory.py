@@ -237,7 +237,7 @@ def complete(path: Path, left_out: list[str] | None = None) -> Path:
     rows = [row.model_dump() for row in history]
     _write_parquet(path / "history.parquet", rows)
     bounds = {algorithm.label: algorithm.bound for algorithm in manifest.algorithms}
-    table = summarize(rows, manifest.targets)
+    table = summarize(rows, manifest.targets, [(one.algorithm, one.seed) for one in manifest.ended])
     summary = {
         "rows": [{**row.as_json(), "bound": bounds.get(row.label, False)} for row in table],
         "winners": [winner.as_json() for winner in winners(table)],

@@ -71,6 +71,15 @@ def test_the_spread_is_that_between_peers_when_the_target_is_reached():
     assert gathered.targets[0].costs["rounds"].mean == 1
 
 
+def test_a_seed_that_failed_before_it_was_measured_reaches_no_target():
+    histories = [history("gossip", 0, [0.9]), History("gossip", 1, failure="it failed"), history("other", 0, [0.9])]
+    ended = [(one.algorithm, one.seed) for one in histories]
+    gossip, other = summarize([row for one in histories for row in one.rows()], [0.5], ended)
+    assert (gossip.targets[0].reached, gossip.targets[0].of) == (1, 2)
+    assert (other.targets[0].reached, other.targets[0].of) == (1, 1)
+    assert Comparison(Scenario(targets=[0.5]), histories).table == [gossip, other]
+
+
 def test_a_target_counts_only_the_seeds_that_reached_it():
     (row,) = table(
         *(history("gossip", seed, accuracies) for seed, accuracies in enumerate([[0.9], [0.1, 0.9], [0.1]])),

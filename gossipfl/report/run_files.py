@@ -56,6 +56,15 @@ class RunPartition(Part):
     label_counts: dict[str, list[int]] = {}
 
 
+class EndedRun(Part):
+    """One algorithm's run with one seed that has come to its end, or has failed."""
+
+    algorithm: str
+    seed: int
+    failure: str | None = None
+    num_open: int = 0
+
+
 class Manifest(Part):
     """`manifest.json`: what was run, on what, by which versions."""
 
@@ -65,6 +74,7 @@ class Manifest(Part):
     engine: str = "virtual time"
     interrupted: bool = False
     failures: list[str] = []
+    ended: list[EndedRun] = []
     partition: RunPartition = RunPartition()
     topologies: dict[str, RunTopology] = {}
     algorithms: list[RunAlgorithm]

@@ -158,7 +158,8 @@ def _finish(
     scenario = done[0][0].point.scenario
     manifest = together.manifest | {"command": options.words(), "scenario": directory.base, **content}
     report = write_run(directory.path, manifest, together.rows)
-    table = summarize(together.rows, scenario.targets)
+    ended = [(one["algorithm"], one["seed"]) for one in together.manifest["ended"]]
+    table = summarize(together.rows, scenario.targets, ended)
     notes = list(filter(None, [together.manifest["spread"]]))
     for shown in comparison_tables(table, scenario, console.width, notes=notes):
         console.print(shown)

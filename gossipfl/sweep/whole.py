@@ -46,6 +46,11 @@ def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measure
         "failures": [
             ", ".join([run.name, failure]) for run, measured in runs for failure in measured.manifest["failures"]
         ],
+        "ended": [
+            {"algorithm": label(algorithm, run.point), "seed": run.seed}
+            for run, _ in runs
+            for algorithm in run.point.scenario.labels
+        ],
         "seeds": seeds,
         "spread": spread(scenario, seeds),
         **facts,

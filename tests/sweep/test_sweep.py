@@ -188,10 +188,24 @@ def test_training_that_fails_is_a_result(sweep, monkeypatch):
     assert (outcome.status, outcome.err) == (0, "")
     said = "batch_size=5, seed 0, pairwise: peer '2' ended in NaN"
     assert f"Ended early: {said}" in outcome.out
-    assert said in read_run(HERE).manifest.failures
+    assert any(failure.startswith(said) for failure in read_run(HERE).manifest.failures)
     assert len(read_run(HERE).summary.rows) == 4
     assert sweep("toy.toml", "--set-grid", "training.batch_size=5,20").status == 0
     assert InThisProcess.asked == []
+
+
+def test_a_seed_that_fails_before_it_was_measured_reaches_no_target(sweep, monkeypatch):
+    class CannotEvaluate(SoftmaxTrainer):
+        def evaluate(self, models):
+            if self.batches.seed == 1:
+                raise TrainingError("no evaluation", peer_id="2", round=0)
+            return super().evaluate(models)
+
+    run_without_tensorflow(monkeypatch, CannotEvaluate)
+    outcome = sweep("toy.toml", "--seeds", "2")
+    assert "seed 1, pairwise: no evaluation" in outcome.out
+    for row in read_run(HERE).summary.rows:
+        assert [target.of for target in row.targets] == [2]
 
 
 def test_a_run_that_is_lost_stops_no_other_and_runs_again(sweep):
