@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError, SchemaMismatchError
 from gossipfl.weight_files import digest_of_constants
-from gossipfl.weights import Constants, ModelVectors, StoredModel, Vector, WeightsSchema, frozen
+from gossipfl.weights import LARGEST_INTEGER, Constants, ModelVectors, StoredModel, Vector, WeightsSchema, frozen
 
 if TYPE_CHECKING:
     from gossipfl.training.keras_trainer import KerasTrainer
@@ -30,18 +30,32 @@ def read_model(path: Path, trainer: "KerasTrainer | RayTrainer") -> StoredModel:
     """
     try:
         if path.name.endswith(KERAS_SUFFIXES):
-            return _checked(trainer.read_keras(path))
-        arrays = read_arrays(path)
-        vectors = vectors_of(arrays, trainer.schema, trainer.statistics_schema)
-        return StoredModel(vectors, _constants_beside(path, arrays, trainer.constants))
+            stored = trainer.read_keras(path)
+        else:
+            arrays = read_arrays(path)
+            vectors = vectors_of(arrays, trainer.schema, trainer.statistics_schema)
+            stored = StoredModel(vectors, _constants_beside(path, arrays, trainer.constants))
+        _check_values(stored, trainer.statistics_schema)
+        return stored
     except (SchemaMismatchError, ValueError, OSError) as error:
         raise ConfigurationError(f"cannot begin with the weights in {path}: {error}") from error
 
 
-def _checked(stored: StoredModel) -> StoredModel:
+def _check_values(stored: StoredModel, statistics_schema: WeightsSchema) -> None:
+    """Raise SchemaMismatchError for numbers that no run can begin with."""
     for vector in (stored.vectors.weights, stored.vectors.statistics):
         _check_finite(vector)
-    return stored
+    for segment, part in zip(
+        statistics_schema.segments, statistics_schema.unflatten(stored.vectors.statistics), strict=True
+    ):
+        if not segment.dtype.startswith("float") and (np.abs(part) > LARGEST_INTEGER).any():
+            raise SchemaMismatchError(
+                f"the variable {segment.name!r}, which training changes, has integers beyond {LARGEST_INTEGER}: they "
+                "are averaged with other peers' as float32, which is exact up to there only"
+            )
+    for name, array in zip(stored.constants.names, stored.constants.arrays, strict=True):
+        if array.dtype.kind == "f" and np.isnan(array).any():  # infinity may be meant, as in a mask
+            raise SchemaMismatchError(f"the frozen variable {name!r} holds NaN")
 
 
 def _check_finite(vector: Vector) -> None:

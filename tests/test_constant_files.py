@@ -95,6 +95,24 @@ def test_a_start_takes_the_constants_that_its_file_holds_by_name(tmp_path):
         read_model(path, WithConstants())
 
 
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"head": np.full(2, np.inf, np.float32)}, "it holds NaN or infinity"),
+        ({"backbone": np.full(3, np.nan, np.float32)}, "the frozen variable 'backbone' holds NaN"),
+        ({"calls": np.array(2**40)}, "the variable 'calls', which training changes, has integers beyond 16777216"),
+        ({"calls": np.array(-(2**24) - 2)}, "has integers beyond 16777216"),
+    ],
+)
+def test_numbers_that_no_run_can_begin_with_are_refused(tmp_path, changed, expected):
+    path = tmp_path / "start.safetensors"
+    save_file(VECTORS | {"backbone": np.full(3, -np.inf, np.float32), "calls": np.array(2**24)}, path)
+    assert read_model(path, WithConstants()).vectors.statistics.tolist() == [2**24]
+    save_file(VECTORS | {"backbone": np.ones(3, np.float32)} | changed, path)
+    with pytest.raises(ConfigurationError, match=expected):
+        read_model(path, WithConstants())
+
+
 def test_a_start_that_was_trained_on_another_backbone_is_refused(tmp_path):
     path = tmp_path / "start.safetensors"
     save_file(VECTORS, path)  # of somebody else's making: the backbone is that of the model function
