@@ -1,16 +1,16 @@
 """Final weights of a run as files that Keras opens."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from gossipfl.constant_files import read_constants
-from gossipfl.errors import ConfigurationError, SchemaMismatchError
+from gossipfl.errors import ConfigurationError, GossipFLError, SchemaMismatchError
 from gossipfl.model_files import KERAS_SUFFIXES, read_arrays, vectors_of
 from gossipfl.own_scenario import refuse_functions
-from gossipfl.report.run_files import Manifest, Part, parsed
+from gossipfl.report.run_files import Manifest, Part, Seed, Segments, parsed
 from gossipfl.scenario import Scenario
 from gossipfl.weight_files import file_stems
 from gossipfl.weights import ModelVectors, Segment, StoredModel, WeightsSchema
@@ -18,12 +18,10 @@ from gossipfl.weights import ModelVectors, Segment, StoredModel, WeightsSchema
 if TYPE_CHECKING:
     import keras
 
-Segments: TypeAlias = list[tuple[str, tuple[int, ...], str]]
-
 
 class _ModelPart(Part):
-    input_shape: tuple[int, ...]
-    num_classes: int
+    input_shape: tuple[PositiveInt, ...]
+    num_classes: PositiveInt
     segments: Segments
     statistics_segments: Segments
 
@@ -34,7 +32,7 @@ _RESTORE = "Restore the file to export a model; the weights themselves are safet
 class _ExportManifest(Manifest):
     scenario: dict[str, Any]
     model: _ModelPart
-    seeds: list[int]
+    seeds: list[Seed]
     constants: dict[str, str] = Field(default_factory=dict)
     peer: str | None = None
 
@@ -143,4 +141,12 @@ def _model(manifest: _ExportManifest, scenario: Scenario, seed: int, stored: Sto
     task = Task(manifest.model.input_shape, manifest.model.num_classes)
     settings = TrainingSettings(scenario.optimizer(), scenario.training.loss)
     build = resolve(scenario.model, *task)  # a string: scenarios of files and manifests have no other models
-    return ModelRecipe(build, task, settings, seed).filled(stored)
+    try:
+        return ModelRecipe(build, task, settings, seed).filled(stored)
+    except GossipFLError:
+        raise
+    except Exception as error:  # whatever a model function or Keras raises for inputs of another shape
+        raise ConfigurationError(
+            f"no model can be made for inputs of shape {task.input_shape} and {task.num_classes} classes, as the "
+            f"manifest says: {' '.join(str(error).split())[:500]}"
+        ) from error

@@ -19,7 +19,18 @@ from gossipfl.algorithms import Weighting
 from gossipfl.engines.http.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.model_files import read_arrays
-from gossipfl.report.run_files import ContactEvent, Manifest, Measured, Part, RunAlgorithm, parsed, rows_of
+from gossipfl.report.run_files import (
+    ContactEvent,
+    Count,
+    Manifest,
+    Measured,
+    Part,
+    RunAlgorithm,
+    Seed,
+    Segments,
+    parsed,
+    rows_of,
+)
 from gossipfl.scenario.scenario import AGREED_FIELDS
 from gossipfl.weights import ModelVectors, PeerId, Segment, Vector, WeightsSchema, frozen
 
@@ -39,8 +50,8 @@ class ScenarioPart(Part):
 
 
 class ModelPart(Part):
-    segments: list[tuple[str, tuple[int, ...], str]] = Field(default_factory=list)
-    statistics_segments: list[tuple[str, tuple[int, ...], str]] = Field(default_factory=list)
+    segments: Segments = Field(default_factory=list)
+    statistics_segments: Segments = Field(default_factory=list)
 
     @property
     def weights_schema(self) -> WeightsSchema:
@@ -67,7 +78,7 @@ class PeerManifest(Manifest):
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     agreed: dict[str, Any]
     """What the peers of the run agreed on, of which `run_id` is the digest."""
-    seeds: Annotated[list[int], Field(min_length=1, max_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=1)]
     algorithms: Annotated[list[RunAlgorithm], Field(min_length=1, max_length=1)]
     scenario: ScenarioPart = ScenarioPart()
     model: ModelPart = ModelPart()
@@ -111,19 +122,19 @@ class PeerRow(Part):
     `num_open` exchanges have no answer.
     """
 
-    round: int
-    rounds_done: int
-    examples_seen: int = 0
+    round: Count
+    rounds_done: Count
+    examples_seen: Count = 0
     wall: FiniteFloat
     loss: Measured = None
     accuracy: Measured = None
     training_loss: Measured = None
     training_accuracy: Measured = None
-    training_examples: int = Field(0, ge=0)
-    sent: int = 0
-    received: int = 0
-    num_messages: int = 0
-    num_open: int = Field(0, ge=0)
+    training_examples: Count = 0
+    sent: Count = 0
+    received: Count = 0
+    num_messages: Count = 0
+    num_open: Count = 0
 
 
 class PeerEvent(Part):
@@ -223,6 +234,7 @@ def _read_manifest(path: Path) -> PeerManifest:
 
 
 def _read_weights(path: Path) -> ModelVectors | None:
+    _own(path.parent)
     if not path.is_file():
         return None
     tensors = read_arrays(_own(path))

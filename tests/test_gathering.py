@@ -521,6 +521,40 @@ class TestRefused:
         with pytest.raises(ConfigurationError, match=f"from-berlin/{name} is a symbolic link"):
             gather(directories, tmp_path / "run")
 
+    def test_a_folder_of_this_host_instead_of_its_own(self, tmp_path):
+        directories = cities(tmp_path)
+        folder = directories[1] / "weights"
+        folder.rename(tmp_path / "own")
+        folder.symlink_to(tmp_path / "own")
+        with pytest.raises(ConfigurationError, match="from-berlin/weights is a symbolic link"):
+            gather(directories, tmp_path / "run")
+
+    @pytest.mark.parametrize(
+        "forged",
+        [
+            {"model": {"segments": [["kernel", [-2, -2], "float32"]]}},
+            {"model": {"segments": [["kernel", [4], "object"]]}},
+            {"model": {"segments": [["kernel", [4], "datetime64"]]}},
+            {"partition": {"label_counts": {"cairo": [-7, 3]}}},
+            {"partition": {"label_counts": {"cairo": [10**400]}}},
+        ],
+    )
+    def test_numbers_that_cannot_be(self, tmp_path, forged):
+        directories = cities(tmp_path)
+        (directories[2] / "manifest.json").write_text(json.dumps(manifest("cairo") | forged))
+        with pytest.raises(ConfigurationError, match="from-cairo/manifest.json is not what a run writes"):
+            gather(directories, tmp_path / "run")
+
+    @pytest.mark.parametrize("count", ["round", "rounds_done", "examples_seen", "sent", "num_open"])
+    @pytest.mark.parametrize("value", [-1, 10**300])
+    def test_rows_with_numbers_that_cannot_be_are_left_out(self, tmp_path, count, value):
+        directories = cities(tmp_path)
+        with (directories[2] / "history.jsonl").open("a") as file:
+            file.write(json.dumps(row(2, 1) | {count: value}) + "\n")
+        gather(directories, tmp_path / "run")
+        differences = json.loads((tmp_path / "run/manifest.json").read_text())["differences"]
+        assert any("history.jsonl could not be read" in note for note in differences)
+
     def test_a_peer_that_is_no_participant(self, tmp_path):
         directory = peer_directory(tmp_path / "a", manifest("delhi") | {"peer": "paris"}, [])
         with pytest.raises(ConfigurationError, match="'paris' is not among its participants"):

@@ -8,6 +8,7 @@ the bytes of new arrays are written, and the files hold at most some twice what 
 """
 
 import json
+import logging
 import os
 import re
 import weakref
@@ -27,6 +28,8 @@ from numpy.typing import NDArray
 from gossipfl.errors import ConfigurationError
 from gossipfl.tensor_dtypes import TENSOR_DTYPES
 from gossipfl.whole_files import durable
+
+_LOGGER = logging.getLogger(__name__)
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -154,7 +157,10 @@ def newest_checkpoint(directory: Path, way_on: str = "begin a new run in another
     while numbers := _numbers(directory)[-2:]:
         for number in reversed(numbers):
             with suppress(_DamagedError):
-                return _read(directory, number)
+                found = _read(directory, number)
+                if number != numbers[-1]:
+                    _LOGGER.warning("%s is damaged; going on from the one before", directory / _name(numbers[-1]))
+                return found
         if numbers == _numbers(directory)[-2:]:  # else a process is writing there
             names = " and ".join(map(_name, numbers))
             raise ConfigurationError(

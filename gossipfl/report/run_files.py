@@ -6,7 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.strict_json import without_nan
@@ -23,6 +23,16 @@ def _each_without_nan(values: dict[str, float | None]) -> dict[str, Any]:
 MeasuredOfPeers: TypeAlias = Annotated[dict[str, float | None], AfterValidator(_each_without_nan)]
 """A measured number of each peer."""
 
+Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]
+"""What was counted; of so many, a thousand still add up to what a table's file can hold."""
+
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
+
+DtypeName: TypeAlias = Annotated[str, Field(pattern=r"^(bool|float(16|32|64)|u?int(8|16|32|64))$")]
+
+Segments: TypeAlias = list[tuple[str, tuple[Count, ...], DtypeName]]
+"""The variables of a model: name, shape, dtype."""
+
 
 class Part(BaseModel):
     """A part of a run's files; fields that the report does not know are kept and passed on."""
@@ -38,7 +48,7 @@ class RunAlgorithm(Part):
     topology: str | None = None
     hub: str | None = None
     bound: bool = False
-    seeds: list[int] = []
+    seeds: list[Seed] = []
 
 
 class RunTopology(Part):
@@ -53,7 +63,7 @@ class RunPartition(Part):
     """How examples were given to peers; `label_counts[peer]` counts the examples of each class."""
 
     name: str = ""
-    label_counts: dict[str, list[int]] = {}
+    label_counts: dict[str, list[Count]] = {}
 
 
 class EndedRun(Part):
@@ -87,14 +97,14 @@ class HistoryRow(Part):
     """One line of `history.jsonl`: one evaluation (`gossipfl.history.history_row`)."""
 
     algorithm: str
-    seed: int
-    round: int
+    seed: Seed
+    round: Count
     num_examples: Measured = None
     epochs: Measured = None
     time: Measured = None
-    num_bytes: int | None = None
-    num_messages: int | None = None
-    busiest_peer_bytes: int | None = None
+    num_bytes: Count | None = None
+    num_messages: Count | None = None
+    busiest_peer_bytes: Count | None = None
     consensus_distance: Measured = None
     training_loss: Measured = None
     training_accuracy: Measured = None
@@ -117,7 +127,7 @@ class EventRow(Part):
     """One line of `events.jsonl`: what `peer` noticed of `neighbor`, `time` seconds after the start of the run."""
 
     algorithm: str
-    seed: int
+    seed: Seed
     time: FiniteFloat
     peer: str
     neighbor: str

@@ -5,12 +5,13 @@ of it. So to others, a peer that was killed and resumed was only slow: it cannot
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from gossipfl.engines.checkpoints import Arrays, CheckpointWriter
+from gossipfl.engines.checkpoints import Arrays, CheckpointWriter, has_checkpoints
 from gossipfl.errors import ConfigurationError
 from gossipfl.whole_files import durable
 
@@ -62,15 +63,17 @@ class Journal:
 def next_incarnation(directory: Path) -> int:
     """A number that no earlier start from this directory has used, on disk before it is given.
 
-    Raises ConfigurationError when the file that holds the last one is garbled.
+    Raises ConfigurationError when the file that holds the last one is garbled, or gone from a peer that has run.
     """
     path = directory / _INCARNATION
-    try:
-        last = int(path.read_text("ascii")) if path.exists() else 0
-    except ValueError as error:
+    text = "" if has_checkpoints(directory) else "0"
+    if path.exists():
+        text = path.read_text("ascii", "replace")
+    if re.fullmatch(r"\d{1,15}\s*", text, re.ASCII) is None:
         raise ConfigurationError(
             f"{path} should hold the number of this peer's last start; write there a number higher than any before"
-        ) from error
+        )
+    last = int(text)
     with durable(path) as file:
         file.write(b"%d\n" % (last + 1))
     return last + 1

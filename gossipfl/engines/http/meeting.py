@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
+from errno import ECONNREFUSED
 
 import numpy as np
 
@@ -25,13 +26,15 @@ async def meet(client: Client, neighbors: Iterable[Neighbor], seconds: float, ge
 
 
 async def _meet_one(client: Client, neighbor: Neighbor, generator: np.random.Generator) -> None:
-    pause = _FIRST_PAUSE
+    pause, said = _FIRST_PAUSE, ""
     while not neighbor.session:
         try:
             await client.meet(neighbor)
         except TransportError as error:
-            if pause == _FIRST_PAUSE and neighbor.is_of_this_run is False:
-                _LOGGER.warning("%s", error)
+            is_not_there_yet = isinstance(error.__cause__, OSError) and error.__cause__.errno == ECONNREFUSED
+            if not is_not_there_yet and str(error) != said:
+                said = str(error)
+                _LOGGER.warning("%s", said)
         else:
             return
         await asyncio.sleep(pause * generator.uniform(0.5, 1.0))

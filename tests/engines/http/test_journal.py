@@ -175,9 +175,12 @@ class TestIncarnation:
                 next_incarnation(tmp_path)
         assert next_incarnation(tmp_path) == 2
 
-    @pytest.mark.parametrize("content", ["", "x", "1.5", "0x1"])
+    @pytest.mark.parametrize("content", [b"", b"x", b"1.5", b"0x1", b"-3", b"9" * 16, b"9" * 5000, b"\xff", None])
     def test_garbage_is_not_guessed_at(self, tmp_path, content):
-        (tmp_path / "incarnation").write_text(content)
+        if content is None:  # of a peer whose neighbors know a higher number than 1
+            CheckpointWriter(tmp_path).write({}, {})
+        else:
+            (tmp_path / "incarnation").write_bytes(content)
         with pytest.raises(ConfigurationError, match="write there a number higher than any before"):
             next_incarnation(tmp_path)
 
