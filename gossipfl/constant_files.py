@@ -9,19 +9,16 @@ import numpy as np
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.model_files import read_arrays
+from gossipfl.weight_files import write_arrays
 from gossipfl.weights import Constants
-from gossipfl.whole_files import whole
 
 
 def write_constants(directory: Path, seed: int, constants: Constants) -> None:
     """Write the constants of a run, unless the model has none."""
-    from safetensors.numpy import save_file
-
     if constants:
         names = [f"{position}/{name}" for position, name in enumerate(constants.names)]
         arrays = [np.asarray(array, order="C") for array in constants.arrays]
-        with whole(_path(directory, seed)) as unfinished:
-            save_file(dict(zip(names, arrays, strict=True)), unfinished)
+        write_arrays(_path(directory, seed), dict(zip(names, arrays, strict=True)))
 
 
 def read_constants(directory: Path, seed: int, digest: str | None) -> Constants:

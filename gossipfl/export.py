@@ -1,5 +1,8 @@
 """Final weights of a run as files that Keras opens."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +28,9 @@ class _ModelPart(Part):
     segments: Segments
     statistics_segments: Segments
 
+
+_HDF5_OVERHEAD = 4096
+"""Bytes for each variable and layer beside their numbers, and some for the file; measured: 1,000 to 3,000."""
 
 _RESTORE = "Restore the file to export a model; the weights themselves are safetensors files in the folder `weights`."
 
@@ -73,10 +79,19 @@ def save(model: "keras.Model", output: Path) -> None:
         if output.name.endswith(".keras"):
             _save_whole(model, unfinished, output.with_suffix(".weights.h5").name)
         else:
+            _check_room(model, output)
             model.save_weights(unfinished)
         unfinished.replace(output)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _check_room(model: "keras.Model", output: Path) -> None:
+    """Raises OSError when the disk has no room: HDF5 takes the whole process down where a file cannot be written."""
+    arrays = sum(variable.numpy().nbytes for variable in model.variables)
+    needed = arrays + _HDF5_OVERHEAD * (1 + len(model.variables) + len(model.layers))
+    if shutil.disk_usage(output.parent).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(output))
 
 
 def _save_whole(model: "keras.Model", path: Path, way_out: str) -> None:

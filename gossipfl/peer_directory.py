@@ -18,9 +18,9 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.report.run_files import Part, parsed, rows_of, whole_lines
 from gossipfl.run_directory import make_run_directory
 from gossipfl.strict_json import strict_json
-from gossipfl.weight_files import metadata_of
+from gossipfl.weight_files import metadata_of, write_arrays
 from gossipfl.weights import ModelVectors, PeerId
-from gossipfl.whole_files import kept_for_this_process, whole, write_whole
+from gossipfl.whole_files import kept_for_this_process, write_whole
 
 WAY_ON = (
     "the peer does not know what it has told its neighbors, so it cannot go on: put a copy of the directory back, or "
@@ -129,13 +129,10 @@ class PeerDirectory:
 
     def finish(self, model: ModelVectors, constants: str | None = None) -> Path:
         """Write the final weights, noting the digest of the `constants` that belong to them; gives their path."""
-        from safetensors.numpy import save_file
-
         path = self.path / _FINAL
         vectors = {"weights": model.weights, "statistics": model.statistics}
         held = {name: vector for name, vector in vectors.items() if vector.size}
-        with whole(path) as unfinished:
-            save_file(held, unfinished, metadata_of(constants))
+        write_arrays(path, held, metadata_of(constants))
         return path
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ LABEL-seedN.peers     PEER and, where there are any, PEER/statistics: flat vecto
 Their metadata have the digest of the constants that belong to them (`gossipfl.constant_files`).
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,16 +48,29 @@ def write_weights(
     directory: Path, stem: str, average: Arrays, final: Mapping[PeerId, ModelVectors], constants: str | None
 ) -> None:
     """Write STEM.average and STEM.peers into `directory`; `constants` is their digest, if the model has any."""
-    from safetensors.numpy import save_file
-
     metadata = metadata_of(constants)
-    with whole(directory / f"{stem}.average.safetensors") as unfinished:
-        save_file(average, unfinished, metadata)
+    write_arrays(directory / f"{stem}.average.safetensors", average, metadata)
     vectors = {peer_id: model.weights for peer_id, model in final.items()}
     statistics = {f"{peer_id}/statistics": model.statistics for peer_id, model in final.items()}
     vectors |= {key: vector for key, vector in statistics.items() if vector.size}
-    with whole(directory / f"{stem}.peers.safetensors") as unfinished:
-        save_file(vectors, unfinished, metadata)
+    write_arrays(directory / f"{stem}.peers.safetensors", vectors, metadata)
+
+
+def write_arrays(
+    path: Path, arrays: Mapping[str, NDArray[np.generic]], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file, whole. Raises OSError when the disk says no."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    with whole(path) as unfinished:
+        try:
+            save_file(dict(arrays), unfinished, None if metadata is None else dict(metadata))
+        except SafetensorError as error:  # its own wrapping of what the system says
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def metadata_of(constants: str | None) -> dict[str, str] | None:

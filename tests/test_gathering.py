@@ -542,7 +542,7 @@ class TestRefused:
     def test_numbers_that_cannot_be(self, tmp_path, forged):
         directories = cities(tmp_path)
         (directories[2] / "manifest.json").write_text(json.dumps(manifest("cairo") | forged))
-        with pytest.raises(ConfigurationError, match="from-cairo/manifest.json is not what a run writes"):
+        with pytest.raises(ConfigurationError, match=r"from-cairo/manifest\.json is not what a run writes"):
             gather(directories, tmp_path / "run")
 
     @pytest.mark.parametrize("count", ["round", "rounds_done", "examples_seen", "sent", "num_open"])

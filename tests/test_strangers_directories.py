@@ -157,6 +157,16 @@ class TestExport:
         assert isinstance(model.optimizer, keras.optimizers.Adam)
 
     @pytest.mark.slow
+    @pytest.mark.parametrize("shape", [[10**6, 10**6, 10**6], [8, 8, -1], [8, 8, 0], [8, 8, 1, 1, 1, 10**400], []])
+    def test_a_shape_that_cannot_be_is_a_sentence(self, here, shape):
+        run = run_directory(here / "a", "cnn")
+        manifest = json.loads((run / "manifest.json").read_text())
+        manifest["model"]["input_shape"] = shape
+        write(run / "manifest.json", json.dumps(manifest))
+        with pytest.raises(ConfigurationError, match=r"no model can be made|not what a run writes|needs images"):
+            export(run, "a", None, None, here / "out.keras")
+
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "training",
         [

@@ -1,6 +1,7 @@
 """What cannot be read or written is one sentence, and leaves nothing half done."""
 
 import json
+import shutil
 import struct
 import zipfile
 from pathlib import Path
@@ -134,6 +135,20 @@ class TestSaving:
         save(made, tmp_path / "model.weights.h5")
         load_variables(model(Made(lambda x: x)), tmp_path / "model.weights.h5")
         assert [path.name for path in tmp_path.iterdir()] == ["model.weights.h5"]
+
+    def test_hdf5_is_not_let_near_a_disk_without_room(self, tmp_path, monkeypatch):
+        """It would not raise an error, but end the process with a segmentation fault."""
+        made, path = model(units=5000), tmp_path / "model.weights.h5"
+        save(made, path)
+        needed = path.stat().st_size
+        path.unlink()
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda where: usage._replace(free=needed - 1))
+        with pytest.raises(OSError, match="No space left on device"):
+            save(made, path)
+        assert not list(tmp_path.iterdir())
+        monkeypatch.setattr(shutil, "disk_usage", lambda where: usage._replace(free=4 * needed))
+        save(made, path)
 
     @pytest.mark.parametrize("name", ["model.keras", "model.weights.h5"])
     def test_a_directory_that_is_not_there_is_an_error_of_the_disk(self, tmp_path, name):
