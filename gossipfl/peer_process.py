@@ -86,7 +86,10 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     for port in (listen, options.watch):
         check_free(port, options.name)
     try:
-        with stoppable(), PeerDirectory.opened(options.run_directory, resume=options.resume) as directory:
+        with (
+            stoppable() as was_stopped,
+            PeerDirectory.opened(options.run_directory, resume=options.resume) as directory,
+        ):
             _LOGGER.info("starting %s of %s in %s", options.name, scenario.name, directory.path)
             when_possible()
             experiment = _experiment(scenario, options)
@@ -95,7 +98,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
                 experiment.begin_with(read_model(options.initial, cast.trainer))
             facts = run_facts(cast, has_own_examples=options.shard is not None)
             process = _Process(options, cast, facts, credentials, where, listen, directory)
-            return asyncio.run(process.live())
+            return asyncio.run(process.live(was_stopped))
     except StoppedError:
         _LOGGER.info("stopped before the run began")
         return 0
@@ -212,7 +215,7 @@ class _Process:
         self._last_open = 0
         self._rounds_done = 0
 
-    async def live(self) -> int:
+    async def live(self, was_stopped: Callable[[], bool]) -> int:
         options, experiment = self._options, self._cast.experiment
         checkpoint = newest_checkpoint(self._directory.path, WAY_ON) if options.resume else None
         caps = caps_of_peer(len(self._where) - 1, experiment.scenario.http.max_connections)
@@ -225,6 +228,8 @@ class _Process:
         watch = Watch(host, gives_weights=options.gives_weights, max_connections=caps.watching)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, host.stop)
+        if was_stopped():
+            host.stop()
         loop.add_signal_handler(signal.SIGINT, self._interrupt, host)
         if options.seconds is not None:
             loop.call_later(options.seconds, host.stop)

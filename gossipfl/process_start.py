@@ -3,7 +3,7 @@
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TypeAlias
@@ -19,18 +19,27 @@ class StoppedError(BaseException):
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """SIGTERM ends the block early, and in order. (In the event loop of a peer it means to leave the run.)"""
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """SIGTERM ends the block early, and in order. (In the event loop of a peer it means to leave the run.)
+
+    Gives whether there was one: it may come while a library is imported that swallows whatever is raised.
+    """
+    stops = 0
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stops
+        stops += 1
         raise StoppedError
 
+    def was_stopped() -> bool:
+        return stops > 0
+
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield was_stopped
         return
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield was_stopped
     finally:
         signal.signal(signal.SIGTERM, before)
 

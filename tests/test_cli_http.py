@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +201,17 @@ class TestPeer:
         assert "starting a of peers in a" in stopped.err
         assert not Path("a").exists()
         assert gossipfl_(*options).status == 0
+
+    def test_being_stopped_is_not_lost_in_an_import_that_swallows_whatever_is_raised(self, gossipfl_, monkeypatch):
+        def importing() -> None:
+            with suppress(BaseException):
+                signal.raise_signal(signal.SIGTERM)
+
+        monkeypatch.setattr("gossipfl.commands._import_tensorflow", importing)
+        stopped = gossipfl_("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
+        assert stopped.status == 0
+        assert stopped.err.splitlines()[-1].endswith("stopped before the run began")
+        assert "checkpoint" not in " ".join(content("a"))
 
     @pytest.mark.parametrize("more", [(), ("--resume",), ("--set", "seed=7")], ids=["as before", "resumed", "another"])
     def test_one_that_is_stopped_before_its_first_checkpoint_can_begin_again(self, gossipfl_, monkeypatch, more):
