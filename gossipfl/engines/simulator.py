@@ -87,7 +87,7 @@ class Simulator:
         self._num_unfinished = sum(not peer.finished for peer in self.peers.values())
         self._end = inf
         self._last_change = 0.0
-        self._is_round_over = False
+        self._reached = 0  # equivalent rounds, when a peer (the hub, if there is one) last ended one of its own
         self.round = 0
         """The last equivalent round that is over."""
         self._next_evaluation = self._plan.every
@@ -132,7 +132,7 @@ class Simulator:
             return self._evaluate(0)
         heap = self._heap
         while heap and heap[0][0] <= self._end:
-            if self._is_round_over and heap[0][0] > self.now:
+            if self._reached > self.round and heap[0][0] > self.now:
                 evaluation = self._end_round()
                 if evaluation is not None:
                     return evaluation
@@ -145,8 +145,7 @@ class Simulator:
         return evaluation
 
     def _end_round(self) -> Evaluation | None:
-        self._is_round_over = False
-        self.round = self._progress()
+        self.round = self._reached
         evaluation = None
         if self._next_evaluation <= self.round < self._num_rounds:
             self._next_evaluation = self._plan.every * (self.round // self._plan.every + 1)
@@ -178,8 +177,8 @@ class Simulator:
         if peer.round != round_before:
             self._last_change = self.now
             # With a hub, an equivalent round is over when the hub has made something of it.
-            if self._hub in (None, peer.peer_id) and self._progress() > self.round:
-                self._is_round_over = True
+            if self._hub in (None, peer.peer_id):
+                self._reached = self._progress()
         if peer.finished and not was_finished:
             self._last_change = self.now  # also where a client's last model is, by chance, the one that it has
             self._num_unfinished -= 1
@@ -371,7 +370,7 @@ class Simulator:
 
 _VALUES = (
     *("now", "num_events", "_num_scheduled", "_wake_times", "_alarms", "_sum_of_rounds", "_num_unfinished", "_end"),
-    *("_last_change", "_is_round_over", "round", "_next_evaluation", "_state"),
+    *("_last_change", "_reached", "round", "_next_evaluation", "_state"),
 )
 """Attributes of a simulator that are JSON-ready as they are."""
 
