@@ -132,7 +132,7 @@ def test_failures_are_those_of_training_in_this_process(workers):
     scenario = SCENARIO.with_changes(model="softmax", training={"batch_size": 20, "optimizer": DIVERGING})
     errors = []
     for experiment in (on_ray(workers, scenario), Experiment(scenario)):
-        with pytest.raises(TrainingError, match=r"diverged in its local round 1 .*; 5 more failed: '1', '2'") as caught:
+        with pytest.raises(TrainingError, match=r"diverged in its local round 1 .*; 5 more failed: '") as caught:
             Simulation(experiment, scenario.algorithms[0]).run()
         errors.append((str(caught.value), caught.value.peer_id, caught.value.round))
     assert errors[0] == errors[1]
