@@ -44,7 +44,7 @@ def test_scenario_runs(name: str) -> None:
     comparison = run_all(scenario)
 
     assert [history.algorithm for history in comparison.histories] == scenario.labels
-    is_lossy = scenario.network.model().loses_messages  # then a server that is patient goes on without some clients' work
+    is_lossy = scenario.network.model().loses_messages  # a patient server goes on without what some clients trained
     for history in comparison.histories:
         assert history.last.round == 2 or (is_lossy and history.last.round == 1)
         assert history.num_refused == 0
