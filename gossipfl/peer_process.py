@@ -213,6 +213,7 @@ class _Process:
         self._last_row = -1  # the newest round of which there is a row, and the weights in it
         self._last_weights: Vector | None = None
         self._last_open = 0
+        self._last_traffic = dict.fromkeys(_TRAFFIC, 0)
         self._rounds_done = 0
 
     async def live(self, was_stopped: Callable[[], bool]) -> int:
@@ -256,8 +257,8 @@ class _Process:
             has_begun = has_checkpoints(self._directory.path)
             if not has_begun:
                 _LOGGER.info("stopped before the run began")
-            elif not (seen and self._last_open == host.peer.num_open):
-                self._request_row(host)  # exchanges after the last round count, too
+            elif not (seen and self._last_open == host.peer.num_open and self._last_traffic == _traffic(host)):
+                self._request_row(host)  # exchanges and messages after the last round count, too
             self._due.put_nowait(None)
             await recording
         finally:
@@ -348,10 +349,11 @@ class _Process:
 
     def _request_row(self, host: HTTPPeer) -> None:
         """Evaluate the peer's own model as it is now, when the trainer is free."""
-        model, links = host.peer.model, list(host.neighbors.values())
+        model = host.peer.model
         num_examples = self._training.num_examples
         training_loss, training_accuracy = self._training.take()
         self._last_row, self._last_weights, self._last_open = host.peer.round, host.peer.weights, host.peer.num_open
+        self._last_traffic = _traffic(host)
         row: dict[str, Any] = {
             "round": host.peer.round,
             "rounds_done": host.peer.rounds_done,
@@ -361,9 +363,7 @@ class _Process:
             "training_loss": training_loss,
             "training_accuracy": training_accuracy,
             "training_examples": num_examples,
-            "sent": sum(link.sent for link in links),
-            "received": sum(link.received_bytes for link in links),
-            "num_messages": sum(link.num_messages for link in links),
+            **self._last_traffic,
             "num_open": host.peer.num_open,
         }
 
@@ -386,3 +386,14 @@ class _Process:
                 score.loss,
                 score.accuracy,
             )
+
+
+_TRAFFIC = ("sent", "received", "num_messages")
+
+
+def _traffic(host: HTTPPeer) -> dict[str, int]:
+    """What a peer has exchanged with all its neighbors so far: bytes, and messages that it has sent."""
+    counts = zip(
+        *((link.sent, link.received_bytes, link.num_messages) for link in host.neighbors.values()), strict=True
+    )
+    return dict.fromkeys(_TRAFFIC, 0) | dict(zip(_TRAFFIC, map(sum, counts), strict=False))
