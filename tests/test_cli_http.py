@@ -160,6 +160,7 @@ class TestPeer:
     def test_one_that_was_stopped_before_it_began_can_begin_again(self, gossipfl_):
         Path("a/weights").mkdir(parents=True)
         Path("a/incarnation").write_text("3\n")
+        Path("a/.checkpoint-1.safetensors.unfinished").write_bytes(b"half")  # it was killed while it wrote its first
         options = ("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
         assert gossipfl_(*options).status == 0
         assert Path("a/incarnation").read_text() == "4\n"

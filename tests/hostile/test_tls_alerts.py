@@ -83,7 +83,7 @@ def test_a_peer_whose_certificate_has_expired_reads_why(tmp_path: Path, caplog: 
             graph,
             NumpyTrainer(random_shards(graph)),
             hosting=lambda peer_id: Hosting(
-                Limits(max_backoff=0.1), credentials=credentials[peer_id], meeting_seconds=0.1
+                Limits(max_backoff=0.1), credentials=credentials[peer_id], meeting_seconds=5.0
             ),
         )
         await loopback.listen()
@@ -100,6 +100,7 @@ def test_a_peer_whose_certificate_has_expired_reads_why(tmp_path: Path, caplog: 
     caplog.set_level(logging.INFO)
     asyncio.run(run())
     assert "its certificate is refused here: certificate has expired" in caplog.text
+    assert any(record.name.endswith(".meeting") for record in caplog.records)  # at once, not when meeting is over
     (line,) = {record.getMessage() for record in caplog.records if "peer 1 at" in record.getMessage()}
     assert line.endswith(
         "cannot be reached: it refused the TLS connection: the certificate of this peer has expired, "
