@@ -388,12 +388,10 @@ class _Process:
             )
 
 
-_TRAFFIC = ("sent", "received", "num_messages")
+_TRAFFIC = ("num_messages", "sent", "received")
 
 
 def _traffic(host: HTTPPeer) -> dict[str, int]:
-    """What a peer has exchanged with all its neighbors so far: bytes, and messages that it has sent."""
-    counts = zip(
-        *((link.sent, link.received_bytes, link.num_messages) for link in host.neighbors.values()), strict=True
-    )
-    return dict.fromkeys(_TRAFFIC, 0) | dict(zip(_TRAFFIC, map(sum, counts), strict=False))
+    """Messages and bytes that a peer has sent, and bytes that it has received, over all its neighbors."""
+    links = [link.traffic for link in host.neighbors.values()]
+    return {name: sum(link[position] for link in links) for position, name in enumerate(_TRAFFIC)}

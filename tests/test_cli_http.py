@@ -16,6 +16,7 @@ from outcome import Outcome
 from softmax_trainer import SoftmaxTrainer
 
 from gossipfl.data.sources import load
+from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.whole_files import kept_for_this_process
 
@@ -170,6 +171,18 @@ class TestPeer:
             refused = gossipfl_(*options[:-1], "b", *more)
             assert refused.status == 1
             assert "b is there and not empty; give another --run-directory" in refused.err
+
+    def test_messages_that_leave_after_the_last_round_are_in_the_last_row(self, gossipfl_, monkeypatch):
+        run = HTTPPeer.run
+
+        async def run_and_send(host):
+            await run(host)
+            host.neighbors["b"].count_sent(500)
+
+        monkeypatch.setattr(HTTPPeer, "run", run_and_send)
+        gossipfl_("peer", "peers.toml", "--name", "a", "--algorithm", "pairwise", "--run-directory", "a", "--time", "1")
+        *_, before, last = rows_in(Path("a/history.jsonl"))
+        assert (last["num_messages"], last["sent"]) == (before["num_messages"] + 1, before["sent"] + 2000)
 
     def test_two_processes_are_not_at_work_in_one_directory(self, gossipfl_):
         options = ("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
