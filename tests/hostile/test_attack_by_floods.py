@@ -117,7 +117,7 @@ def test_too_many_requests(who: str, tls: bool, credentials: Mapping[str, Creden
         assert {(answer.status, answer.reason, answer.headers["retry-after"]) for answer in late} == {
             (429, "too_many_requests", "1")
         }
-        assert answers[-1].closes == (not neighbor)
+        assert neighbor or answers[-1].closes  # of a neighbor those in a row count, and some may pass in between
         await siege.exchanges_go_on()
 
     refusals = besiege(assault, credentials, tls=tls, limits=SLOW_RATE, round_seconds=SLOW_ROUND)
