@@ -255,9 +255,8 @@ class _Process:
             await host.run()
             seen = self._last_row == host.peer.round and self._last_weights is host.peer.weights
             has_begun = has_checkpoints(self._directory.path)
-            if not has_begun:
-                _LOGGER.info("stopped before the run began")
-            elif not (seen and self._last_open == host.peer.num_open and self._last_traffic == _traffic(host)):
+            is_told = seen and self._last_open == host.peer.num_open and self._last_traffic == _traffic(host)
+            if has_begun and not is_told:
                 self._request_row(host)  # exchanges and messages after the last round count, too
             self._due.put_nowait(None)
             await recording
@@ -265,6 +264,7 @@ class _Process:
             await host.room.close()
             await watch.stop()
         if not has_begun:
+            _LOGGER.info("stopped before the run began")
             return self._status
         path = self._directory.finish(host.peer.model, manifest["constants"].get(str(experiment.seed)))
         rounds = self._facts.num_rounds
