@@ -123,7 +123,8 @@ class LocalModel:
         bound = self.sharing.magnitude_bound
         if bound is False:
             return False
-        return not sum_of_squares(update.weights) <= limit(self.last_sound.weights, update.weights.size, bound)
+        size, squares = update.weights.size, sum_of_squares(update.weights)
+        return not (squares <= self._small * size or squares <= limit(self.last_sound.weights, size, bound))
 
     def go_back(self, error: TrainingError) -> tuple[PeerId, ...]:
         """The outstanding job has failed: take what the last one gave, and give the names of those who are thereby
