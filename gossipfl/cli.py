@@ -355,7 +355,7 @@ def _never_fail_to_print() -> None:
 def main() -> None:
     """Run the command line; what gossipfl reports on purpose is one line on standard error, never a traceback."""
     from gossipfl.errors import GossipFLError, described
-    from gossipfl.visible_text import visible_lines
+    from gossipfl.names.visible_text import visible_lines
 
     _never_fail_to_print()
     try:

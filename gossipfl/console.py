@@ -22,11 +22,11 @@ from gossipfl.comparison import Row, Statistic, TargetCost, winners
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.experiment import Experiment
 from gossipfl.history import Evaluation, History
+from gossipfl.names.visible_text import visible, visible_lines
 from gossipfl.run_manifest import HTTP, VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import BOUNDS
 from gossipfl.strict_json import strict_json
-from gossipfl.visible_text import visible, visible_lines
 
 _WIDTH = 160  # where the output is no terminal and has no width of its own
 _SPREAD = "best minus\nworst peer"

@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 
 from gossipfl.engines.http.log_context import facts
-from gossipfl.visible_text import visible, visible_lines
+from gossipfl.names.visible_text import visible, visible_lines
 
 
 class JSONFormatter(logging.Formatter):

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from gossipfl.engines.http.status import PeerStatus
-from gossipfl.visible_text import all_visible
+from gossipfl.names.visible_text import all_visible
 
 SECONDS = 5.0
 MAX_BYTES = 2**22

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gossipfl import resources
+from gossipfl.names import resources
 
 BENCHMARKS = resources.folder("simulations") / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))

@@ -25,7 +25,7 @@ from gossipfl.algorithms import ALGORITHMS
 from gossipfl.comparison import CONTESTS
 from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.experiment import Experiment
-from gossipfl.resources import names
+from gossipfl.names.resources import names
 from gossipfl.scenario import Scenario
 from gossipfl.schedules import SCHEDULES
 from gossipfl.server_optimizers import SERVER_OPTIMIZERS

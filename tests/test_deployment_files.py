@@ -17,7 +17,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from gossipfl import __version__, catalogue_commands, commands, resources
+from gossipfl import __version__, catalogue_commands, commands
 from gossipfl.cli import app
 from gossipfl.deployment import addresses
 from gossipfl.engines.http.certificates import create_authority, issue
@@ -26,6 +26,7 @@ from gossipfl.engines.http.refusals import REASONS
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.engines.http.watch import STATES, _PeerCollector
 from gossipfl.errors import ConfigurationError
+from gossipfl.names import resources
 from gossipfl.scenario import load_scenario
 
 CHECKOUT = Path(__file__).parents[1]

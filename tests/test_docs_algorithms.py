@@ -14,10 +14,10 @@ from numpy_trainer import NumpyTrainer
 from scipy import stats
 from test_algorithms import bias
 
-from gossipfl import resources
 from gossipfl.algorithms import ALGORITHMS, D2Gossip, StochasticGradientPush
 from gossipfl.codec import MESSAGE_OVERHEAD
 from gossipfl.errors import ConfigurationError
+from gossipfl.names import resources
 from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.scenario.algorithms import SECTIONS
 from gossipfl.schedules import SCHEDULES, BaseGraph, OnePeerExponential, Static, mixing_matrix_at

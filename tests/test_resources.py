@@ -8,7 +8,7 @@ import pytest
 
 import gossipfl
 from gossipfl.errors import ConfigurationError
-from gossipfl.resources import FOLDERS, folder, names
+from gossipfl.names.resources import FOLDERS, folder, names
 
 ROOT = Path(gossipfl.__file__).parents[1]
 
@@ -24,7 +24,7 @@ def test_another_folder_is_refused_with_the_ones_there_are():
 
 
 def test_names_are_those_of_the_files_with_the_suffix(tmp_path, monkeypatch):
-    monkeypatch.setattr("gossipfl.resources._PACKAGE", tmp_path)
+    monkeypatch.setattr("gossipfl.names.resources._PACKAGE", tmp_path)
     files = tmp_path / "_files" / "topologies"
     (files / "folder.toml").mkdir(parents=True)
     for name in ("torus.toml", "ring.toml", "README.md", "dolphins.graphml"):
@@ -37,7 +37,7 @@ def test_names_are_those_of_the_files_with_the_suffix(tmp_path, monkeypatch):
 def test_a_folder_of_the_same_name_beside_an_installed_package_is_not_taken(tmp_path, monkeypatch):
     (tmp_path / "gossipfl").mkdir()
     (tmp_path / "topologies").mkdir()
-    monkeypatch.setattr("gossipfl.resources._PACKAGE", tmp_path / "gossipfl")
+    monkeypatch.setattr("gossipfl.names.resources._PACKAGE", tmp_path / "gossipfl")
     with pytest.raises(ConfigurationError, match=r"'topologies' is neither in .* install gossipfl again"):
         folder("topologies")
 
@@ -52,7 +52,7 @@ def test_a_wheel_brings_its_folders(tmp_path):
     (wheel,) = (tmp_path / "dist").glob("gossipfl-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
-    question = "from gossipfl.resources import folder, names; print(folder('topologies'), *names('topologies'))"
+    question = "from gossipfl.names.resources import folder, names; print(folder('topologies'), *names('topologies'))"
     answer = subprocess.run(
         [sys.executable, "-c", question], cwd=tmp_path / "installed", check=True, capture_output=True, text=True
     )

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gossipfl import resources
+from gossipfl.names import resources
 from gossipfl.scenario import load_scenario
 
 TOY = ["rounds=2", "data.max_test=40", "data.max_train=400", "training.batch_size=20"]

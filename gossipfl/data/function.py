@@ -2,7 +2,7 @@
 
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, DataError
-from gossipfl.user_functions import user_function
+from gossipfl.names.user_functions import user_function
 
 
 def load_function(source: str) -> Dataset:

@@ -10,8 +10,8 @@ from gossipfl.data.function import load_function
 from gossipfl.data.idx import load_idx
 from gossipfl.data.npz import load_npz
 from gossipfl.errors import DataError
+from gossipfl.names.spelling import did_you_mean
 from gossipfl.randomness import generator
-from gossipfl.spelling import did_you_mean
 
 SOURCE_FORMS = {
     "digits": "1,797 images of 8x8 digits, installed with scikit-learn",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gossipfl.data.bounded_network import bounded_network
 from gossipfl.data.dataset import Dataset, as_labels, check_size, split_dataset
 from gossipfl.errors import DataError
-from gossipfl.spelling import did_you_mean
+from gossipfl.names.spelling import did_you_mean
 
 
 def load_tfds(

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict,
 
 from gossipfl.algorithms import ALGORITHMS, Algorithm, Weighting
 from gossipfl.errors import ConfigurationError
+from gossipfl.names.visible_text import visible
 from gossipfl.peers import Sharing
 from gossipfl.peers.magnitudes import Bound
 from gossipfl.scenario.section import Section, by_name
@@ -21,7 +22,6 @@ from gossipfl.scenario.sections import TopologySection, TrainingSection
 from gossipfl.schedules import SCHEDULES, Schedule
 from gossipfl.server_optimizers import SERVER_OPTIMIZERS, ServerOptimizer
 from gossipfl.topology import SCHEMES, MixingScheme, checked_matrix
-from gossipfl.visible_text import visible
 
 OptimizerConfig: TypeAlias = str | dict[str, Any] | None
 """A Keras optimizer, as a scenario gives it."""

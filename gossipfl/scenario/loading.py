@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gossipfl import resources
 from gossipfl.errors import ConfigurationError
+from gossipfl.names import resources
+from gossipfl.names.spelling import did_you_mean
 from gossipfl.scenario.scenario import Scenario
-from gossipfl.spelling import did_you_mean
 
 
 def load_scenario(name: str | Path, overrides: Sequence[str] = ()) -> Scenario:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gossipfl.spelling import did_you_mean
+from gossipfl.names.spelling import did_you_mean
 
 _UNION_BRANCH = re.compile(r"(?:str|int|float|bool|(?:literal|list|dict|tuple|function-\w+)\[.*\]|constrained-\w+)")
 """What pydantic puts into the location of an error for a branch of a union; not a part of what was written."""

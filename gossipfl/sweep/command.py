@@ -18,6 +18,7 @@ from gossipfl.comparison import summarize
 from gossipfl.console import comparison_tables, new_console, print_json
 from gossipfl.errors import ConfigurationError, GossipFLError
 from gossipfl.experiment import Experiment
+from gossipfl.names.visible_text import visible
 from gossipfl.scenario.loading import toml_value
 from gossipfl.strict_json import strict_json
 from gossipfl.sweep.directory import SweepDirectory, write_run
@@ -26,7 +27,6 @@ from gossipfl.sweep.grid import Axis, points
 from gossipfl.sweep.run import JSON, Lost, Measured, Run
 from gossipfl.sweep.whole import label, whole
 from gossipfl.training.cores import available_cores
-from gossipfl.visible_text import visible
 
 
 @dataclass(frozen=True, slots=True)

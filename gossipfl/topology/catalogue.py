@@ -19,9 +19,9 @@ from typing import Any
 
 import networkx as nx
 
-from gossipfl import resources
 from gossipfl.errors import TopologyError
-from gossipfl.spelling import did_you_mean
+from gossipfl.names import resources
+from gossipfl.names.spelling import did_you_mean
 from gossipfl.topology.files import FORMATS, from_file, read_bytes
 from gossipfl.topology.generators import from_generator
 from gossipfl.topology.links import from_links

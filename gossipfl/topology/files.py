@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import networkx as nx
 
 from gossipfl.errors import TopologyError
-from gossipfl.spelling import did_you_mean
+from gossipfl.names.spelling import did_you_mean
 from gossipfl.topology.canonical_form import canonical
 
 FORMATS: Mapping[str, str] = MappingProxyType(

@@ -7,7 +7,7 @@ from typing import Any
 import networkx as nx
 
 from gossipfl.errors import TopologyError
-from gossipfl.spelling import did_you_mean
+from gossipfl.names.spelling import did_you_mean
 from gossipfl.topology.canonical_form import canonical
 
 _LARGEST_SEED = 2**32 - 1

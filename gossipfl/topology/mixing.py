@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from gossipfl.errors import TopologyError
-from gossipfl.spelling import did_you_mean
+from gossipfl.names.spelling import did_you_mean
 from gossipfl.weights import PeerId
 
 MixingScheme: TypeAlias = str | sparse.csr_array

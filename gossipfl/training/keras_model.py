@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.spelling import did_you_mean
+from gossipfl.names.spelling import did_you_mean
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 

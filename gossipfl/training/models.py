@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.spelling import did_you_mean
-from gossipfl.user_functions import user_function
+from gossipfl.names.spelling import did_you_mean
+from gossipfl.names.user_functions import user_function
 
 if TYPE_CHECKING:
     import keras

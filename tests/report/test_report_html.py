@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gossipfl.report
+from gossipfl.names.visible_text import visible
 from gossipfl.report import payload as payload_module
 from gossipfl.report import write_report
 from gossipfl.report.html import SCRIPTS, embedded_json
 from gossipfl.report.payload import page_payload
 from gossipfl.report.run_files import read_run
-from gossipfl.visible_text import visible
 
 PACKAGE = Path(gossipfl.report.__file__).parent
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.resources import names
+from gossipfl.names.resources import names
 from gossipfl.scenario import load_scenario
 
 CONTENT = """

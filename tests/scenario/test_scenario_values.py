@@ -8,7 +8,7 @@ import pytest
 
 from gossipfl.data.sources import load
 from gossipfl.errors import ConfigurationError
-from gossipfl.resources import names
+from gossipfl.names.resources import names
 from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.scenario.sections import TopologySection
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gossipfl import resources
 from gossipfl.errors import TopologyError
+from gossipfl.names import resources
 from gossipfl.topology import available, named
 
 

@@ -1,6 +1,6 @@
 """The folder `topologies/`: its README holds the summary of every file."""
 
-from gossipfl import resources
+from gossipfl.names import resources
 from gossipfl.topology import TopologySummary, available, named, summarize
 
 

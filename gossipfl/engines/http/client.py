@@ -23,7 +23,7 @@ from gossipfl.engines.http.refusals import Refusal
 from gossipfl.engines.http.sealing import Sealer
 from gossipfl.errors import RemoteProtocolError, TransportError
 from gossipfl.messages import Message
-from gossipfl.visible_text import visible
+from gossipfl.names.visible_text import visible
 from gossipfl.weights import PeerId
 
 MAX_TRIES = 4

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.spelling import did_you_mean
+from gossipfl.names.spelling import did_you_mean
 
 
 def user_function(path: str) -> Callable[[], Any]:

@@ -1,0 +1,1 @@
+"""The names that users type: how they are spelled, found and shown."""
