@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from gossipfl.compression import ENCODINGS, ArrayHeader
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
+from gossipfl.files.tensor_dtypes import NUMPY_DTYPES, TENSOR_DTYPES
 from gossipfl.messages import Encoded, ExchangeId, Kind, Message
-from gossipfl.tensor_dtypes import NUMPY_DTYPES, TENSOR_DTYPES
 
 VERSION = "1"
 """Of the wire format; a body of another version is refused."""

@@ -21,12 +21,12 @@ from rich.text import Text
 from gossipfl.comparison import Row, Statistic, TargetCost, winners
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.experiment import Experiment
+from gossipfl.files.strict_json import strict_json
 from gossipfl.history import Evaluation, History
 from gossipfl.names.visible_text import visible, visible_lines
 from gossipfl.run_manifest import HTTP, VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import BOUNDS
-from gossipfl.strict_json import strict_json
 
 _WIDTH = 160  # where the output is no terminal and has no width of its own
 _SPREAD = "best minus\nworst peer"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.files.weight_files import write_arrays
 from gossipfl.model_files import read_arrays
-from gossipfl.weight_files import write_arrays
 from gossipfl.weights import Constants
 
 

@@ -11,6 +11,9 @@ from typing import Any, TypeAlias
 from gossipfl.constant_files import read_constants, write_constants
 from gossipfl.engines.evaluation import EvaluationPlan, Standing, average_model, consensus_distance
 from gossipfl.errors import ConfigurationError
+from gossipfl.files.strict_json import json_lines, strict_json
+from gossipfl.files.weight_files import Arrays, by_name, file_stems, write_weights
+from gossipfl.files.whole_files import write_whole
 from gossipfl.gathered_history import gathered_rows, timeline
 from gossipfl.history import open_exchanges
 from gossipfl.peer_records import PeerRecord, read_peer
@@ -18,10 +21,7 @@ from gossipfl.run_directory import complete, make_run_directory
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.differences import first_difference
 from gossipfl.scenario.scenario import AGREED_FIELDS
-from gossipfl.strict_json import json_lines, strict_json
-from gossipfl.weight_files import Arrays, by_name, file_stems, write_weights
 from gossipfl.weights import ModelVectors, Vector, WeightsSchema
-from gossipfl.whole_files import write_whole
 
 JSON: TypeAlias = dict[str, Any]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError, SchemaMismatchError
-from gossipfl.weight_files import digest_of_constants
+from gossipfl.files.weight_files import digest_of_constants
 from gossipfl.weights import LARGEST_INTEGER, Constants, ModelVectors, StoredModel, Vector, WeightsSchema, frozen
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 manifest.json, history.jsonl, events.jsonl, weights/final.safetensors   as `gossipfl.peer_records` reads them
 addresses.json            where it listens, and where it can be watched
-checkpoint-*.safetensors  two generations, and what they need of older ones (`gossipfl.engines.checkpoints`)
+checkpoint-*.safetensors  two generations, and what they need of older ones (`gossipfl.files.checkpoints`)
 incarnation               number of its last start
 """
 
@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gossipfl.engines.checkpoints import has_checkpoints
 from gossipfl.errors import ConfigurationError
+from gossipfl.files.checkpoints import has_checkpoints
+from gossipfl.files.strict_json import strict_json
+from gossipfl.files.weight_files import metadata_of, write_arrays
+from gossipfl.files.whole_files import kept_for_this_process, write_whole
 from gossipfl.report.run_files import Part, parsed, rows_of, whole_lines
 from gossipfl.run_directory import make_run_directory
-from gossipfl.strict_json import strict_json
-from gossipfl.weight_files import metadata_of, write_arrays
 from gossipfl.weights import ModelVectors, PeerId
-from gossipfl.whole_files import kept_for_this_process, write_whole
 
 WAY_ON = (
     "the peer does not know what it has told its neighbors, so it cannot go on: put a copy of the directory back, or "

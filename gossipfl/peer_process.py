@@ -15,7 +15,6 @@ import numpy as np
 from gossipfl.actions import Update
 from gossipfl.constant_files import write_constants
 from gossipfl.deployment import addresses, checked_address, host_and_port, is_loopback, revoked, run_facts
-from gossipfl.engines.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint
 from gossipfl.engines.evaluation import TrainingMetrics
 from gossipfl.engines.http.credentials import Credentials, load_credentials
 from gossipfl.engines.http.descriptors import Caps, caps_of_peer
@@ -26,6 +25,7 @@ from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.watch import Watch
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiment import Cast, Experiment, load_data
+from gossipfl.files.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint
 from gossipfl.model_files import read_model
 from gossipfl.peer_directory import WAY_ON, PeerDirectory
 from gossipfl.process_start import StoppedError, Where, check_free, shown, stoppable, taken

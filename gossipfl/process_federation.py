@@ -26,13 +26,13 @@ from gossipfl.engines.evaluation import Standing, Traffic, average_model, evalua
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.errors import GossipFLError, RemoteProtocolError
 from gossipfl.experiment import Experiment
+from gossipfl.files.strict_json import strict_json
+from gossipfl.files.whole_files import write_whole
 from gossipfl.history import Contact, Evaluation, History
 from gossipfl.model_files import read_model
 from gossipfl.scenario.algorithms import AlgorithmSection
-from gossipfl.strict_json import strict_json
 from gossipfl.topology import all_neighbors
 from gossipfl.weights import ModelVectors, PeerId
-from gossipfl.whole_files import write_whole
 
 LOOK_SECONDS = 0.1
 STOP_SECONDS = 10.0

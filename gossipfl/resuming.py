@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 
 from pydantic import Field
 
-from gossipfl.engines.checkpoints import CheckpointWriter, newest_checkpoint
 from gossipfl.engines.simulator import Simulator
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiment import Experiment
+from gossipfl.files.checkpoints import CheckpointWriter, newest_checkpoint
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.own_scenario import refuse_functions
 from gossipfl.report.run_files import HistoryRow, Manifest, Part, parsed, rows_of

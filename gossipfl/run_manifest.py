@@ -14,9 +14,9 @@ from gossipfl import __version__
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.data.partition import label_counts, partition_digest
 from gossipfl.experiment import Experiment
+from gossipfl.files.strict_json import strict_json
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import BOUNDS, with_seed
-from gossipfl.strict_json import strict_json
 from gossipfl.topology import summarize
 from gossipfl.weights import WeightsSchema
 

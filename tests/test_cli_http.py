@@ -17,8 +17,8 @@ from softmax_trainer import SoftmaxTrainer
 
 from gossipfl.data.sources import load
 from gossipfl.engines.http.http_peer import HTTPPeer
+from gossipfl.files.whole_files import kept_for_this_process
 from gossipfl.scenario import Scenario, load_scenario
-from gossipfl.whole_files import kept_for_this_process
 
 TOY = """
 rounds = 3

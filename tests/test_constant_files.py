@@ -6,8 +6,8 @@ from safetensors.numpy import save_file
 
 from gossipfl.constant_files import read_constants, write_constants
 from gossipfl.errors import ConfigurationError, SchemaMismatchError
+from gossipfl.files.weight_files import metadata_of, write_weights
 from gossipfl.model_files import read_model
-from gossipfl.weight_files import metadata_of, write_weights
 from gossipfl.weights import (
     LARGEST_INTEGER,
     Constants,

@@ -17,8 +17,8 @@ from outcome import Outcome
 from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
 from gossipfl import run_directory
-from gossipfl.engines import checkpoints
-from gossipfl.engines.checkpoints import newest_checkpoint
+from gossipfl.files import checkpoints
+from gossipfl.files.checkpoints import newest_checkpoint
 
 TOY = """
 rounds = 5
@@ -195,7 +195,7 @@ def test_two_processes_do_not_go_on_with_one_run(gossipfl_, monkeypatch):
     stop_training(monkeypatch, 4, KeyboardInterrupt())
     gossipfl_("simulate", "toy.toml", "--output", "run", "--checkpoint-every", "1")
     before = content(Path("run"))
-    hold = "import sys; from pathlib import Path; from gossipfl.whole_files import kept_for_this_process as k\n"
+    hold = "import sys; from pathlib import Path; from gossipfl.files.whole_files import kept_for_this_process as k\n"
     hold += "with k(Path('run/weights')): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
@@ -208,7 +208,7 @@ def test_two_processes_do_not_go_on_with_one_run(gossipfl_, monkeypatch):
 def test_kill_9_in_the_middle_of_a_write_leaves_the_checkpoint_before(tmp_path):
     write = (
         "import sys; import numpy as np; from pathlib import Path\n"
-        "from gossipfl.engines.checkpoints import CheckpointWriter\n"
+        "from gossipfl.files.checkpoints import CheckpointWriter\n"
         "writer = CheckpointWriter(Path(sys.argv[1]))\n"
         "for number in range(1, 1000):\n"
         "    print(number, flush=True)\n"
@@ -254,7 +254,7 @@ def test_what_the_machine_refuses_is_a_sentence_and_the_run_goes_on_later(
         if where in ("history", "everything"):
             patch.setattr(*failing("gossipfl.run_directory.history_row", run_directory.history_row))
         if where == "checkpoint":
-            patch.setattr(*failing("gossipfl.engines.checkpoints.durable", checkpoints.durable))
+            patch.setattr(*failing("gossipfl.files.checkpoints.durable", checkpoints.durable))
         if where == "everything":
             patch.setattr(*failing("gossipfl.run_directory.write_whole", run_directory.write_whole))
         outcome = gossipfl_("simulate", "toy.toml", "--seeds", "2", "--output", "run", "--checkpoint-every", "1")

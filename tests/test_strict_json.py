@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.strict_json import strict_json, without_nan
+from gossipfl.files.strict_json import strict_json, without_nan
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

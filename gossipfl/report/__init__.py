@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from gossipfl.files.whole_files import write_whole
 from gossipfl.report.html import report_html
 from gossipfl.report.run_files import read_run
-from gossipfl.whole_files import write_whole
 
 __all__ = ["write_report"]
 

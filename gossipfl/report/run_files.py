@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.strict_json import without_nan
+from gossipfl.files.strict_json import without_nan
 
 Measured: TypeAlias = Annotated[float | None, AfterValidator(without_nan)]
 """A measured number; NaN, infinity and null all mean that there is none."""

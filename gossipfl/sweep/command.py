@@ -18,9 +18,9 @@ from gossipfl.comparison import summarize
 from gossipfl.console import comparison_tables, new_console, print_json
 from gossipfl.errors import ConfigurationError, GossipFLError
 from gossipfl.experiment import Experiment
+from gossipfl.files.strict_json import strict_json
 from gossipfl.names.visible_text import visible
 from gossipfl.scenario.loading import toml_value
-from gossipfl.strict_json import strict_json
 from gossipfl.sweep.directory import SweepDirectory, write_run
 from gossipfl.sweep.executors import Executor, RayTasks, WorkerProcesses
 from gossipfl.sweep.grid import Axis, points

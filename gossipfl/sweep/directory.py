@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.files.strict_json import json_lines, strict_json
+from gossipfl.files.whole_files import kept_for_this_process, write_whole
 from gossipfl.report.run_files import HistoryRow, Manifest, Part, parsed, rows_of
 from gossipfl.run_directory import complete
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.differences import first_difference
-from gossipfl.strict_json import json_lines, strict_json
 from gossipfl.sweep.grid import Point, identity, without
 from gossipfl.sweep.run import JSON, Measured, Run
-from gossipfl.whole_files import kept_for_this_process, write_whole
 
 
 class _Sweep(Part):

@@ -6,8 +6,8 @@ from itertools import product
 from typing import Any
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.files.strict_json import strict_json
 from gossipfl.scenario import Scenario, load_scenario
-from gossipfl.strict_json import strict_json
 
 _CLOSES = {"[": "]", "{": "}"}
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from gossipfl.files.strict_json import strict_json
 from gossipfl.run_manifest import spread
-from gossipfl.strict_json import strict_json
 from gossipfl.sweep.grid import Point, named
 from gossipfl.sweep.run import JSON, Measured, Run
 

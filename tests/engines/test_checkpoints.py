@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from gossipfl.engines.checkpoints import SMALL, Checkpoint, CheckpointWriter, has_checkpoints, newest_checkpoint
 from gossipfl.errors import ConfigurationError
+from gossipfl.files.checkpoints import SMALL, Checkpoint, CheckpointWriter, has_checkpoints, newest_checkpoint
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 SHARED = np.arange(5, dtype=np.float32)

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt, WentBack
-from gossipfl.engines.checkpoints import Arrays, Checkpoint
 from gossipfl.engines.http.client import Answer, Client
 from gossipfl.engines.http.delivery import RIDING, Delivery
 from gossipfl.engines.http.envelope import Envelope, Purpose
@@ -36,6 +35,7 @@ from gossipfl.engines.http.server import PeerServer
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.waiting import nobody_shares_the_run, warn_of_long_waits
 from gossipfl.errors import RemoteProtocolError, TrainingError
+from gossipfl.files.checkpoints import Arrays, Checkpoint
 from gossipfl.messages import Message
 from gossipfl.peers import Peer
 from gossipfl.peers.snapshot import compose, messages_of_snapshot, part, snapshot_of_messages

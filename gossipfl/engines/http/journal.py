@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from gossipfl.engines.checkpoints import Arrays, CheckpointWriter, has_checkpoints
 from gossipfl.errors import ConfigurationError
-from gossipfl.whole_files import durable
+from gossipfl.files.checkpoints import Arrays, CheckpointWriter, has_checkpoints
+from gossipfl.files.whole_files import durable
 
 _INCARNATION = "incarnation"
 

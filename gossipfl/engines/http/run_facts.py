@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from gossipfl.codec import MAX_ARRAYS_PER_VECTOR, VERSION, VectorSchema, largest_size
+from gossipfl.files.strict_json import without_nan
 from gossipfl.messages import Message
-from gossipfl.strict_json import without_nan
 from gossipfl.weights import ModelVectors
 
 LARGEST_SHARE = 0.25

@@ -18,8 +18,8 @@ from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.listener import Listener
 from gossipfl.engines.http.status import PeerStatus, status_of
+from gossipfl.files.strict_json import strict_json
 from gossipfl.messages import Kind, Message
-from gossipfl.strict_json import strict_json
 
 STATES = ("new", "meeting", "training", "waiting", "lingering", "over")
 

@@ -19,11 +19,11 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import Train, Update
 from gossipfl.algorithms import Algorithm, GoSGD, GradientTrackingGossip, PairwiseGossip, SynchronousGossip
-from gossipfl.engines.checkpoints import newest_checkpoint
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.files.checkpoints import newest_checkpoint
 from gossipfl.peers import retries
 
 GRAPHS = {"ring of 4": ring(4), "complete of 4": complete(4), "complete of 6": complete(6)}

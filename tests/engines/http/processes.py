@@ -20,7 +20,7 @@ import numpy as np
 from deadline import DEADLINE
 from one_peer import GRAPHS, Settings, live
 
-from gossipfl.engines.checkpoints import newest_checkpoint
+from gossipfl.files.checkpoints import newest_checkpoint
 
 _FORK_SERVER = multiprocessing.get_context("forkserver")  # imports take a second, a fork some milliseconds
 

@@ -23,7 +23,6 @@ from gossipfl.algorithms import (
     PairwiseGossip,
     SynchronousGossip,
 )
-from gossipfl.engines.checkpoints import newest_checkpoint
 from gossipfl.engines.http.client import Client, Refused
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
@@ -31,6 +30,7 @@ from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.offloading import Offloading
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.errors import TransportError
+from gossipfl.files.checkpoints import newest_checkpoint
 from gossipfl.messages import Kind, Message
 from gossipfl.peers import Peer, retries
 from gossipfl.peers.local_model import encoded

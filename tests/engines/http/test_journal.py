@@ -18,13 +18,13 @@ from numpy_trainer import NumpyTrainer
 from one_peer import LARGE
 
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
-from gossipfl.engines.checkpoints import Checkpoint, CheckpointWriter, newest_checkpoint
 from gossipfl.engines.http.client import Client
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.journal import Journal, next_incarnation
 from gossipfl.engines.http.limits import Limits
 from gossipfl.errors import ConfigurationError
+from gossipfl.files.checkpoints import Checkpoint, CheckpointWriter, newest_checkpoint
 from gossipfl.messages import Kind, Message
 from gossipfl.peers.snapshot import part
 

@@ -26,8 +26,8 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.tensor_dtypes import TENSOR_DTYPES
-from gossipfl.whole_files import durable
+from gossipfl.files.tensor_dtypes import TENSOR_DTYPES
+from gossipfl.files.whole_files import durable
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gossipfl.files.whole_files import whole
 from gossipfl.weights import ModelVectors, PeerId, Vector, WeightsSchema, as_integers
-from gossipfl.whole_files import whole
 
 _CONSTANTS = "constants"
 
