@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gossipfl.engines.virtual_network import Transfer
 from gossipfl.messages import Message
-from gossipfl.peers.snapshot import Snapshot, message_of_snapshot, snapshot_of_message
+from gossipfl.snapshot import Snapshot, message_of_snapshot, snapshot_of_message
 from gossipfl.weights import PeerId
 
 Happen: TypeAlias = Callable[[Any], None]

@@ -28,7 +28,7 @@ from gossipfl.errors import ConfigurationError, RemoteProtocolError, TrainingErr
 from gossipfl.history import Evaluation, History
 from gossipfl.messages import Message
 from gossipfl.peers import Peer
-from gossipfl.peers.snapshot import Snapshot, compose, under
+from gossipfl.snapshot import Snapshot, compose, under
 from gossipfl.training.trainer import Trainer, all_failures, outcomes_of
 from gossipfl.weights import ModelVectors, PeerId
 

@@ -13,8 +13,8 @@ from gossipfl.peers.push_sum import PushSumPeer
 from gossipfl.peers.push_sum_mixing import PushSumMixing
 from gossipfl.peers.random_neighbors import Backoff
 from gossipfl.peers.relay_sum import RelaySum
-from gossipfl.peers.snapshot import Snapshot
 from gossipfl.peers.synchronous_gossip import SynchronousGossipPeer
+from gossipfl.snapshot import Snapshot
 
 __all__ = [
     "Backoff",

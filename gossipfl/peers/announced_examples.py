@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from statistics import median, median_low
 
 from gossipfl.peers.magnitudes import Bound
-from gossipfl.peers.snapshot import Snapshot
+from gossipfl.snapshot import Snapshot
 from gossipfl.weights import PeerId
 
 

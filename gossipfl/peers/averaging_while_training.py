@@ -14,7 +14,7 @@ import numpy as np
 
 from gossipfl.actions import Update
 from gossipfl.peers.local_model import LocalModel
-from gossipfl.peers.snapshot import Snapshot
+from gossipfl.snapshot import Snapshot
 from gossipfl.weights import Vector, frozen
 
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import ExchangeId, Message
-from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId
 
 

@@ -16,7 +16,7 @@ from gossipfl.methods import FederatedMethod, Memory
 from gossipfl.peers.local_model import LocalModel, encoded
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
-from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
+from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
 
 

@@ -32,8 +32,8 @@ from gossipfl.peers.local_model import LocalModel, encoded
 from gossipfl.peers.magnitudes import Bound
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
-from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
 from gossipfl.server_optimizers import ServerOptimizer
+from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
 
 SMALLEST_MASS = 1e-9

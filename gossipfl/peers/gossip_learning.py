@@ -24,7 +24,7 @@ from gossipfl.messages import Kind, Message
 from gossipfl.peers.local_model import LocalModel, encoded
 from gossipfl.peers.mixing import vector_of
 from gossipfl.peers.peer import Peer
-from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
 
 Merge: TypeAlias = Literal["age_weighted", "limited", "plain"]

@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gossipfl.actions import State
-from gossipfl.peers.snapshot import Snapshot, read_only, under
+from gossipfl.snapshot import Snapshot, read_only, under
 from gossipfl.weights import ModelVectors, PeerId, Vector
 
 MOST_UNDONE = 3

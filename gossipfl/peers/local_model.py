@@ -13,7 +13,7 @@ from gossipfl.errors import LocalProtocolError, RemoteProtocolError, TrainingErr
 from gossipfl.messages import Encoded, Message
 from gossipfl.peers.last_sound import LARGE, LastSound
 from gossipfl.peers.magnitudes import Bound, check_bound, limit, sum_of_squares, sum_of_squares_sent
-from gossipfl.peers.snapshot import Snapshot, read_only, under
+from gossipfl.snapshot import Snapshot, read_only, under
 from gossipfl.weights import ModelVectors, PeerId, Vector
 
 _NO_SLOTS = np.zeros(0, np.float32)

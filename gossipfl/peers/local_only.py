@@ -4,7 +4,7 @@ from gossipfl.actions import Action, Update
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Message
 from gossipfl.peers.peer import Peer
-from gossipfl.peers.snapshot import Snapshot, compose, part
+from gossipfl.snapshot import Snapshot, compose, part
 
 
 class LocalOnlyPeer(Peer):

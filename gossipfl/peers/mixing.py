@@ -7,8 +7,8 @@ from gossipfl.aggregators import Aggregator, Contribution
 from gossipfl.compression import decompress
 from gossipfl.messages import Encoded, Message
 from gossipfl.peers.local_model import encoded
-from gossipfl.peers.snapshot import Snapshot
 from gossipfl.schedules import Meeting
+from gossipfl.snapshot import Snapshot
 from gossipfl.weights import PeerId, Vector
 
 

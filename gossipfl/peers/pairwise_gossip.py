@@ -33,7 +33,7 @@ from gossipfl.peers.exchanges import Exchanges
 from gossipfl.peers.local_model import LocalModel, encoded
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.random_neighbors import Backoff, RandomNeighbors
-from gossipfl.peers.snapshot import Snapshot, compose, part
+from gossipfl.snapshot import Snapshot, compose, part
 from gossipfl.weights import PeerId, Vector
 
 _MOST_OVERDUE = 8

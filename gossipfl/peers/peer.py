@@ -11,7 +11,7 @@ from gossipfl.actions import Action, Update, WentBack
 from gossipfl.errors import TrainingError
 from gossipfl.messages import Message
 from gossipfl.peers.local_model import LocalModel
-from gossipfl.peers.snapshot import Snapshot
+from gossipfl.snapshot import Snapshot
 from gossipfl.weights import ModelVectors, PeerId, Vector
 
 

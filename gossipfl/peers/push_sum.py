@@ -27,7 +27,7 @@ from gossipfl.peers.exchanges import Exchanges
 from gossipfl.peers.local_model import LocalModel, encoded
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.random_neighbors import Backoff, RandomNeighbors
-from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId
 
 _ROUNDING = 1e-9

@@ -20,8 +20,8 @@ from gossipfl.aggregators import Contribution, MixingRow
 from gossipfl.messages import Message
 from gossipfl.peers.local_model import encoded
 from gossipfl.peers.mixing import Parcel, vector_of
-from gossipfl.peers.snapshot import Snapshot
 from gossipfl.schedules import Meeting
+from gossipfl.snapshot import Snapshot
 from gossipfl.weights import PeerId, Vector
 
 _LEAST_MASS = 1e-9  # of the first; honest masses stay far above

@@ -7,7 +7,7 @@ import numpy as np
 
 from gossipfl.actions import Action, Send, WakeAt
 from gossipfl.errors import ConfigurationError
-from gossipfl.peers.snapshot import Snapshot
+from gossipfl.snapshot import Snapshot
 from gossipfl.weights import PeerId
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from gossipfl.actions import Action, Send, WakeAt
 from gossipfl.messages import Kind, Message
-from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId
 
 RETRY_DELAY = 1.0

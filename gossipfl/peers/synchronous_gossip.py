@@ -30,8 +30,8 @@ from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.mixing import Mixing
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
-from gossipfl.peers.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
 from gossipfl.schedules import Meeting, Meetings
+from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
 
 _MAX_AHEAD = 2  # with patience, messages that are kept of each neighbor that is further ahead than the lead

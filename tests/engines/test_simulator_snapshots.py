@@ -21,9 +21,9 @@ from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.network_model import Link, NetworkModel, Rates
 from gossipfl.engines.simulator import Simulator, World
 from gossipfl.peers import Sharing
-from gossipfl.peers.snapshot import Snapshot
 from gossipfl.schedules import BaseGraph
 from gossipfl.server_optimizers import ServerSGD
+from gossipfl.snapshot import Snapshot
 
 ALGORITHMS = {
     "pairwise": PairwiseGossip(timeout=0.2, max_backoff=1.0, sharing=Sharing(optimizer_state="average")),

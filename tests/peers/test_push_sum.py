@@ -27,7 +27,7 @@ from gossipfl.engines.simulator import World
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind
 from gossipfl.peers import Sharing
-from gossipfl.peers.snapshot import messages_of_snapshot, part
+from gossipfl.snapshot import messages_of_snapshot, part
 from gossipfl.topology import canonical
 
 QUICK = GoSGD(timeout=1.0, max_backoff=4.0)

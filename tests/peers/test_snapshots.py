@@ -14,7 +14,7 @@ from gossipfl.engines.network_model import Link, NetworkModel, Rates
 from gossipfl.engines.simulator import World
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Sharing
-from gossipfl.peers.snapshot import Snapshot
+from gossipfl.snapshot import Snapshot
 
 AVERAGE = Sharing(optimizer_state="average")
 SIZE = 8

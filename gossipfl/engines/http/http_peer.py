@@ -38,7 +38,7 @@ from gossipfl.errors import RemoteProtocolError, TrainingError
 from gossipfl.files.checkpoints import Arrays, Checkpoint
 from gossipfl.messages import Message
 from gossipfl.peers import Peer
-from gossipfl.peers.snapshot import compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.snapshot import compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId
 
 _LOGGER = logging.getLogger(__name__)

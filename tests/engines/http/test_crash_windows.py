@@ -34,7 +34,7 @@ from gossipfl.files.checkpoints import newest_checkpoint
 from gossipfl.messages import Kind, Message
 from gossipfl.peers import Peer, retries
 from gossipfl.peers.local_model import encoded
-from gossipfl.peers.snapshot import Snapshot, messages_of_snapshot, part
+from gossipfl.snapshot import Snapshot, messages_of_snapshot, part
 from gossipfl.weights import frozen
 
 

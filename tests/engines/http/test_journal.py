@@ -26,7 +26,7 @@ from gossipfl.engines.http.limits import Limits
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.checkpoints import Checkpoint, CheckpointWriter, newest_checkpoint
 from gossipfl.messages import Kind, Message
-from gossipfl.peers.snapshot import part
+from gossipfl.snapshot import part
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 
