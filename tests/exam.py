@@ -34,9 +34,9 @@ from gossipfl.algorithms import (
     StochasticGradientPush,
     SynchronousGossip,
 )
+from gossipfl.methods.server_optimizers import ServerAdam, ServerSGD, ServerYogi
 from gossipfl.peers import Sharing
 from gossipfl.schedules import SCHEDULES, Static
-from gossipfl.server_optimizers import ServerAdam, ServerSGD, ServerYogi
 from gossipfl.topology import canonical
 
 AVERAGE = Sharing(optimizer_state="average")

@@ -25,10 +25,10 @@ from gossipfl.algorithms import ALGORITHMS
 from gossipfl.comparison import CONTESTS
 from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.experiment import Experiment
+from gossipfl.methods.server_optimizers import SERVER_OPTIMIZERS
 from gossipfl.names.resources import names
 from gossipfl.scenario import Scenario
 from gossipfl.schedules import SCHEDULES
-from gossipfl.server_optimizers import SERVER_OPTIMIZERS
 
 TOY = """
 rounds = 2

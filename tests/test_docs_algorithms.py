@@ -17,11 +17,11 @@ from test_algorithms import bias
 from gossipfl.algorithms import ALGORITHMS, D2Gossip, StochasticGradientPush
 from gossipfl.codec import MESSAGE_OVERHEAD
 from gossipfl.errors import ConfigurationError
+from gossipfl.methods.server_optimizers import SERVER_OPTIMIZERS
 from gossipfl.names import resources
 from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.scenario.algorithms import SECTIONS
 from gossipfl.schedules import SCHEDULES, BaseGraph, OnePeerExponential, Static, mixing_matrix_at
-from gossipfl.server_optimizers import SERVER_OPTIMIZERS
 from gossipfl.topology import mixing_matrix, named, second_eigenvalue, smallest_eigenvalue
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.server_optimizers import SERVER_OPTIMIZERS, ServerAdagrad, ServerAdam, ServerSGD, ServerYogi
+from gossipfl.methods.server_optimizers import SERVER_OPTIMIZERS, ServerAdagrad, ServerAdam, ServerSGD, ServerYogi
 from gossipfl.weights import frozen
 
 OPTIMIZERS = [

@@ -10,10 +10,10 @@ from gossipfl.algorithms.rounds import SynchronousRecipe, check_keeps_mean, chec
 from gossipfl.algorithms.synchronous import GossipSteps, Patience, ScheduleField
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import D2, GossipMethod, GradientTracking, OuterStep, QuasiGlobalMomentum
+from gossipfl.methods.server_optimizers import ServerSGD
 from gossipfl.peers import Sharing
 from gossipfl.schedules import Schedule, Static, gives_the_mean
 from gossipfl.schedules.static import MixingField
-from gossipfl.server_optimizers import ServerSGD
 from gossipfl.topology import mixing_matrix, smallest_eigenvalue
 
 _BORDER = -1 / 3

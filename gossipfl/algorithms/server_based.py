@@ -11,10 +11,10 @@ from gossipfl.algorithms.algorithm import NOBODY, Recipe, Weighting, check_patie
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import FederatedMethod, NormalizedSteps, Proximal
 from gossipfl.methods import Scaffold as ScaffoldMethod
+from gossipfl.methods.server_optimizers import ServerOptimizer, ServerSGD
 from gossipfl.peers import ClientSampling, FedAvgClient, FedAvgServer, LocalModel, Peer, Sharing
 from gossipfl.peers.magnitudes import Bound, check_bound
 from gossipfl.randomness import generator
-from gossipfl.server_optimizers import ServerOptimizer, ServerSGD
 from gossipfl.weights import ModelVectors, PeerId
 
 SERVER: PeerId = "server"

@@ -9,8 +9,8 @@ from gossipfl.methods.outer_step import OuterStep
 from gossipfl.methods.proximal import Proximal
 from gossipfl.methods.quasi_global_momentum import QuasiGlobalMomentum
 from gossipfl.methods.scaffold import Scaffold
+from gossipfl.methods.server_optimizers import Memory
 from gossipfl.methods.uncorrected import Uncorrected
-from gossipfl.server_optimizers import Memory
 
 __all__ = [
     "D2",

@@ -8,7 +8,7 @@ import numpy as np
 
 from gossipfl.actions import Correction, Update
 from gossipfl.methods.federated_method import Answer
-from gossipfl.server_optimizers import Memory
+from gossipfl.methods.server_optimizers import Memory
 from gossipfl.weights import Vector
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
 from gossipfl.actions import Correction, Update
-from gossipfl.server_optimizers import Memory
+from gossipfl.methods.server_optimizers import Memory
 from gossipfl.weights import Vector
 
 

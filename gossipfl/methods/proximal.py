@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from gossipfl.actions import Correction, Update
 from gossipfl.methods.federated_method import Answer
-from gossipfl.server_optimizers import Memory
+from gossipfl.methods.server_optimizers import Memory
 from gossipfl.weights import Vector
 
 

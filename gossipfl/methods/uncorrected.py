@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gossipfl.actions import Correction, Update
-from gossipfl.server_optimizers import Memory
+from gossipfl.methods.server_optimizers import Memory
 from gossipfl.weights import Vector
 
 

@@ -26,13 +26,13 @@ from gossipfl.aggregators import Contribution, MixingRow
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import Memory
+from gossipfl.methods.server_optimizers import ServerOptimizer
 from gossipfl.peers.announced_examples import AnnouncedExamples
 from gossipfl.peers.client_sampling import ClientSampling
 from gossipfl.peers.local_model import LocalModel, encoded
 from gossipfl.peers.magnitudes import Bound
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
-from gossipfl.server_optimizers import ServerOptimizer
 from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
 

@@ -14,13 +14,13 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict,
 
 from gossipfl.algorithms import ALGORITHMS, Algorithm, Weighting
 from gossipfl.errors import ConfigurationError
+from gossipfl.methods.server_optimizers import SERVER_OPTIMIZERS, ServerOptimizer
 from gossipfl.names.visible_text import visible
 from gossipfl.peers import Sharing
 from gossipfl.peers.magnitudes import Bound
 from gossipfl.scenario.section import Section, by_name
 from gossipfl.scenario.sections import TopologySection, TrainingSection
 from gossipfl.schedules import SCHEDULES, Schedule
-from gossipfl.server_optimizers import SERVER_OPTIMIZERS, ServerOptimizer
 from gossipfl.topology import SCHEMES, MixingScheme, checked_matrix
 
 OptimizerConfig: TypeAlias = str | dict[str, Any] | None

@@ -20,9 +20,9 @@ from gossipfl.engines.compute_model import ComputeModel
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.network_model import Link, NetworkModel, Rates
 from gossipfl.engines.simulator import Simulator, World
+from gossipfl.methods.server_optimizers import ServerSGD
 from gossipfl.peers import Sharing
 from gossipfl.schedules import BaseGraph
-from gossipfl.server_optimizers import ServerSGD
 from gossipfl.snapshot import Snapshot
 
 ALGORITHMS = {

@@ -22,8 +22,8 @@ from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind
 from gossipfl.methods import GradientTracking, NormalizedSteps
 from gossipfl.methods import Scaffold as ScaffoldMethod
+from gossipfl.methods.server_optimizers import ServerAdam
 from gossipfl.peers import Sharing
-from gossipfl.server_optimizers import ServerAdam
 
 H = np.array([0.5, 1.0, 2.0, 4.0])
 B = np.random.default_rng(7).normal(size=(4, 3))

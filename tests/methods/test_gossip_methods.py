@@ -31,9 +31,9 @@ from gossipfl.algorithms import (
 from gossipfl.algorithms.rounds import SynchronousRecipe
 from gossipfl.engines.simulator import Simulator
 from gossipfl.errors import ConfigurationError
+from gossipfl.methods.server_optimizers import ServerSGD
 from gossipfl.peers import Sharing
 from gossipfl.schedules import BaseGraph, EpidemicLocal, Static
-from gossipfl.server_optimizers import ServerSGD
 from gossipfl.topology import canonical, mixing_matrix
 
 ETA = 0.1

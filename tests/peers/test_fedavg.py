@@ -19,9 +19,9 @@ from gossipfl.engines.network_model import Link, NetworkModel
 from gossipfl.engines.simulator import World
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
+from gossipfl.methods.server_optimizers import ServerAdagrad, ServerAdam, ServerSGD
 from gossipfl.peers import Sharing
 from gossipfl.peers.local_model import encoded
-from gossipfl.server_optimizers import ServerAdagrad, ServerAdam, ServerSGD
 
 
 def talk(num_clients=4, *, num_rounds=3, sharing=None, trainer=None, **options) -> Conversation:

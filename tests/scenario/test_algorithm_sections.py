@@ -7,10 +7,10 @@ import pytest
 from gossipfl import Scenario
 from gossipfl.algorithms import ALGORITHMS, DFedAvgM, FedAvg, QuasiGlobalMomentumGossip, StochasticGradientPush
 from gossipfl.errors import ConfigurationError
+from gossipfl.methods.server_optimizers import ServerAdam
 from gossipfl.run_manifest import caveats
 from gossipfl.scenario.algorithms import SECTIONS
 from gossipfl.schedules import BaseGraph
-from gossipfl.server_optimizers import ServerAdam
 
 MOMENTUM = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9}
 NEEDS = {

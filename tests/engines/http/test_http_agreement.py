@@ -15,8 +15,8 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.algorithms import Algorithm, FedAvg, LocalOnly, Scaffold, SynchronousGossip
 from gossipfl.engines.http.credentials import load_credentials
 from gossipfl.engines.http.hosting import Hosting
+from gossipfl.methods.server_optimizers import ServerSGD
 from gossipfl.peers import PushSumPeer, Sharing
-from gossipfl.server_optimizers import ServerSGD
 
 GRAPH = ring(4)
 
