@@ -10,8 +10,8 @@ from gossipfl.aggregators import MixingRow
 from gossipfl.algorithms.algorithm import NOBODY, Mass, check_patience
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import GossipMethod, Uncorrected
-from gossipfl.peers import LocalModel, Peer, RowMixing, Sharing, SynchronousGossipPeer
-from gossipfl.peers.mixing import Mixing
+from gossipfl.mixing import Mixing, RowMixing
+from gossipfl.peers import LocalModel, Peer, Sharing, SynchronousGossipPeer
 from gossipfl.schedules import Schedule, without
 from gossipfl.weights import ModelVectors, PeerId
 

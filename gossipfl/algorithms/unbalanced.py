@@ -10,8 +10,8 @@ from gossipfl.algorithms.algorithm import Mass, Weighting, check_weighting
 from gossipfl.algorithms.rounds import SynchronousRecipe, check_undirected
 from gossipfl.algorithms.synchronous import GossipSteps, Patience, ScheduleField
 from gossipfl.errors import ConfigurationError
-from gossipfl.peers import PushSumMixing, RelaySum, Sharing
-from gossipfl.peers.mixing import Mixing
+from gossipfl.mixing import Mixing, PushSumMixing, RelaySum
+from gossipfl.peers import Sharing
 from gossipfl.schedules import OnePeerExponential, Schedule, Static
 from gossipfl.topology import least_stationary_mass, push_matrix
 from gossipfl.weights import PeerId

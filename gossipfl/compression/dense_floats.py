@@ -29,6 +29,11 @@ def dense(vector: Vector) -> Encoded:
     return Encoded("dense", {"values": vector}, vector.size)
 
 
+def encoded(vectors: Mapping[str, Vector]) -> dict[str, Encoded]:
+    """The vectors, encoded for a message; no copy is made."""
+    return {name: dense(vector) for name, vector in vectors.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Dense:
     """The lossless compressor: C(x) = x, delta = 1; both ways share memory with the vector."""

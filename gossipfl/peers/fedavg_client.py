@@ -10,10 +10,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from gossipfl.actions import Action, Correction, Send, Update
+from gossipfl.compression import encoded
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import FederatedMethod, Memory
-from gossipfl.peers.local_model import LocalModel, encoded
+from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
 from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages

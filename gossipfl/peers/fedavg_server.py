@@ -23,13 +23,14 @@ import numpy as np
 
 from gossipfl.actions import Action, Refused, Send, Update
 from gossipfl.aggregators import Contribution, MixingRow
+from gossipfl.compression import encoded
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import Memory
 from gossipfl.methods.server_optimizers import ServerOptimizer
 from gossipfl.peers.announced_examples import AnnouncedExamples
 from gossipfl.peers.client_sampling import ClientSampling
-from gossipfl.peers.local_model import LocalModel, encoded
+from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.magnitudes import Bound
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first

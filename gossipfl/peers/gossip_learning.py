@@ -19,10 +19,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from gossipfl.actions import Action, Send, Update
+from gossipfl.compression import encoded
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
-from gossipfl.peers.local_model import LocalModel, encoded
-from gossipfl.peers.mixing import vector_of
+from gossipfl.mixing.mixing import vector_of
+from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.peer import Peer
 from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen

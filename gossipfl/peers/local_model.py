@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.actions import Correction, LocalWork, Refused, State, Train, Update
-from gossipfl.compression import decompress, dense
+from gossipfl.compression import decompress
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError, TrainingError
-from gossipfl.messages import Encoded, Message
+from gossipfl.messages import Message
 from gossipfl.peers.last_sound import LARGE, LastSound
 from gossipfl.peers.magnitudes import Bound, check_bound, limit, sum_of_squares, sum_of_squares_sent
 from gossipfl.snapshot import Snapshot, read_only, under
@@ -38,11 +38,6 @@ class Sharing:
 
     def __post_init__(self) -> None:
         check_bound("magnitude_bound", self.magnitude_bound)
-
-
-def encoded(vectors: Mapping[str, Vector]) -> dict[str, Encoded]:
-    """The vectors, encoded for a message; no copy is made."""
-    return {name: dense(vector) for name, vector in vectors.items()}
 
 
 class LocalModel:

@@ -26,11 +26,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from gossipfl.actions import Action, Send, Update, WakeAt
+from gossipfl.compression import encoded
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import ExchangeId, Kind, Message
 from gossipfl.peers.averaging_while_training import AveragedModel
 from gossipfl.peers.exchanges import Exchanges
-from gossipfl.peers.local_model import LocalModel, encoded
+from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.random_neighbors import Backoff, RandomNeighbors
 from gossipfl.snapshot import Snapshot, compose, part

@@ -20,11 +20,12 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from gossipfl.actions import Action, Send, Update
+from gossipfl.compression import encoded
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.peers.averaging_while_training import AveragedModel
 from gossipfl.peers.exchanges import Exchanges
-from gossipfl.peers.local_model import LocalModel, encoded
+from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.random_neighbors import Backoff, RandomNeighbors
 from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages

@@ -26,8 +26,8 @@ from gossipfl.actions import Action, Refused, Send, Update
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import GossipMethod, Memory
+from gossipfl.mixing import Mixing
 from gossipfl.peers.local_model import LocalModel
-from gossipfl.peers.mixing import Mixing
 from gossipfl.peers.peer import Peer
 from gossipfl.peers.retries import Retries, wake_at_first
 from gossipfl.schedules import Meeting, Meetings

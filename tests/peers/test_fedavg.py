@@ -13,7 +13,7 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import Refused
 from gossipfl.algorithms import SERVER, FedAvg
-from gossipfl.compression import dense
+from gossipfl.compression import dense, encoded
 from gossipfl.engines.compute_model import ComputeModel
 from gossipfl.engines.network_model import Link, NetworkModel
 from gossipfl.engines.simulator import World
@@ -21,7 +21,6 @@ from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtoc
 from gossipfl.messages import Kind, Message
 from gossipfl.methods.server_optimizers import ServerAdagrad, ServerAdam, ServerSGD
 from gossipfl.peers import Sharing
-from gossipfl.peers.local_model import encoded
 
 
 def talk(num_clients=4, *, num_rounds=3, sharing=None, trainer=None, **options) -> Conversation:

@@ -26,12 +26,12 @@ from gossipfl.algorithms import (
     StochasticGradientPush,
     SynchronousGossip,
 )
+from gossipfl.compression import encoded
 from gossipfl.engines.compute_model import ComputeModel
 from gossipfl.engines.network_model import Link, NetworkModel
 from gossipfl.engines.simulator import World
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
-from gossipfl.peers.local_model import encoded
 from gossipfl.schedules import (
     BaseGraph,
     EpidemicLocal,

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import PairwiseGossip
+from gossipfl.compression import encoded
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import ExchangeId, Kind, Message
 from gossipfl.peers import Backoff, Peer, Sharing
-from gossipfl.peers.local_model import encoded
 
 GRAPHS = {"ring": ring, "complete": complete}
 

@@ -26,10 +26,12 @@ from gossipfl.algorithms import (
     StochasticGradientPush,
     SynchronousGossip,
 )
+from gossipfl.compression import encoded
 from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.messages import ExchangeId, Kind, Message
-from gossipfl.peers import PushSumMixing, Sharing
-from gossipfl.peers.local_model import LocalModel, encoded
+from gossipfl.mixing import PushSumMixing
+from gossipfl.peers import Sharing
+from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.magnitudes import sum_of_squares
 from gossipfl.schedules import Static
 from gossipfl.topology import canonical

@@ -26,12 +26,12 @@ from hypothesis import strategies as st
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import FedAvg, LocalOnly, SynchronousGossip
+from gossipfl.compression import encoded
 from gossipfl.engines.network_model import Link, NetworkModel
 from gossipfl.engines.simulator import World
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.peers import Sharing
-from gossipfl.peers.local_model import encoded
 from gossipfl.schedules import BaseGraph, EpidemicOracle, OnePeerExponential, RandomMatchings, Static
 from gossipfl.topology import canonical, checked_matrix, mixing_matrix
 

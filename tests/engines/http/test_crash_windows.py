@@ -23,6 +23,7 @@ from gossipfl.algorithms import (
     PairwiseGossip,
     SynchronousGossip,
 )
+from gossipfl.compression import encoded
 from gossipfl.engines.http.client import Client, Refused
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
@@ -33,7 +34,6 @@ from gossipfl.errors import TransportError
 from gossipfl.files.checkpoints import newest_checkpoint
 from gossipfl.messages import Kind, Message
 from gossipfl.peers import Peer, retries
-from gossipfl.peers.local_model import encoded
 from gossipfl.snapshot import Snapshot, messages_of_snapshot, part
 from gossipfl.weights import frozen
 

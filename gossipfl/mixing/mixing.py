@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from gossipfl.aggregators import Aggregator, Contribution
-from gossipfl.compression import decompress
+from gossipfl.compression import decompress, encoded
 from gossipfl.messages import Encoded, Message
-from gossipfl.peers.local_model import encoded
 from gossipfl.schedules import Meeting
 from gossipfl.snapshot import Snapshot
 from gossipfl.weights import PeerId, Vector

@@ -17,9 +17,9 @@ a hundred times: masses next to nothing would move z without bound.
 from collections.abc import Mapping
 
 from gossipfl.aggregators import Contribution, MixingRow
+from gossipfl.compression import encoded
 from gossipfl.messages import Message
-from gossipfl.peers.local_model import encoded
-from gossipfl.peers.mixing import Parcel, vector_of
+from gossipfl.mixing.mixing import Parcel, vector_of
 from gossipfl.schedules import Meeting
 from gossipfl.snapshot import Snapshot
 from gossipfl.weights import PeerId, Vector

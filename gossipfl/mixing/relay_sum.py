@@ -13,9 +13,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from gossipfl.compression import encoded
 from gossipfl.messages import Message
-from gossipfl.peers.local_model import encoded
-from gossipfl.peers.mixing import Parcel, vector_of
+from gossipfl.mixing.mixing import Parcel, vector_of
 from gossipfl.schedules import Meeting
 from gossipfl.snapshot import Snapshot, messages_of_snapshot, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
