@@ -27,7 +27,7 @@ from gossipfl.training.settings import TrainingSettings
 from gossipfl.weights import ModelVectors, PeerId, StoredModel
 
 if TYPE_CHECKING:
-    from gossipfl.training.keras_trainer import KerasTrainer
+    from gossipfl.training.keras.trainer import KerasTrainer
     from gossipfl.training.ray_trainer import RayTrainer
 
 MakeTrainer: TypeAlias = Callable[[BuildModel, Dataset, Batches, TrainingSettings, int], "KerasTrainer | RayTrainer"]
@@ -108,7 +108,7 @@ class Experiment:
         if self._make_trainer is not None:
             trainer = self._make_trainer(*arguments)
         else:
-            from gossipfl.training.keras_trainer import KerasTrainer
+            from gossipfl.training.keras.trainer import KerasTrainer
 
             trainer = KerasTrainer(*arguments, self.slots)
         if self._begin is not None:

@@ -148,8 +148,8 @@ def _scenario(run: Path, manifest: _ExportManifest) -> Scenario:
 
 
 def _model(manifest: _ExportManifest, scenario: Scenario, seed: int, stored: StoredModel) -> "keras.Model":
-    from gossipfl.training.keras_model import Task
-    from gossipfl.training.keras_models import ModelRecipe
+    from gossipfl.training.keras.model import Task
+    from gossipfl.training.keras.models import ModelRecipe
     from gossipfl.training.models import resolve
     from gossipfl.training.settings import TrainingSettings
 

@@ -13,7 +13,7 @@ from gossipfl.files.weight_files import digest_of_constants
 from gossipfl.weights import LARGEST_INTEGER, Constants, ModelVectors, StoredModel, Vector, WeightsSchema, frozen
 
 if TYPE_CHECKING:
-    from gossipfl.training.keras_trainer import KerasTrainer
+    from gossipfl.training.keras.trainer import KerasTrainer
     from gossipfl.training.ray_trainer import RayTrainer
 
 KERAS_SUFFIXES = (".keras", ".weights.h5")

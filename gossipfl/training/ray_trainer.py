@@ -34,7 +34,7 @@ from gossipfl.weights import Constants, ModelVectors, PeerId, StoredModel, Weigh
 if TYPE_CHECKING:
     import keras
 
-    from gossipfl.training.keras_trainer import KerasTrainer
+    from gossipfl.training.keras.trainer import KerasTrainer
 
 MAX_MESSAGE_BYTES = 128 * 2**20
 """Bound on the vectors that go to a worker at once; more jobs make more groups, each sent when a worker is free."""

@@ -23,7 +23,7 @@ from gossipfl.training.trainer import Score
 from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema, frozen
 
 if TYPE_CHECKING:
-    from gossipfl.training.keras_trainer import KerasTrainer
+    from gossipfl.training.keras.trainer import KerasTrainer
 
 MAX_DEATHS = 3
 """So many workers may die in a row of the same call; then the call is at fault, not the machines."""
@@ -57,7 +57,7 @@ class Recipe(NamedTuple):
     seed: int
 
     def trainer(self) -> "KerasTrainer":
-        from gossipfl.training.keras_trainer import KerasTrainer
+        from gossipfl.training.keras.trainer import KerasTrainer
 
         return KerasTrainer(self.build_model, self.dataset, self.batches, self.settings, self.seed, slots=1)
 

@@ -6,7 +6,7 @@ import numpy as np
 from gossipfl.actions import Train
 from gossipfl.data.dataset import Dataset
 from gossipfl.training.batches import Batches
-from gossipfl.training.keras_trainer import KerasTrainer
+from gossipfl.training.keras.trainer import KerasTrainer
 from gossipfl.training.settings import TrainingSettings
 
 SIZES = {"a": 37, "b": 16, "c": 5, "d": 61}

@@ -13,7 +13,7 @@ import pytest
 from gossipfl.errors import ConfigurationError
 from gossipfl.export import save
 from gossipfl.model_files import read_arrays
-from gossipfl.training.keras_files import load_variables
+from gossipfl.training.keras.files import load_variables
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
 

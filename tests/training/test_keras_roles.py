@@ -10,8 +10,8 @@ from keras import layers  # noqa: E402
 from toy_models import compiled, softmax_sgd  # noqa: E402
 
 from gossipfl.errors import ConfigurationError, SchemaMismatchError, TrainingError  # noqa: E402
-from gossipfl.training.keras_model import Task  # noqa: E402
-from gossipfl.training.keras_models import ModelRecipe  # noqa: E402
+from gossipfl.training.keras.model import Task  # noqa: E402
+from gossipfl.training.keras.models import ModelRecipe  # noqa: E402
 from gossipfl.training.settings import TrainingSettings  # noqa: E402
 from gossipfl.weights import LARGEST_INTEGER, Constants, ModelVectors  # noqa: E402
 
@@ -87,7 +87,7 @@ def test_roles_are_what_training_makes_of_variables():
 
 @pytest.mark.parametrize("max_grouped_floats", [10**6, 0])
 def test_a_models_integers_are_trained_averaged_evaluated_and_exported(max_grouped_floats, monkeypatch):
-    monkeypatch.setattr("gossipfl.training.keras_slot.MAX_GROUPED_FLOATS", max_grouped_floats)
+    monkeypatch.setattr("gossipfl.training.keras.slot.MAX_GROUPED_FLOATS", max_grouped_floats)
     trainer = toy_trainer(everything)
     first, second = trainer.train([job_of(trainer, "a", 3), job_of(trainer, "d", 8)])
     assert first.statistics[-2:].tolist() == [3, 0]
@@ -186,7 +186,7 @@ def nadam(t, memory, g, lr=0.02):
 @pytest.mark.parametrize("step", [adam, nadam])
 @pytest.mark.parametrize("max_grouped_floats", [10**6, 0])
 def test_a_reset_optimizer_is_a_hand_written_loop_that_begins_anew(step, max_grouped_floats, monkeypatch):
-    monkeypatch.setattr("gossipfl.training.keras_slot.MAX_GROUPED_FLOATS", max_grouped_floats)
+    monkeypatch.setattr("gossipfl.training.keras.slot.MAX_GROUPED_FLOATS", max_grouped_floats)
     optimizer = {"name": step.__name__, "learning_rate": 0.02}
     batches = toy_batches(shuffle=False)
     trainer = toy_trainer(softmax_sgd, optimizer=optimizer, batches=batches)
@@ -250,7 +250,7 @@ SUM = frozenset({"gradient_sum"})
 
 @pytest.mark.parametrize("max_grouped_floats", [10**6, 0])
 def test_a_step_that_mixed_precision_skips_is_in_no_sum(max_grouped_floats, monkeypatch):
-    monkeypatch.setattr("gossipfl.training.keras_slot.MAX_GROUPED_FLOATS", max_grouped_floats)
+    monkeypatch.setattr("gossipfl.training.keras.slot.MAX_GROUPED_FLOATS", max_grouped_floats)
     trainer = toy_trainer(half_precision(2.0**22))
     (update,) = trainer.train([job_of(trainer, "d", 12, wants=SUM)])
     assert 0 < update.num_skipped < 12

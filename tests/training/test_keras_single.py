@@ -25,7 +25,7 @@ def both_ways(monkeypatch):
     def make(build, **given):
         trainers = []
         for max_grouped_floats in (10**9, 0):
-            monkeypatch.setattr("gossipfl.training.keras_slot.MAX_GROUPED_FLOATS", max_grouped_floats)
+            monkeypatch.setattr("gossipfl.training.keras.slot.MAX_GROUPED_FLOATS", max_grouped_floats)
             trainers.append(toy_trainer(build, **given))
         return trainers
 

@@ -99,7 +99,7 @@ def test_results_do_not_depend_on_the_memory_bound(stateful_trainers, monkeypatc
     trainer = stateful_trainers[1]
     jobs = [job_of(trainer, peer, 2) for peer in SIZES]
     whole, scores = trainer.train(jobs), trainer.evaluate([trainer.initial()] * 3)
-    monkeypatch.setattr("gossipfl.training.keras_trainer.MAX_CALL_BYTES", 1)
+    monkeypatch.setattr("gossipfl.training.keras.trainer.MAX_CALL_BYTES", 1)
     for left, right in zip(whole, trainer.train(jobs), strict=True):
         assert_same_bits(left, right)
     assert trainer.evaluate([trainer.initial()] * 3) == scores
@@ -119,7 +119,7 @@ def test_results_do_not_depend_on_chunks(stateful_trainers):
 
 @pytest.mark.parametrize("max_grouped_floats", [10**6, 0])
 def test_slices_of_examples_in_order_give_the_bits_of_gathered_ones(max_grouped_floats, monkeypatch):
-    monkeypatch.setattr("gossipfl.training.keras_slot.MAX_GROUPED_FLOATS", max_grouped_floats)
+    monkeypatch.setattr("gossipfl.training.keras.slot.MAX_GROUPED_FLOATS", max_grouped_floats)
     size = len(toy_dataset().train_y) // 2
     in_order = Batches({"a": np.arange(size), "b": np.arange(size, 2 * size)}, 10, False, 5)
     assert in_order.in_order
@@ -150,7 +150,7 @@ def test_an_empty_state_is_a_reset(stateful_trainers):
 
 @pytest.mark.parametrize("max_grouped_floats", [10**6, 0])
 def test_one_graph_per_slot_and_kind(max_grouped_floats, monkeypatch):
-    monkeypatch.setattr("gossipfl.training.keras_slot.MAX_GROUPED_FLOATS", max_grouped_floats)
+    monkeypatch.setattr("gossipfl.training.keras.slot.MAX_GROUPED_FLOATS", max_grouped_floats)
     trainer = toy_trainer(softmax_sgd, slots=2)
     assert trainer.num_traces == 0
     for num_steps in (1, 3, 8):
@@ -298,7 +298,7 @@ def test_a_failing_operation_names_the_peer_and_keeps_the_cause():
 
 @pytest.mark.parametrize("max_grouped_floats", [10**6, 0])
 def test_an_interrupt_ends_running_groups_after_their_current_step(max_grouped_floats, monkeypatch):
-    monkeypatch.setattr("gossipfl.training.keras_slot.MAX_GROUPED_FLOATS", max_grouped_floats)
+    monkeypatch.setattr("gossipfl.training.keras.slot.MAX_GROUPED_FLOATS", max_grouped_floats)
     trainer = toy_trainer(dropout_momentum_clipnorm, slots=2)
     expected = trainer.train([job_of(trainer, "d", 3)])[0]
     hours = dict(trainer._format.arguments(job_of(trainer, "d", 1), corrected=False))

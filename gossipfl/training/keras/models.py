@@ -12,10 +12,10 @@ from tensorflow.python.framework.ops import uid
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.randomness import derived_seed
-from gossipfl.training.keras_files import load_variables
-from gossipfl.training.keras_model import Task, compiled_model, forward
-from gossipfl.training.keras_runtime import global_seed
-from gossipfl.training.keras_state import (
+from gossipfl.training.keras.files import load_variables
+from gossipfl.training.keras.model import Task, compiled_model, forward
+from gossipfl.training.keras.runtime import global_seed
+from gossipfl.training.keras.state import (
     VariableLayout,
     changes,
     in_dtype_of,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from gossipfl.actions import State, Train, Update
 from gossipfl.errors import SchemaMismatchError, TrainingError
 from gossipfl.training.batches import Batches
-from gossipfl.training.keras_grouped import Arrays
-from gossipfl.training.keras_state import ROLES, VariableLayout, is_integer, size_of
+from gossipfl.training.keras.grouped import Arrays
+from gossipfl.training.keras.state import ROLES, VariableLayout, is_integer, size_of
 from gossipfl.weights import LARGEST_INTEGER, Vector, frozen
 
 GRADIENT_SUM = "gradient_sum"

@@ -6,8 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import TypeVar
 
-from gossipfl.training.keras_models import BuiltModel
-from gossipfl.training.keras_slot import DataTensors, Slot
+from gossipfl.training.keras.models import BuiltModel
+from gossipfl.training.keras.slot import DataTensors, Slot
 
 Result = TypeVar("Result")
 

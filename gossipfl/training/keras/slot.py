@@ -15,12 +15,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.training.keras_grouped import Arrays, GroupedGraphs
-from gossipfl.training.keras_models import BuiltModel
-from gossipfl.training.keras_runtime import fits_one_thread, on_one_thread
-from gossipfl.training.keras_single import SingleGraphs
-from gossipfl.training.keras_state import VariableLayout
-from gossipfl.training.keras_steps import ModelSteps
+from gossipfl.training.keras.grouped import Arrays, GroupedGraphs
+from gossipfl.training.keras.models import BuiltModel
+from gossipfl.training.keras.runtime import fits_one_thread, on_one_thread
+from gossipfl.training.keras.single import SingleGraphs
+from gossipfl.training.keras.state import VariableLayout
+from gossipfl.training.keras.steps import ModelSteps
 
 MAX_GROUPED_FLOATS = 10**6
 """Models with more weights, statistics and optimizer floats are trained one peer a call.

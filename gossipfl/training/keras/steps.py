@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
-from gossipfl.training.keras_model import decision_threshold, forward
-from gossipfl.training.keras_models import BuiltModel
-from gossipfl.training.keras_state import optimizers_of
+from gossipfl.training.keras.model import decision_threshold, forward
+from gossipfl.training.keras.models import BuiltModel
+from gossipfl.training.keras.state import optimizers_of
 
 Correct: TypeAlias = Callable[[list[tf.Tensor]], list[tf.Tensor]]
 """Gradients in, corrected gradients out, variable by variable."""

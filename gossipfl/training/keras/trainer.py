@@ -20,14 +20,14 @@ from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.training.batches import Batches
 from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups, equal_parts
-from gossipfl.training.keras_grouped import Arrays
-from gossipfl.training.keras_jobs import JobFormat, check_size, is_corrected
-from gossipfl.training.keras_model import Task
-from gossipfl.training.keras_models import ModelRecipe
-from gossipfl.training.keras_runtime import runtime_flags, use_slots
-from gossipfl.training.keras_slot import DataTensors, Slot
-from gossipfl.training.keras_slot_pool import SlotPool
-from gossipfl.training.keras_state import schema_of, values_of
+from gossipfl.training.keras.grouped import Arrays
+from gossipfl.training.keras.jobs import JobFormat, check_size, is_corrected
+from gossipfl.training.keras.model import Task
+from gossipfl.training.keras.models import ModelRecipe
+from gossipfl.training.keras.runtime import runtime_flags, use_slots
+from gossipfl.training.keras.slot import DataTensors, Slot
+from gossipfl.training.keras.slot_pool import SlotPool
+from gossipfl.training.keras.state import schema_of, values_of
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Score, all_failures

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gossipfl.training.keras_grouped import Arrays, batch_bounds
-from gossipfl.training.keras_state import ROLES, load, parts_of, vector_of
-from gossipfl.training.keras_steps import ModelSteps
+from gossipfl.training.keras.grouped import Arrays, batch_bounds
+from gossipfl.training.keras.state import ROLES, load, parts_of, vector_of
+from gossipfl.training.keras.steps import ModelSteps
 
 
 class SingleGraphs:

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gossipfl.training.keras_state import MODEL_ROLES, ROLES, assign, join, read, size_of, split
-from gossipfl.training.keras_steps import ModelSteps
+from gossipfl.training.keras.state import MODEL_ROLES, ROLES, assign, join, read, size_of, split
+from gossipfl.training.keras.steps import ModelSteps
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 """Arrays of one peer, or of one call, by name."""

@@ -1,0 +1,1 @@
+"""Training with Keras: many peers of one model in one compiled call."""
