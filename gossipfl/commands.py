@@ -197,8 +197,8 @@ def _trainers(options: RunOptions, console: Console) -> "Iterator[MakeTrainer | 
     if not options.on_ray:
         yield None
         return
-    from gossipfl.training.ray_trainer import RayTrainer, ray_cluster
-    from gossipfl.training.ray_workers import RayWorkers
+    from gossipfl.training.ray.trainer import RayTrainer, ray_cluster
+    from gossipfl.training.ray.workers import RayWorkers
 
     with ExitStack() as stack:
         with console.status("connecting to the Ray cluster" if options.ray_address else "starting Ray"):

@@ -28,7 +28,7 @@ from gossipfl.weights import ModelVectors, PeerId, StoredModel
 
 if TYPE_CHECKING:
     from gossipfl.training.keras.trainer import KerasTrainer
-    from gossipfl.training.ray_trainer import RayTrainer
+    from gossipfl.training.ray.trainer import RayTrainer
 
 MakeTrainer: TypeAlias = Callable[[BuildModel, Dataset, Batches, TrainingSettings, int], "KerasTrainer | RayTrainer"]
 """Makes the trainer of an experiment, from the arguments of a `KerasTrainer`: where training runs."""

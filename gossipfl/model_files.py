@@ -14,7 +14,7 @@ from gossipfl.weights import LARGEST_INTEGER, Constants, ModelVectors, StoredMod
 
 if TYPE_CHECKING:
     from gossipfl.training.keras.trainer import KerasTrainer
-    from gossipfl.training.ray_trainer import RayTrainer
+    from gossipfl.training.ray.trainer import RayTrainer
 
 KERAS_SUFFIXES = (".keras", ".weights.h5")
 _EMPTY = np.zeros(0, np.float32)

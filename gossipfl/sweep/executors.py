@@ -148,7 +148,7 @@ class RayTasks:
     task: Callable[[Run], Outcome] = execute
 
     def run(self, runs: Sequence[Run], begins: Callable[[Run], None]) -> Generator[tuple[Run, Outcome], None, None]:
-        from gossipfl.training.ray_trainer import ray_cluster
+        from gossipfl.training.ray.trainer import ray_cluster
 
         with ray_cluster(self.address):
             import ray

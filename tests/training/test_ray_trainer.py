@@ -16,8 +16,8 @@ from gossipfl.commands import RunOptions
 from gossipfl.errors import ConfigurationError, TrainingError, TransportError
 from gossipfl.experiment import Experiment
 from gossipfl.simulation import Simulation
-from gossipfl.training.ray_trainer import RayTrainer, ray_cluster
-from gossipfl.training.ray_workers import RayWorkers, WorkersDied
+from gossipfl.training.ray.trainer import RayTrainer, ray_cluster
+from gossipfl.training.ray.workers import RayWorkers, WorkersDied
 
 SCENARIO = Scenario(
     rounds=3,

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from gossipfl.errors import ConfigurationError, TransportError
-from gossipfl.training import ray_workers
-from gossipfl.training.ray_workers import MAX_DEATHS, RayWorkers, WorkersDied
+from gossipfl.training.ray import workers as ray_workers
+from gossipfl.training.ray.workers import MAX_DEATHS, RayWorkers, WorkersDied
 
 RECIPE = (SimpleNamespace(batches=SimpleNamespace(shards=range(100))),)
 

@@ -26,7 +26,7 @@ from gossipfl.training.batches import Batches
 from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups
 from gossipfl.training.models import BuildModel
-from gossipfl.training.ray_workers import Description, Failure, Flags, RayWorkers, Recipe, WorkersDied, installed_ray
+from gossipfl.training.ray.workers import Description, Failure, Flags, RayWorkers, Recipe, WorkersDied, installed_ray
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Score, all_failures
 from gossipfl.weights import Constants, ModelVectors, PeerId, StoredModel, WeightsSchema, frozen

@@ -1,0 +1,1 @@
+"""Training on the cores of a Ray cluster."""
