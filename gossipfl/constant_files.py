@@ -9,7 +9,7 @@ import numpy as np
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.weight_files import write_arrays
-from gossipfl.model_files import read_arrays
+from gossipfl.training.model_files import read_arrays
 from gossipfl.weights import Constants
 
 

@@ -26,13 +26,13 @@ from gossipfl.engines.http.watch import Watch
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiment import Cast, Experiment, load_data
 from gossipfl.files.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint
-from gossipfl.model_files import read_model
 from gossipfl.peer_directory import WAY_ON, PeerDirectory
 from gossipfl.process_start import StoppedError, Where, check_free, shown, stoppable, taken
 from gossipfl.run_manifest import HTTP, run_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.simulation import with_seed
 from gossipfl.topology import all_neighbors
+from gossipfl.training.model_files import read_model
 from gossipfl.training.trainer import Score, Trainer
 from gossipfl.weights import PeerId, Vector
 

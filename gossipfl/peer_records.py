@@ -18,7 +18,6 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 from gossipfl.algorithms import Weighting
 from gossipfl.engines.http.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
-from gossipfl.model_files import read_arrays
 from gossipfl.report.run_files import (
     ContactEvent,
     Count,
@@ -32,6 +31,7 @@ from gossipfl.report.run_files import (
     rows_of,
 )
 from gossipfl.scenario.scenario import AGREED_FIELDS
+from gossipfl.training.model_files import read_arrays
 from gossipfl.weights import ModelVectors, PeerId, Segment, Vector, WeightsSchema, frozen
 
 

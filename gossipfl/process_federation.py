@@ -29,9 +29,9 @@ from gossipfl.experiment import Experiment
 from gossipfl.files.strict_json import strict_json
 from gossipfl.files.whole_files import write_whole
 from gossipfl.history import Contact, Evaluation, History
-from gossipfl.model_files import read_model
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.topology import all_neighbors
+from gossipfl.training.model_files import read_model
 from gossipfl.weights import ModelVectors, PeerId
 
 LOOK_SECONDS = 0.1

@@ -7,7 +7,7 @@ from safetensors.numpy import save_file
 from gossipfl.constant_files import read_constants, write_constants
 from gossipfl.errors import ConfigurationError, SchemaMismatchError
 from gossipfl.files.weight_files import metadata_of, write_weights
-from gossipfl.model_files import read_model
+from gossipfl.training.model_files import read_model
 from gossipfl.weights import (
     LARGEST_INTEGER,
     Constants,

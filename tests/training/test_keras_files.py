@@ -12,8 +12,8 @@ import pytest
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.export import save
-from gossipfl.model_files import read_arrays
 from gossipfl.training.keras.files import load_variables
+from gossipfl.training.model_files import read_arrays
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
 
