@@ -15,7 +15,7 @@ from gossipfl.data.dataset import Dataset, subset
 from gossipfl.data.partition import check_partition
 from gossipfl.data.sources import load
 from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
-from gossipfl.engines.simulator import Simulator, World
+from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
 from gossipfl.peers import Peer
 from gossipfl.randomness import generator

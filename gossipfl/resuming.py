@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from pydantic import Field
 
-from gossipfl.engines.simulator import Simulator
+from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiment import Experiment
 from gossipfl.files.checkpoints import CheckpointWriter, newest_checkpoint

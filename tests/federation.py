@@ -9,7 +9,7 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.actions import LocalWork
 from gossipfl.algorithms import POOL, Algorithm
 from gossipfl.engines.evaluation import EvaluationPlan
-from gossipfl.engines.simulator import Simulator, World
+from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.peers import Peer
 from gossipfl.topology import canonical
 from gossipfl.weights import ModelVectors, PeerId, frozen

@@ -32,8 +32,8 @@ from gossipfl.algorithms import (
     RelaySumGossip,
     SynchronousGossip,
 )
-from gossipfl.engines.network_model import LAN
-from gossipfl.engines.simulator import World
+from gossipfl.engines.virtual.network_model import LAN
+from gossipfl.engines.virtual.simulator import World
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import PushSumPeer
 from gossipfl.topology import canonical

@@ -350,7 +350,7 @@ class TestFailures:
 
     def test_peers_that_wait_for_what_was_lost(self, monkeypatch, trainers):
         """A patience that does not help: the server's first answer is lost, and nobody asks again."""
-        monkeypatch.setattr("gossipfl.engines.virtual_network.VirtualNetwork.send", lambda self, message, now: None)
+        monkeypatch.setattr("gossipfl.engines.virtual.network.VirtualNetwork.send", lambda self, message, now: None)
         comparison = run_all(toy("fedavg", "local"))
         assert "the run stalled" in comparison.histories[0].failure
         assert comparison.histories[1].failure is None

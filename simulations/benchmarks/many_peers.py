@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from gossipfl import Scenario
 from gossipfl.data.dataset import Dataset
-from gossipfl.engines.simulator import Simulator
+from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.experiment import Experiment
 
 

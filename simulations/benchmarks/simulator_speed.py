@@ -17,8 +17,8 @@ from measuring import print_table
 from gossipfl.actions import LocalWork, Train, Update
 from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.evaluation import EvaluationPlan
-from gossipfl.engines.network_model import LAN
-from gossipfl.engines.simulator import Simulator, World
+from gossipfl.engines.virtual.network_model import LAN
+from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.topology import canonical
 from gossipfl.training.trainer import Score
 from gossipfl.weights import ModelVectors, PeerId, frozen

@@ -6,7 +6,6 @@ from federation import make_peers, random_models, ring, unequal_shards
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import LocalOnly
-from gossipfl.engines.compute_model import ComputeModel, drawn_speeds
 from gossipfl.engines.evaluation import (
     EvaluationPlan,
     Standing,
@@ -16,6 +15,7 @@ from gossipfl.engines.evaluation import (
     mean_vector,
     scores,
 )
+from gossipfl.engines.virtual.compute_model import ComputeModel, drawn_speeds
 from gossipfl.errors import ConfigurationError
 
 

@@ -8,7 +8,7 @@ from federation import make_simulator, random_shards, ring
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
-from gossipfl.engines.garbage import seldom_collected
+from gossipfl.engines.virtual.garbage import seldom_collected
 
 
 @pytest.fixture(autouse=True)

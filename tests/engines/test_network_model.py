@@ -3,7 +3,7 @@ from math import inf, nan
 
 import pytest
 
-from gossipfl.engines.network_model import IDEAL, LAN, PRESETS, WAN, Link, NetworkModel, Rates
+from gossipfl.engines.virtual.network_model import IDEAL, LAN, PRESETS, WAN, Link, NetworkModel, Rates
 from gossipfl.errors import ConfigurationError
 
 

@@ -6,8 +6,8 @@ from federation import make_simulator, random_models, random_shards, ring, stack
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import FedAvg, GoSGD, PairwiseGossip, SynchronousGossip
-from gossipfl.engines.network_model import Link, NetworkModel
-from gossipfl.engines.simulator import Simulator, World
+from gossipfl.engines.virtual.network_model import Link, NetworkModel
+from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.history import History
 
 LOSSY = NetworkModel(link=Link(latency=0.05, loss=0.7))

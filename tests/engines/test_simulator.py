@@ -23,10 +23,10 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import SERVER, FedAvg, LocalOnly, PairwiseGossip, SynchronousGossip
 from gossipfl.codec import MESSAGE_OVERHEAD, encode
-from gossipfl.engines.compute_model import ComputeModel, drawn_speeds
 from gossipfl.engines.evaluation import EvaluationPlan
-from gossipfl.engines.network_model import LAN, WAN, Link, NetworkModel, Rates
-from gossipfl.engines.simulator import Simulator, World
+from gossipfl.engines.virtual.compute_model import ComputeModel, drawn_speeds
+from gossipfl.engines.virtual.network_model import LAN, WAN, Link, NetworkModel, Rates
+from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Sharing
 

@@ -16,10 +16,10 @@ from gossipfl.algorithms import (
     QuasiGlobalMomentumGossip,
     SynchronousGossip,
 )
-from gossipfl.engines.compute_model import ComputeModel
 from gossipfl.engines.evaluation import EvaluationPlan
-from gossipfl.engines.network_model import Link, NetworkModel, Rates
-from gossipfl.engines.simulator import Simulator, World
+from gossipfl.engines.virtual.compute_model import ComputeModel
+from gossipfl.engines.virtual.network_model import Link, NetworkModel, Rates
+from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.methods.server_optimizers import ServerSGD
 from gossipfl.peers import Sharing
 from gossipfl.schedules import BaseGraph

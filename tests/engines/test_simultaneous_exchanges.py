@@ -6,9 +6,9 @@ from federation import complete, make_simulator, random_models, random_shards, s
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import PairwiseGossip
-from gossipfl.engines.compute_model import ComputeModel, drawn_speeds
-from gossipfl.engines.network_model import IDEAL, LAN, WAN, NetworkModel
-from gossipfl.engines.simulator import World
+from gossipfl.engines.virtual.compute_model import ComputeModel, drawn_speeds
+from gossipfl.engines.virtual.network_model import IDEAL, LAN, WAN, NetworkModel
+from gossipfl.engines.virtual.simulator import World
 from gossipfl.messages import Kind
 
 NUM_PEERS, NUM_ROUNDS, SIZE = 32, 10, 100

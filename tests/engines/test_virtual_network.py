@@ -15,11 +15,11 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.actions import LocalWork, Send, WakeAt
 from gossipfl.algorithms import SERVER, FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.compression import dense
-from gossipfl.engines import virtual_network
-from gossipfl.engines.compute_model import ComputeModel
-from gossipfl.engines.network_model import Link, NetworkModel, Rates
-from gossipfl.engines.simulator import Simulator, World
-from gossipfl.engines.virtual_network import VirtualNetwork
+from gossipfl.engines.virtual import network as virtual_network
+from gossipfl.engines.virtual.compute_model import ComputeModel
+from gossipfl.engines.virtual.network import VirtualNetwork
+from gossipfl.engines.virtual.network_model import Link, NetworkModel, Rates
+from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.peers import LocalModel, Peer, Sharing

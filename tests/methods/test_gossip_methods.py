@@ -29,7 +29,7 @@ from gossipfl.algorithms import (
     SynchronousGossip,
 )
 from gossipfl.algorithms.rounds import SynchronousRecipe
-from gossipfl.engines.simulator import Simulator
+from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods.server_optimizers import ServerSGD
 from gossipfl.peers import Sharing

@@ -14,9 +14,9 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.actions import Refused
 from gossipfl.algorithms import SERVER, FedAvg
 from gossipfl.compression import dense, encoded
-from gossipfl.engines.compute_model import ComputeModel
-from gossipfl.engines.network_model import Link, NetworkModel
-from gossipfl.engines.simulator import World
+from gossipfl.engines.virtual.compute_model import ComputeModel
+from gossipfl.engines.virtual.network_model import Link, NetworkModel
+from gossipfl.engines.virtual.simulator import World
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods.server_optimizers import ServerAdagrad, ServerAdam, ServerSGD

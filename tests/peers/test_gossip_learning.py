@@ -23,8 +23,8 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.actions import Train, Update
 from gossipfl.algorithms import GossipLearning, LocalOnly
 from gossipfl.compression import dense
-from gossipfl.engines.network_model import Link, NetworkModel
-from gossipfl.engines.simulator import World
+from gossipfl.engines.virtual.network_model import Link, NetworkModel
+from gossipfl.engines.virtual.simulator import World
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.peers import MergeRule, Sharing

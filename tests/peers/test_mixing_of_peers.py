@@ -27,9 +27,9 @@ from gossipfl.algorithms import (
     SynchronousGossip,
 )
 from gossipfl.compression import encoded
-from gossipfl.engines.compute_model import ComputeModel
-from gossipfl.engines.network_model import Link, NetworkModel
-from gossipfl.engines.simulator import World
+from gossipfl.engines.virtual.compute_model import ComputeModel
+from gossipfl.engines.virtual.network_model import Link, NetworkModel
+from gossipfl.engines.virtual.simulator import World
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.schedules import (

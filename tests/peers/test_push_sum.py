@@ -22,8 +22,8 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import Train, Update
 from gossipfl.algorithms import GoSGD, LocalOnly
-from gossipfl.engines.network_model import LAN
-from gossipfl.engines.simulator import World
+from gossipfl.engines.virtual.network_model import LAN
+from gossipfl.engines.virtual.simulator import World
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind
 from gossipfl.peers import Sharing

@@ -9,7 +9,7 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import Send
 from gossipfl.algorithms import POOL, SynchronousGossip
-from gossipfl.engines.simulator import Simulator
+from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.schedules import SCHEDULES, Static, mixing_matrix_at, without
 from gossipfl.topology import canonical

@@ -9,9 +9,9 @@ from exam import CANDIDATES
 from federation import final_weights, identical, make_peer, make_simulator, random_shards
 from numpy_trainer import NumpyTrainer
 
-from gossipfl.engines.compute_model import ComputeModel
-from gossipfl.engines.network_model import Link, NetworkModel, Rates
-from gossipfl.engines.simulator import World
+from gossipfl.engines.virtual.compute_model import ComputeModel
+from gossipfl.engines.virtual.network_model import Link, NetworkModel, Rates
+from gossipfl.engines.virtual.simulator import World
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Sharing
 from gossipfl.snapshot import Snapshot

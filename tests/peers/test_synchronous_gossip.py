@@ -27,8 +27,8 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import FedAvg, LocalOnly, SynchronousGossip
 from gossipfl.compression import encoded
-from gossipfl.engines.network_model import Link, NetworkModel
-from gossipfl.engines.simulator import World
+from gossipfl.engines.virtual.network_model import Link, NetworkModel
+from gossipfl.engines.virtual.simulator import World
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.peers import Sharing

@@ -15,7 +15,7 @@ from gossipfl.algorithms import PairwiseGossip
 from gossipfl.engines.http.credentials import load_credentials
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
-from gossipfl.engines.simulator import Simulator
+from gossipfl.engines.virtual.simulator import Simulator
 
 GRAPH = ring(5)
 GONE = "2"

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from gossipfl.engines.virtual_network import Transfer
+from gossipfl.engines.virtual.network import Transfer
 from gossipfl.messages import Message
 from gossipfl.snapshot import Snapshot, message_of_snapshot, snapshot_of_message
 from gossipfl.weights import PeerId

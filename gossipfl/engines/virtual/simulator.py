@@ -18,12 +18,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt, WentBack
-from gossipfl.engines.compute_model import ComputeModel
 from gossipfl.engines.evaluation import EvaluationPlan, Standing, TrainingMetrics, average_model, evaluate
-from gossipfl.engines.event_snapshots import Event, Happen, events_of_snapshot, snapshot_of_events
-from gossipfl.engines.garbage import seldom_collected
-from gossipfl.engines.network_model import IDEAL, NetworkModel
-from gossipfl.engines.virtual_network import Transfer, VirtualNetwork
+from gossipfl.engines.virtual.compute_model import ComputeModel
+from gossipfl.engines.virtual.event_snapshots import Event, Happen, events_of_snapshot, snapshot_of_events
+from gossipfl.engines.virtual.garbage import seldom_collected
+from gossipfl.engines.virtual.network import Transfer, VirtualNetwork
+from gossipfl.engines.virtual.network_model import IDEAL, NetworkModel
 from gossipfl.errors import ConfigurationError, RemoteProtocolError, TrainingError
 from gossipfl.history import Evaluation, History
 from gossipfl.messages import Message

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from gossipfl.codec import encoded_size
 from gossipfl.engines.evaluation import Traffic
-from gossipfl.engines.network_model import NetworkModel
+from gossipfl.engines.virtual.network_model import NetworkModel
 from gossipfl.messages import Message
 from gossipfl.randomness import derived_seed
 from gossipfl.weights import PeerId
