@@ -20,9 +20,9 @@ from gossipfl.engines.http.credentials import Credentials, load_credentials
 from gossipfl.engines.http.descriptors import Caps, caps_of_peer
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
-from gossipfl.engines.http.run_facts import RunFacts
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.watch import Watch
+from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiment import Cast, Experiment, load_data
 from gossipfl.files.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from gossipfl.algorithms import Weighting
-from gossipfl.engines.http.run_facts import run_id_of
+from gossipfl.engines.http.wire.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.report.run_files import (
     ContactEvent,

@@ -22,9 +22,9 @@ from gossipfl.cli import app
 from gossipfl.deployment import addresses
 from gossipfl.engines.http.certificates import create_authority, issue
 from gossipfl.engines.http.credentials import load_credentials
-from gossipfl.engines.http.refusals import REASONS
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.engines.http.watch import STATES, _PeerCollector
+from gossipfl.engines.http.wire.refusals import REASONS
 from gossipfl.errors import ConfigurationError
 from gossipfl.names import resources
 from gossipfl.scenario import load_scenario

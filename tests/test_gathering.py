@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from gossipfl.comparison import MEASURES
-from gossipfl.engines.http.run_facts import run_id_of
+from gossipfl.engines.http.wire.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.gathered_history import gathered_rows, timeline
 from gossipfl.gathering import gather

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gossipfl.engines.http.limits import Limits
+from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.scenario.section import Count, NonNegative, Positive, Section
 
 

@@ -37,18 +37,18 @@ from measuring import print_table
 
 from gossipfl.codec import VectorSchema, encode_parts
 from gossipfl.compression import dense
-from gossipfl.engines.http.bodies import as_data
 from gossipfl.engines.http.certificates import create_authority, issue, server_name
 from gossipfl.engines.http.client import Client
 from gossipfl.engines.http.credentials import Credentials, load_credentials
-from gossipfl.engines.http.envelope import Purpose
 from gossipfl.engines.http.gate import Gate
-from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.neighbor import Neighbor, Parcel
-from gossipfl.engines.http.offloading import Offloading
-from gossipfl.engines.http.run_facts import RunFacts
 from gossipfl.engines.http.sealing import Sealer
 from gossipfl.engines.http.server import PeerServer
+from gossipfl.engines.http.wire.bodies import as_data
+from gossipfl.engines.http.wire.envelope import Purpose
+from gossipfl.engines.http.wire.limits import Limits
+from gossipfl.engines.http.wire.offloading import Offloading
+from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.messages import Kind, Message
 from gossipfl.weights import frozen
 

@@ -8,7 +8,7 @@ from attacker import http
 from siege import Siege, besiege
 
 from gossipfl.engines.http.credentials import Credentials
-from gossipfl.engines.http.envelope import CERTIFICATE, ENVELOPE, SIGNATURE
+from gossipfl.engines.http.wire.envelope import CERTIFICATE, ENVELOPE, SIGNATURE
 
 POST = "POST /v1/messages"
 GET = "GET /v1/session"

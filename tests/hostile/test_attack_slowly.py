@@ -8,7 +8,7 @@ from attacker import Wire, http
 from siege import HASTY, PATIENT, Siege, besiege
 
 from gossipfl.engines.http.credentials import Credentials
-from gossipfl.engines.http.envelope import read_line
+from gossipfl.engines.http.wire.envelope import read_line
 
 GET = "GET /v1/session"
 POST = "POST /v1/messages"

@@ -14,7 +14,9 @@ from gossipfl.codec import encode
 from gossipfl.compression import dense
 from gossipfl.engines.http.client import checked_message
 from gossipfl.engines.http.credentials import Credentials
-from gossipfl.engines.http.envelope import (
+from gossipfl.engines.http.gate import Gate
+from gossipfl.engines.http.replay import WINDOW, ReplayWindow
+from gossipfl.engines.http.wire.envelope import (
     CERTIFICATE,
     ENVELOPE,
     NO_DIGEST,
@@ -25,10 +27,8 @@ from gossipfl.engines.http.envelope import (
     digest_of,
     read_line,
 )
-from gossipfl.engines.http.gate import Gate
-from gossipfl.engines.http.limits import TokenBucket
-from gossipfl.engines.http.refusals import Refusal
-from gossipfl.engines.http.replay import WINDOW, ReplayWindow
+from gossipfl.engines.http.wire.limits import TokenBucket
+from gossipfl.engines.http.wire.refusals import Refusal
 from gossipfl.messages import ExchangeId, Kind, Message
 from gossipfl.weights import ModelVectors, frozen
 

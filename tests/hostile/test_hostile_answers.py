@@ -12,7 +12,7 @@ from attacker import http
 from siege import HASTY, PATIENT, Siege, besiege
 
 from gossipfl.engines.http.credentials import Credentials
-from gossipfl.engines.http.refusals import REASONS
+from gossipfl.engines.http.wire.refusals import REASONS
 
 Answer = Callable[[Siege, asyncio.StreamWriter], Awaitable[None]]
 

@@ -20,7 +20,7 @@ from gossipfl.engines.http.alerts import alert_in
 from gossipfl.engines.http.certificates import create_authority, issue
 from gossipfl.engines.http.credentials import Credentials, load_credentials
 from gossipfl.engines.http.hosting import Hosting
-from gossipfl.engines.http.limits import Limits
+from gossipfl.engines.http.wire.limits import Limits
 
 SAID = ("cannot be reached: it refused", "its certificate is refused here", "a caller has hung up")
 LONG_AGO = datetime.now(UTC) - timedelta(days=30)

@@ -13,14 +13,14 @@ import aiohttp
 
 from gossipfl.codec import decode
 from gossipfl.engines.http.alerts import OPENING, alert_in
-from gossipfl.engines.http.bodies import as_data, received
 from gossipfl.engines.http.certificates import server_name
-from gossipfl.engines.http.envelope import RUN, SESSION, Envelope, Purpose, Sealed
 from gossipfl.engines.http.gate import Gate
-from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.neighbor import Neighbor, Parcel
-from gossipfl.engines.http.refusals import Refusal
 from gossipfl.engines.http.sealing import Sealer
+from gossipfl.engines.http.wire.bodies import as_data, received
+from gossipfl.engines.http.wire.envelope import RUN, SESSION, Envelope, Purpose, Sealed
+from gossipfl.engines.http.wire.limits import Limits
+from gossipfl.engines.http.wire.refusals import Refusal
 from gossipfl.errors import RemoteProtocolError, TransportError
 from gossipfl.messages import Message
 from gossipfl.names.visible_text import visible

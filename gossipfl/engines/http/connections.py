@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from gossipfl.engines.http.limits import Limits, TokenBucket
-from gossipfl.engines.http.refusals import Refusal
+from gossipfl.engines.http.wire.limits import Limits, TokenBucket
+from gossipfl.engines.http.wire.refusals import Refusal
 from gossipfl.weights import PeerId
 
 _LOGGER = logging.getLogger(__name__)

@@ -14,11 +14,11 @@ from itertools import islice
 import numpy as np
 
 from gossipfl.engines.http.client import Answer, Client, Refused
-from gossipfl.engines.http.envelope import Envelope, Purpose
-from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.neighbor import GOODBYES, Neighbor, Parcel
-from gossipfl.engines.http.refusals import REASONS
 from gossipfl.engines.http.sealing import Wrapped
+from gossipfl.engines.http.wire.envelope import Envelope, Purpose
+from gossipfl.engines.http.wire.limits import Limits
+from gossipfl.engines.http.wire.refusals import REASONS
 from gossipfl.errors import TransportError
 from gossipfl.messages import Kind, Message
 from gossipfl.weights import PeerId

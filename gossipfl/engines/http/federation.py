@@ -13,9 +13,9 @@ from gossipfl.actions import Update
 from gossipfl.engines.evaluation import EvaluationPlan, Standing, Traffic, TrainingMetrics, average_model, evaluate
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
-from gossipfl.engines.http.run_facts import RunFacts
 from gossipfl.engines.http.status import PeerStatus, status_of
 from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.history import Contact, Evaluation, History
 from gossipfl.peers import Peer
 from gossipfl.training.trainer import Trainer

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gossipfl.engines.http.envelope import NO_DIGEST, PROTOCOL, Envelope, Purpose, Sealed, read_line
-from gossipfl.engines.http.refusals import Refusal
 from gossipfl.engines.http.replay import ReplayWindow
-from gossipfl.engines.http.run_facts import RunFacts
 from gossipfl.engines.http.verifier import BadCertificate, BadSignature, Verifier
+from gossipfl.engines.http.wire.envelope import NO_DIGEST, PROTOCOL, Envelope, Purpose, Sealed, read_line
+from gossipfl.engines.http.wire.refusals import Refusal
+from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.weights import PeerId
 
 

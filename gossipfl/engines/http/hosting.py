@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from gossipfl.actions import Update
 from gossipfl.engines.http.credentials import Credentials
-from gossipfl.engines.http.limits import Limits
+from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.weights import PeerId
 
 if TYPE_CHECKING:

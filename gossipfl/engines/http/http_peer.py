@@ -19,21 +19,21 @@ import numpy as np
 from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt, WentBack
 from gossipfl.engines.http.client import Answer, Client
 from gossipfl.engines.http.delivery import RIDING, Delivery
-from gossipfl.engines.http.envelope import Envelope, Purpose
 from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.hosting import Hosting, State, Watcher
 from gossipfl.engines.http.journal import Journal, next_incarnation
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
 from gossipfl.engines.http.meeting import meet
 from gossipfl.engines.http.neighbor import GOODBYES, Neighbor, Parcel
-from gossipfl.engines.http.offloading import Offloading
 from gossipfl.engines.http.peer_clock import PeerClock
-from gossipfl.engines.http.refusals import Refusal
-from gossipfl.engines.http.run_facts import RunFacts
 from gossipfl.engines.http.sealing import Sealer, Wrapped
 from gossipfl.engines.http.server import PeerServer
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.waiting import nobody_shares_the_run, warn_of_long_waits
+from gossipfl.engines.http.wire.envelope import Envelope, Purpose
+from gossipfl.engines.http.wire.offloading import Offloading
+from gossipfl.engines.http.wire.refusals import Refusal
+from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.errors import RemoteProtocolError, TrainingError
 from gossipfl.files.checkpoints import Arrays, Checkpoint
 from gossipfl.messages import Message

@@ -13,7 +13,7 @@ from typing import Any
 
 from gossipfl.engines.http.alerts import OPENING, alert_in
 from gossipfl.engines.http.connections import Connection, ConnectionServer
-from gossipfl.engines.http.refusals import Refusal
+from gossipfl.engines.http.wire.refusals import Refusal
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from gossipfl.codec import MESSAGE_OVERHEAD
-from gossipfl.engines.http.envelope import Purpose
+from gossipfl.engines.http.wire.envelope import Purpose
 from gossipfl.messages import Message
 from gossipfl.weights import PeerId
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gossipfl.engines.http.refusals import Refusal
+from gossipfl.engines.http.wire.refusals import Refusal
 
 WINDOW = 1024
 """How far behind the newest counter a POST may come (IPsec and WireGuard keep 64 to 8,192)."""

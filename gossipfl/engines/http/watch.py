@@ -15,9 +15,9 @@ from gossipfl.compression import dense
 from gossipfl.engines.http.connections import SERVER, Connection, ConnectionServer
 from gossipfl.engines.http.descriptors import WATCHING
 from gossipfl.engines.http.http_peer import HTTPPeer
-from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.listener import Listener
 from gossipfl.engines.http.status import PeerStatus, status_of
+from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.files.strict_json import strict_json
 from gossipfl.messages import Kind, Message
 

@@ -13,8 +13,8 @@ from gossipfl.algorithms import Algorithm
 from gossipfl.codec import VectorSchema
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
-from gossipfl.engines.http.run_facts import RunFacts
 from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.peers import Peer
 from gossipfl.weights import ModelVectors, PeerId
 

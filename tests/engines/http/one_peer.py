@@ -21,8 +21,8 @@ from gossipfl.actions import Train, Update
 from gossipfl.algorithms import Algorithm, GoSGD, GradientTrackingGossip, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
-from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.files.checkpoints import newest_checkpoint
 from gossipfl.peers import retries
 

@@ -12,7 +12,7 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.http.hosting import Hosting
-from gossipfl.engines.http.limits import Limits
+from gossipfl.engines.http.wire.limits import Limits
 
 LIMITS = Limits(max_backoff=0.1, poll_seconds=0.5)
 

@@ -27,9 +27,9 @@ from gossipfl.compression import encoded
 from gossipfl.engines.http.client import Client, Refused
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
-from gossipfl.engines.http.limits import Limits
-from gossipfl.engines.http.offloading import Offloading
 from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.engines.http.wire.limits import Limits
+from gossipfl.engines.http.wire.offloading import Offloading
 from gossipfl.errors import TransportError
 from gossipfl.files.checkpoints import newest_checkpoint
 from gossipfl.messages import Kind, Message

@@ -12,10 +12,10 @@ from virtual_time import run_in_virtual_time
 
 from gossipfl.engines.http.client import Answer, Refused
 from gossipfl.engines.http.delivery import GONE_AFTER, POLLS_PER_SECOND, Delivery
-from gossipfl.engines.http.envelope import Envelope, Purpose
-from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.neighbor import Neighbor, Parcel
 from gossipfl.engines.http.sealing import Wrapped
+from gossipfl.engines.http.wire.envelope import Envelope, Purpose
+from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.errors import TransportError
 from gossipfl.messages import Kind, Message
 

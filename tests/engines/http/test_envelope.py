@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.engines.http.envelope import (
+from gossipfl.engines.http.wire.envelope import (
     CERTIFICATE,
     ENVELOPE,
     NO_DIGEST,

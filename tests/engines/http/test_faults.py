@@ -17,7 +17,7 @@ from gossipfl.algorithms import FedAvg, LocalOnly, PairwiseGossip, SynchronousGo
 from gossipfl.engines.http import delivery
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
-from gossipfl.engines.http.limits import Limits
+from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.errors import TrainingError
 
 HASTY = Hosting(

@@ -22,7 +22,7 @@ from gossipfl.engines.http.client import Client
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.journal import Journal, next_incarnation
-from gossipfl.engines.http.limits import Limits
+from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.checkpoints import Checkpoint, CheckpointWriter, newest_checkpoint
 from gossipfl.messages import Kind, Message

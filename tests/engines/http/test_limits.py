@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.engines.http.limits import Limits, TokenBucket
+from gossipfl.engines.http.wire.limits import Limits, TokenBucket
 from gossipfl.errors import ConfigurationError
 
 

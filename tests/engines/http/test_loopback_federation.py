@@ -15,8 +15,8 @@ from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, SynchronousGo
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.http.federation import LoopbackFederation, Member
 from gossipfl.engines.http.hosting import Hosting
-from gossipfl.engines.http.limits import Limits
 from gossipfl.engines.http.status import PeerStatus
+from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.errors import RemoteProtocolError, TrainingError
 from gossipfl.messages import Kind, Message
 from gossipfl.training.trainer import Score

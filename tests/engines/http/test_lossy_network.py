@@ -13,7 +13,7 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.http.hosting import Hosting
-from gossipfl.engines.http.limits import Limits
+from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.peers import Peer
 
 HASTY = Hosting(Limits(request_seconds=2.0, connect_seconds=1.0, max_backoff=0.1), meeting_seconds=5.0)

@@ -13,9 +13,9 @@ from loopback import Loopback, run_loopback
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
-from gossipfl.engines.http.envelope import Envelope
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.neighbor import Parcel
+from gossipfl.engines.http.wire.envelope import Envelope
 from gossipfl.messages import Message
 from gossipfl.topology import canonical
 

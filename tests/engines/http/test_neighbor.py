@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.engines.http.envelope import Purpose
 from gossipfl.engines.http.neighbor import Neighbor, Parcel
+from gossipfl.engines.http.wire.envelope import Purpose
 from gossipfl.messages import Kind, Message
 
 SESSIONS = ("1" * 32, "2" * 32, "3" * 32)

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.engines.http.refusals import Refusal
 from gossipfl.engines.http.replay import WINDOW, ReplayWindow
+from gossipfl.engines.http.wire.refusals import Refusal
 
 
 def verdict(window: ReplayWindow, incarnation: int, counter: int) -> str:

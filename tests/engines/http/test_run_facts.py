@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from gossipfl.codec import VectorSchema, encoded_size
 from gossipfl.compression import ENCODINGS, dense
-from gossipfl.engines.http.run_facts import RunFacts, digest_of_model
+from gossipfl.engines.http.wire.run_facts import RunFacts, digest_of_model
 from gossipfl.messages import Kind, Message
 from gossipfl.weights import ModelVectors, frozen
 

@@ -13,10 +13,10 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.http import waiting
 from gossipfl.engines.http.hosting import Hosting
-from gossipfl.engines.http.limits import Limits
-from gossipfl.engines.http.run_facts import RunFacts
 from gossipfl.engines.http.status import status_of
 from gossipfl.engines.http.waiting import LongWait
+from gossipfl.engines.http.wire.limits import Limits
+from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.errors import ConfigurationError
 
 NOBODY = "http://127.0.0.1:9"

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from aiohttp import StreamReader
 from blake3 import blake3
 
-from gossipfl.engines.http.envelope import NO_DIGEST, Envelope
+from gossipfl.engines.http.wire.envelope import NO_DIGEST, Envelope
 
 SLICE = 256 * 2**10
 """Bytes per write: larger ones block the event loop, smaller ones cost (measured: 64 KiB is a third slower)."""
