@@ -306,7 +306,7 @@ def export_model(
 
 def make_authority(directory: Path, days: int) -> None:
     """`certs init`."""
-    from gossipfl.engines.http.certificates import create_authority
+    from gossipfl.engines.http.trust.certificates import create_authority
 
     create_authority(directory, days)
     new_console().print(
@@ -317,7 +317,7 @@ def make_authority(directory: Path, days: int) -> None:
 
 def issue_certificates(directory: Path, names: Sequence[str], days: int, proxy: bool) -> None:
     """`certs issue`."""
-    from gossipfl.engines.http.certificates import issue
+    from gossipfl.engines.http.trust.certificates import issue
 
     console = new_console()
     for name in names:
@@ -327,7 +327,7 @@ def issue_certificates(directory: Path, names: Sequence[str], days: int, proxy: 
 
 def show_certificates(directory: Path, as_json: bool) -> None:
     """`certs show`."""
-    from gossipfl.engines.http.certificates import described
+    from gossipfl.engines.http.trust.certificates import described
 
     facts = described(directory)
     if as_json:

@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 from gossipfl import __version__, catalogue_commands, commands
 from gossipfl.cli import app
 from gossipfl.deployment import addresses
-from gossipfl.engines.http.certificates import create_authority, issue
-from gossipfl.engines.http.credentials import load_credentials
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
+from gossipfl.engines.http.trust.certificates import create_authority, issue
+from gossipfl.engines.http.trust.credentials import load_credentials
 from gossipfl.engines.http.watch import STATES, _PeerCollector
 from gossipfl.engines.http.wire.refusals import REASONS
 from gossipfl.errors import ConfigurationError

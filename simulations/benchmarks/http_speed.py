@@ -37,13 +37,13 @@ from measuring import print_table
 
 from gossipfl.codec import VectorSchema, encode_parts
 from gossipfl.compression import dense
-from gossipfl.engines.http.certificates import create_authority, issue, server_name
 from gossipfl.engines.http.client import Client
-from gossipfl.engines.http.credentials import Credentials, load_credentials
-from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.neighbor import Neighbor, Parcel
 from gossipfl.engines.http.sealing import Sealer
 from gossipfl.engines.http.server import PeerServer
+from gossipfl.engines.http.trust.certificates import create_authority, issue, server_name
+from gossipfl.engines.http.trust.credentials import Credentials, load_credentials
+from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.wire.bodies import as_data
 from gossipfl.engines.http.wire.envelope import Purpose
 from gossipfl.engines.http.wire.limits import Limits

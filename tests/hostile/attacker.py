@@ -11,7 +11,7 @@ from typing import Self
 
 from deadline import DEADLINE
 
-from gossipfl.engines.http.certificates import server_name
+from gossipfl.engines.http.trust.certificates import server_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engines" / "http"))  # for l
 from fair_time import fair_time
 from issued import new_run
 
-from gossipfl.engines.http.credentials import Credentials, load_credentials
+from gossipfl.engines.http.trust.credentials import Credentials, load_credentials
 
 __all__ = ["fair_time"]
 

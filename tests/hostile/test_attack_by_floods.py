@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from siege import HASTY, MIB, PATIENT, Siege, besiege
 
-from gossipfl.engines.http.credentials import Credentials
+from gossipfl.engines.http.trust.credentials import Credentials
 
 GET = "GET /v1/session"
 POST = "POST /v1/messages"

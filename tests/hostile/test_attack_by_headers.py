@@ -7,7 +7,7 @@ import pytest
 from attacker import http
 from siege import Siege, besiege
 
-from gossipfl.engines.http.credentials import Credentials
+from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.wire.envelope import CERTIFICATE, ENVELOPE, SIGNATURE
 
 POST = "POST /v1/messages"

@@ -12,7 +12,7 @@ from siege import Siege, besiege
 
 from gossipfl.codec import encode
 from gossipfl.compression import dense
-from gossipfl.engines.http.credentials import Credentials
+from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.messages import ExchangeId, Kind, Message
 from gossipfl.weights import frozen
 

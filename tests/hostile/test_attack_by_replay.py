@@ -8,7 +8,7 @@ import pytest
 from attacker import Wire, http
 from siege import Siege, besiege
 
-from gossipfl.engines.http.credentials import Credentials
+from gossipfl.engines.http.trust.credentials import Credentials
 
 POST = "POST /v1/messages"
 

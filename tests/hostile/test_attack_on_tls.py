@@ -10,8 +10,8 @@ import pytest
 from attacker import Wire, http
 from siege import HASTY, Siege, besiege
 
-from gossipfl.engines.http.certificates import issue
-from gossipfl.engines.http.credentials import Credentials
+from gossipfl.engines.http.trust.certificates import issue
+from gossipfl.engines.http.trust.credentials import Credentials
 
 GET = "GET /v1/session"
 POST = "POST /v1/messages"

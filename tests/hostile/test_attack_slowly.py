@@ -7,7 +7,7 @@ from dataclasses import replace
 from attacker import Wire, http
 from siege import HASTY, PATIENT, Siege, besiege
 
-from gossipfl.engines.http.credentials import Credentials
+from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.wire.envelope import read_line
 
 GET = "GET /v1/session"

@@ -11,7 +11,7 @@ import pytest
 from attacker import http
 from siege import HASTY, PATIENT, Siege, besiege
 
-from gossipfl.engines.http.credentials import Credentials
+from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.wire.refusals import REASONS
 
 Answer = Callable[[Siege, asyncio.StreamWriter], Awaitable[None]]

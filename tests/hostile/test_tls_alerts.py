@@ -16,10 +16,10 @@ from numpy_trainer import NumpyTrainer
 from siege import Siege, besiege
 
 from gossipfl.algorithms import SynchronousGossip
-from gossipfl.engines.http.alerts import alert_in
-from gossipfl.engines.http.certificates import create_authority, issue
-from gossipfl.engines.http.credentials import Credentials, load_credentials
 from gossipfl.engines.http.hosting import Hosting
+from gossipfl.engines.http.trust.alerts import alert_in
+from gossipfl.engines.http.trust.certificates import create_authority, issue
+from gossipfl.engines.http.trust.credentials import Credentials, load_credentials
 from gossipfl.engines.http.wire.limits import Limits
 
 SAID = ("cannot be reached: it refused", "its certificate is refused here", "a caller has hung up")

@@ -19,7 +19,7 @@ from statistics import mean
 
 import pytest
 
-from gossipfl.engines.http.certificates import create_authority, issue
+from gossipfl.engines.http.trust.certificates import create_authority, issue
 from gossipfl.gathering import gather
 from gossipfl.report.contact import contact
 from gossipfl.report.run_files import read_run

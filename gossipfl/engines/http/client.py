@@ -12,11 +12,11 @@ from typing import Any
 import aiohttp
 
 from gossipfl.codec import decode
-from gossipfl.engines.http.alerts import OPENING, alert_in
-from gossipfl.engines.http.certificates import server_name
-from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.neighbor import Neighbor, Parcel
 from gossipfl.engines.http.sealing import Sealer
+from gossipfl.engines.http.trust.alerts import OPENING, alert_in
+from gossipfl.engines.http.trust.certificates import server_name
+from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.wire.bodies import as_data, received
 from gossipfl.engines.http.wire.envelope import RUN, SESSION, Envelope, Purpose, Sealed
 from gossipfl.engines.http.wire.limits import Limits

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from gossipfl.actions import Update
-from gossipfl.engines.http.credentials import Credentials
+from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.weights import PeerId
 

@@ -19,7 +19,6 @@ import numpy as np
 from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt, WentBack
 from gossipfl.engines.http.client import Answer, Client
 from gossipfl.engines.http.delivery import RIDING, Delivery
-from gossipfl.engines.http.gate import Gate
 from gossipfl.engines.http.hosting import Hosting, State, Watcher
 from gossipfl.engines.http.journal import Journal, next_incarnation
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
@@ -29,6 +28,7 @@ from gossipfl.engines.http.peer_clock import PeerClock
 from gossipfl.engines.http.sealing import Sealer, Wrapped
 from gossipfl.engines.http.server import PeerServer
 from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.waiting import nobody_shares_the_run, warn_of_long_waits
 from gossipfl.engines.http.wire.envelope import Envelope, Purpose
 from gossipfl.engines.http.wire.offloading import Offloading

@@ -25,8 +25,8 @@ from issued import (
     signed_by,
 )
 
-from gossipfl.engines.http.certificates import create_authority, describe, described, issue, server_name
-from gossipfl.engines.http.credentials import load_credentials
+from gossipfl.engines.http.trust.certificates import create_authority, describe, described, issue, server_name
+from gossipfl.engines.http.trust.credentials import load_credentials
 from gossipfl.errors import ConfigurationError
 
 

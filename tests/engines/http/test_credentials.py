@@ -25,9 +25,9 @@ from issued import (
     new_run,
 )
 
-from gossipfl.engines.http.certificates import create_authority, issue, server_name
-from gossipfl.engines.http.credentials import Credentials, load_credentials
-from gossipfl.engines.http.verifier import (
+from gossipfl.engines.http.trust.certificates import create_authority, issue, server_name
+from gossipfl.engines.http.trust.credentials import Credentials, load_credentials
+from gossipfl.engines.http.trust.verifier import (
     BadCertificate,
     name_of_peer_certificate,
 )

@@ -13,8 +13,8 @@ from loopback import bits, run_loopback
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import Algorithm, FedAvg, LocalOnly, Scaffold, SynchronousGossip
-from gossipfl.engines.http.credentials import load_credentials
 from gossipfl.engines.http.hosting import Hosting
+from gossipfl.engines.http.trust.credentials import load_credentials
 from gossipfl.methods.server_optimizers import ServerSGD
 from gossipfl.peers import PushSumPeer, Sharing
 

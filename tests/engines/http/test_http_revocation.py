@@ -12,9 +12,9 @@ from loopback import Loopback, bits
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import PairwiseGossip
-from gossipfl.engines.http.credentials import load_credentials
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
+from gossipfl.engines.http.trust.credentials import load_credentials
 from gossipfl.engines.virtual.simulator import Simulator
 
 GRAPH = ring(5)

@@ -13,8 +13,8 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.codec import MESSAGE_OVERHEAD
-from gossipfl.engines.http.credentials import load_credentials
 from gossipfl.engines.http.hosting import Hosting
+from gossipfl.engines.http.trust.credentials import load_credentials
 
 GRAPH = ring(3)
 ALGORITHMS = {"synchronous": SynchronousGossip(), "pairwise": PairwiseGossip(), "fedavg": FedAvg()}

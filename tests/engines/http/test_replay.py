@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.engines.http.replay import WINDOW, ReplayWindow
+from gossipfl.engines.http.trust.replay import WINDOW, ReplayWindow
 from gossipfl.engines.http.wire.refusals import Refusal
 
 

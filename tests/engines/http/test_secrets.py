@@ -15,8 +15,8 @@ from loopback import Loopback
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import PairwiseGossip
-from gossipfl.engines.http.credentials import load_credentials
 from gossipfl.engines.http.hosting import Hosting
+from gossipfl.engines.http.trust.credentials import load_credentials
 from gossipfl.engines.http.watch import Watch
 
 

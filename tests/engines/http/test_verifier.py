@@ -25,9 +25,9 @@ from issued import (
     signed_by,
 )
 
-from gossipfl.engines.http.certificates import create_authority, issue
-from gossipfl.engines.http.credentials import load_credentials
-from gossipfl.engines.http.verifier import (
+from gossipfl.engines.http.trust.certificates import create_authority, issue
+from gossipfl.engines.http.trust.credentials import load_credentials
+from gossipfl.engines.http.trust.verifier import (
     MAX_CERTIFICATE_BYTES,
     BadCertificate,
     BadSignature,

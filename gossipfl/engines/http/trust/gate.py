@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gossipfl.engines.http.replay import ReplayWindow
-from gossipfl.engines.http.verifier import BadCertificate, BadSignature, Verifier
+from gossipfl.engines.http.trust.replay import ReplayWindow
+from gossipfl.engines.http.trust.verifier import BadCertificate, BadSignature, Verifier
 from gossipfl.engines.http.wire.envelope import NO_DIGEST, PROTOCOL, Envelope, Purpose, Sealed, read_line
 from gossipfl.engines.http.wire.refusals import Refusal
 from gossipfl.engines.http.wire.run_facts import RunFacts

@@ -22,14 +22,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
-from gossipfl.engines.http.certificate_files import (
+from gossipfl.engines.http.trust.certificate_files import (
     check_name,
     read_authority,
     read_certificate,
     read_private_key,
     write_new,
 )
-from gossipfl.engines.http.verifier import CLIENT, NOT_READABLE, SERVER, Clock, common_name_of, kind_of, utc_now
+from gossipfl.engines.http.trust.verifier import CLIENT, NOT_READABLE, SERVER, Clock, common_name_of, kind_of, utc_now
 from gossipfl.errors import ConfigurationError
 from gossipfl.weights import PeerId
 

@@ -9,15 +9,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gossipfl.engines.http.alerts import TellingContext
-from gossipfl.engines.http.certificate_files import (
+from gossipfl.engines.http.trust.alerts import TellingContext
+from gossipfl.engines.http.trust.certificate_files import (
     check_name,
     check_validity,
     read_authority,
     read_certificate,
     read_private_key,
 )
-from gossipfl.engines.http.verifier import BadCertificate, Clock, Verifier, utc_now
+from gossipfl.engines.http.trust.verifier import BadCertificate, Clock, Verifier, utc_now
 from gossipfl.errors import ConfigurationError
 from gossipfl.weights import PeerId
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from gossipfl.engines.http.verifier import NOT_READABLE, PEER_NAME, ed25519_key_of, kind_of
+from gossipfl.engines.http.trust.verifier import NOT_READABLE, PEER_NAME, ed25519_key_of, kind_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.weights import PeerId
 

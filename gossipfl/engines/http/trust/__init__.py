@@ -1,0 +1,1 @@
+"""Who is who: certificates, signatures, and what is let in."""
