@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gossipfl.console import new_console, peer_table
-from gossipfl.engines.http.client import _printable
+from gossipfl.engines.http.delivering.client import _printable
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.errors import ConfigurationError
 from gossipfl.logs import JSONFormatter, TextFormatter

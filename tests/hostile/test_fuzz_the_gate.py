@@ -12,7 +12,7 @@ from loopback import facts_for
 
 from gossipfl.codec import encode
 from gossipfl.compression import dense
-from gossipfl.engines.http.client import checked_message
+from gossipfl.engines.http.delivering.client import checked_message
 from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.trust.replay import WINDOW, ReplayWindow

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 
 from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt, WentBack
-from gossipfl.engines.http.client import Answer, Client
-from gossipfl.engines.http.delivery import RIDING, Delivery
+from gossipfl.engines.http.delivering.client import Answer, Client
+from gossipfl.engines.http.delivering.delivery import RIDING, Delivery
+from gossipfl.engines.http.delivering.journal import Journal, next_incarnation
+from gossipfl.engines.http.delivering.meeting import meet
+from gossipfl.engines.http.delivering.neighbor import GOODBYES, Neighbor, Parcel
+from gossipfl.engines.http.delivering.sealing import Sealer, Wrapped
 from gossipfl.engines.http.hosting import Hosting, State, Watcher
-from gossipfl.engines.http.journal import Journal, next_incarnation
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
-from gossipfl.engines.http.meeting import meet
-from gossipfl.engines.http.neighbor import GOODBYES, Neighbor, Parcel
 from gossipfl.engines.http.peer_clock import PeerClock
-from gossipfl.engines.http.sealing import Sealer, Wrapped
 from gossipfl.engines.http.server import PeerServer
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.trust.gate import Gate

@@ -24,7 +24,7 @@ from gossipfl.algorithms import (
     SynchronousGossip,
 )
 from gossipfl.compression import encoded
-from gossipfl.engines.http.client import Client, Refused
+from gossipfl.engines.http.delivering.client import Client, Refused
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.training_room import TrainingRoom

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from virtual_time import run_in_virtual_time
 
-from gossipfl.engines.http.client import Answer, Refused
-from gossipfl.engines.http.delivery import GONE_AFTER, POLLS_PER_SECOND, Delivery
-from gossipfl.engines.http.neighbor import Neighbor, Parcel
-from gossipfl.engines.http.sealing import Wrapped
+from gossipfl.engines.http.delivering.client import Answer, Refused
+from gossipfl.engines.http.delivering.delivery import GONE_AFTER, POLLS_PER_SECOND, Delivery
+from gossipfl.engines.http.delivering.neighbor import Neighbor, Parcel
+from gossipfl.engines.http.delivering.sealing import Wrapped
 from gossipfl.engines.http.wire.envelope import Envelope, Purpose
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.errors import TransportError

@@ -14,7 +14,7 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import Train, Update
 from gossipfl.algorithms import FedAvg, LocalOnly, PairwiseGossip, SynchronousGossip
-from gossipfl.engines.http import delivery
+from gossipfl.engines.http.delivering import delivery
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.wire.limits import Limits

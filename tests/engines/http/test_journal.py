@@ -18,10 +18,10 @@ from numpy_trainer import NumpyTrainer
 from one_peer import LARGE
 
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
-from gossipfl.engines.http.client import Client
+from gossipfl.engines.http.delivering.client import Client
+from gossipfl.engines.http.delivering.journal import Journal, next_incarnation
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
-from gossipfl.engines.http.journal import Journal, next_incarnation
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.checkpoints import Checkpoint, CheckpointWriter, newest_checkpoint

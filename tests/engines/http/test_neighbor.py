@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.engines.http.neighbor import Neighbor, Parcel
+from gossipfl.engines.http.delivering.neighbor import Neighbor, Parcel
 from gossipfl.engines.http.wire.envelope import Purpose
 from gossipfl.messages import Kind, Message
 

@@ -13,9 +13,9 @@ from itertools import islice
 
 import numpy as np
 
-from gossipfl.engines.http.client import Answer, Client, Refused
-from gossipfl.engines.http.neighbor import GOODBYES, Neighbor, Parcel
-from gossipfl.engines.http.sealing import Wrapped
+from gossipfl.engines.http.delivering.client import Answer, Client, Refused
+from gossipfl.engines.http.delivering.neighbor import GOODBYES, Neighbor, Parcel
+from gossipfl.engines.http.delivering.sealing import Wrapped
 from gossipfl.engines.http.wire.envelope import Envelope, Purpose
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.engines.http.wire.refusals import REASONS

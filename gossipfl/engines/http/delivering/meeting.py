@@ -8,8 +8,8 @@ from errno import ECONNREFUSED
 
 import numpy as np
 
-from gossipfl.engines.http.client import Client
-from gossipfl.engines.http.neighbor import Neighbor
+from gossipfl.engines.http.delivering.client import Client
+from gossipfl.engines.http.delivering.neighbor import Neighbor
 from gossipfl.errors import TransportError
 
 _LOGGER = logging.getLogger(__name__)

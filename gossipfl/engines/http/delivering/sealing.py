@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gossipfl.codec import encode_parts
-from gossipfl.engines.http.neighbor import Neighbor, Parcel
+from gossipfl.engines.http.delivering.neighbor import Neighbor, Parcel
 from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.wire.envelope import NO_DIGEST, Envelope, Sealed, digest_of

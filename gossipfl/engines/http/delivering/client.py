@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 
 from gossipfl.codec import decode
-from gossipfl.engines.http.neighbor import Neighbor, Parcel
-from gossipfl.engines.http.sealing import Sealer
+from gossipfl.engines.http.delivering.neighbor import Neighbor, Parcel
+from gossipfl.engines.http.delivering.sealing import Sealer
 from gossipfl.engines.http.trust.alerts import OPENING, alert_in
 from gossipfl.engines.http.trust.certificates import server_name
 from gossipfl.engines.http.trust.gate import Gate

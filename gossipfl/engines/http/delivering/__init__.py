@@ -1,0 +1,1 @@
+"""Delivery to neighbors: outboxes, retries, goodbyes."""
