@@ -10,9 +10,9 @@ import networkx as nx
 
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.codec import VectorSchema
-from gossipfl.engines.http.descriptors import caps_of_loopback, check_launcher
 from gossipfl.engines.http.federation import LoopbackFederation, Member
 from gossipfl.engines.http.hosting import Hosting
+from gossipfl.engines.http.serving.descriptors import caps_of_loopback, check_launcher
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.engines.http.wire.envelope import PROTOCOL
 from gossipfl.engines.http.wire.run_facts import RunFacts, digest_of_model

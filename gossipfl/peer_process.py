@@ -16,9 +16,9 @@ from gossipfl.actions import Update
 from gossipfl.constant_files import write_constants
 from gossipfl.deployment import addresses, checked_address, host_and_port, is_loopback, revoked, run_facts
 from gossipfl.engines.evaluation import TrainingMetrics
-from gossipfl.engines.http.descriptors import Caps, caps_of_peer
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
+from gossipfl.engines.http.serving.descriptors import Caps, caps_of_peer
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.trust.credentials import Credentials, load_credentials
 from gossipfl.engines.http.watch import Watch

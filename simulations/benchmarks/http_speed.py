@@ -40,7 +40,7 @@ from gossipfl.compression import dense
 from gossipfl.engines.http.delivering.client import Client
 from gossipfl.engines.http.delivering.neighbor import Neighbor, Parcel
 from gossipfl.engines.http.delivering.sealing import Sealer
-from gossipfl.engines.http.server import PeerServer
+from gossipfl.engines.http.serving.server import PeerServer
 from gossipfl.engines.http.trust.certificates import create_authority, issue, server_name
 from gossipfl.engines.http.trust.credentials import Credentials, load_credentials
 from gossipfl.engines.http.trust.gate import Gate

@@ -30,9 +30,9 @@ from gossipfl.actions import Train, Update
 from gossipfl.algorithms import PairwiseGossip
 from gossipfl.codec import decode, encode
 from gossipfl.compression import decompress, dense
-from gossipfl.engines.http.connections import Connection
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
+from gossipfl.engines.http.serving.connections import Connection
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.wire.envelope import NO_DIGEST, Envelope, Purpose, Sealed, digest_of

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from deadline import DEADLINE
 
-from gossipfl.engines.http import descriptors
-from gossipfl.engines.http.descriptors import RESERVE, WATCHING, caps_of_loopback, caps_of_peer, check_launcher
+from gossipfl.engines.http.serving import descriptors
+from gossipfl.engines.http.serving.descriptors import RESERVE, WATCHING, caps_of_loopback, caps_of_peer, check_launcher
 from gossipfl.errors import ConfigurationError
 
 SOFT, HARD = 64, 256
@@ -132,7 +132,7 @@ class TestCaps:
 
 
 def test_the_limit_is_raised_as_far_as_it_may_be() -> None:
-    code = "from gossipfl.engines.http.descriptors import raised_limit; print(raised_limit(), raised_limit())"
+    code = "from gossipfl.engines.http.serving.descriptors import raised_limit; print(raised_limit(), raised_limit())"
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({SOFT}, {HARD})); "
     shown = subprocess.run([sys.executable, "-c", limit + code], check=True, capture_output=True, text=True)
     assert shown.stdout == f"{HARD} {HARD}\n"

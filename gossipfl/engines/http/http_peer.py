@@ -26,7 +26,7 @@ from gossipfl.engines.http.delivering.sealing import Sealer, Wrapped
 from gossipfl.engines.http.hosting import Hosting, State, Watcher
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
 from gossipfl.engines.http.peer_clock import PeerClock
-from gossipfl.engines.http.server import PeerServer
+from gossipfl.engines.http.serving.server import PeerServer
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.waiting import nobody_shares_the_run, warn_of_long_waits

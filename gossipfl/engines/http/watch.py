@@ -12,10 +12,10 @@ from prometheus_client.registry import Collector
 
 from gossipfl.codec import MESSAGE_OVERHEAD, encode
 from gossipfl.compression import dense
-from gossipfl.engines.http.connections import SERVER, Connection, ConnectionServer
-from gossipfl.engines.http.descriptors import WATCHING
 from gossipfl.engines.http.http_peer import HTTPPeer
-from gossipfl.engines.http.listener import Listener
+from gossipfl.engines.http.serving.connections import SERVER, Connection, ConnectionServer
+from gossipfl.engines.http.serving.descriptors import WATCHING
+from gossipfl.engines.http.serving.listener import Listener
 from gossipfl.engines.http.status import PeerStatus, status_of
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.files.strict_json import strict_json

@@ -9,10 +9,10 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from gossipfl.engines.http.connections import SERVER, Connection, ConnectionServer
 from gossipfl.engines.http.delivering.client import checked_message
 from gossipfl.engines.http.delivering.sealing import Wrapped
-from gossipfl.engines.http.listener import Listener
+from gossipfl.engines.http.serving.connections import SERVER, Connection, ConnectionServer
+from gossipfl.engines.http.serving.listener import Listener
 from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.trust.verifier import BadCertificate, name_of_peer_certificate
 from gossipfl.engines.http.wire.bodies import received, slices

@@ -11,7 +11,7 @@ import ssl
 from functools import partial
 from typing import Any
 
-from gossipfl.engines.http.connections import Connection, ConnectionServer
+from gossipfl.engines.http.serving.connections import Connection, ConnectionServer
 from gossipfl.engines.http.trust.alerts import OPENING, alert_in
 from gossipfl.engines.http.wire.refusals import Refusal
 

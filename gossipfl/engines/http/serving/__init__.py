@@ -1,0 +1,1 @@
+"""What listens: connections, requests, and their limits."""
