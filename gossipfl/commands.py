@@ -30,8 +30,8 @@ from gossipfl.console import (
 )
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, GossipFLError, described
-from gossipfl.own_scenario import functions_named
 from gossipfl.scenario import Scenario, load_scenario
+from gossipfl.scenario.own_scenario import functions_named
 
 if TYPE_CHECKING:
     from gossipfl.comparison import Comparison

@@ -12,9 +12,9 @@ from pydantic import Field, PositiveInt
 from gossipfl.constant_files import read_constants
 from gossipfl.errors import ConfigurationError, GossipFLError, SchemaMismatchError
 from gossipfl.files.weight_files import file_stems
-from gossipfl.own_scenario import refuse_functions
 from gossipfl.report.run_files import Manifest, Part, Seed, Segments, parsed
 from gossipfl.scenario import Scenario
+from gossipfl.scenario.own_scenario import refuse_functions
 from gossipfl.training.model_files import KERAS_SUFFIXES, read_arrays, vectors_of
 from gossipfl.weights import ModelVectors, Segment, StoredModel, WeightsSchema
 

@@ -9,13 +9,13 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from gossipfl.choices import CHOICES, FAMILIES, described
 from gossipfl.console import new_console, print_json
 from gossipfl.errors import ConfigurationError
 from gossipfl.names import resources
 from gossipfl.names.spelling import did_you_mean
 from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
+from gossipfl.scenario.choices import CHOICES, FAMILIES, described
 
 Facts: TypeAlias = Mapping[str, Any]
 Columns: TypeAlias = Mapping[str, Callable[[Facts], str]]

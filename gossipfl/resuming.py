@@ -13,12 +13,12 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.experiment import Experiment
 from gossipfl.files.checkpoints import CheckpointWriter, newest_checkpoint
 from gossipfl.history import Evaluation, History, history_row
-from gossipfl.own_scenario import refuse_functions
 from gossipfl.report.run_files import HistoryRow, Manifest, Part, parsed, rows_of
 from gossipfl.run_manifest import VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.differences import first_difference
+from gossipfl.scenario.own_scenario import refuse_functions
 from gossipfl.simulation import with_bounds
 
 RunName: TypeAlias = tuple[str, int]
