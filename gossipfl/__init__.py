@@ -8,23 +8,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gossipfl.comparison import Comparison
+    from gossipfl.experiments.comparison import Comparison
+    from gossipfl.experiments.simulation import compare, initialize, simulate
     from gossipfl.history import Evaluation, History
     from gossipfl.scenario import Scenario
-    from gossipfl.simulation import compare, initialize, simulate
 
 __version__ = "0.1.0"
 
 __all__ = ["Comparison", "Evaluation", "History", "Scenario", "__version__", "compare", "initialize", "simulate"]
 
 _MODULES = {
-    "Comparison": "gossipfl.comparison",
+    "Comparison": "gossipfl.experiments.comparison",
     "Evaluation": "gossipfl.history",
     "History": "gossipfl.history",
     "Scenario": "gossipfl.scenario",
-    "compare": "gossipfl.simulation",
-    "initialize": "gossipfl.simulation",
-    "simulate": "gossipfl.simulation",
+    "compare": "gossipfl.experiments.simulation",
+    "initialize": "gossipfl.experiments.simulation",
+    "simulate": "gossipfl.experiments.simulation",
 }
 
 

@@ -10,7 +10,7 @@ from gossipfl import topology
 from gossipfl.commands import load_dataset, load_with_data
 from gossipfl.console import in_this_encoding, new_console, print_json
 from gossipfl.data.partition import label_counts
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.experiment import Experiment
 from gossipfl.scenario import load_scenario
 from gossipfl.topology import TopologySummary
 

@@ -34,11 +34,11 @@ from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.scenario.own_scenario import functions_named
 
 if TYPE_CHECKING:
-    from gossipfl.comparison import Comparison
-    from gossipfl.experiment import MakeTrainer
+    from gossipfl.experiments.comparison import Comparison
+    from gossipfl.experiments.experiment import MakeTrainer
+    from gossipfl.experiments.simulation import MakeEngine
     from gossipfl.peer_process import PeerOptions
     from gossipfl.run_directory import RunDirectory
-    from gossipfl.simulation import MakeEngine
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -110,10 +110,10 @@ class RunOptions:
 
 def run_scenario(command: str, options: RunOptions) -> None:
     """`simulate`, `compare` and `launch`: run, record, report; Ctrl-C keeps what was measured."""
+    from gossipfl.experiments.simulation import run_all, with_bounds
     from gossipfl.resuming import Checkpoints, stopped_run
     from gossipfl.run_directory import CHECKPOINTS, RunDirectory
     from gossipfl.run_manifest import HTTP, VIRTUAL_TIME
-    from gossipfl.simulation import run_all, with_bounds
 
     own = None if options.scenario is None else load_with_data(options.scenario, options.overrides, options.data)
     stopped = None if options.resume is None else stopped_run(options.resume, own)
@@ -361,7 +361,7 @@ def load_with_data(name: str, overrides: Sequence[str], data: str | None) -> Sce
 
 def load_dataset(scenario: Scenario, download: bool) -> Dataset:
     """The data set of a scenario; what reading one of tensorflow-datasets writes on the terminal is left out."""
-    from gossipfl.experiment import load_data
+    from gossipfl.experiments.experiment import load_data
 
     if str(scenario.data.source).startswith("tfds:"):
         _import_tensorflow()  # reading the set would import it, with its notes

@@ -18,15 +18,15 @@ from rich.spinner import Spinner
 from rich.table import Column, Table
 from rich.text import Text
 
-from gossipfl.comparison import Row, Statistic, TargetCost, winners
 from gossipfl.engines.http.status import PeerStatus
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.comparison import Row, Statistic, TargetCost, winners
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.simulation import BOUNDS
 from gossipfl.files.strict_json import strict_json
 from gossipfl.history import Evaluation, History
 from gossipfl.names.visible_text import visible, visible_lines
 from gossipfl.run_manifest import HTTP, VIRTUAL_TIME
 from gossipfl.scenario import Scenario
-from gossipfl.simulation import BOUNDS
 
 _WIDTH = 160  # where the output is no terminal and has no width of its own
 _SPREAD = "best minus\nworst peer"

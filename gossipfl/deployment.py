@@ -17,7 +17,7 @@ from gossipfl.engines.http.status import PeerStatus
 from gossipfl.engines.http.wire.envelope import PROTOCOL
 from gossipfl.engines.http.wire.run_facts import RunFacts, digest_of_model
 from gossipfl.errors import ConfigurationError, TopologyError
-from gossipfl.experiment import Cast, Experiment
+from gossipfl.experiments.experiment import Cast, Experiment
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import AGREED_FIELDS

@@ -24,13 +24,13 @@ from gossipfl.engines.http.trust.credentials import Credentials, load_credential
 from gossipfl.engines.http.watch import Watch
 from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.errors import ConfigurationError
-from gossipfl.experiment import Cast, Experiment, load_data
+from gossipfl.experiments.experiment import Cast, Experiment, load_data
+from gossipfl.experiments.simulation import with_seed
 from gossipfl.files.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint
 from gossipfl.peer_directory import WAY_ON, PeerDirectory
 from gossipfl.process_start import StoppedError, Where, check_free, shown, stoppable, taken
 from gossipfl.run_manifest import HTTP, run_manifest
 from gossipfl.scenario import Scenario
-from gossipfl.simulation import with_seed
 from gossipfl.topology import all_neighbors
 from gossipfl.training.model_files import read_model
 from gossipfl.training.trainer import Score, Trainer

@@ -25,7 +25,7 @@ from gossipfl.deployment import addresses
 from gossipfl.engines.evaluation import Standing, Traffic, average_model, evaluate
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.errors import GossipFLError, RemoteProtocolError
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.experiment import Experiment
 from gossipfl.files.strict_json import strict_json
 from gossipfl.files.whole_files import write_whole
 from gossipfl.history import Contact, Evaluation, History

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.errors import ConfigurationError
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.simulation import with_bounds
 from gossipfl.files.checkpoints import CheckpointWriter, newest_checkpoint
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.report.run_files import HistoryRow, Manifest, Part, parsed, rows_of
@@ -19,7 +20,6 @@ from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.differences import first_difference
 from gossipfl.scenario.own_scenario import refuse_functions
-from gossipfl.simulation import with_bounds
 
 RunName: TypeAlias = tuple[str, int]
 """Label and seed of one algorithm's run."""

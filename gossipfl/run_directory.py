@@ -20,11 +20,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gossipfl.comparison import summarize, winners
 from gossipfl.constant_files import write_constants
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.comparison import summarize, winners
+from gossipfl.experiments.experiment import Experiment
 from gossipfl.files.strict_json import json_lines, strict_json
 from gossipfl.files.weight_files import by_name, file_stems, write_weights
 from gossipfl.files.whole_files import kept_for_this_process, whole, write_whole

@@ -13,10 +13,10 @@ import networkx as nx
 from gossipfl import __version__
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.data.partition import label_counts, partition_digest
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.simulation import BOUNDS, with_seed
 from gossipfl.files.strict_json import strict_json
 from gossipfl.scenario import Scenario
-from gossipfl.simulation import BOUNDS, with_seed
 from gossipfl.topology import summarize
 from gossipfl.weights import WeightsSchema
 

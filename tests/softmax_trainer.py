@@ -7,7 +7,7 @@ import pytest
 
 from gossipfl.actions import Train, Update
 from gossipfl.data.dataset import Dataset
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.experiment import Experiment
 from gossipfl.training.batches import Batches
 from gossipfl.training.trainer import Score
 from gossipfl.weights import Constants, ModelVectors, Segment, WeightsSchema, frozen

@@ -8,7 +8,7 @@ from reference import fedavg_with_fit
 
 from gossipfl import Scenario
 from gossipfl.deployment import run_facts
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.experiment import Experiment
 
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.slow

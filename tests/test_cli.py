@@ -22,9 +22,9 @@ from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 import gossipfl
 from gossipfl import __version__
 from gossipfl.algorithms import ALGORITHMS
-from gossipfl.comparison import CONTESTS
 from gossipfl.errors import ConfigurationError, TrainingError
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.comparison import CONTESTS
+from gossipfl.experiments.experiment import Experiment
 from gossipfl.methods.server_optimizers import SERVER_OPTIMIZERS
 from gossipfl.names.resources import names
 from gossipfl.scenario import Scenario

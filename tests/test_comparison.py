@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.comparison import CONTESTS, COSTS, MEASURES, Comparison, Statistic, summarize, winners
+from gossipfl.experiments.comparison import CONTESTS, COSTS, MEASURES, Comparison, Statistic, summarize, winners
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.scenario import Scenario
 

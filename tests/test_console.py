@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from gossipfl.comparison import Comparison
 from gossipfl.console import (
     Progress,
     comparison_tables,
@@ -23,6 +22,7 @@ from gossipfl.console import (
     seconds,
     winner_tables,
 )
+from gossipfl.experiments.comparison import Comparison
 from gossipfl.history import Evaluation, History
 from gossipfl.run_manifest import HTTP
 from gossipfl.scenario import Scenario

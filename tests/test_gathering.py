@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from gossipfl.comparison import MEASURES
 from gossipfl.engines.http.wire.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
+from gossipfl.experiments.comparison import MEASURES
 from gossipfl.gathered_history import gathered_rows, timeline
 from gossipfl.gathering import gather
 from gossipfl.history import Evaluation, history_row

@@ -9,9 +9,9 @@ import pytest
 from test_console import LAST, SECOND
 
 from gossipfl.cli import main
-from gossipfl.comparison import Comparison
 from gossipfl.console import comparison_tables, new_console, winner_tables
 from gossipfl.errors import ConfigurationError
+from gossipfl.experiments.comparison import Comparison
 from gossipfl.history import History
 from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.topology import named

@@ -13,16 +13,16 @@ import pytest
 from safetensors.numpy import load_file
 from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
-from gossipfl.comparison import Comparison
 from gossipfl.data.partition import partition_digest
 from gossipfl.errors import ConfigurationError
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.comparison import Comparison
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.simulation import run_all
 from gossipfl.history import Evaluation, History
 from gossipfl.report.run_files import read_run
 from gossipfl.run_directory import RunDirectory, complete
 from gossipfl.run_manifest import differences, spread
 from gossipfl.scenario import Scenario
-from gossipfl.simulation import run_all
 from gossipfl.training.trainer import Score
 from gossipfl.weights import ModelVectors, Segment, WeightsSchema, frozen
 

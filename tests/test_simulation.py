@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
-from gossipfl.comparison import Comparison
 from gossipfl.data.sources import load
 from gossipfl.errors import (
     ConfigurationError,
@@ -16,10 +15,11 @@ from gossipfl.errors import (
     SchemaMismatchError,
     TrainingError,
 )
-from gossipfl.experiment import Experiment, load_data
+from gossipfl.experiments.comparison import Comparison
+from gossipfl.experiments.experiment import Experiment, load_data
+from gossipfl.experiments.simulation import compare, initialize, run_all, simulate, with_bounds, with_seed
 from gossipfl.history import Evaluation, History
 from gossipfl.scenario import Scenario
-from gossipfl.simulation import compare, initialize, run_all, simulate, with_bounds, with_seed
 
 TOY = {
     "rounds": 3,

@@ -11,10 +11,10 @@ from pydantic.fields import FieldInfo
 
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.algorithms.rounds import SynchronousRecipe
+from gossipfl.experiments.simulation import BOUNDS
 from gossipfl.methods.server_optimizers import SERVER_OPTIMIZERS
 from gossipfl.scenario.algorithms import SECTIONS, AlgorithmSection
 from gossipfl.schedules import SCHEDULES
-from gossipfl.simulation import BOUNDS
 
 CHOICES: Mapping[str, Mapping[str, Any]] = {
     "algorithms": ALGORITHMS,

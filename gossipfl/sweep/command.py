@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
 from gossipfl.commands import INTERRUPTED, load_dataset
-from gossipfl.comparison import summarize
 from gossipfl.console import comparison_tables, new_console, print_json
 from gossipfl.errors import ConfigurationError, GossipFLError
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.comparison import summarize
+from gossipfl.experiments.experiment import Experiment
 from gossipfl.files.strict_json import strict_json
 from gossipfl.names.visible_text import visible
 from gossipfl.scenario.loading import toml_value

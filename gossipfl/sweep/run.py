@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from gossipfl.errors import GossipFLError
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.simulation import run_section, with_seed
 from gossipfl.history import History
 from gossipfl.run_manifest import VIRTUAL_TIME, run_manifest
 from gossipfl.scenario import Scenario
-from gossipfl.simulation import run_section, with_seed
 from gossipfl.sweep.grid import Point
 
 JSON: TypeAlias = dict[str, Any]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gossipfl import Scenario
 from gossipfl.data.dataset import Dataset
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.experiment import Experiment
 from gossipfl.weights import ModelVectors
 
 LEARNING_RATE = 0.02

@@ -194,7 +194,7 @@ def big_model() -> Any:
 
 
 def experiment(model: Any, num_peers: int, rounds: int, *, slots: int | None = None, batch_size: int = 10) -> Any:
-    from gossipfl.experiment import Experiment
+    from gossipfl.experiments.experiment import Experiment
     from gossipfl.scenario import Scenario
 
     scenario = Scenario(

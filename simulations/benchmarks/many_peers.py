@@ -5,7 +5,7 @@ from dataclasses import replace
 from gossipfl import Scenario
 from gossipfl.data.dataset import Dataset
 from gossipfl.engines.virtual.simulator import Simulator
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.experiment import Experiment
 
 
 def gossip(

@@ -14,8 +14,8 @@ from gossipfl import Scenario
 from gossipfl.cli import main
 from gossipfl.commands import RunOptions
 from gossipfl.errors import ConfigurationError, TrainingError, TransportError
-from gossipfl.experiment import Experiment
-from gossipfl.simulation import Simulation
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.simulation import Simulation
 from gossipfl.training.ray.trainer import RayTrainer, ray_cluster
 from gossipfl.training.ray.workers import RayWorkers, WorkersDied
 

@@ -7,7 +7,7 @@ from loopback import bits
 
 from gossipfl import Scenario
 from gossipfl.deployment import loopback_federation
-from gossipfl.experiment import Experiment
+from gossipfl.experiments.experiment import Experiment
 
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.slow

@@ -17,10 +17,10 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.comparison import Comparison
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, DataError, GossipFLError
-from gossipfl.experiment import Experiment, MakeTrainer, load_data
+from gossipfl.experiments.comparison import Comparison
+from gossipfl.experiments.experiment import Experiment, MakeTrainer, load_data
 from gossipfl.history import Evaluation, History
 from gossipfl.peers import Peer
 from gossipfl.scenario.algorithms import AlgorithmSection

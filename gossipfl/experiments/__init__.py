@@ -1,0 +1,1 @@
+"""Experiments: the algorithms of a scenario, run side by side and compared."""
