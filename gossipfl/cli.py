@@ -227,7 +227,7 @@ def peer(
 ) -> None:
     """Run one peer of a scenario, until its rounds or its time are done, or until SIGTERM."""
     from gossipfl.commands import run_one_peer
-    from gossipfl.peer_process import PeerOptions
+    from gossipfl.deploy.peer_process import PeerOptions
 
     run_one_peer(
         scenario,

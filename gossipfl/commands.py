@@ -34,10 +34,10 @@ from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.scenario.own_scenario import functions_named
 
 if TYPE_CHECKING:
+    from gossipfl.deploy.peer_process import PeerOptions
     from gossipfl.experiments.comparison import Comparison
     from gossipfl.experiments.experiment import MakeTrainer
     from gossipfl.experiments.simulation import MakeEngine
-    from gossipfl.peer_process import PeerOptions
     from gossipfl.run_directory import RunDirectory
 
 INTERRUPTED = 130
@@ -123,7 +123,7 @@ def run_scenario(command: str, options: RunOptions) -> None:
         assert own is not None
         scenario, num_seeds = with_bounds(own) if command == "compare" else own, options.num_seeds
     if options.over_http:
-        from gossipfl.deployment import check_descriptors, refuse_revoked
+        from gossipfl.deploy.deployment import check_descriptors, refuse_revoked
 
         refuse_revoked(scenario)
         check_descriptors(scenario, as_processes=options.as_processes)
@@ -208,10 +208,10 @@ def _trainers(options: RunOptions, console: Console) -> "Iterator[MakeTrainer | 
 
 def _http_engine(options: RunOptions, directory: "RunDirectory", progress: Progress) -> "MakeEngine":
     if not options.as_processes:
-        from gossipfl.deployment import loopback_federation
+        from gossipfl.deploy.deployment import loopback_federation
 
         return lambda experiment, section: loopback_federation(experiment, section, progress.look)
-    from gossipfl.process_federation import ProcessFederation
+    from gossipfl.deploy.process_federation import ProcessFederation
 
     extra = ["--download"] if options.download else []
     return lambda experiment, section: ProcessFederation(
@@ -250,8 +250,8 @@ def run_one_peer(
     log_level: str,
 ) -> None:
     """`peer`."""
-    from gossipfl import logs
-    from gossipfl.peer_process import run_peer
+    from gossipfl.deploy import logs
+    from gossipfl.deploy.peer_process import run_peer
 
     scenario = load_with_data(name, overrides, data)
     chosen = options(shlex.join(["gossipfl", *sys.argv[1:]]), scenario)
@@ -261,7 +261,7 @@ def run_one_peer(
 
 def show_status(urls: Sequence[str], as_json: bool) -> None:
     """`status`."""
-    from gossipfl.status_of_peers import ask
+    from gossipfl.deploy.status import ask
 
     answers = {url: ask(url) for url in urls}
     if as_json:

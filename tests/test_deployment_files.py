@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from gossipfl import __version__, catalogue_commands, commands
 from gossipfl.cli import app
-from gossipfl.deployment import addresses
+from gossipfl.deploy.deployment import addresses
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.engines.http.trust.certificates import create_authority, issue
 from gossipfl.engines.http.trust.credentials import load_credentials

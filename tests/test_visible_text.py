@@ -16,13 +16,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gossipfl.console import new_console, peer_table
+from gossipfl.deploy.logs import JSONFormatter, TextFormatter
+from gossipfl.deploy.status import ask
 from gossipfl.engines.http.delivering.client import _printable
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.errors import ConfigurationError
-from gossipfl.logs import JSONFormatter, TextFormatter
 from gossipfl.names.visible_text import LINES, all_visible, visible, visible_lines
 from gossipfl.scenario import Scenario
-from gossipfl.status_of_peers import ask
 
 ESCAPE, OVERRIDE, ISOLATE = "\x1b]0;title\x07\x1b[2J", "\u202e", "\u2066"
 NASTY = f"name{ESCAPE}{OVERRIDE}{ISOLATE}\u200b\x9b1m\r"

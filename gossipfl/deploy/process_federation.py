@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from gossipfl.codec import VectorSchema, decode
 from gossipfl.compression import decompress
-from gossipfl.deployment import addresses
+from gossipfl.deploy.deployment import addresses
 from gossipfl.engines.evaluation import Standing, Traffic, average_model, evaluate
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.errors import GossipFLError, RemoteProtocolError

@@ -14,7 +14,8 @@ import numpy as np
 
 from gossipfl.actions import Update
 from gossipfl.constant_files import write_constants
-from gossipfl.deployment import addresses, checked_address, host_and_port, is_loopback, revoked, run_facts
+from gossipfl.deploy.deployment import addresses, checked_address, host_and_port, is_loopback, revoked, run_facts
+from gossipfl.deploy.process_start import StoppedError, Where, check_free, shown, stoppable, taken
 from gossipfl.engines.evaluation import TrainingMetrics
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
@@ -28,7 +29,6 @@ from gossipfl.experiments.experiment import Cast, Experiment, load_data
 from gossipfl.experiments.simulation import with_seed
 from gossipfl.files.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint
 from gossipfl.peer_directory import WAY_ON, PeerDirectory
-from gossipfl.process_start import StoppedError, Where, check_free, shown, stoppable, taken
 from gossipfl.run_manifest import HTTP, run_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.topology import all_neighbors

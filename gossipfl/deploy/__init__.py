@@ -1,0 +1,1 @@
+"""Peers as programs: from a scenario to processes and hosts."""
