@@ -14,6 +14,6 @@ def _leave_out_the_current_directory() -> None:
 
 if __name__ == "__main__":
     _leave_out_the_current_directory()
-    from gossipfl.cli import main
+    from gossipfl.cli.app import main
 
     main()

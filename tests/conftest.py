@@ -30,7 +30,7 @@ def command_line(monkeypatch, capsys, tmp_path) -> Callable:
     from outcome import Outcome
     from softmax_trainer import run_without_tensorflow
 
-    from gossipfl.cli import main
+    from gossipfl.cli.app import main
 
     run_without_tensorflow(monkeypatch)
     monkeypatch.chdir(tmp_path)

@@ -513,7 +513,7 @@ class TestAlgorithms:
         assert section.model_copy(update={"optimizer": None}) == plain  # written out are the defaults
 
     def test_a_narrow_terminal_cuts_nothing(self, gossipfl_, monkeypatch):
-        monkeypatch.setattr("gossipfl.console._WIDTH", 80)
+        monkeypatch.setattr("gossipfl.cli.terminal.console._WIDTH", 80)
         outcome = gossipfl_("algorithms")
         assert "…" not in outcome.out
         assert "links: by schedule; goals: uniform" in outcome.out
@@ -526,7 +526,7 @@ class TestAlgorithms:
         assert "Did you mean 'fedprox'?" in outcome.err
 
     def test_no_framework_is_imported(self, environment):
-        listed = "import sys\nfrom gossipfl.listings import list_algorithms\nlist_algorithms('d2', True)\n"
+        listed = "import sys\nfrom gossipfl.cli.commands.listings import list_algorithms\nlist_algorithms('d2', True)\n"
         program = f"{listed}print(*sys.modules, file=sys.stderr)"
         completed = subprocess.run(python("-c", program), env=environment, capture_output=True, text=True, timeout=250)
         assert json.loads(completed.stdout)["name"] == "d2"

@@ -208,7 +208,7 @@ class TestPeer:
     def test_one_that_is_stopped_while_it_starts_leaves_nothing(self, gossipfl_, monkeypatch):
         options = ("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
         with monkeypatch.context() as patch:
-            patch.setattr("gossipfl.commands._import_tensorflow", lambda: signal.raise_signal(signal.SIGTERM))
+            patch.setattr("gossipfl.cli.commands.run._import_tensorflow", lambda: signal.raise_signal(signal.SIGTERM))
             stopped = gossipfl_(*options)
         assert stopped.status == 0
         assert [line.rsplit("  ")[-1] for line in stopped.err.splitlines()][-1].endswith("stopped before the run began")
@@ -221,7 +221,7 @@ class TestPeer:
             with suppress(BaseException):
                 signal.raise_signal(signal.SIGTERM)
 
-        monkeypatch.setattr("gossipfl.commands._import_tensorflow", importing)
+        monkeypatch.setattr("gossipfl.cli.commands.run._import_tensorflow", importing)
         stopped = gossipfl_("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
         assert stopped.status == 0
         assert stopped.err.splitlines()[-1].endswith("stopped before the run began")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from gossipfl.console import (
+from gossipfl.cli.terminal.console import (
     Progress,
     comparison_tables,
     evaluation_line,

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from test_console import LAST, SECOND
 
-from gossipfl.cli import main
-from gossipfl.console import comparison_tables, new_console, winner_tables
+from gossipfl.cli.app import main
+from gossipfl.cli.terminal.console import comparison_tables, new_console, winner_tables
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.comparison import Comparison
 from gossipfl.history import History

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gossipfl.algorithms import ALGORITHMS
-from gossipfl.cli import app
+from gossipfl.cli.app import app
 from gossipfl.scenario import Scenario
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")

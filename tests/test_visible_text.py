@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gossipfl.console import new_console, peer_table
+from gossipfl.cli.terminal.console import new_console, peer_table
 from gossipfl.deploy.logs import JSONFormatter, TextFormatter
 from gossipfl.deploy.status import ask
 from gossipfl.engines.http.delivering.client import _printable

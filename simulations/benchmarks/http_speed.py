@@ -317,7 +317,7 @@ def main(words: Sequence[str]) -> None:
         print(peak_memory())  # noqa: T201
         return
     if words[:1] == ["peer"]:
-        from gossipfl.cli import app
+        from gossipfl.cli.app import app
 
         sys.argv = ["gossipfl", *words]
         app(standalone_mode=False)

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for softmax_trainer.py
 
 from softmax_trainer import run_without_tensorflow
 
-from gossipfl.cli import main
+from gossipfl.cli.app import main
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))

@@ -14,7 +14,7 @@ from typing import ClassVar
 import pytest
 from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
-from gossipfl.cli import main
+from gossipfl.cli.app import main
 from gossipfl.errors import TrainingError
 from gossipfl.report.run_files import read_run
 from gossipfl.sweep.run import Lost, Run, execute
@@ -62,7 +62,7 @@ class InThisProcess:
 def sweep(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
     """`gossipfl sweep` in this process, without TensorFlow, in a directory that holds only `toy.toml`."""
     run_without_tensorflow(monkeypatch)
-    monkeypatch.setattr("gossipfl.sweep.command.WorkerProcesses", InThisProcess)
+    monkeypatch.setattr("gossipfl.cli.commands.sweep.WorkerProcesses", InThisProcess)
     monkeypatch.setattr(InThisProcess, "asked", [])
     monkeypatch.setattr(InThisProcess, "accidents", {})
     monkeypatch.chdir(tmp_path)
@@ -322,12 +322,12 @@ class TestRefusals:
     def test_another_sweep_is_running_there(self, sweep, monkeypatch):
         class Twice(InThisProcess):
             def run(self, runs, begins):
-                monkeypatch.setattr("gossipfl.sweep.command.WorkerProcesses", InThisProcess)
+                monkeypatch.setattr("gossipfl.cli.commands.sweep.WorkerProcesses", InThisProcess)
                 second.append(sweep("toy.toml", *GRID))
                 yield from super().run(runs, begins)
 
         second: list[Outcome] = []
-        monkeypatch.setattr("gossipfl.sweep.command.WorkerProcesses", Twice)
+        monkeypatch.setattr("gossipfl.cli.commands.sweep.WorkerProcesses", Twice)
         assert sweep("toy.toml", *GRID).status == 0
         assert (second[0].status, "another process is at work in" in second[0].err) == (1, True)
 

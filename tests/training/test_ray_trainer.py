@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gossipfl import Scenario
-from gossipfl.cli import main
-from gossipfl.commands import RunOptions
+from gossipfl.cli.app import main
+from gossipfl.cli.commands.run import RunOptions
 from gossipfl.errors import ConfigurationError, TrainingError, TransportError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.simulation import Simulation

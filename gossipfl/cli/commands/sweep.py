@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
-from gossipfl.commands import INTERRUPTED, load_dataset
-from gossipfl.console import comparison_tables, new_console, print_json
+from gossipfl.cli.commands.run import INTERRUPTED, load_dataset
+from gossipfl.cli.terminal.console import comparison_tables, new_console, print_json
 from gossipfl.errors import ConfigurationError, GossipFLError
 from gossipfl.experiments.comparison import summarize
 from gossipfl.experiments.experiment import Experiment

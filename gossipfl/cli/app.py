@@ -8,9 +8,9 @@ from typing import Annotated, Optional
 import typer
 
 from gossipfl import __version__
-from gossipfl.cli_catalogue import algorithms, data_app, scenario_app, topology_app
-from gossipfl.cli_certs import certs_app
-from gossipfl.cli_options import (
+from gossipfl.cli.catalogue import algorithms, data_app, scenario_app, topology_app
+from gossipfl.cli.certs import certs_app
+from gossipfl.cli.options import (
     AlgorithmLabel,
     CheckpointEvery,
     Data,
@@ -29,7 +29,7 @@ from gossipfl.cli_options import (
     Trainer,
     TrainerName,
 )
-from gossipfl.cli_sweep import sweep
+from gossipfl.cli.sweep import sweep
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,7 +73,7 @@ def simulate(
     ray_address: RayAddress = None,
 ) -> None:
     """Run every algorithm of a scenario in virtual time."""
-    from gossipfl.commands import RunOptions, run_scenario
+    from gossipfl.cli.commands.run import RunOptions, run_scenario
 
     if scenario is None and resume is None:
         raise typer.BadParameter("name a scenario (`gossipfl scenario list` has some), or a run to --resume")
@@ -112,7 +112,7 @@ def compare(
 ) -> None:
     """Run a scenario (by default gossip_vs_fedavg) with local-only and centralized training as bounds, and print the
     common table."""
-    from gossipfl.commands import RunOptions, run_scenario
+    from gossipfl.cli.commands.run import RunOptions, run_scenario
 
     if scenario is None and resume is None:
         scenario = "gossip_vs_fedavg"
@@ -151,7 +151,7 @@ def launch(
     ] = False,
 ) -> None:
     """Run every algorithm of a scenario in real time: all its peers on this machine, over HTTP."""
-    from gossipfl.commands import RunOptions, run_scenario
+    from gossipfl.cli.commands.run import RunOptions, run_scenario
 
     options = RunOptions(scenario, set_ or [], data, download, seeds, output, json, True, processes)
     run_scenario("launch", options)
@@ -226,7 +226,7 @@ def peer(
     log_level: Annotated[LogLevel, typer.Option(help="The least that is written.")] = LogLevel.info,
 ) -> None:
     """Run one peer of a scenario, until its rounds or its time are done, or until SIGTERM."""
-    from gossipfl.commands import run_one_peer
+    from gossipfl.cli.commands.run import run_one_peer
     from gossipfl.deploy.peer_process import PeerOptions
 
     run_one_peer(
@@ -264,7 +264,7 @@ def status(
     json: Json = False,
 ) -> None:
     """What running peers say of themselves."""
-    from gossipfl.commands import show_status
+    from gossipfl.cli.commands.run import show_status
 
     show_status(urls, json)
 
@@ -280,7 +280,7 @@ def gather(
     set_: Set = None,
 ) -> None:
     """Put the run directories of a run's peers together into one, with one report."""
-    from gossipfl.commands import gather_peers
+    from gossipfl.cli.commands.run import gather_peers
 
     gather_peers(directories, output, scenario, set_ or [])
 
@@ -312,7 +312,7 @@ def export(
     set_: Set = None,
 ) -> None:
     """Write a final model of a run as a file that Keras opens."""
-    from gossipfl.commands import export_model
+    from gossipfl.cli.commands.run import export_model
 
     export_model(run, peer, average, algorithm, seed, output, scenario, set_ or [])
 
@@ -320,7 +320,7 @@ def export(
 @app.command()
 def report(run: Annotated[Path, typer.Argument(help="The directory of a run.")]) -> None:
     """Write a run's report.html again, also for a run that was killed."""
-    from gossipfl.commands import rewrite_report
+    from gossipfl.cli.commands.run import rewrite_report
 
     rewrite_report(run)
 

@@ -18,7 +18,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from gossipfl.console import (
+from gossipfl.cli.terminal.console import (
     Progress,
     comparison_tables,
     evaluation_line,

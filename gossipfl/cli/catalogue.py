@@ -4,7 +4,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from gossipfl.cli_options import Data, Download, Json, ScenarioName, Set
+from gossipfl.cli.options import Data, Download, Json, ScenarioName, Set
 
 topology_app = typer.Typer(help="Who may talk to whom: the graphs that come with gossipfl.", no_args_is_help=True)
 data_app = typer.Typer(help="Where examples come from, and who gets which.", no_args_is_help=True)
@@ -14,7 +14,7 @@ scenario_app = typer.Typer(help="Scenarios: list, check and describe them.", no_
 @topology_app.command("list")
 def topology_list(json: Json = False) -> None:
     """The topologies that come with gossipfl."""
-    from gossipfl.catalogue_commands import list_topologies
+    from gossipfl.cli.commands.catalogue import list_topologies
 
     list_topologies(json)
 
@@ -25,7 +25,7 @@ def topology_show(
     json: Json = False,
 ) -> None:
     """Degrees, diameter, spectral gap and predicted rounds to consensus of a topology."""
-    from gossipfl.catalogue_commands import show_topology
+    from gossipfl.cli.commands.catalogue import show_topology
 
     show_topology(name, json)
 
@@ -39,7 +39,7 @@ def data_show(
     json: Json = False,
 ) -> None:
     """What each peer of a scenario holds."""
-    from gossipfl.catalogue_commands import show_data
+    from gossipfl.cli.commands.catalogue import show_data
 
     show_data(scenario, set_ or [], data, download, json)
 
@@ -47,7 +47,7 @@ def data_show(
 @scenario_app.command("list")
 def scenario_list() -> None:
     """The scenarios that come with gossipfl."""
-    from gossipfl.listings import list_scenarios
+    from gossipfl.cli.commands.listings import list_scenarios
 
     list_scenarios()
 
@@ -58,7 +58,7 @@ def scenario_show(
     set_: Set = None,
 ) -> None:
     """Check a scenario and print it as JSON, defaults included."""
-    from gossipfl.catalogue_commands import show_scenario
+    from gossipfl.cli.commands.catalogue import show_scenario
 
     show_scenario(scenario, set_ or [])
 
@@ -66,7 +66,7 @@ def scenario_show(
 @scenario_app.command("schema")
 def scenario_schema() -> None:
     """The JSON schema of scenario files."""
-    from gossipfl.listings import print_schema
+    from gossipfl.cli.commands.listings import print_schema
 
     print_schema()
 
@@ -79,6 +79,6 @@ def algorithms(
     json: Json = False,
 ) -> None:
     """What there is to compare: algorithms, schedules of gossip in rounds, and server optimizers."""
-    from gossipfl.listings import list_algorithms
+    from gossipfl.cli.commands.listings import list_algorithms
 
     list_algorithms(name, json)

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from gossipfl.console import new_console, print_json
+from gossipfl.cli.terminal.console import new_console, print_json
 from gossipfl.errors import ConfigurationError
 from gossipfl.names import resources
 from gossipfl.names.spelling import did_you_mean

@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from gossipfl.cli_options import Data, Download, Json, ScenarioName, Seeds, Set
+from gossipfl.cli.options import Data, Download, Json, ScenarioName, Seeds, Set
 
 
 def sweep(
@@ -39,7 +39,7 @@ def sweep(
     json: Json = False,
 ) -> None:
     """Run a scenario with every combination of some values, with several seeds; the same command again goes on."""
-    from gossipfl.sweep.command import SweepOptions, run_sweep
+    from gossipfl.cli.commands.sweep import SweepOptions, run_sweep
 
     if jobs is not None and (ray or ray_address):
         raise typer.BadParameter("--jobs is for processes of this machine; how much runs on Ray at a time, Ray decides")
