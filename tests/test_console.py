@@ -24,7 +24,7 @@ from gossipfl.cli.terminal.console import (
 )
 from gossipfl.experiments.comparison import Comparison
 from gossipfl.history import Evaluation, History
-from gossipfl.run_manifest import HTTP
+from gossipfl.runs.manifest import HTTP
 from gossipfl.scenario import Scenario
 
 LAST = Evaluation(

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from gossipfl.constant_files import read_constants, write_constants
 from gossipfl.errors import ConfigurationError, SchemaMismatchError
 from gossipfl.files.weight_files import metadata_of, write_weights
+from gossipfl.runs.constant_files import read_constants, write_constants
 from gossipfl.training.model_files import read_model
 from gossipfl.weights import (
     LARGEST_INTEGER,

@@ -16,12 +16,12 @@ from safetensors.numpy import load_file, save_file
 from gossipfl.engines.http.wire.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.comparison import MEASURES
-from gossipfl.gathered_history import gathered_rows, timeline
-from gossipfl.gathering import gather
 from gossipfl.history import Evaluation, history_row
-from gossipfl.peer_records import read_peer
-from gossipfl.report.run_files import read_run
-from gossipfl.run_directory import complete
+from gossipfl.runs.directory import complete
+from gossipfl.runs.files import read_run
+from gossipfl.runs.gathered_history import gathered_rows, timeline
+from gossipfl.runs.gathering import gather
+from gossipfl.runs.peer_records import read_peer
 from gossipfl.scenario import Scenario
 
 JSON = dict[str, Any]

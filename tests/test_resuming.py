@@ -16,9 +16,9 @@ import pytest
 from outcome import Outcome
 from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
-from gossipfl import run_directory
 from gossipfl.files import checkpoints
 from gossipfl.files.checkpoints import newest_checkpoint
+from gossipfl.runs import directory as run_directory
 
 TOY = """
 rounds = 5
@@ -252,11 +252,11 @@ def test_what_the_machine_refuses_is_a_sentence_and_the_run_goes_on_later(
 
     with monkeypatch.context() as patch:
         if where in ("history", "everything"):
-            patch.setattr(*failing("gossipfl.run_directory.history_row", run_directory.history_row))
+            patch.setattr(*failing("gossipfl.runs.directory.history_row", run_directory.history_row))
         if where == "checkpoint":
             patch.setattr(*failing("gossipfl.files.checkpoints.durable", checkpoints.durable))
         if where == "everything":
-            patch.setattr(*failing("gossipfl.run_directory.write_whole", run_directory.write_whole))
+            patch.setattr(*failing("gossipfl.runs.directory.write_whole", run_directory.write_whole))
         outcome = gossipfl_("simulate", "toy.toml", "--seeds", "2", "--output", "run", "--checkpoint-every", "1")
     assert (outcome.status, outcome.err.count("\n")) == (1, 1)
     assert outcome.err.startswith(f"Error: {said}")

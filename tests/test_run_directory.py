@@ -19,9 +19,9 @@ from gossipfl.experiments.comparison import Comparison
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.simulation import run_all
 from gossipfl.history import Evaluation, History
-from gossipfl.report.run_files import read_run
-from gossipfl.run_directory import RunDirectory, complete
-from gossipfl.run_manifest import differences, spread
+from gossipfl.runs.directory import RunDirectory, complete
+from gossipfl.runs.files import read_run
+from gossipfl.runs.manifest import differences, spread
 from gossipfl.scenario import Scenario
 from gossipfl.training.trainer import Score
 from gossipfl.weights import ModelVectors, Segment, WeightsSchema, frozen

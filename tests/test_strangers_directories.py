@@ -13,8 +13,8 @@ from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
 import gossipfl
 from gossipfl.errors import ConfigurationError
-from gossipfl.export import export
 from gossipfl.names.user_functions import user_function
+from gossipfl.runs.export import export
 from gossipfl.scenario import Scenario
 
 PAYLOAD = "from pathlib import Path\nPath('ran').touch()\ndef build():\n    Path('ran').touch()\n"

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from gossipfl.actions import Update
-from gossipfl.constant_files import write_constants
 from gossipfl.deploy.deployment import addresses, checked_address, host_and_port, is_loopback, revoked, run_facts
 from gossipfl.deploy.process_start import StoppedError, Where, check_free, shown, stoppable, taken
 from gossipfl.engines.evaluation import TrainingMetrics
@@ -28,8 +27,9 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Cast, Experiment, load_data
 from gossipfl.experiments.simulation import with_seed
 from gossipfl.files.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint
-from gossipfl.peer_directory import WAY_ON, PeerDirectory
-from gossipfl.run_manifest import HTTP, run_manifest
+from gossipfl.runs.constant_files import write_constants
+from gossipfl.runs.manifest import HTTP, run_manifest
+from gossipfl.runs.peer_directory import WAY_ON, PeerDirectory
 from gossipfl.scenario import Scenario
 from gossipfl.topology import all_neighbors
 from gossipfl.training.model_files import read_model

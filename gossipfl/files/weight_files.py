@@ -3,7 +3,7 @@
 LABEL-seedN.average   the average model: one array per variable, by its name
 LABEL-seedN.peers     PEER and, where there are any, PEER/statistics: flat vectors
 
-Their metadata have the digest of the constants that belong to them (`gossipfl.constant_files`).
+Their metadata have the digest of the constants that belong to them (`gossipfl.runs.constant_files`).
 """
 
 import os

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gossipfl.files.whole_files import write_whole
 from gossipfl.report.html import report_html
-from gossipfl.report.run_files import read_run
+from gossipfl.runs.files import read_run
 
 __all__ = ["write_report"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeAlias
 
-from gossipfl.report.run_files import EventRow, HistoryRow, Run
+from gossipfl.runs.files import EventRow, HistoryRow, Run
 
 JSON: TypeAlias = dict[str, Any]
 

@@ -11,7 +11,7 @@ from typing import Any
 from gossipfl.files.strict_json import strict_json
 from gossipfl.names.visible_text import LINES, all_visible, visible
 from gossipfl.report.payload import page_payload
-from gossipfl.report.run_files import Run
+from gossipfl.runs.files import Run
 
 SCRIPTS = (
     "format.js",

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from gossipfl.report.contact import contact
 from gossipfl.report.layout import graph_positions
-from gossipfl.report.run_files import HistoryRow, Manifest, Run, RunAlgorithm
+from gossipfl.runs.files import HistoryRow, Manifest, Run, RunAlgorithm
 
 JSON: TypeAlias = dict[str, Any]
 

@@ -8,7 +8,7 @@ from gossipfl.errors import GossipFLError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.simulation import run_section, with_seed
 from gossipfl.history import History
-from gossipfl.run_manifest import VIRTUAL_TIME, run_manifest
+from gossipfl.runs.manifest import VIRTUAL_TIME, run_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.sweep.grid import Point
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from gossipfl.files.strict_json import strict_json
-from gossipfl.run_manifest import spread
+from gossipfl.runs.manifest import spread
 from gossipfl.sweep.grid import Point, named
 from gossipfl.sweep.run import JSON, Measured, Run
 

@@ -20,9 +20,9 @@ from statistics import mean
 import pytest
 
 from gossipfl.engines.http.trust.certificates import create_authority, issue
-from gossipfl.gathering import gather
 from gossipfl.report.contact import contact
-from gossipfl.report.run_files import read_run
+from gossipfl.runs.files import read_run
+from gossipfl.runs.gathering import gather
 
 ROUNDS_TOGETHER = 40
 """That each peer does after the outage."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gossipfl.errors import ConfigurationError
 from gossipfl.report.contact import MAX_BARS, MAX_DEPARTURES, MAX_LINKS, departures, interruptions, outages
 from gossipfl.report.payload import page_payload
-from gossipfl.report.run_files import EventRow, read_run
+from gossipfl.runs.files import EventRow, read_run
 
 RING = FIVE_AND_BOUNDS[0].label
 END = 100.0

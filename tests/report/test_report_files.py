@@ -9,7 +9,7 @@ from fake_run import FIVE_AND_BOUNDS, fake_run
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.report import write_report
-from gossipfl.report.run_files import read_run
+from gossipfl.runs.files import read_run
 
 
 @pytest.fixture

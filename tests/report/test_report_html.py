@@ -18,7 +18,7 @@ from gossipfl.report import payload as payload_module
 from gossipfl.report import write_report
 from gossipfl.report.html import SCRIPTS, embedded_json
 from gossipfl.report.payload import page_payload
-from gossipfl.report.run_files import read_run
+from gossipfl.runs.files import read_run
 
 PACKAGE = Path(gossipfl.report.__file__).parent
 

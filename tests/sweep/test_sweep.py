@@ -16,7 +16,7 @@ from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
 from gossipfl.cli.app import main
 from gossipfl.errors import TrainingError
-from gossipfl.report.run_files import read_run
+from gossipfl.runs.files import read_run
 from gossipfl.sweep.run import Lost, Run, execute
 
 TOY = """

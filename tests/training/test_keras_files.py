@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.export import save
+from gossipfl.runs.export import save
 from gossipfl.training.keras.files import load_variables
 from gossipfl.training.model_files import read_arrays
 

@@ -19,8 +19,8 @@ from gossipfl import Scenario  # noqa: E402
 from gossipfl.algorithms import ALGORITHMS  # noqa: E402
 from gossipfl.experiments.experiment import Experiment  # noqa: E402
 from gossipfl.experiments.simulation import Simulation, with_seed  # noqa: E402
-from gossipfl.export import export  # noqa: E402
-from gossipfl.run_directory import RunDirectory  # noqa: E402
+from gossipfl.runs.directory import RunDirectory  # noqa: E402
+from gossipfl.runs.export import export  # noqa: E402
 from gossipfl.training.model_files import read_model  # noqa: E402
 
 pytestmark = pytest.mark.slow

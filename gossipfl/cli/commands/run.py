@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from gossipfl.experiments.comparison import Comparison
     from gossipfl.experiments.experiment import MakeTrainer
     from gossipfl.experiments.simulation import MakeEngine
-    from gossipfl.run_directory import RunDirectory
+    from gossipfl.runs.directory import RunDirectory
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -111,9 +111,9 @@ class RunOptions:
 def run_scenario(command: str, options: RunOptions) -> None:
     """`simulate`, `compare` and `launch`: run, record, report; Ctrl-C keeps what was measured."""
     from gossipfl.experiments.simulation import run_all, with_bounds
-    from gossipfl.resuming import Checkpoints, stopped_run
-    from gossipfl.run_directory import CHECKPOINTS, RunDirectory
-    from gossipfl.run_manifest import HTTP, VIRTUAL_TIME
+    from gossipfl.runs.directory import CHECKPOINTS, RunDirectory
+    from gossipfl.runs.manifest import HTTP, VIRTUAL_TIME
+    from gossipfl.runs.resuming import Checkpoints, stopped_run
 
     own = None if options.scenario is None else load_with_data(options.scenario, options.overrides, options.data)
     stopped = None if options.resume is None else stopped_run(options.resume, own)
@@ -220,7 +220,7 @@ def _http_engine(options: RunOptions, directory: "RunDirectory", progress: Progr
 
 
 def _print_results(command: str, options: RunOptions, console: Console, comparison: "Comparison", engine: str) -> None:
-    from gossipfl.run_manifest import spread
+    from gossipfl.runs.manifest import spread
 
     scenario = comparison.scenario
     if command != "simulate":
@@ -278,7 +278,7 @@ def show_status(urls: Sequence[str], as_json: bool) -> None:
 
 def gather_peers(directories: Sequence[Path], output: Path, scenario: str | None, overrides: Sequence[str]) -> None:
     """`gather`."""
-    from gossipfl.gathering import gather
+    from gossipfl.runs.gathering import gather
 
     own = None if scenario is None else load_scenario(scenario, overrides)
     new_console().print(f"Run: {output}\nReport: {gather(directories, output, own)}", soft_wrap=True)
@@ -295,7 +295,7 @@ def export_model(
     overrides: Sequence[str],
 ) -> None:
     """`export`."""
-    from gossipfl.export import export
+    from gossipfl.runs.export import export
 
     if (peer is None) == (not average):
         raise ConfigurationError("say which model to export: --peer NAME, or --average")
@@ -344,7 +344,7 @@ def show_certificates(directory: Path, as_json: bool) -> None:
 
 def rewrite_report(run: Path) -> None:
     """`report`."""
-    from gossipfl.run_directory import complete
+    from gossipfl.runs.directory import complete
 
     left_out: list[str] = []
     console = new_console()

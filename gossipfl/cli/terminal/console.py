@@ -25,7 +25,7 @@ from gossipfl.experiments.simulation import BOUNDS
 from gossipfl.files.strict_json import strict_json
 from gossipfl.history import Evaluation, History
 from gossipfl.names.visible_text import visible, visible_lines
-from gossipfl.run_manifest import HTTP, VIRTUAL_TIME
+from gossipfl.runs.manifest import HTTP, VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 
 _WIDTH = 160  # where the output is no terminal and has no width of its own

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from gossipfl.constant_files import read_constants
 from gossipfl.errors import ConfigurationError, GossipFLError, SchemaMismatchError
 from gossipfl.files.weight_files import file_stems
-from gossipfl.report.run_files import Manifest, Part, Seed, Segments, parsed
+from gossipfl.runs.constant_files import read_constants
+from gossipfl.runs.files import Manifest, Part, Seed, Segments, parsed
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.own_scenario import refuse_functions
 from gossipfl.training.model_files import KERAS_SUFFIXES, read_arrays, vectors_of

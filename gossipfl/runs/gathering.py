@@ -8,16 +8,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gossipfl.constant_files import read_constants, write_constants
 from gossipfl.engines.evaluation import EvaluationPlan, Standing, average_model, consensus_distance
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.strict_json import json_lines, strict_json
 from gossipfl.files.weight_files import Arrays, by_name, file_stems, write_weights
 from gossipfl.files.whole_files import write_whole
-from gossipfl.gathered_history import gathered_rows, timeline
 from gossipfl.history import open_exchanges
-from gossipfl.peer_records import PeerRecord, read_peer
-from gossipfl.run_directory import complete, make_run_directory
+from gossipfl.runs.constant_files import read_constants, write_constants
+from gossipfl.runs.directory import complete, make_run_directory
+from gossipfl.runs.gathered_history import gathered_rows, timeline
+from gossipfl.runs.peer_records import PeerRecord, read_peer
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.differences import first_difference
 from gossipfl.scenario.scenario import AGREED_FIELDS

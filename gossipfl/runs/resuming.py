@@ -14,8 +14,8 @@ from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.simulation import with_bounds
 from gossipfl.files.checkpoints import CheckpointWriter, newest_checkpoint
 from gossipfl.history import Evaluation, History, history_row
-from gossipfl.report.run_files import HistoryRow, Manifest, Part, parsed, rows_of
-from gossipfl.run_manifest import VIRTUAL_TIME
+from gossipfl.runs.files import HistoryRow, Manifest, Part, parsed, rows_of
+from gossipfl.runs.manifest import VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.differences import first_difference

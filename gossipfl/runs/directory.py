@@ -6,7 +6,7 @@ history.parquet    the same at the end
 summary.json       the common table
 events.jsonl       when peers lost and found each other, if they ran over a network
 weights/           final weights and statistics (`gossipfl.files.weight_files`), and what no training changes
-                   (`gossipfl.constant_files`)
+                   (`gossipfl.runs.constant_files`)
 checkpoints/       the federation that is running, if it is saved now and then; gone when the run has ended
 report.html
 """
@@ -20,7 +20,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gossipfl.constant_files import write_constants
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.comparison import summarize, winners
@@ -30,8 +29,9 @@ from gossipfl.files.weight_files import by_name, file_stems, write_weights
 from gossipfl.files.whole_files import kept_for_this_process, whole, write_whole
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.report import write_report
-from gossipfl.report.run_files import manifest_and_history
-from gossipfl.run_manifest import VIRTUAL_TIME, run_manifest
+from gossipfl.runs.constant_files import write_constants
+from gossipfl.runs.files import manifest_and_history
+from gossipfl.runs.manifest import VIRTUAL_TIME, run_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 

@@ -1,6 +1,6 @@
 """The run directory of one peer on its host: what it writes while it runs.
 
-manifest.json, history.jsonl, events.jsonl, weights/final.safetensors   as `gossipfl.peer_records` reads them
+manifest.json, history.jsonl, events.jsonl, weights/final.safetensors   as `gossipfl.runs.peer_records` reads them
 addresses.json            where it listens, and where it can be watched
 checkpoint-*.safetensors  two generations, and what they need of older ones (`gossipfl.files.checkpoints`)
 incarnation               number of its last start
@@ -18,8 +18,8 @@ from gossipfl.files.checkpoints import has_checkpoints
 from gossipfl.files.strict_json import strict_json
 from gossipfl.files.weight_files import metadata_of, write_arrays
 from gossipfl.files.whole_files import kept_for_this_process, write_whole
-from gossipfl.report.run_files import Part, parsed, rows_of, whole_lines
-from gossipfl.run_directory import make_run_directory
+from gossipfl.runs.directory import make_run_directory
+from gossipfl.runs.files import Part, parsed, rows_of, whole_lines
 from gossipfl.weights import ModelVectors, PeerId
 
 WAY_ON = (

@@ -9,7 +9,7 @@ from itertools import accumulate, groupby
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from gossipfl.peer_records import PeerRecord, PeerRow
+from gossipfl.runs.peer_records import PeerRecord, PeerRow
 from gossipfl.weights import PeerId
 
 

@@ -18,7 +18,7 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 from gossipfl.algorithms import Weighting
 from gossipfl.engines.http.wire.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
-from gossipfl.report.run_files import (
+from gossipfl.runs.files import (
     ContactEvent,
     Count,
     Manifest,

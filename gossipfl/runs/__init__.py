@@ -1,0 +1,1 @@
+"""Runs on disk: the manifest, records, checkpoints, and what is made of them."""
