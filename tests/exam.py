@@ -1,7 +1,7 @@
 """The table of all algorithms that sits the common exams: adding an algorithm is adding a row.
 
 The exams: tests/test_algorithms.py (values, budgets, seeds, conservation, agreement, bias), tests/peers/
-test_snapshots.py and tests/engines/test_simulator_snapshots.py (stopped at any event), tests/engines/http/
+test_snapshots.py and tests/engines/virtual/test_simulator_snapshots.py (stopped at any event), tests/engines/http/
 test_http_agreement.py.
 """
 

@@ -20,6 +20,7 @@ from gossipfl.algorithms.unbalanced import RelaySumGossip, StochasticGradientPus
 
 __all__ = [
     "ALGORITHMS",
+    "BOUNDS",
     "POOL",
     "SERVER",
     "Algorithm",
@@ -67,3 +68,6 @@ ALGORITHMS: Mapping[str, type[Algorithm]] = {
     "centralized": Centralized,
 }
 """The recipes by the names that scenarios use."""
+
+BOUNDS = ("local", "centralized")
+"""The algorithms that every comparison shows as lower and upper bound."""

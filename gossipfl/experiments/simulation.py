@@ -17,6 +17,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from gossipfl.algorithms import BOUNDS
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, DataError, GossipFLError
 from gossipfl.experiments.comparison import Comparison
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     import keras
 
 _LOGGER = logging.getLogger(__name__)
-
-BOUNDS = ("local", "centralized")
-"""The algorithms that every comparison shows as lower and upper bound."""
 
 
 class Simulation:

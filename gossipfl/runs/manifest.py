@@ -11,10 +11,10 @@ from typing import Any
 import networkx as nx
 
 from gossipfl import __version__
-from gossipfl.algorithms import ALGORITHMS
+from gossipfl.algorithms import ALGORITHMS, BOUNDS
 from gossipfl.data.partition import label_counts, partition_digest
 from gossipfl.experiments.experiment import Experiment
-from gossipfl.experiments.simulation import BOUNDS, with_seed
+from gossipfl.experiments.simulation import with_seed
 from gossipfl.files.strict_json import strict_json
 from gossipfl.scenario import Scenario
 from gossipfl.topology import summarize

@@ -9,9 +9,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gossipfl.algorithms import ALGORITHMS
+from gossipfl.algorithms import ALGORITHMS, BOUNDS
 from gossipfl.algorithms.rounds import SynchronousRecipe
-from gossipfl.experiments.simulation import BOUNDS
 from gossipfl.methods.server_optimizers import SERVER_OPTIMIZERS
 from gossipfl.scenario.algorithms import SECTIONS, AlgorithmSection
 from gossipfl.schedules import SCHEDULES

@@ -1,4 +1,4 @@
-"""What the commands of `cli` do."""
+"""What the commands of `cli/app` do."""
 
 import gc
 import logging

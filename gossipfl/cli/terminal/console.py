@@ -18,10 +18,10 @@ from rich.spinner import Spinner
 from rich.table import Column, Table
 from rich.text import Text
 
+from gossipfl.algorithms import BOUNDS
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.experiments.comparison import Row, Statistic, TargetCost, winners
 from gossipfl.experiments.experiment import Experiment
-from gossipfl.experiments.simulation import BOUNDS
 from gossipfl.files.strict_json import strict_json
 from gossipfl.history import Evaluation, History
 from gossipfl.names.visible_text import visible, visible_lines

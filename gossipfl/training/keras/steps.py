@@ -1,6 +1,6 @@
 """What a compiled model does in a graph, as it stands: optimizer steps on batches, and scores of held-out batches.
 
-How a peer gets into the model's variables, and out again, is told in `keras_grouped` and `keras_single`.
+How a peer gets into the model's variables, and out again, is told in `grouped` and `single`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -235,7 +235,7 @@ class TestResume:
 
 
 def test_gossipfl_is_the_checkout_under_test():
-    assert Path(gossipfl.__file__).parents[1] == Path(__file__).parents[1]
+    assert Path(gossipfl.__file__).parents[1] == Path(__file__).parents[2]
 
 
 def test_a_report_is_written_into_the_directory_and_not_where_links_in_it_lead(command_line):

@@ -31,7 +31,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.names import resources
 from gossipfl.scenario import load_scenario
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 DEPLOY = CHECKOUT / "docs" / "deploy"
 README = (DEPLOY / "README.md").read_text("utf-8")
 UNIT = (DEPLOY / "gossipfl-peer@.service").read_text("utf-8")
