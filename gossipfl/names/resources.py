@@ -6,7 +6,7 @@ from gossipfl.errors import ConfigurationError
 
 FOLDERS = ("simulations", "topologies")
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def folder(name: str) -> Path:
