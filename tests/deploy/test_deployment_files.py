@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
-from gossipfl.cli.app.commands import catalogue as catalogue_commands
-from gossipfl.cli.app.commands import run as commands
+from gossipfl.cli.commands import catalogue as catalogue_commands
+from gossipfl.cli.commands import run as commands
 from typer.testing import CliRunner
 
 from gossipfl import __version__
