@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 import yaml
-from gossipfl.cli.commands import catalogue as catalogue_commands
-from gossipfl.cli.commands import run as commands
 from typer.testing import CliRunner
 
 from gossipfl import __version__
 from gossipfl.cli.app import app
+from gossipfl.cli.commands import catalogue as catalogue_commands
+from gossipfl.cli.commands import run as commands
 from gossipfl.deploy.deployment import addresses
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.engines.http.trust.certificates import create_authority, issue

@@ -1,7 +1,8 @@
-"""The events of a simulator's heap as values and arrays, and back again."""
+"""The events of a simulator's heap, and how they are written as values and arrays and read again."""
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
@@ -11,10 +12,24 @@ from gossipfl.messages import Message
 from gossipfl.snapshot import Snapshot, message_of_snapshot, snapshot_of_message
 from gossipfl.weights import PeerId
 
-Happen: TypeAlias = Callable[[Any], None]
 
-Event: TypeAlias = tuple[float, int, Happen, Any]
-"""Its time, its number in the order of scheduling, what happens, and to whom or what: a peer, a message, a transfer."""
+class EventKind(StrEnum):
+    """What happens to the subject of an event."""
+
+    ALARM = "alarm"
+    """A peer is woken, if it still wishes to be."""
+    TRAINING_OVER = "training over"
+    """A peer's local training ends."""
+    AT_DOWNLINK = "at downlink"
+    """The first byte of a transfer reaches the receiver's queue."""
+    ARRIVAL = "arrival"
+    """The last byte of a transfer arrives."""
+    SEND_FAILED = "send failed"
+    """The sender of a message learns that it did not arrive."""
+
+
+Event: TypeAlias = tuple[float, int, EventKind, Any]
+"""Its time, its number in the order of scheduling, its kind, and its subject: a peer, a message, a transfer."""
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -22,8 +37,8 @@ Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 def snapshot_of_events(heap: Sequence[Event]) -> tuple[list[Mapping[str, Any]], Mapping[str, Snapshot]]:
     """The events in the order of the heap, JSON-ready, and by their numbers the messages that they are about."""
     events: list[Mapping[str, Any]] = [
-        {"time": time, "number": number, "happen": happen.__name__, "subject": _described(subject)}
-        for time, number, happen, subject in heap
+        {"time": time, "number": number, "kind": kind, "subject": _described(subject)}
+        for time, number, kind, subject in heap
     ]
     messages = {
         str(number): snapshot_of_message(message)
@@ -37,17 +52,15 @@ def events_of_snapshot(
     events: Iterable[Mapping[str, Any]],
     messages: Mapping[str, Mapping[str, Any]],
     arrays: Mapping[str, Arrays],
-    methods: Iterable[Happen],
 ) -> list[Event]:
-    """The heap of a snapshot, with the values and the arrays of its messages; one of the `methods` is what happens."""
-    happens = {method.__name__: method for method in methods}
+    """The heap of a snapshot, with the values and the arrays of its messages."""
     heap: list[Event] = []
     for event in events:
         number, subject = event["number"], event["subject"]
         if str(number) in messages:
             message = message_of_snapshot((arrays.get(str(number), {}), messages[str(number)]))
             subject = message if subject is None else Transfer(message, *subject)
-        heap.append((event["time"], number, happens[event["happen"]], subject))
+        heap.append((event["time"], number, EventKind(event["kind"]), subject))
     heapq.heapify(heap)
     return heap
 

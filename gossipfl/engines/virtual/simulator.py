@@ -10,7 +10,7 @@ asynchronous ones a batch of all that are "training now".
 
 import heapq
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt, WentBack
 from gossipfl.engines.evaluation import EvaluationPlan, Standing, TrainingMetrics, average_model, evaluate
 from gossipfl.engines.virtual.compute_model import ComputeModel
-from gossipfl.engines.virtual.event_snapshots import Event, Happen, events_of_snapshot, snapshot_of_events
+from gossipfl.engines.virtual.event_snapshots import Event, EventKind, events_of_snapshot, snapshot_of_events
 from gossipfl.engines.virtual.garbage import seldom_collected
 from gossipfl.engines.virtual.network import Transfer, VirtualNetwork
 from gossipfl.engines.virtual.network_model import IDEAL, NetworkModel
@@ -155,13 +155,13 @@ class Simulator:
 
     def step(self) -> None:
         """Process the next event."""
-        self.now, _, happen, subject = heapq.heappop(self._heap)
+        self.now, _, kind, subject = heapq.heappop(self._heap)
         self.num_events += 1
-        happen(subject)
+        _HAPPENS[kind](self, subject)
 
-    def _schedule(self, time: float, happen: Happen, subject: Any) -> None:
+    def _schedule(self, time: float, kind: EventKind, subject: Any) -> None:
         self._num_scheduled += 1
-        heapq.heappush(self._heap, (time, self._num_scheduled, happen, subject))
+        heapq.heappush(self._heap, (time, self._num_scheduled, kind, subject))
 
     def _call(
         self, peer: Peer, method: Callable[..., list[Action]], *arguments: Message | Update | TrainingError
@@ -209,7 +209,7 @@ class Simulator:
         time = max(self._wake_times[peer_id], self.now)
         if time < self._alarms.get(peer_id, inf):
             self._alarms[peer_id] = time
-            self._schedule(time, self._ring_alarm, peer_id)
+            self._schedule(time, EventKind.ALARM, peer_id)
 
     def _ring_alarm(self, peer_id: PeerId) -> None:
         if self._alarms.get(peer_id) != self.now:
@@ -241,7 +241,9 @@ class Simulator:
     def _collect(self, job: Train) -> None:
         num_examples = self._trainer.num_examples(job.peer_id, job.first_step, job.num_steps)
         self._jobs[job.peer_id] = job
-        self._schedule(self.now + self._compute.seconds(job.peer_id, num_examples), self._finish_training, job.peer_id)
+        self._schedule(
+            self.now + self._compute.seconds(job.peer_id, num_examples), EventKind.TRAINING_OVER, job.peer_id
+        )
 
     def _finish_training(self, peer_id: PeerId) -> None:
         if peer_id not in self._updates:
@@ -262,23 +264,23 @@ class Simulator:
 
     def _send(self, message: Message) -> None:
         if self._network.has_outages and self._network.is_offline(message.sender, self.now):
-            self._schedule(self.now, self._fail, message)
+            self._schedule(self.now, EventKind.SEND_FAILED, message)
             return
         transfer = self._network.send(message, self.now)
         if transfer is None:
             return
         if self._network.has_queue(message.receiver):
-            self._schedule(transfer.first_byte, self._enter_downlink, transfer)
+            self._schedule(transfer.first_byte, EventKind.AT_DOWNLINK, transfer)
         else:
-            self._schedule(transfer.last_byte, self._deliver, transfer)
+            self._schedule(transfer.last_byte, EventKind.ARRIVAL, transfer)
 
     def _enter_downlink(self, transfer: Transfer) -> None:
-        self._schedule(self._network.queue(transfer, self.now), self._deliver, transfer)
+        self._schedule(self._network.queue(transfer, self.now), EventKind.ARRIVAL, transfer)
 
     def _deliver(self, transfer: Transfer) -> None:
         message = transfer.message
         if self._network.has_outages and self._network.is_offline(message.receiver, self.now):
-            self._schedule(self.now, self._fail, message)
+            self._schedule(self.now, EventKind.SEND_FAILED, message)
             return
         self._network.arrived(transfer)
         peer = self.peers[message.receiver]
@@ -358,15 +360,20 @@ class Simulator:
         self._network.restore(values["network"])
         self.history.evaluations[:] = [Evaluation(**evaluation) for evaluation in values["evaluations"]]
         self.history.num_refused, self.history.num_rollbacks = values["num_refused"], values["num_rollbacks"]
-        self._heap = events_of_snapshot(values["events"], values["messages"], by_message, self._events())
+        self._heap = events_of_snapshot(values["events"], values["messages"], by_message)
         self._updates.clear()
         self._jobs = {
             peer_id: job for peer_id, peer in self.peers.items() if (job := peer.local.outstanding) is not None
         }
 
-    def _events(self) -> Sequence[Happen]:
-        return (self._ring_alarm, self._finish_training, self._enter_downlink, self._deliver, self._fail)
 
+_HAPPENS: Mapping[EventKind, Callable[[Simulator, Any], None]] = {
+    EventKind.ALARM: Simulator._ring_alarm,
+    EventKind.TRAINING_OVER: Simulator._finish_training,
+    EventKind.AT_DOWNLINK: Simulator._enter_downlink,
+    EventKind.ARRIVAL: Simulator._deliver,
+    EventKind.SEND_FAILED: Simulator._fail,
+}
 
 _VALUES = (
     *("now", "num_events", "_num_scheduled", "_wake_times", "_alarms", "_sum_of_rounds", "_num_unfinished", "_end"),
