@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gossipfl.actions import Train, Update
-from gossipfl.training.trainer import Score
+from gossipfl.scores import Score
 from gossipfl.weights import ModelVectors, PeerId, frozen
 
 
@@ -94,4 +94,4 @@ class NumpyTrainer:
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
         rows = np.concatenate(list(self.shards.values()))
         losses = [0.5 * float(np.mean(np.sum((model.weights - rows) ** 2, axis=1))) for model in models]
-        return [Score(loss, 1 / (1 + loss)) for loss in losses]
+        return [Score(loss, {"accuracy": 1 / (1 + loss)}) for loss in losses]

@@ -8,8 +8,8 @@ import pytest
 from gossipfl.actions import Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.experiments.experiment import Experiment
+from gossipfl.scores import Score
 from gossipfl.training.batches import Batches
-from gossipfl.training.trainer import Score
 from gossipfl.weights import Constants, ModelVectors, Segment, WeightsSchema, frozen
 
 
@@ -66,7 +66,7 @@ class SoftmaxTrainer:
         x, y = self.dataset.test_x.reshape(len(self.dataset.test_y), -1), self.dataset.test_y
         probabilities = softmax(x @ kernel + bias)
         loss = float(-np.log(probabilities[np.arange(len(y)), y]).mean())
-        return Score(loss, float((probabilities.argmax(axis=1) == y).mean()))
+        return Score(loss, {"accuracy": float((probabilities.argmax(axis=1) == y).mean())})
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

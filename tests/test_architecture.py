@@ -18,7 +18,7 @@ ROOT = Path(gossipfl.__file__).parents[1]
 MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "gossipfl").rglob("*.py"))
 
 FLOORS = {
-    0: {"actions", "errors", "files", "history", "messages", "names", "randomness", "snapshot", "weights"},
+    0: {"actions", "errors", "files", "history", "messages", "names", "randomness", "scores", "snapshot", "weights"},
     1: {"aggregators", "codec", "compression", "schedules", "topology"},
     2: {"algorithms", "methods", "mixing", "peers"},
     3: {"data", "training"},

@@ -31,9 +31,10 @@ from gossipfl.runs.constant_files import write_constants
 from gossipfl.runs.manifest import HTTP, run_manifest
 from gossipfl.runs.peer_directory import WAY_ON, PeerDirectory
 from gossipfl.scenario import Scenario
+from gossipfl.scores import Score
 from gossipfl.topology import all_neighbors
 from gossipfl.training.model_files import read_model
-from gossipfl.training.trainer import Score, Trainer
+from gossipfl.training.trainer import Trainer
 from gossipfl.weights import PeerId, Vector
 
 _LOGGER = logging.getLogger(__name__)
@@ -377,14 +378,14 @@ class _Process:
         rounds = self._facts.num_rounds
         while (evaluate := await self._due.get()) is not None:
             score, row = await evaluate()
-            host.scores = {"loss": score.loss, "accuracy": score.accuracy}
+            host.scores = {"loss": score.loss, **score.metrics}
             self._directory.row(row | host.scores)
             _LOGGER.info(
                 "after round %d of %d: loss %.4f, accuracy %.4f on held-out data",
                 row["round"],
                 rounds,
                 score.loss,
-                score.accuracy,
+                score.metrics["accuracy"],
             )
 
 

@@ -13,7 +13,8 @@ from gossipfl.algorithms import Weighting
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation
 from gossipfl.peers import Peer
-from gossipfl.training.trainer import Score, Trainer
+from gossipfl.scores import Score
+from gossipfl.training.trainer import Trainer
 from gossipfl.weights import ModelVectors, PeerId, Vector, frozen
 
 _BLOCK = 8192
@@ -192,9 +193,9 @@ def evaluate(
         busiest_peer_bytes=traffic.busiest_peer_bytes,
         consensus_distance=consensus_distance(standings, uniform_mean),
         average_loss=average_score.loss,
-        average_accuracy=average_score.accuracy,
+        average_accuracy=average_score.metrics["accuracy"],
         peer_loss={peer_id: score.loss for peer_id, score in peer_scores.items()},
-        peer_accuracy={peer_id: score.accuracy for peer_id, score in peer_scores.items()},
+        peer_accuracy={peer_id: score.metrics["accuracy"] for peer_id, score in peer_scores.items()},
         training_loss=training_loss,
         training_accuracy=training_accuracy,
         deploys_average=has_hub,

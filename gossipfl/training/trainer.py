@@ -1,20 +1,12 @@
 """What every trainer offers to the engines: local training and evaluation for many peers in one call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from gossipfl.actions import Train, Update
 from gossipfl.errors import TrainingError, TransportError
+from gossipfl.scores import Score
 from gossipfl.weights import ModelVectors, PeerId
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Mean `loss` and `accuracy` (0 to 1) of one model over the held-out data."""
-
-    loss: float
-    accuracy: float
 
 
 class Trainer(Protocol):

@@ -90,7 +90,7 @@ class Federation:
     def accuracy(self, weights: list[NDArray[np.floating]]) -> float:
         """On the held-out images, of any weights of this model."""
         model = ModelVectors(self._trainer.schema.flatten(weights), self._trainer.initial().statistics)
-        return self._trainer.evaluate([model])[0].accuracy
+        return self._trainer.evaluate([model])[0].metrics["accuracy"]
 
 
 def initial_weights(work: Work) -> list[NDArray[np.floating]]:

@@ -19,8 +19,8 @@ from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, SynchronousGo
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.virtual.network_model import LAN
 from gossipfl.engines.virtual.simulator import Simulator, World
+from gossipfl.scores import Score
 from gossipfl.topology import canonical
-from gossipfl.training.trainer import Score
 from gossipfl.weights import ModelVectors, PeerId, frozen
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -47,7 +47,7 @@ class NoTraining:
         ]
 
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
-        return [Score(0.0, 0.0) for _ in models]
+        return [Score(0.0, {"accuracy": 0.0}) for _ in models]
 
 
 def new_simulator(algorithm: Algorithm, num_peers: int, num_rounds: int) -> Simulator:

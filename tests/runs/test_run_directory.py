@@ -23,7 +23,7 @@ from gossipfl.runs.directory import RunDirectory, complete
 from gossipfl.runs.files import read_run
 from gossipfl.runs.manifest import differences, spread
 from gossipfl.scenario import Scenario
-from gossipfl.training.trainer import Score
+from gossipfl.scores import Score
 from gossipfl.weights import ModelVectors, Segment, WeightsSchema, frozen
 
 FILES = {"manifest.json", "history.jsonl", "history.parquet", "summary.json", "report.html", "weights"}
@@ -383,7 +383,7 @@ class Diverging(SoftmaxTrainer):
 
 class WithoutScores(SoftmaxTrainer):
     def evaluate(self, models: Any) -> list[Score]:
-        return [Score(math.nan, math.nan) for _ in models]
+        return [Score(math.nan, {"accuracy": math.nan}) for _ in models]
 
 
 @pytest.mark.parametrize("make", [Diverging, WithoutScores])

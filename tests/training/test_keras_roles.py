@@ -103,7 +103,7 @@ def test_a_models_integers_are_trained_averaged_evaluated_and_exported(max_group
     for vectors in (first, second, mean):
         (score,) = trainer.evaluate([vectors])
         exported = trainer.keras_model(vectors).evaluate(dataset.test_x, dataset.test_y, batch_size=32, verbose=0)
-        assert exported == pytest.approx([score.loss, score.accuracy], rel=1e-5)
+        assert exported == pytest.approx([score.loss, score.metrics["accuracy"]], rel=1e-5)
 
 
 def test_integers_that_float32_does_not_have_are_refused():

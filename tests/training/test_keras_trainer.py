@@ -243,7 +243,7 @@ def test_binary_models(activation):
     (score,) = trainer.evaluate([trainer.initial()])
     model.set_weights([*trainer.schema.unflatten(trainer.initial().weights)])
     expected = model.evaluate(dataset.test_x, dataset.test_y, batch_size=32, verbose=0, return_dict=True)
-    assert score.accuracy == pytest.approx(expected["accuracy"], abs=1e-6)
+    assert score.metrics["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
 
 
 @pytest.mark.parametrize("build", [softmax_sgd, batch_norm], ids=lambda build: build.__name__)
@@ -260,7 +260,7 @@ def test_evaluation_is_model_evaluate(build):
                 variable.assign(array)
         expected = model.evaluate(dataset.test_x, dataset.test_y, batch_size=32, verbose=0, return_dict=True)
         assert score.loss == pytest.approx(expected["loss"], rel=1e-5)
-        assert score.accuracy == pytest.approx(expected["accuracy"], abs=1e-6)
+        assert score.metrics["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
     assert trainer.evaluate([]) == []
 
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 from gossipfl.actions import Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError
+from gossipfl.scores import Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups, equal_parts
@@ -30,7 +31,7 @@ from gossipfl.training.keras.slot_pool import SlotPool
 from gossipfl.training.keras.state import schema_of, values_of
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import Score, all_failures
+from gossipfl.training.trainer import all_failures
 from gossipfl.weights import Constants, ModelVectors, PeerId, StoredModel, WeightsSchema, frozen
 
 MAX_CALL_BYTES = 128 * 2**20
@@ -206,7 +207,7 @@ class KerasTrainer:
         )
         num_examples = self._num_test_examples
         return [
-            Score(loss=float(loss) / num_examples, accuracy=int(correct) / num_examples)
+            Score(float(loss) / num_examples, {"accuracy": int(correct) / num_examples})
             for loss, correct in zip(losses, num_correct, strict=True)
         ]
 

@@ -22,13 +22,14 @@ import numpy as np
 from gossipfl.actions import Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError, TransportError
+from gossipfl.scores import Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups
 from gossipfl.training.models import BuildModel
 from gossipfl.training.ray.workers import Description, Failure, Flags, RayWorkers, Recipe, WorkersDied, installed_ray
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import Score, all_failures
+from gossipfl.training.trainer import all_failures
 from gossipfl.weights import Constants, ModelVectors, PeerId, StoredModel, WeightsSchema, frozen
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ import numpy as np
 from gossipfl.actions import Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, GossipFLError, TrainingError, TransportError
+from gossipfl.scores import Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import Score
 from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema, frozen
 
 if TYPE_CHECKING:

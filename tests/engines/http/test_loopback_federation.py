@@ -19,7 +19,7 @@ from gossipfl.engines.http.status import PeerStatus
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.errors import RemoteProtocolError, TrainingError
 from gossipfl.messages import Kind, Message
-from gossipfl.training.trainer import Score
+from gossipfl.scores import Score
 from gossipfl.weights import ModelVectors
 
 GRAPH = ring(4)

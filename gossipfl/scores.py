@@ -1,0 +1,41 @@
+"""How good a model is, in numbers: its loss, and whatever metrics a run has, each of which says which way is better."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Unit: TypeAlias = Literal["share", "number"]
+"""How a metric is shown: a share of 1 as percent, any other number as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number by which models are compared: its name, which way is better, and its unit.
+
+    >>> Metric("accuracy").best([0.5, 0.75]), Metric("perplexity", higher_is_better=False, unit="number").best([9, 7])
+    (0.75, 7)
+    """
+
+    name: str
+    higher_is_better: bool = True
+    unit: Unit = "share"
+
+    def best(self, values: Iterable[float]) -> float:
+        """The best of one or more values."""
+        return max(values) if self.higher_is_better else min(values)
+
+    def worst(self, values: Iterable[float]) -> float:
+        """The worst of one or more values."""
+        return min(values) if self.higher_is_better else max(values)
+
+    def reaches(self, value: float, target: float) -> bool:
+        """Whether a value is as good as a target, or better; NaN is not."""
+        return value >= target if self.higher_is_better else value <= target
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Mean `loss` of one model over some data, and its `metrics` there by name."""
+
+    loss: float
+    metrics: Mapping[str, float]
