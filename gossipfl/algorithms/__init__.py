@@ -1,22 +1,28 @@
-"""Recipes: which peers an algorithm needs, and how to make each of them; one file per family."""
+"""Recipes: which peers an algorithm needs, and how to make each; one file for each, named as scenarios name it."""
 
 from collections.abc import Mapping
 
 from gossipfl.algorithms.algorithm import Algorithm, Weighting
-from gossipfl.algorithms.bounds import POOL, Centralized, LocalOnly
-from gossipfl.algorithms.corrected import (
-    D2Gossip,
-    DiLoCo,
-    ExactDiffusion,
-    GradientTrackingGossip,
-    QuasiGlobalMomentumGossip,
-)
+from gossipfl.algorithms.centralized import POOL, Centralized
+from gossipfl.algorithms.d2 import D2Gossip
+from gossipfl.algorithms.dfedavgm import DFedAvgM
+from gossipfl.algorithms.diloco import DiLoCo
+from gossipfl.algorithms.epidemic_learning import EpidemicLearning
+from gossipfl.algorithms.exact_diffusion import ExactDiffusion
+from gossipfl.algorithms.fedavg import FedAvg
+from gossipfl.algorithms.fednova import FedNova
+from gossipfl.algorithms.fedprox import FedProx
+from gossipfl.algorithms.gosgd import GoSGD
 from gossipfl.algorithms.gossip_learning import GossipLearning
+from gossipfl.algorithms.gradient_tracking import GradientTrackingGossip
+from gossipfl.algorithms.local import LocalOnly
 from gossipfl.algorithms.pairwise import PairwiseGossip
-from gossipfl.algorithms.push_sum import GoSGD
-from gossipfl.algorithms.server_based import SERVER, FedAvg, FedNova, FedProx, Scaffold
-from gossipfl.algorithms.synchronous import DFedAvgM, EpidemicLearning, SynchronousGossip
-from gossipfl.algorithms.unbalanced import RelaySumGossip, StochasticGradientPush
+from gossipfl.algorithms.quasi_global_momentum import QuasiGlobalMomentumGossip
+from gossipfl.algorithms.relay_sum import RelaySumGossip
+from gossipfl.algorithms.scaffold import Scaffold
+from gossipfl.algorithms.server_based import SERVER
+from gossipfl.algorithms.sgp import StochasticGradientPush
+from gossipfl.algorithms.synchronous import SynchronousGossip
 
 __all__ = [
     "ALGORITHMS",

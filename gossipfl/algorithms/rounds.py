@@ -1,7 +1,7 @@
 """What the recipes of synchronous gossip have in common."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
 import networkx as nx
 
@@ -14,6 +14,14 @@ from gossipfl.mixing import Mixing, RowMixing
 from gossipfl.peers import LocalModel, Peer, Sharing, SynchronousGossipPeer
 from gossipfl.schedules import Schedule, without
 from gossipfl.weights import ModelVectors, PeerId
+
+ScheduleField: TypeAlias = Annotated[Schedule, "Who mixes with whom in which step (`gossipfl algorithms` lists them)."]
+GossipSteps: TypeAlias = Annotated[
+    int, "Steps of mixing per round. More: closer agreement, at the expense of as many times the bytes and delays."
+]
+Patience: TypeAlias = Annotated[
+    float | None, "Seconds after which a peer mixes with whoever has answered; absent: it waits for ever."
+]
 
 
 class SynchronousRecipe(ABC):

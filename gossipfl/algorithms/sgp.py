@@ -1,4 +1,4 @@
-"""Gossip in rounds by other sums than rows of a symmetric matrix: push-sum, and relayed sums on trees."""
+"""Stochastic gradient push: push-sum in rounds."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -7,12 +7,11 @@ import networkx as nx
 
 from gossipfl.actions import LocalWork
 from gossipfl.algorithms.algorithm import Mass, Weighting, check_weighting
-from gossipfl.algorithms.rounds import SynchronousRecipe, check_undirected
-from gossipfl.algorithms.synchronous import GossipSteps, Patience, ScheduleField
+from gossipfl.algorithms.rounds import GossipSteps, ScheduleField, SynchronousRecipe
 from gossipfl.errors import ConfigurationError
-from gossipfl.mixing import Mixing, PushSumMixing, RelaySum
+from gossipfl.mixing import Mixing, PushSumMixing
 from gossipfl.peers import Sharing
-from gossipfl.schedules import OnePeerExponential, Schedule, Static
+from gossipfl.schedules import OnePeerExponential
 from gossipfl.topology import least_stationary_mass, push_matrix
 from gossipfl.weights import PeerId
 
@@ -55,32 +54,3 @@ class StochasticGradientPush(SynchronousRecipe):
 
     def mixing_of(self, peer_id: PeerId, network: nx.Graph, work: LocalWork) -> Mixing:
         return PushSumMixing(peer_id, float(work.num_examples) if self.weighting == "examples" else 1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class RelaySumGossip(SynchronousRecipe):
-    """Relay sums along a tree, so that every model reaches everybody undiluted (RelaySGD; Vogels et al., 2021)."""
-
-    patience: Patience = None
-    sharing: Sharing = field(default_factory=Sharing)
-
-    needs_everybody: ClassVar[str | None] = (
-        "sums are relayed along all of the tree, which falls apart without one of its peers"
-    )
-
-    @property
-    def schedule(self) -> Schedule:
-        return Static()
-
-    def network(self, graph: nx.Graph) -> nx.Graph:
-        """Raises ConfigurationError unless the graph is a tree."""
-        check_undirected(graph)
-        if not nx.is_tree(graph):
-            raise ConfigurationError(
-                f"RelaySum needs a tree, but topology {graph.name!r} has {len(graph)} peers and {graph.size()} links "
-                "(a tree has one less than peers): use a tree, such as a path, a star or a balanced tree"
-            )
-        return graph
-
-    def mixing_of(self, peer_id: PeerId, network: nx.Graph, work: LocalWork) -> Mixing:
-        return RelaySum(len(network))

@@ -1,0 +1,43 @@
+"""RelaySGD: sums that are relayed along a tree."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import networkx as nx
+
+from gossipfl.actions import LocalWork
+from gossipfl.algorithms.rounds import Patience, SynchronousRecipe, check_undirected
+from gossipfl.errors import ConfigurationError
+from gossipfl.mixing import Mixing, RelaySum
+from gossipfl.peers import Sharing
+from gossipfl.schedules import Schedule, Static
+from gossipfl.weights import PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySumGossip(SynchronousRecipe):
+    """Relay sums along a tree, so that every model reaches everybody undiluted (RelaySGD; Vogels et al., 2021)."""
+
+    patience: Patience = None
+    sharing: Sharing = field(default_factory=Sharing)
+
+    needs_everybody: ClassVar[str | None] = (
+        "sums are relayed along all of the tree, which falls apart without one of its peers"
+    )
+
+    @property
+    def schedule(self) -> Schedule:
+        return Static()
+
+    def network(self, graph: nx.Graph) -> nx.Graph:
+        """Raises ConfigurationError unless the graph is a tree."""
+        check_undirected(graph)
+        if not nx.is_tree(graph):
+            raise ConfigurationError(
+                f"RelaySum needs a tree, but topology {graph.name!r} has {len(graph)} peers and {graph.size()} links "
+                "(a tree has one less than peers): use a tree, such as a path, a star or a balanced tree"
+            )
+        return graph
+
+    def mixing_of(self, peer_id: PeerId, network: nx.Graph, work: LocalWork) -> Mixing:
+        return RelaySum(len(network))
