@@ -12,7 +12,6 @@ from loopback import facts_for
 
 from gossipfl.codec import encode
 from gossipfl.compression import dense
-from gossipfl.engines.http.delivering.client import checked_message
 from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.trust.replay import WINDOW, ReplayWindow
@@ -143,7 +142,7 @@ def test_bodies(body: bytes) -> None:
     guard = Gate(FACTS, "a", "a" * 32, ("b",))
     envelope = replace(ENVELOPE_OF_B, size=len(body), digest=NO_DIGEST)
     with suppress(Refusal):
-        message = checked_message(guard, envelope, bytearray(body), NO_DIGEST)
+        message = guard.message(envelope, bytearray(body), NO_DIGEST)
         assert (message.sender, message.receiver) == ("b", "a")
 
 

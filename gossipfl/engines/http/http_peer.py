@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,11 @@ from gossipfl.engines.http.delivering.delivery import RIDING, Delivery
 from gossipfl.engines.http.delivering.journal import Journal, next_incarnation
 from gossipfl.engines.http.delivering.meeting import meet
 from gossipfl.engines.http.delivering.neighbor import GOODBYES, Neighbor, Parcel
-from gossipfl.engines.http.delivering.sealing import Sealer, Wrapped
+from gossipfl.engines.http.delivering.sealing import Sealer
 from gossipfl.engines.http.hosting import Hosting, State, Watcher
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
 from gossipfl.engines.http.peer_clock import PeerClock
-from gossipfl.engines.http.serving.server import PeerServer
+from gossipfl.engines.http.serving.server import PeerServer, Reply
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.waiting import nobody_shares_the_run, warn_of_long_waits
@@ -85,9 +86,7 @@ class HTTPPeer:
             self.neighbors, limits, self._generator, self._send_failed, self._take_answer, self._check_over
         )
         self._journal = None if self.hosting.directory is None else Journal(self.hosting.directory, self._take)
-        self._server = PeerServer(
-            self.gate, limits, self._offloading, self._handle, self._delivery.answered, self._refuse
-        )
+        self._server = PeerServer(self.gate, limits, self._offloading, self._handle, self._refuse)
         self._lock = asyncio.Lock()
         self._num_reactions = 0  # that are not yet on disk, or have not yet sent everything
         self._started = asyncio.Event()
@@ -330,7 +329,7 @@ class HTTPPeer:
 
     # What comes in
 
-    async def _handle(self, envelope: Envelope, message: Message | None) -> Wrapped | None:
+    async def _handle(self, envelope: Envelope, message: Message | None) -> Reply | None:
         """What the server calls with a request that is in order; gives what rides in the answer."""
         MESSAGE.set(f"{envelope.sender}/{envelope.incarnation}/{envelope.counter}")
         neighbor = self.neighbors[envelope.sender]
@@ -340,7 +339,10 @@ class HTTPPeer:
             neighbor.count_received(envelope.size)
         try:
             riding = await self._take_in(neighbor, envelope, message)
-            return None if riding is None else await self._sealer.wrap(neighbor, riding)
+            if riding is None:
+                return None
+            wrapped = await self._sealer.wrap(neighbor, riding)
+            return Reply(wrapped, partial(self._delivery.answered, neighbor, riding, wrapped.size))
         except Refusal:
             raise
         except Exception as error:  # the server would say so to the neighbor, and to nobody else
@@ -383,13 +385,8 @@ class HTTPPeer:
 
     def _refuse(self, sender: PeerId, refusal: Refusal) -> None:
         self.refusals[refusal.reason] += 1
-        _LOGGER.log(
-            logging.WARNING if sender else logging.DEBUG,
-            "refused what %s sent: %s (%s)",
-            sender or "a stranger",
-            refusal.reason,
-            refusal.detail,
-        )
+        level, who = (logging.WARNING, sender) if sender else (logging.DEBUG, "a stranger")
+        _LOGGER.log(level, "refused what %s sent: %s (%s)", who, refusal.reason, refusal.detail)
 
     def _log_facts(self) -> Mapping[str, str | int]:
         return {"peer": self.peer.peer_id, "round": self.peer.round}

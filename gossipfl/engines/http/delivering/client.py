@@ -11,17 +11,15 @@ from typing import Any
 
 import aiohttp
 
-from gossipfl.codec import decode
 from gossipfl.engines.http.delivering.neighbor import Neighbor, Parcel
 from gossipfl.engines.http.delivering.sealing import Sealer
 from gossipfl.engines.http.trust.alerts import OPENING, alert_in
 from gossipfl.engines.http.trust.certificates import server_name
-from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.wire.bodies import as_data, received
 from gossipfl.engines.http.wire.envelope import RUN, SESSION, Envelope, Purpose, Sealed
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.engines.http.wire.refusals import Refusal
-from gossipfl.errors import RemoteProtocolError, TransportError
+from gossipfl.errors import TransportError
 from gossipfl.messages import Message
 from gossipfl.names.visible_text import visible
 from gossipfl.weights import PeerId
@@ -170,9 +168,7 @@ class Client:
                 arrived = await received(response.content, envelope)
                 if arrived is None:
                     raise Refusal("broken_body")
-                message = await self._sealer.offloading.run(
-                    envelope.size, checked_message, self._gate, envelope, *arrived
-                )
+                message = await self._sealer.offloading.run(envelope.size, self._gate.message, envelope, *arrived)
                 neighbor.count_received(envelope.size)
             return Answer(envelope, message)
         except Refusal as refusal:
@@ -206,22 +202,6 @@ class _TryAgain(Exception):
 def _printable(text: object, length: int) -> str:
     """What a neighbor says, as it may stand in one line of a log."""
     return visible(str(text)[:length])
-
-
-def checked_message(gate: Gate, envelope: Envelope, body: bytearray, digest: str) -> Message:
-    """The message in a body with that digest: the one that was signed, whole, finite and possible. Raises Refusal."""
-    if digest != envelope.digest:
-        raise Refusal("wrong_digest")
-    try:
-        message = decode(body, gate.facts.vectors)
-    except RemoteProtocolError as error:
-        raise Refusal(error.reason or "malformed_message", str(error)) from None
-    if (message.sender, message.receiver) != (envelope.sender, envelope.receiver):
-        raise Refusal("wrong_sender")
-    absurdity = gate.facts.absurdity(message)
-    if absurdity is not None:
-        raise Refusal("absurd_number", absurdity)
-    return message
 
 
 def _opened(address: tuple[Any, ...]) -> socket.socket:

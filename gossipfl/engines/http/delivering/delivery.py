@@ -15,7 +15,6 @@ import numpy as np
 
 from gossipfl.engines.http.delivering.client import Answer, Client, Refused
 from gossipfl.engines.http.delivering.neighbor import GOODBYES, Neighbor, Parcel
-from gossipfl.engines.http.delivering.sealing import Wrapped
 from gossipfl.engines.http.wire.envelope import Envelope, Purpose
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.engines.http.wire.refusals import REASONS
@@ -202,11 +201,10 @@ class Delivery:
                     await neighbor.waiting.wait()
         return neighbor.parcels[0] if neighbor.parcels else None
 
-    def answered(self, envelope: Envelope, wrapped: Wrapped, is_written: bool) -> None:
+    def answered(self, neighbor: Neighbor, parcel: Parcel, size: int, is_written: bool) -> None:
         """What rode in an answer has left, or has to go another way."""
-        neighbor, parcel = self._neighbors[envelope.sender], wrapped.parcel
         if parcel.message is not None:
-            neighbor.count_sent(wrapped.size)
+            neighbor.count_sent(size)
         if neighbor.url is None:
             return  # its next envelope confirms the arrival
         if is_written or len(neighbor.parcels) >= self._limits.outbox_messages:

@@ -6,18 +6,9 @@ from gossipfl.codec import encode_parts
 from gossipfl.engines.http.delivering.neighbor import Neighbor, Parcel
 from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.trust.gate import Gate
+from gossipfl.engines.http.wire.bodies import Wrapped
 from gossipfl.engines.http.wire.envelope import NO_DIGEST, Envelope, Sealed, digest_of
 from gossipfl.engines.http.wire.offloading import Offloading
-
-
-@dataclass(frozen=True, slots=True)
-class Wrapped:
-    """One delivery of a parcel: its envelope, and its body in `size` bytes."""
-
-    parcel: Parcel
-    sealed: Sealed
-    size: int
-    parts: list[memoryview]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +44,6 @@ class Sealer:
             digest,
         ).line()
         if self.credentials is None:
-            return Wrapped(parcel, Sealed(line), size, parts)
-        return Wrapped(
-            parcel, Sealed(line, self.credentials.sign(line.encode()), self.credentials.certificate), size, parts
-        )
+            return Wrapped(Sealed(line), size, parts)
+        signature = self.credentials.sign(line.encode())
+        return Wrapped(Sealed(line, signature, self.credentials.certificate), size, parts)

@@ -6,16 +6,15 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from gossipfl.engines.http.delivering.client import checked_message
-from gossipfl.engines.http.delivering.sealing import Wrapped
 from gossipfl.engines.http.serving.connections import SERVER, Connection, ConnectionServer
 from gossipfl.engines.http.serving.listener import Listener
 from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.trust.verifier import BadCertificate, name_of_peer_certificate
-from gossipfl.engines.http.wire.bodies import received, slices
+from gossipfl.engines.http.wire.bodies import Wrapped, received, slices
 from gossipfl.engines.http.wire.envelope import RUN, SESSION, Envelope, Purpose, Sealed
 from gossipfl.engines.http.wire.limits import Limits, TokenBucket
 from gossipfl.engines.http.wire.offloading import Offloading
@@ -23,14 +22,23 @@ from gossipfl.engines.http.wire.refusals import Refusal
 from gossipfl.messages import Message
 from gossipfl.weights import PeerId
 
-Handle = Callable[[Envelope, Message | None], Awaitable[Wrapped | None]]
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What rides in the answer to a request; `on_end` is told whether it was written."""
+
+    wrapped: Wrapped
+    on_end: Callable[[bool], None]
+
+
+Handle = Callable[[Envelope, Message | None], Awaitable[Reply | None]]
 
 
 class PeerServer:
     """Serves `POST /v1/messages` and `GET /v1/session` for one peer.
 
-    What passes all checks goes to `handle`, whose reply rides in the answer; `answered` is told whether it was
-    written. `refuse(sender, refusal)` counts what is turned away, `sender` being "" for strangers.
+    What passes all checks goes to `handle`, whose reply rides in the answer. `refuse(sender, refusal)` counts what is
+    turned away, `sender` being "" for strangers.
     """
 
     def __init__(
@@ -39,14 +47,12 @@ class PeerServer:
         limits: Limits,
         offloading: Offloading,
         handle: Handle,
-        answered: Callable[[Envelope, Wrapped, bool], None],
         refuse: Callable[[PeerId, Refusal], None],
     ) -> None:
         self._gate = gate
         self._limits = limits
         self._offloading = offloading
         self._handle = handle
-        self._answered = answered
         self._refuse = refuse
         clock = asyncio.get_running_loop().time
         self._buckets = {name: TokenBucket(limits.requests_per_second, clock) for name in gate.neighbors}
@@ -87,7 +93,7 @@ class PeerServer:
             sender = connection.sender = envelope.sender
             connection.num_failures = 0
             reply = await self._reply(request, envelope)
-            return self._plain(204) if reply is None else await self._answer(request, connection, envelope, reply)
+            return self._plain(204) if reply is None else await self._answer(request, connection, reply)
         except Refusal as refusal:
             self._refuse(sender, refusal)
             return self._refused(request, connection, refusal)
@@ -118,7 +124,7 @@ class PeerServer:
         _take(self._buckets[envelope.sender])
         return envelope
 
-    async def _reply(self, request: web.BaseRequest, envelope: Envelope) -> Wrapped | None:
+    async def _reply(self, request: web.BaseRequest, envelope: Envelope) -> Reply | None:
         if envelope.purpose is not Purpose.MESSAGE:
             return await self._handle(envelope, None)
         if envelope.sender in self._busy:  # one message at a time bounds the memory that a neighbor can take
@@ -143,19 +149,18 @@ class PeerServer:
             raise Refusal("broken_body") from None
         if arrived is None:
             raise Refusal("broken_body")
-        return await self._offloading.run(envelope.size, checked_message, self._gate, envelope, *arrived)
+        return await self._offloading.run(envelope.size, self._gate.message, envelope, *arrived)
 
-    async def _answer(
-        self, request: web.BaseRequest, connection: Connection, envelope: Envelope, reply: Wrapped
-    ) -> web.StreamResponse:
-        response = web.StreamResponse(headers=reply.sealed.headers() | self._headers)
+    async def _answer(self, request: web.BaseRequest, connection: Connection, reply: Reply) -> web.StreamResponse:
+        wrapped = reply.wrapped
+        response = web.StreamResponse(headers=wrapped.sealed.headers() | self._headers)
         response.content_type = "application/octet-stream"
-        response.content_length = reply.size
+        response.content_length = wrapped.size
         is_written = False
         try:
-            async with asyncio.timeout(self._limits.transfer_seconds(reply.size)):
+            async with asyncio.timeout(self._limits.transfer_seconds(wrapped.size)):
                 await response.prepare(request)
-                async for piece in slices(reply.parts):
+                async for piece in slices(wrapped.parts):
                     await response.write(piece)
                 await response.write_eof()
             is_written = True
@@ -163,7 +168,7 @@ class PeerServer:
             connection.turn_away(Refusal("slow_reader"))
             raise ConnectionResetError("the answer was not read in time") from None
         finally:
-            self._answered(envelope, reply, is_written)
+            reply.on_end(is_written)
         return response
 
     def _plain(self, status: int) -> web.Response:

@@ -1,13 +1,16 @@
-"""Who may talk: the checks that an envelope has to pass before anything of its body is read."""
+"""Who may talk, and what: the checks of an envelope before anything of its body is read, and those of the message."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from gossipfl.codec import decode
 from gossipfl.engines.http.trust.replay import ReplayWindow
 from gossipfl.engines.http.trust.verifier import BadCertificate, BadSignature, Verifier
 from gossipfl.engines.http.wire.envelope import NO_DIGEST, PROTOCOL, Envelope, Purpose, Sealed, read_line
 from gossipfl.engines.http.wire.refusals import Refusal
 from gossipfl.engines.http.wire.run_facts import RunFacts
+from gossipfl.errors import RemoteProtocolError
+from gossipfl.messages import Message
 from gossipfl.weights import PeerId
 
 
@@ -49,6 +52,21 @@ class Gate:
             raise Refusal("other_session")
         self._windows[envelope.sender].check(envelope.incarnation, envelope.counter)
         return envelope
+
+    def message(self, envelope: Envelope, body: bytearray, digest: str) -> Message:
+        """The message in a body with that digest: the one that was signed, whole, finite, possible. Raises Refusal."""
+        if digest != envelope.digest:
+            raise Refusal("wrong_digest")
+        try:
+            message = decode(body, self.facts.vectors)
+        except RemoteProtocolError as error:
+            raise Refusal(error.reason or "malformed_message", str(error)) from None
+        if (message.sender, message.receiver) != (envelope.sender, envelope.receiver):
+            raise Refusal("wrong_sender")
+        absurdity = self.facts.absurdity(message)
+        if absurdity is not None:
+            raise Refusal("absurd_number", absurdity)
+        return message
 
     def _check_addresses(self, envelope: Envelope) -> None:
         if envelope.sender in self.revoked:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from virtual_time import run_in_virtual_time
 from gossipfl.engines.http.delivering.client import Answer, Refused
 from gossipfl.engines.http.delivering.delivery import GONE_AFTER, POLLS_PER_SECOND, Delivery
 from gossipfl.engines.http.delivering.neighbor import Neighbor, Parcel
-from gossipfl.engines.http.delivering.sealing import Wrapped
 from gossipfl.engines.http.wire.envelope import Envelope, Purpose
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.errors import TransportError
@@ -307,15 +305,18 @@ class TestFetching:
         run_in_virtual_time(scene.say(*rounds))
         return scene
 
-    def wrapped(self, scene: Scene, parcel: Parcel) -> Wrapped:
+    def wrap(self, scene: Scene, parcel: Parcel) -> None:
         parcel.counter = scene.neighbor.next_counter()
-        return Wrapped(parcel, SimpleNamespace(), 100, [])
+
+    def answer(self, scene: Scene, parcel: Parcel, is_written: bool = True) -> None:
+        self.wrap(scene, parcel)
+        scene.delivery.answered(scene.neighbor, parcel, 100, is_written)
 
     def test_the_oldest_comes_until_its_arrival_is_confirmed(self):
         scene = self.scene(1, 2)
         first = self.fetch(scene)
         for _ in range(3):
-            scene.delivery.answered(envelope(Purpose.POLL), self.wrapped(scene, first), True)
+            self.answer(scene, first)
             assert self.fetch(scene) is first
         second = self.fetch(scene, received=first.counter)
         assert second.message.round == 2
@@ -325,16 +326,16 @@ class TestFetching:
         """Or else the arrival of a late double of an older message could confirm one that was lost."""
         scene = self.scene(1, 2)
         first = self.fetch(scene)
-        self.wrapped(scene, first)
+        self.wrap(scene, first)
         second = self.fetch(scene, received=1)
-        self.wrapped(scene, second)
-        self.wrapped(scene, first)  # another poll had it in its hands
+        self.wrap(scene, second)
+        self.wrap(scene, first)  # another poll had it in its hands
         assert self.fetch(scene, received=3) is second
 
     def test_a_confirmation_in_any_envelope_counts_and_nothing_rides_but_in_polls(self):
         scene = self.scene(1, 2)
         first = self.fetch(scene)
-        self.wrapped(scene, first)
+        self.wrap(scene, first)
         assert self.fetch(scene, received=1, purpose=Purpose.MESSAGE) is None
         assert [parcel.message.round for parcel in scene.neighbor.parcels] == [2]
 
@@ -367,7 +368,7 @@ class TestFetching:
         scene = self.scene()
         scene.delivery.say_finished()
         goodbye = self.fetch(scene)
-        scene.delivery.answered(envelope(Purpose.POLL), self.wrapped(scene, goodbye), True)
+        self.answer(scene, goodbye)
         assert not scene.neighbor.was_told
         assert self.fetch(scene) is goodbye
         assert self.fetch(scene, received=1, purpose=Purpose.FINISHED) is None
@@ -377,7 +378,7 @@ class TestFetching:
         scene = Scene()
         for is_written, waiting in ((True, 0), (False, 1)):
             (parcel,) = scene.delivery.note([message()])
-            scene.delivery.answered(envelope(Purpose.MESSAGE), self.wrapped(scene, parcel), is_written)
+            self.answer(scene, parcel, is_written)
             assert len(scene.neighbor.parcels) == len(scene.delivery.undelivered) == waiting
 
     def test_what_could_not_be_written_does_not_pile_up(self):
@@ -385,7 +386,7 @@ class TestFetching:
         scene = Scene(Limits(outbox_messages=3))
         for _ in range(10):
             (parcel,) = scene.delivery.note([message()])
-            scene.delivery.answered(envelope(Purpose.MESSAGE), self.wrapped(scene, parcel), False)
+            self.answer(scene, parcel, False)
         assert len(scene.neighbor.parcels) == len(scene.delivery.undelivered) == 3
 
     def test_a_new_poll_ends_the_one_before(self):
