@@ -1,14 +1,14 @@
-"""A run on disk: manifest, history, summary, weights and report.
+"""A run on disk: manifest, history, events and weights.
 
 manifest.json      scenario, seeds, versions, flags, digests of data and partition
 history.jsonl      one row per evaluation, written while the run goes on
-history.parquet    the same at the end
-summary.json       the common table
 events.jsonl       when peers lost and found each other, if they ran over a network
 weights/           final weights and statistics (`gossipfl.files.weight_files`), and what no training changes
                    (`gossipfl.runs.constant_files`)
 checkpoints/       the federation that is running, if it is saved now and then; gone when the run has ended
-report.html
+
+When it has ended, `gossipfl.report.complete` adds what can be derived from these: history.parquet, summary.json and
+report.html.
 """
 
 import shutil
@@ -22,15 +22,12 @@ from typing import Any
 
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError
-from gossipfl.experiments.comparison import summarize, winners
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.files.strict_json import json_lines, strict_json
 from gossipfl.files.weight_files import by_name, file_stems, write_weights
-from gossipfl.files.whole_files import kept_for_this_process, whole, write_whole
+from gossipfl.files.whole_files import kept_for_this_process, write_whole
 from gossipfl.history import Evaluation, History, history_row
-from gossipfl.report import write_report
 from gossipfl.runs.constant_files import write_constants
-from gossipfl.runs.files import manifest_and_history
 from gossipfl.runs.manifest import VIRTUAL_TIME, run_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
@@ -198,12 +195,12 @@ class RunDirectory:
             self._write_manifest()
 
     def finish(self, *, interrupted: bool = False, failures: Sequence[str] = ()) -> Path:
-        """Write the Parquet file, the summary and the report; returns the path of the report."""
+        """Write how the run ended; returns its directory, which has no summary and no report yet."""
         self._manifest |= {"interrupted": interrupted, "failures": list(failures)}
         self._write_manifest()
         if not interrupted:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
-        return complete(self.path)
+        return self.path
 
     def _write_manifest(self) -> None:
         write_whole(self.path / "manifest.json", strict_json(self._manifest, indent=1))
@@ -221,49 +218,6 @@ def make_run_directory(path: Path, option: str = "--output", *, may_be_begun: bo
         (path / "weights").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"cannot make the run directory {path}: {error.strerror}") from error
-
-
-def complete(path: Path, left_out: list[str] | None = None) -> Path:
-    """Write what can be derived from manifest and history: Parquet file, summary and report. Sentences on what is
-    garbled, and missing there, stand in the report and go to `left_out`.
-
-    Raises ConfigurationError when `path` is not the directory of a run.
-    """
-    if not (path / "manifest.json").is_file():
-        raise ConfigurationError(f"{path} is not the directory of a run: there is no manifest.json in it")
-    manifest, history, garbled = manifest_and_history(path)
-    if left_out is not None:
-        left_out += garbled
-    rows = [row.model_dump() for row in history]
-    _write_parquet(path / "history.parquet", rows)
-    bounds = {algorithm.label: algorithm.bound for algorithm in manifest.algorithms}
-    table = summarize(rows, manifest.targets, [(one.algorithm, one.seed) for one in manifest.ended])
-    summary = {
-        "rows": [{**row.as_json(), "bound": bounds.get(row.label, False)} for row in table],
-        "winners": [winner.as_json() for winner in winners(table)],
-    }
-    write_whole(path / "summary.json", strict_json(summary, indent=1))
-    return write_report(path)
-
-
-def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not rows:
-        return
-    flat = [
-        {name: value for name, value in row.items() if not name.startswith("peer_")}
-        | {
-            "peers": [
-                {"peer": peer_id, "loss": row["peer_loss"].get(peer_id), "accuracy": accuracy}
-                for peer_id, accuracy in row["peer_accuracy"].items()
-            ]
-        }
-        for row in rows
-    ]
-    with whole(path) as unfinished:
-        pq.write_table(pa.Table.from_pylist(flat), unfinished)
 
 
 def _unused(path: Path) -> Path:

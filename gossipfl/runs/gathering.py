@@ -15,7 +15,7 @@ from gossipfl.files.weight_files import Arrays, by_name, file_stems, write_weigh
 from gossipfl.files.whole_files import write_whole
 from gossipfl.history import open_exchanges
 from gossipfl.runs.constant_files import read_constants, write_constants
-from gossipfl.runs.directory import complete, make_run_directory
+from gossipfl.runs.directory import make_run_directory
 from gossipfl.runs.gathered_history import gathered_rows, timeline
 from gossipfl.runs.peer_records import PeerRecord, read_peer
 from gossipfl.scenario import Scenario
@@ -30,7 +30,7 @@ _OF_A_HOST = ("gossipfl", "versions", "machine", "flags")
 
 
 def gather(directories: Sequence[Path], output: Path, own: Scenario | None = None) -> Path:
-    """Make the run directory `output` of those of single peers, and return the path of its report.
+    """Make the run directory `output` of those of single peers, and return it; it has no report yet.
 
     Their order does not matter, and some may be missing, which the report says. The clocks of the hosts are taken as
     they are: where they differ by seconds, so do the times.
@@ -68,7 +68,7 @@ def gather(directories: Sequence[Path], output: Path, own: Scenario | None = Non
         digest = manifest.constants.get(str(seed))
         write_constants(output / "weights", seed, read_constants(records[0].directory / "weights", seed, digest))
         write_weights(output / "weights", f"{file_stems([label])[label]}-seed{seed}", named, final, digest)
-    return complete(output)
+    return output
 
 
 def _of_one_run(records: Sequence[PeerRecord]) -> list[PeerRecord]:

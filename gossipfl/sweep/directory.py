@@ -16,7 +16,7 @@ from typing import Any
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.strict_json import json_lines, strict_json
 from gossipfl.files.whole_files import kept_for_this_process, write_whole
-from gossipfl.runs.directory import complete
+from gossipfl.report.complete import complete
 from gossipfl.runs.files import HistoryRow, Manifest, Part, parsed, rows_of
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.differences import first_difference

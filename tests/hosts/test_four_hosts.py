@@ -20,6 +20,7 @@ from statistics import mean
 import pytest
 
 from gossipfl.engines.http.trust.certificates import create_authority, issue
+from gossipfl.report.complete import complete
 from gossipfl.report.contact import contact
 from gossipfl.runs.files import read_run
 from gossipfl.runs.gathering import gather
@@ -181,7 +182,7 @@ def test_a_host_that_is_cut_off_comes_back_and_all_end_nearly_equal(hosts: dict[
     assert min(accuracies) > 0.7, "with half of the classes nobody gets above 0.5 alone"
     assert max(accuracies) - min(accuracies) < 0.15
 
-    report = gather(list(runs.values()), tmp_path / "run")
+    report = complete(gather(list(runs.values()), tmp_path / "run"))
     links = contact(read_run(tmp_path / "run"))
     assert "berlin" in json.dumps(links)
     assert "Contact between peers" in report.read_text()

@@ -17,7 +17,7 @@ from gossipfl.engines.http.wire.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.comparison import MEASURES
 from gossipfl.history import Evaluation, history_row
-from gossipfl.runs.directory import complete
+from gossipfl.report.complete import complete
 from gossipfl.runs.files import read_run
 from gossipfl.runs.gathered_history import gathered_rows, timeline
 from gossipfl.runs.gathering import gather
@@ -219,7 +219,7 @@ class TestRows:
 
     def test_nobody_measured_anything(self, tmp_path):
         directories = [peer_directory(tmp_path / name, manifest(name), [], None, None) for name in NAMES]
-        assert gather(directories, tmp_path / "run").is_file()
+        assert complete(gather(directories, tmp_path / "run")).is_file()
         assert rows_in(tmp_path / "run") == []
 
 
@@ -262,8 +262,8 @@ def test_bytes_add_up_and_rounds_go_on(tmp_path_factory: Any, histories: dict[st
 def test_the_order_of_directories_does_not_matter(tmp_path_factory: Any, order: list[int]) -> None:
     path = tmp_path_factory.mktemp("order")
     directories = cities(path)
-    gather(directories, path / "run")
-    gather([directories[place] for place in order], path / "again")
+    complete(gather(directories, path / "run"))
+    complete(gather([directories[place] for place in order], path / "again"))
     for name in FILES - {"weights"}:
         assert (path / "run" / name).read_bytes() == (path / "again" / name).read_bytes(), name
     for file in (path / "run" / "weights").iterdir():
@@ -272,7 +272,7 @@ def test_the_order_of_directories_does_not_matter(tmp_path_factory: Any, order: 
 
 class TestFiles:
     def test_they_are_those_of_any_run(self, tmp_path):
-        report = gather(cities(tmp_path), tmp_path / "run")
+        report = complete(gather(cities(tmp_path), tmp_path / "run"))
         assert report == tmp_path / "run" / "report.html"
         assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
         assert pq.read_table(tmp_path / "run" / "history.parquet").num_rows == 3
@@ -313,7 +313,7 @@ class TestFiles:
             peer_directory(tmp_path / name, manifest(name, model=model), [row(0, 0)], [], [1, 2, 3, place], [place, 0])
             for place, name in enumerate(NAMES)
         ]
-        gather(directories, tmp_path / "run")
+        report = complete(gather(directories, tmp_path / "run")).read_text()
         average = load_file(tmp_path / "run" / "weights" / "pairwise-seed4.average.safetensors")
         assert {name: array.tolist() for name, array in average.items()} == {
             "dense/kernel": [[1.0, 2.0, 3.0]],
@@ -322,7 +322,6 @@ class TestFiles:
         }
         peers = load_file(tmp_path / "run" / "weights" / "pairwise-seed4.peers.safetensors")
         assert peers["cairo/statistics"].tolist() == [2.0, 0.0]
-        report = (tmp_path / "run" / "report.html").read_text()
         assert "dense/kernel" not in report
         assert "norm/mean" not in report
 
@@ -384,7 +383,7 @@ class TestFiles:
             with (directory / "events.jsonl").open("a") as file:
                 told = {"peer": peer, "neighbor": neighbor, "event": event, "time": 0.0, "wall": START + seconds}
                 file.write(json.dumps(told) + "\n")
-        gather(directories, tmp_path / "run")
+        complete(gather(directories, tmp_path / "run"))
         assert [(one.time, one.peer, one.event) for one in read_run(tmp_path / "run").events] == [
             (0.0, "delhi", "unreachable"),
             (5.25, "berlin", "unreachable"),
@@ -591,7 +590,7 @@ class TestRefused:
         with pytest.raises(ConfigurationError, match=file):
             gather(directories, tmp_path / "run")
         assert not (tmp_path / "run").exists()
-        assert gather(directories[1:], tmp_path / "run").exists()  # as the sentence says
+        assert complete(gather(directories[1:], tmp_path / "run")).exists()  # as the sentence says
 
     @pytest.mark.parametrize(
         ("file", "line"),
@@ -646,4 +645,4 @@ class TestRefused:
         with pytest.raises(ConfigurationError, match="is there and not empty; give another --output"):
             gather(directories, directories[0])
         (tmp_path / "empty").mkdir()
-        assert gather(directories, tmp_path / "empty").is_file()
+        assert gather(directories, tmp_path / "empty") == tmp_path / "empty"

@@ -19,7 +19,8 @@ from gossipfl.experiments.comparison import Comparison
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.simulation import run_all
 from gossipfl.history import Evaluation, History
-from gossipfl.runs.directory import RunDirectory, complete
+from gossipfl.report.complete import complete
+from gossipfl.runs.directory import RunDirectory
 from gossipfl.runs.files import read_run
 from gossipfl.runs.manifest import differences, spread
 from gossipfl.scenario import Scenario
@@ -44,7 +45,7 @@ def run(path: Path, scenario: Scenario, num_seeds: int = 1, *observers: Any) -> 
     directory = RunDirectory.create(path, scenario, num_seeds, "compare")
     with directory:
         comparison = run_all(scenario, num_seeds, [directory, *observers])
-    directory.finish(interrupted=comparison.interrupted)
+    complete(directory.finish(interrupted=comparison.interrupted))
     return comparison
 
 

@@ -111,6 +111,7 @@ class RunOptions:
 def run_scenario(command: str, options: RunOptions) -> None:
     """`simulate`, `compare` and `launch`: run, record, report; Ctrl-C keeps what was measured."""
     from gossipfl.experiments.simulation import run_all, with_bounds
+    from gossipfl.report.complete import complete
     from gossipfl.runs.directory import CHECKPOINTS, RunDirectory
     from gossipfl.runs.manifest import HTTP, VIRTUAL_TIME
     from gossipfl.runs.resuming import Checkpoints, stopped_run
@@ -162,7 +163,7 @@ def run_scenario(command: str, options: RunOptions) -> None:
         raise typer.Exit(INTERRUPTED)
     failures = [history.failure for history in comparison.histories if history.failure is not None]
     with console.status("writing the report"):
-        report = directory.finish(interrupted=comparison.interrupted, failures=failures)
+        report = complete(directory.finish(interrupted=comparison.interrupted, failures=failures))
     _print_results(command, options, console, comparison, engine)
     console.print(f"Run: {directory.path}\nReport: {report}", soft_wrap=True)
     if options.as_json:
@@ -178,8 +179,10 @@ def run_scenario(command: str, options: RunOptions) -> None:
 
 def _report_anyway(directory: "RunDirectory", failure: str) -> str:
     """What to say of a run that the machine did not carry: where its report is, if it can be written still."""
+    from gossipfl.report.complete import complete
+
     try:
-        return f"Report of what was measured: {directory.finish(interrupted=True, failures=[failure])}"
+        return f"Report of what was measured: {complete(directory.finish(interrupted=True, failures=[failure]))}"
     except (GossipFLError, OSError, MemoryError):
         return f"For a report of what was measured, when there is room: gossipfl report {directory.path}"
 
@@ -278,10 +281,11 @@ def show_status(urls: Sequence[str], as_json: bool) -> None:
 
 def gather_peers(directories: Sequence[Path], output: Path, scenario: str | None, overrides: Sequence[str]) -> None:
     """`gather`."""
+    from gossipfl.report.complete import complete
     from gossipfl.runs.gathering import gather
 
     own = None if scenario is None else load_scenario(scenario, overrides)
-    new_console().print(f"Run: {output}\nReport: {gather(directories, output, own)}", soft_wrap=True)
+    new_console().print(f"Run: {output}\nReport: {complete(gather(directories, output, own))}", soft_wrap=True)
 
 
 def export_model(
@@ -344,7 +348,7 @@ def show_certificates(directory: Path, as_json: bool) -> None:
 
 def rewrite_report(run: Path) -> None:
     """`report`."""
-    from gossipfl.runs.directory import complete
+    from gossipfl.report.complete import complete
 
     left_out: list[str] = []
     console = new_console()

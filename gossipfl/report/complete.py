@@ -1,0 +1,60 @@
+"""All that can be derived from the manifest and history of a run, again at any time.
+
+history.parquet    the rows of history.jsonl
+summary.json       the common table
+report.html
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gossipfl.errors import ConfigurationError
+from gossipfl.experiments.comparison import summarize, winners
+from gossipfl.files.strict_json import strict_json
+from gossipfl.files.whole_files import whole, write_whole
+from gossipfl.report import write_report
+from gossipfl.runs.files import manifest_and_history
+
+
+def complete(path: Path, left_out: list[str] | None = None) -> Path:
+    """Write what can be derived from manifest and history: Parquet file, summary and report. Sentences on what is
+    garbled, and missing there, stand in the report and go to `left_out`.
+
+    Raises ConfigurationError when `path` is not the directory of a run.
+    """
+    if not (path / "manifest.json").is_file():
+        raise ConfigurationError(f"{path} is not the directory of a run: there is no manifest.json in it")
+    manifest, history, garbled = manifest_and_history(path)
+    if left_out is not None:
+        left_out += garbled
+    rows = [row.model_dump() for row in history]
+    _write_parquet(path / "history.parquet", rows)
+    bounds = {algorithm.label: algorithm.bound for algorithm in manifest.algorithms}
+    table = summarize(rows, manifest.targets, [(one.algorithm, one.seed) for one in manifest.ended])
+    summary = {
+        "rows": [{**row.as_json(), "bound": bounds.get(row.label, False)} for row in table],
+        "winners": [winner.as_json() for winner in winners(table)],
+    }
+    write_whole(path / "summary.json", strict_json(summary, indent=1))
+    return write_report(path)
+
+
+def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not rows:
+        return
+    flat = [
+        {name: value for name, value in row.items() if not name.startswith("peer_")}
+        | {
+            "peers": [
+                {"peer": peer_id, "loss": row["peer_loss"].get(peer_id), "accuracy": accuracy}
+                for peer_id, accuracy in row["peer_accuracy"].items()
+            ]
+        }
+        for row in rows
+    ]
+    with whole(path) as unfinished:
+        pq.write_table(pa.Table.from_pylist(flat), unfinished)
