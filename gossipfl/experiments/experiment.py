@@ -103,7 +103,8 @@ class Experiment:
 
     def _new_trainer(self, optimizer: OptimizerConfig) -> "KerasTrainer | RayTrainer":
         training = self.scenario.training
-        settings = TrainingSettings(optimizer, training.loss, training.evaluation_batch_size)
+        metrics = tuple(self.scenario.evaluation.metrics)
+        settings = TrainingSettings(optimizer, training.loss, training.evaluation_batch_size, metrics)
         arguments = (self._build_model, self.dataset, self._batches, settings, self.seed)
         if self._make_trainer is not None:
             trainer = self._make_trainer(*arguments)

@@ -11,6 +11,7 @@ from gossipfl import topology
 from gossipfl.data.partition import PARTITIONERS, Partitioner
 from gossipfl.errors import ConfigurationError
 from gossipfl.scenario.section import Count, Positive, Section, by_name
+from gossipfl.training.metrics import check_metrics
 
 
 class PartitionSection(Section):
@@ -195,3 +196,11 @@ class EvaluationSection(Section):
     peers: Literal["all"] | Count = 20
     """A seeded sample of so many peers, or "all" of them; the average model always is. More: a truer spread, at the
     expense of one pass over the held-out data for each."""
+    metrics: Annotated[list[str], Field(min_length=1)] = ["accuracy"]
+    """What models are scored by, beside their loss: `accuracy`. Targets are values of the first."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _are_known(cls, metrics: list[str]) -> list[str]:
+        check_metrics(metrics)
+        return metrics

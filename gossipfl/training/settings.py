@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.training.metrics import check_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +19,20 @@ class TrainingSettings:
     Without the argument `from_logits`, it is found from the activation of the model's last layer.
     `evaluation_batch_size`: examples per step of an evaluation. Higher: fewer, larger steps at the expense of memory
     for the activations of a batch on every core. The scores depend on it by rounding only.
+    `metrics`: names of `METRICS` by which models are scored.
 
-    Raises ConfigurationError for a mapping without a name or a batch size below 1.
+    Raises ConfigurationError for a mapping without a name, a batch size below 1 or a metric that there is not.
     """
 
     optimizer: str | Mapping[str, Any] | None = None
     loss: str | Mapping[str, Any] | None = None
     evaluation_batch_size: int = 500
+    metrics: tuple[str, ...] = ("accuracy",)
 
     def __post_init__(self) -> None:
         if self.evaluation_batch_size < 1:
             raise ConfigurationError(f"evaluation_batch_size must be >= 1, got {self.evaluation_batch_size}")
+        check_metrics(self.metrics)
         for field, example in (
             ("optimizer", '{"name": "sgd", "learning_rate": 0.02}'),
             ("loss", '{"name": "sparse_categorical_crossentropy", "from_logits": true}'),

@@ -26,8 +26,15 @@ def toy_batches(sizes=SIZES, shuffle=True, batch_size=BATCH_SIZE) -> Batches:
 
 
 def toy_trainer(build, *, optimizer=None, slots=1, **given) -> KerasTrainer:
-    given = {"dataset": toy_dataset(), "batches": toy_batches(), "seed": 5, "loss": None, **given}
-    settings = TrainingSettings(optimizer, given["loss"], evaluation_batch_size=32)
+    given = {
+        "dataset": toy_dataset(),
+        "batches": toy_batches(),
+        "seed": 5,
+        "loss": None,
+        "metrics": ("accuracy",),
+        **given,
+    }
+    settings = TrainingSettings(optimizer, given["loss"], 32, given["metrics"])
     return KerasTrainer(build, given["dataset"], given["batches"], settings, given["seed"], slots)
 
 

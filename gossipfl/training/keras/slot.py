@@ -42,6 +42,8 @@ class DataTensors:
     evaluation_batch_size: int
     in_order: bool
     """Whether every batch of training is a run of consecutive examples."""
+    keeps_outputs: bool = False
+    """Whether an evaluation gives the outputs of all examples."""
 
     @property
     def num_test_batches(self) -> int:
@@ -58,7 +60,7 @@ class Slot:
     """A compiled model with its optimizer. One group at a time: the caller keeps two threads out of one slot."""
 
     def __init__(self, built: BuiltModel, data: DataTensors, evaluation_seeds: NDArray[np.int64]) -> None:
-        self._steps = ModelSteps(built, data.evaluation_batch_size, data.in_order)
+        self._steps = ModelSteps(built, data.evaluation_batch_size, data.in_order, data.keeps_outputs)
         self.built = built
         self.layout: VariableLayout = built.layout
         self.num_traces = 0
@@ -66,6 +68,11 @@ class Slot:
         kind = SingleGraphs if self.layout.num_floats > MAX_GROUPED_FLOATS else GroupedGraphs
         self._graphs = kind(self._steps, evaluation_seeds)
         self._traced: dict[str, tuple[Callable[[], AbstractContextManager[None]], Callable[..., Any]]] = {}
+
+    @property
+    def threshold(self) -> float:
+        """The output above which a model with a single one chooses class 1."""
+        return self._steps.threshold
 
     def stop(self) -> None:
         """Make the running graph end after its current step; its results are then void."""
@@ -106,7 +113,8 @@ class Slot:
         of these steps.
 
         "evaluate": `weights`, `statistics`, and the `batches` [2], first and end, to score the model on. Gives `loss`
-        and `num_correct` of every batch, summed over its examples.
+        and `num_correct` of every batch, summed over its examples, and where outputs are kept, the `outputs` of every
+        batch [batch size, outputs], those of a last batch that is smaller filled up.
         """
         return self._graphs.run(graph, peers, partial(self._call, graph))
 

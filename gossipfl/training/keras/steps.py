@@ -18,13 +18,15 @@ Correct: TypeAlias = Callable[[list[tf.Tensor]], list[tf.Tensor]]
 """Gradients in, corrected gradients out, variable by variable."""
 
 ScoreArrays: TypeAlias = Mapping[str, tf.TensorArray]
-"""`loss` and `num_correct` of batches, summed over the examples of each."""
+"""`loss` and `num_correct` of batches, summed over the examples of each, and their `outputs` if they are kept."""
 
 
 class ModelSteps:
     """The steps and scores of one compiled model; its methods build parts of graphs."""
 
-    def __init__(self, built: BuiltModel, evaluation_batch_size: int, in_order: bool = False) -> None:
+    def __init__(
+        self, built: BuiltModel, evaluation_batch_size: int, in_order: bool = False, keeps_outputs: bool = False
+    ) -> None:
         self.model, self.layout = model, _ = built
         self.in_order = in_order
         self.stopped = tf.Variable(False, trainable=False, name="stopped")
@@ -32,7 +34,8 @@ class ModelSteps:
         self.has_schedule = _follow(model.optimizer, self._schedule_step)
         self.may_skip = bool(self.layout.loss_scale)
         self._evaluation_batch_size = evaluation_batch_size
-        self._threshold = decision_threshold(model)
+        self._keeps_outputs = keeps_outputs
+        self.threshold = decision_threshold(model)
 
     @property
     def own_variables(self) -> Sequence[tf.Variable]:
@@ -91,10 +94,14 @@ class ModelSteps:
 
     def score_arrays(self, num_batches: tf.Tensor) -> ScoreArrays:
         """Room for the scores of so many batches."""
-        return {
+        arrays = {
             "loss": tf.TensorArray(tf.float64, num_batches, element_shape=[]),
             "num_correct": tf.TensorArray(tf.int64, num_batches, element_shape=[]),
         }
+        if self._keeps_outputs:
+            shape = [self._evaluation_batch_size, None]
+            arrays["outputs"] = tf.TensorArray(tf.float32, num_batches, element_shape=shape)
+        return arrays
 
     def score(
         self, x: tf.Tensor, y: tf.Tensor, first: tf.Tensor, end: tf.Tensor, scores: ScoreArrays, position: tf.Tensor
@@ -109,6 +116,10 @@ class ModelSteps:
                 "loss": tf.cast(loss, tf.float64) * tf.cast(tf.shape(labels)[0], tf.float64),
                 "num_correct": self._num_correct(output, labels),
             }
+            if self._keeps_outputs:
+                num_examples = tf.shape(labels)[0]
+                rows = tf.reshape(tf.cast(output, tf.float32), [num_examples, -1])
+                values["outputs"] = tf.pad(rows, [[0, size - num_examples], [0, 0]])
             target = position + batch - first
             return batch + 1, {name: scores[name].write(target, value) for name, value in values.items()}
 
@@ -154,7 +165,7 @@ class ModelSteps:
         if output.shape.rank == 2 and output.shape[1] > 1:
             predicted = tf.argmax(output, -1, output_type=tf.int32)
         else:
-            predicted = tf.cast(tf.reshape(output, [-1]) > tf.cast(self._threshold, output.dtype), tf.int32)
+            predicted = tf.cast(tf.reshape(output, [-1]) > tf.cast(self.threshold, output.dtype), tf.int32)
         return tf.math.count_nonzero(tf.equal(predicted, y))
 
 

@@ -6,13 +6,15 @@ graph. The results are those of `model.fit` with the same batches, bit for bit (
 to rounding). They are the same bits however peers are grouped and however many slots there are.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from gossipfl.actions import Train, Update
 from gossipfl.data.dataset import Dataset
@@ -29,6 +31,7 @@ from gossipfl.training.keras.runtime import runtime_flags, use_slots
 from gossipfl.training.keras.slot import DataTensors, Slot
 from gossipfl.training.keras.slot_pool import SlotPool
 from gossipfl.training.keras.state import schema_of, values_of
+from gossipfl.training.metrics import Predictions, need_outputs, scored
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import all_failures
@@ -77,12 +80,15 @@ class KerasTrainer:
             test_y=tf.convert_to_tensor(dataset.test_y),
             evaluation_batch_size=settings.evaluation_batch_size,
             in_order=batches.in_order,
+            keeps_outputs=need_outputs(settings.metrics),
         )
         task = Task(dataset.train_x.shape[1:], dataset.num_classes)
         self._recipe = ModelRecipe(build_model, task, settings, seed)
         self._pool = SlotPool(self._recipe.models(num_slots), data, seed)
         self._num_test_batches = data.num_test_batches
-        self._num_test_examples = len(dataset.test_y)
+        self._test_labels = dataset.test_y
+        self._metrics = settings.metrics
+        self._num_kept = len(dataset.test_y) * dataset.num_classes * data.keeps_outputs  # of a model's evaluation
         layout = self._pool.slots[0].layout
         self.schema: WeightsSchema = schema_of(layout.weights)
         self.statistics_schema: WeightsSchema = schema_of(layout.statistics)
@@ -185,31 +191,38 @@ class KerasTrainer:
         return updates
 
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
-        """Mean loss and accuracy of each model over the held-out data, in order, in inference mode.
+        """Scores of each model on the held-out data, in order, in inference mode.
 
         Raises SchemaMismatchError for vectors that do not belong to this model.
         """
         for position, vectors in enumerate(models):
             check_size(f"weights of model {position}", vectors.weights, self.schema.size)
             check_size(f"statistics of model {position}", vectors.statistics, self.statistics_schema.size)
-        if not models:
-            return []
         self._pool.trace("evaluate")
+        at_a_time = max(1, MAX_CALL_BYTES // max(1, 4 * self._num_kept))
+        calls = [models[first : first + at_a_time] for first in range(0, len(models), at_a_time)]
+        return [score for call in calls for score in self._evaluate(call)]
+
+    def _evaluate(self, models: Sequence[ModelVectors]) -> Iterator[Score]:
         # All batches of all models are one line of work, cut where a slot's share or its memory ends.
         num_slots = len(self._pool.slots)
         num_bytes = 4 * len(models) * (self.schema.size + self.statistics_schema.size)
         num_parts = num_slots * max(1, min(len(models), -(-num_bytes // MAX_CALL_BYTES)))
         parts = equal_parts(len(models) * self._num_test_batches, num_parts)
         results = self._pool.run([partial(self._evaluate_part, models, first, end) for first, end in parts])
-        losses, num_correct = (
-            np.concatenate([scores[name] for part in results for scores in part]).reshape(len(models), -1).sum(axis=1)
-            for name in ("loss", "num_correct")
-        )
-        num_examples = self._num_test_examples
-        return [
-            Score(float(loss) / num_examples, {"accuracy": int(correct) / num_examples})
-            for loss, correct in zip(losses, num_correct, strict=True)
-        ]
+
+        def joined(name: str) -> NDArray[Any]:
+            return np.concatenate([scores[name] for part in results for scores in part])
+
+        labels, num_models = self._test_labels, len(models)
+        losses, num_correct = (joined(name).reshape(num_models, -1).sum(axis=1) for name in ("loss", "num_correct"))
+        outputs: NDArray[Any] = np.zeros((num_models, len(labels), 0), np.float32)
+        if self._num_kept:
+            padded = joined("outputs")
+            outputs = padded.reshape(num_models, -1, padded.shape[-1])[:, : len(labels)]
+        for loss, correct, kept in zip(losses, num_correct, outputs, strict=True):
+            seen = Predictions(float(loss) / len(labels), int(correct), labels, kept, self._pool.slots[0].threshold)
+            yield scored(seen, self._metrics)
 
     def _groups(self, jobs: Sequence[Train]) -> list[list[int]]:
         num_slots = len(self._pool.slots)
