@@ -15,6 +15,8 @@ from gossipfl.weights import ModelVectors, PeerId, frozen
 
 
 class NumpyTrainer:
+    num_slots = 1
+
     def __init__(
         self,
         shards: Mapping[PeerId, np.ndarray],

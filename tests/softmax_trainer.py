@@ -17,6 +17,7 @@ class SoftmaxTrainer:
     flags = {"backend": "numpy"}  # noqa: RUF012
     statistics_schema = WeightsSchema(())
     optimizer_size = 0
+    num_slots = 1
     constants = Constants()
 
     def __init__(self, dataset: Dataset, batches: Batches) -> None:

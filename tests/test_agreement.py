@@ -9,6 +9,7 @@ from reference import fedavg_with_fit
 from gossipfl import Scenario
 from gossipfl.deploy.deployment import run_facts
 from gossipfl.experiments.experiment import Experiment
+from gossipfl.weights import StoredModel
 
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.slow
@@ -61,7 +62,7 @@ def test_fedavg_is_the_loop_of_fit(partition: Any, weighting: str) -> None:
     data = experiment.dataset
 
     def make_model() -> Any:
-        model = experiment.trainer.keras_model(experiment.trainer.initial())
+        model = experiment.models().filled(StoredModel(experiment.initial(), experiment.trainer.constants))
         model.compile(optimizer=keras.optimizers.SGD(0.1), loss="sparse_categorical_crossentropy")
         return model
 

@@ -199,7 +199,6 @@ def loopback_federation(
         seed=experiment.seed,
         hub=cast.recipe.hub,
         label=scenario.label_of(section),
-        num_slots=int(cast.trainer.flags.get("slots", 1)),
         look=look,
     )
 

@@ -33,7 +33,6 @@ from gossipfl.runs.peer_directory import WAY_ON, PeerDirectory
 from gossipfl.scenario import Scenario
 from gossipfl.scores import Score
 from gossipfl.topology import all_neighbors
-from gossipfl.training.model_files import read_model
 from gossipfl.training.trainer import Trainer
 from gossipfl.weights import PeerId, Vector
 
@@ -96,7 +95,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
             experiment = _experiment(scenario, options)
             cast = experiment.cast(section)
             if options.initial is not None:
-                experiment.begin_with(read_model(options.initial, cast.trainer))
+                experiment.begin_with(experiment.read_model(options.initial, section))
             facts = run_facts(cast, has_own_examples=options.shard is not None)
             process = _Process(options, cast, facts, credentials, where, listen, directory)
             return asyncio.run(process.live(was_stopped))

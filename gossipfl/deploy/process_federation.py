@@ -31,7 +31,6 @@ from gossipfl.files.whole_files import write_whole
 from gossipfl.history import Contact, Evaluation, History
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.topology import all_neighbors
-from gossipfl.training.model_files import read_model
 from gossipfl.weights import ModelVectors, PeerId
 
 LOOK_SECONDS = 0.1
@@ -246,7 +245,7 @@ class ProcessFederation:
         for child in self._children.values():
             path = child.directory / "weights" / "final.safetensors"
             if path.exists():
-                child.model = read_model(path, self._cast.trainer).vectors
+                child.model = self._experiment.read_model(path, self._cast.section).vectors
             rows = _lines(child.directory / "history.jsonl")
             if rows and child.status is not None:
                 newest = {name: rows[-1][name] for name in _COUNTED}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import networkx as nx
@@ -19,18 +20,19 @@ from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
 from gossipfl.peers import Peer
 from gossipfl.randomness import generator
-from gossipfl.scenario.algorithms import AlgorithmSection, OptimizerConfig
+from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.training.batches import Batches
+from gossipfl.training.model_files import read_model
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
+from gossipfl.training.trainer import ModelTrainer
 from gossipfl.weights import ModelVectors, PeerId, StoredModel
 
 if TYPE_CHECKING:
-    from gossipfl.training.keras.trainer import KerasTrainer
-    from gossipfl.training.ray.trainer import RayTrainer
+    from gossipfl.training.keras.models import ModelRecipe
 
-MakeTrainer: TypeAlias = Callable[[BuildModel, Dataset, Batches, TrainingSettings, int], "KerasTrainer | RayTrainer"]
+MakeTrainer: TypeAlias = Callable[[BuildModel, Dataset, Batches, TrainingSettings, int], ModelTrainer]
 """Makes the trainer of an experiment, from the arguments of a `KerasTrainer`: where training runs."""
 
 
@@ -71,7 +73,7 @@ class Experiment:
         self.scenario = scenario
         self.slots = slots
         self._make_trainer = make_trainer
-        self._trainers: dict[str, KerasTrainer | RayTrainer] = {}
+        self._trainers: dict[str, ModelTrainer] = {}
         self._begin: StoredModel | None = None
         self.seed = scenario.seed
         self.dataset = load_data(scenario) if dataset is None else dataset
@@ -88,23 +90,40 @@ class Experiment:
         return dict(zip(peers, parts, strict=True))
 
     @property
-    def trainer(self) -> "KerasTrainer | RayTrainer":
+    def trainer(self) -> ModelTrainer:
         """The trainer of all algorithms without an optimizer of their own."""
         return self.trainer_for(None)
 
-    def trainer_for(self, section: AlgorithmSection | None) -> "KerasTrainer | RayTrainer":
+    def trainer_for(self, section: AlgorithmSection | None) -> ModelTrainer:
         """The trainer of an algorithm; built when it is first needed, because TensorFlow takes seconds, and shared with
         all that have the same optimizer."""
-        optimizer = self.scenario.optimizer(section)
-        key = repr(optimizer)
+        key = repr(self.scenario.optimizer(section))
         if key not in self._trainers:
-            self._trainers[key] = self._new_trainer(optimizer)
+            self._trainers[key] = self._new_trainer(self._settings(section))
         return self._trainers[key]
 
-    def _new_trainer(self, optimizer: OptimizerConfig) -> "KerasTrainer | RayTrainer":
+    def models(self, section: AlgorithmSection | None = None) -> "ModelRecipe":
+        """The maker of an algorithm's Keras models, in this process, wherever training runs."""
+        from gossipfl.training.keras.model import Task
+        from gossipfl.training.keras.models import ModelRecipe
+
+        task = Task(self.dataset.input_shape, self.dataset.num_classes)
+        return ModelRecipe(self._build_model, task, self._settings(section), self.seed)
+
+    def read_model(self, path: Path, section: AlgorithmSection | None = None) -> StoredModel:
+        """A model to begin an algorithm with, from a file of the user's own.
+
+        Raises ConfigurationError when the file cannot be read or does not fit the model.
+        """
+        return read_model(path, self.trainer_for(section), lambda path: self.models(section).read(path))
+
+    def _settings(self, section: AlgorithmSection | None) -> TrainingSettings:
         training = self.scenario.training
         metrics = tuple(self.scenario.evaluation.metrics)
-        settings = TrainingSettings(optimizer, training.loss, training.evaluation_batch_size, metrics)
+        optimizer = self.scenario.optimizer(section)
+        return TrainingSettings(optimizer, training.loss, training.evaluation_batch_size, metrics)
+
+    def _new_trainer(self, settings: TrainingSettings) -> ModelTrainer:
         arguments = (self._build_model, self.dataset, self._batches, settings, self.seed)
         if self._make_trainer is not None:
             trainer = self._make_trainer(*arguments)
@@ -185,7 +204,7 @@ class Cast:
     plan: EvaluationPlan
 
     @property
-    def trainer(self) -> "KerasTrainer | RayTrainer":
+    def trainer(self) -> ModelTrainer:
         """Where its peers train."""
         return self.experiment.trainer_for(self.section)
 

@@ -26,7 +26,7 @@ from gossipfl.history import Evaluation, History
 from gossipfl.peers import Peer
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
-from gossipfl.weights import PeerId
+from gossipfl.weights import PeerId, StoredModel
 
 if TYPE_CHECKING:
     import keras
@@ -85,7 +85,8 @@ class Simulation:
     def model(self, peer_id: PeerId | None = None) -> "keras.Model":
         """A new Keras model with the present weights of a peer, or of the average of all peers."""
         vectors = self.simulator.average() if peer_id is None else self._peer(peer_id).model
-        return self.experiment.trainer_for(self._section).keras_model(vectors)
+        constants = self.experiment.trainer_for(self._section).constants
+        return self.experiment.models(self._section).filled(StoredModel(vectors, constants))
 
     def _peer(self, peer_id: PeerId) -> Peer:
         if peer_id not in self.simulator.peers:

@@ -1,41 +1,38 @@
 """Models on disk: initial weights from a file, and final weights as Keras files."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError, SchemaMismatchError
 from gossipfl.files.weight_files import digest_of_constants
+from gossipfl.training.trainer import ModelFacts
 from gossipfl.weights import LARGEST_INTEGER, Constants, ModelVectors, StoredModel, Vector, WeightsSchema, frozen
-
-if TYPE_CHECKING:
-    from gossipfl.training.keras.trainer import KerasTrainer
-    from gossipfl.training.ray.trainer import RayTrainer
 
 KERAS_SUFFIXES = (".keras", ".weights.h5")
 _EMPTY = np.zeros(0, np.float32)
 
 
-def read_model(path: Path, trainer: "KerasTrainer | RayTrainer") -> StoredModel:
-    """What is to be begun with, for the trainer's model, from a file of the user's own.
+def read_model(path: Path, model: ModelFacts, read_keras: Callable[[Path], StoredModel]) -> StoredModel:
+    """A model to begin with, from a file of the user's own.
 
     `.safetensors`: flat `weights` (and `statistics`), as a peer leaves them, or one array per variable by its name, as
     a run leaves its average; constants (frozen variables) by their names, or else those of the model function. `.keras`
-    and `.weights.h5`: whatever Keras has saved of a model of the same architecture, constants included. Raises
-    ConfigurationError when the file cannot be read or does not fit the model.
+    and `.weights.h5`: whatever Keras has saved of a model of the same architecture, constants included, as `read_keras`
+    gives it. Raises ConfigurationError when the file cannot be read or does not fit the model.
     """
     try:
         if path.name.endswith(KERAS_SUFFIXES):
-            stored = trainer.read_keras(path)
+            stored = read_keras(path)
         else:
             arrays = read_arrays(path)
-            vectors = vectors_of(arrays, trainer.schema, trainer.statistics_schema)
-            stored = StoredModel(vectors, _constants_beside(path, arrays, trainer.constants))
-        _check_values(stored, trainer.statistics_schema)
+            vectors = vectors_of(arrays, model.schema, model.statistics_schema)
+            stored = StoredModel(vectors, _constants_beside(path, arrays, model.constants))
+        _check_values(stored, model.statistics_schema)
         return stored
     except (SchemaMismatchError, ValueError, OSError) as error:
         raise ConfigurationError(f"cannot begin with the weights in {path}: {error}") from error

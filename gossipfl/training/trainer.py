@@ -1,16 +1,28 @@
-"""What every trainer offers to the engines: local training and evaluation for many peers in one call."""
+"""What trainers offer: to engines, local training and evaluation for many peers in one call; to experiments, what their
+model is."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 from gossipfl.actions import Train, Update
 from gossipfl.errors import TrainingError, TransportError
 from gossipfl.scores import Score
-from gossipfl.weights import ModelVectors, PeerId
+from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema
+
+Flags: TypeAlias = Mapping[str, str | int | bool]
+"""Versions, thread counts and determinism flags by name."""
 
 
 class Trainer(Protocol):
-    """Turns weights and a shard into new weights. Results do not depend on how jobs were grouped into calls."""
+    """Turns weights and a shard into new weights: all that engines ask for.
+
+    Results do not depend on how jobs were grouped into calls.
+    """
+
+    @property
+    def num_slots(self) -> int:
+        """Number of calls that are served at the same time."""
+        ...
 
     def prepare(self) -> None:
         """Build what training and evaluation need, so that the first call takes no longer than the others."""
@@ -29,6 +41,54 @@ class Trainer(Protocol):
 
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
         """Scores of several models on the held-out data, in order."""
+        ...
+
+
+class ModelFacts(Protocol):
+    """What a model is, whatever makes and trains it."""
+
+    @property
+    def schema(self) -> WeightsSchema:
+        """The variables in its weights."""
+        ...
+
+    @property
+    def statistics_schema(self) -> WeightsSchema:
+        """The variables in its statistics."""
+        ...
+
+    @property
+    def optimizer_size(self) -> int:
+        """Number of floats in the state of its optimizer, counters included."""
+        ...
+
+    @property
+    def constants(self) -> Constants:
+        """The variables that training never changes, the same for all peers."""
+        ...
+
+
+class ModelTrainer(Trainer, ModelFacts, Protocol):
+    """A trainer, what its model is, and what that begins with: all that experiments ask for."""
+
+    @property
+    def flags(self) -> Flags:
+        """What is in force and can change results or speed, for the run's manifest."""
+        ...
+
+    def initial(self) -> ModelVectors:
+        """The initial weights and statistics: the same bits for the same seed."""
+        ...
+
+    def forget_initial(self) -> None:
+        """Keep the initial vectors no longer: a process with a single peer needs them once."""
+        ...
+
+    def set_constants(self, constants: Constants) -> None:
+        """Train and evaluate with other constants than the model function gives; while nothing is running.
+
+        Raises SchemaMismatchError for constants that do not belong to this model.
+        """
         ...
 
 

@@ -1,5 +1,7 @@
 """What no training changes of a model: in a file of its own, and known by its digest."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -13,6 +15,7 @@ from gossipfl.weights import (
     Constants,
     ModelVectors,
     Segment,
+    StoredModel,
     WeightsSchema,
     as_integers,
     frozen,
@@ -74,11 +77,19 @@ def test_integers_are_the_nearest_ones_that_a_variable_takes():
 
 
 class WithConstants:
-    """As much of a trainer as reading a model needs."""
+    """A `ModelFacts`."""
 
     schema = WeightsSchema((Segment("head", (2,), "float32"),))
     statistics_schema = WeightsSchema((Segment("calls", (), "int32"),))
+    optimizer_size = 0
     constants = Constants(("backbone",), (np.zeros(3, np.float32),))
+
+
+def begin_with(path: Path) -> StoredModel:
+    def read_keras(path: Path) -> StoredModel:
+        raise AssertionError(f"{path} is no file of Keras")
+
+    return read_model(path, WithConstants(), read_keras)
 
 
 VECTORS = {"head": np.ones(2, np.float32), "calls": np.array(5, np.int32)}
@@ -87,12 +98,12 @@ VECTORS = {"head": np.ones(2, np.float32), "calls": np.array(5, np.int32)}
 def test_a_start_takes_the_constants_that_its_file_holds_by_name(tmp_path):
     path = tmp_path / "start.safetensors"
     save_file(VECTORS | {"backbone": np.ones(3, np.float32)}, path)
-    stored = read_model(path, WithConstants())
+    stored = begin_with(path)
     assert stored.vectors.statistics.tolist() == [5]
     assert stored.constants.arrays[0].tolist() == [1, 1, 1]
     save_file(VECTORS | {"backbone": np.ones(4, np.float32)}, path)
     with pytest.raises(ConfigurationError, match=r"the constant 'backbone' has shape \(4,\), the model has \(3,\)"):
-        read_model(path, WithConstants())
+        begin_with(path)
 
 
 @pytest.mark.parametrize(
@@ -107,22 +118,22 @@ def test_a_start_takes_the_constants_that_its_file_holds_by_name(tmp_path):
 def test_numbers_that_no_run_can_begin_with_are_refused(tmp_path, changed, expected):
     path = tmp_path / "start.safetensors"
     save_file(VECTORS | {"backbone": np.full(3, -np.inf, np.float32), "calls": np.array(2**24)}, path)
-    assert read_model(path, WithConstants()).vectors.statistics.tolist() == [2**24]
+    assert begin_with(path).vectors.statistics.tolist() == [2**24]
     save_file(VECTORS | {"backbone": np.ones(3, np.float32)} | changed, path)
     with pytest.raises(ConfigurationError, match=expected):
-        read_model(path, WithConstants())
+        begin_with(path)
 
 
 def test_a_start_that_was_trained_on_another_backbone_is_refused(tmp_path):
     path = tmp_path / "start.safetensors"
     save_file(VECTORS, path)  # of somebody else's making: the backbone is that of the model function
-    assert read_model(path, WithConstants()).constants is WithConstants.constants
+    assert begin_with(path).constants is WithConstants.constants
     save_file(VECTORS, path, metadata_of(WithConstants.constants.digest))
-    assert read_model(path, WithConstants()).constants is WithConstants.constants
+    assert begin_with(path).constants is WithConstants.constants
     model = ModelVectors(frozen(np.ones(2, np.float32)), frozen(np.full(1, 5, np.float32)))
     write_weights(tmp_path, "run", VECTORS, {"a": model}, CONSTANTS.digest)
     with pytest.raises(ConfigurationError, match=r"trained on other frozen variables .* begin with a .keras file"):
-        read_model(tmp_path / "run.average.safetensors", WithConstants())
+        begin_with(tmp_path / "run.average.safetensors")
 
 
 def test_constants_of_another_number_are_refused():

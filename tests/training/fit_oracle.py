@@ -6,6 +6,8 @@ import numpy as np
 from gossipfl.actions import Train
 from gossipfl.data.dataset import Dataset
 from gossipfl.training.batches import Batches
+from gossipfl.training.keras.model import Task
+from gossipfl.training.keras.models import ModelRecipe
 from gossipfl.training.keras.trainer import KerasTrainer
 from gossipfl.training.settings import TrainingSettings
 
@@ -36,6 +38,11 @@ def toy_trainer(build, *, optimizer=None, slots=1, **given) -> KerasTrainer:
     }
     settings = TrainingSettings(optimizer, given["loss"], 32, given["metrics"])
     return KerasTrainer(build, given["dataset"], given["batches"], settings, given["seed"], slots)
+
+
+def toy_models(build, seed=5) -> ModelRecipe:
+    """What makes the models of a `toy_trainer`."""
+    return ModelRecipe(build, Task((8, 8, 1), 10), TrainingSettings(), seed)
 
 
 def job_of(trainer: KerasTrainer, peer_id: str, num_steps: int, **fields) -> Train:

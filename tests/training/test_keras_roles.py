@@ -5,7 +5,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from fit_oracle import BATCH_SIZE, job_of, toy_batches, toy_dataset, toy_trainer  # noqa: E402
+from fit_oracle import BATCH_SIZE, job_of, toy_batches, toy_dataset, toy_models, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
 from toy_models import compiled, softmax_sgd  # noqa: E402
 
@@ -13,7 +13,7 @@ from gossipfl.errors import ConfigurationError, SchemaMismatchError, TrainingErr
 from gossipfl.training.keras.model import Task  # noqa: E402
 from gossipfl.training.keras.models import ModelRecipe  # noqa: E402
 from gossipfl.training.settings import TrainingSettings  # noqa: E402
-from gossipfl.weights import LARGEST_INTEGER, Constants, ModelVectors  # noqa: E402
+from gossipfl.weights import LARGEST_INTEGER, Constants, ModelVectors, StoredModel  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +88,7 @@ def test_roles_are_what_training_makes_of_variables():
 @pytest.mark.parametrize("max_grouped_floats", [10**6, 0])
 def test_a_models_integers_are_trained_averaged_evaluated_and_exported(max_grouped_floats, monkeypatch):
     monkeypatch.setattr("gossipfl.training.keras.slot.MAX_GROUPED_FLOATS", max_grouped_floats)
-    trainer = toy_trainer(everything)
+    trainer, models = toy_trainer(everything), toy_models(everything)
     first, second = trainer.train([job_of(trainer, "a", 3), job_of(trainer, "d", 8)])
     assert first.statistics[-2:].tolist() == [3, 0]
     assert second.statistics[-2:].tolist() == [8, 1]
@@ -96,13 +96,14 @@ def test_a_models_integers_are_trained_averaged_evaluated_and_exported(max_group
     assert trainer.train([again])[0].statistics[-2] == 5
     mean = ModelVectors(first.weights, (first.statistics + second.statistics) / 2)
     assert mean.statistics[-2:].tolist() == [5.5, 0.5]
-    model = trainer.keras_model(mean)
+    model = models.filled(StoredModel(mean, trainer.constants))
     assert model.get_layer("meter").calls.numpy() == 6
     assert not model.get_layer("meter").many.numpy()
     dataset = toy_dataset()
     for vectors in (first, second, mean):
         (score,) = trainer.evaluate([vectors])
-        exported = trainer.keras_model(vectors).evaluate(dataset.test_x, dataset.test_y, batch_size=32, verbose=0)
+        model = models.filled(StoredModel(vectors, trainer.constants))
+        exported = model.evaluate(dataset.test_x, dataset.test_y, batch_size=32, verbose=0)
         assert exported == pytest.approx([score.loss, score.metrics["accuracy"]], rel=1e-5)
 
 
@@ -123,7 +124,7 @@ def test_what_comes_from_others_never_leaves_the_range_of_an_integer():
     initial = trainer.initial()
     statistics = initial.statistics.copy()
     statistics[-2:] = 3e38, -3e38
-    model = trainer.keras_model(ModelVectors(initial.weights, statistics))
+    model = toy_models(everything).filled(StoredModel(ModelVectors(initial.weights, statistics), trainer.constants))
     assert model.get_layer("meter").calls.numpy() == LARGEST_INTEGER
     assert not model.get_layer("meter").many.numpy()
     assert np.isfinite(trainer.evaluate([ModelVectors(initial.weights, statistics)])[0].loss)
@@ -139,18 +140,19 @@ def frozen_backbone():
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
 def test_constants_come_from_a_file_and_go_into_every_slot_and_model(suffix, tmp_path):
     elsewhere, trainer = toy_trainer(frozen_backbone, seed=6), toy_trainer(frozen_backbone, slots=2)
+    models = toy_models(frozen_backbone)
     path = tmp_path / f"model{suffix}"
-    pretrained = elsewhere.keras_model(elsewhere.initial())
+    pretrained = toy_models(frozen_backbone, seed=6).filled(StoredModel(elsewhere.initial(), elsewhere.constants))
     if suffix == ".keras":
         keras.utils.get_custom_objects()["Meter"] = Meter
         try:
             pretrained.save(path)
-            stored = trainer.read_keras(path)
+            stored = models.read(path)
         finally:
             del keras.utils.get_custom_objects()["Meter"]
     else:
         pretrained.save_weights(path)
-        stored = trainer.read_keras(path)
+        stored = models.read(path)
     assert stored.constants.digest == elsewhere.constants.digest != trainer.constants.digest
     before = trainer.evaluate([stored.vectors])
     trainer.set_constants(stored.constants)
@@ -160,7 +162,7 @@ def test_constants_come_from_a_file_and_go_into_every_slot_and_model(suffix, tmp
     for mine, theirs in zip(trainer.train(jobs), elsewhere.train(jobs), strict=True):
         np.testing.assert_array_equal(mine.weights, theirs.weights)
     x = toy_dataset().test_x
-    np.testing.assert_array_equal(trainer.keras_model(stored.vectors)(x), pretrained(x))
+    np.testing.assert_array_equal(models.filled(stored)(x), pretrained(x))
     with pytest.raises(SchemaMismatchError, match="there are 0 constants, the model has 4"):
         trainer.set_constants(Constants())
     turned = Constants(stored.constants.names, tuple(array.T for array in stored.constants.arrays))

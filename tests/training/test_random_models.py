@@ -21,7 +21,6 @@ from gossipfl.experiments.experiment import Experiment  # noqa: E402
 from gossipfl.experiments.simulation import Simulation, with_seed  # noqa: E402
 from gossipfl.runs.directory import RunDirectory  # noqa: E402
 from gossipfl.runs.export import export  # noqa: E402
-from gossipfl.training.model_files import read_model  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +85,7 @@ def check_files(experiment, recorder, history):
         export(recorder.path, name, history.algorithm, None, path, experiment.scenario)
         assert loss_of(keras.models.load_model(path), experiment.dataset) == pytest.approx(measured, rel=1e-4)
         # A run of another seed begins with what was exported.
-        stored = read_model(path, experiment.trainer)
+        stored = experiment.read_model(path)
         other = Experiment(with_seed(experiment.scenario, 100), experiment.dataset, slots=1)
         other.begin_with(stored)
         assert other.trainer.constants.digest == experiment.trainer.constants.digest

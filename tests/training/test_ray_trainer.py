@@ -18,6 +18,7 @@ from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.simulation import Simulation
 from gossipfl.training.ray.trainer import RayTrainer, ray_cluster
 from gossipfl.training.ray.workers import RayWorkers, WorkersDied
+from gossipfl.weights import StoredModel
 
 SCENARIO = Scenario(
     rounds=3,
@@ -155,10 +156,11 @@ def test_jobs_that_kill_one_worker_after_the_other_are_named(workers, monkeypatc
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
 def test_models_are_built_and_read_in_this_process(workers, inline, tmp_path):
-    trainer = on_ray(workers).trainer
-    model = trainer.keras_model(trainer.initial())
+    experiment = on_ray(workers)
+    trainer = experiment.trainer
+    model = experiment.models().filled(StoredModel(trainer.initial(), trainer.constants))
     model.save(tmp_path / "model.keras")
-    for vectors in (trainer.initial(), trainer.read_keras(tmp_path / "model.keras").vectors):
+    for vectors in (trainer.initial(), experiment.read_model(tmp_path / "model.keras").vectors):
         np.testing.assert_array_equal(vectors.weights, inline.initial().weights)
     assert trainer.schema == inline.trainer.schema
     assert trainer.statistics_schema == inline.trainer.statistics_schema
@@ -187,11 +189,12 @@ def a_backbone_of_each_process():
 @pytest.mark.slow
 def test_what_no_training_changes_is_the_same_at_all_workers(workers):
     scenario = SCENARIO.with_changes(model=a_backbone_of_each_process())
-    here, trainer = Experiment(scenario, slots=1).trainer, on_ray(workers, scenario).trainer
+    here, experiment = Experiment(scenario, slots=1).trainer, on_ray(workers, scenario)
+    trainer = experiment.trainer
     initial = trainer.initial()
     (of_the_first,) = set(trainer.evaluate([initial] * 12))
     assert trainer.constants.digest != here.constants.digest
-    model = trainer.keras_model(initial)
+    model = experiment.models().filled(StoredModel(initial, trainer.constants))
     np.testing.assert_array_equal(model.layers[1].kernel, trainer.constants.arrays[0])
     trainer.set_constants(here.constants)
     (of_here,) = set(trainer.evaluate([initial] * 12))

@@ -38,8 +38,7 @@ class Member:
 class LoopbackFederation:
     """Runs `members` (in node order, the hub included) until all are over; iterating gives evaluations.
 
-    `look` is called a few times a second with what the peers say of themselves. `num_slots` is the number of groups
-    that the trainer trains at the same time.
+    `look` is called a few times a second with what the peers say of themselves.
     """
 
     def __init__(
@@ -52,7 +51,6 @@ class LoopbackFederation:
         seed: int = 0,
         hub: PeerId | None = None,
         label: str = "",
-        num_slots: int = 1,
         look: Callable[[Sequence[PeerStatus]], None] | None = None,
     ) -> None:
         self.peers = {member.peer.peer_id: member.peer for member in members}
@@ -62,7 +60,6 @@ class LoopbackFederation:
         self._trainer = trainer
         self._plan = plan or EvaluationPlan()
         self._hub = hub
-        self._num_slots = num_slots
         self._look = look
         self._runner: asyncio.Runner | None = asyncio.Runner()
         self._hosts: dict[PeerId, HTTPPeer] = {}
@@ -130,7 +127,7 @@ class LoopbackFederation:
 
     async def _live(self) -> None:
         """Open all servers, then let all peers live at the same time."""
-        self._room = TrainingRoom(self._trainer, self._num_slots)
+        self._room = TrainingRoom(self._trainer, self._trainer.num_slots)
         self._hosts = {
             member.peer.peer_id: HTTPPeer(member.peer, self._facts, self._room, member.neighbors, self, member.hosting)
             for member in self._members

@@ -6,12 +6,10 @@ graph. The results are those of `model.fit` with the same batches, bit for bit (
 to rounding). They are the same bits however peers are grouped and however many slots there are.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -34,15 +32,15 @@ from gossipfl.training.keras.state import schema_of, values_of
 from gossipfl.training.metrics import Predictions, need_outputs, scored
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import all_failures
-from gossipfl.weights import Constants, ModelVectors, PeerId, StoredModel, WeightsSchema, frozen
+from gossipfl.training.trainer import Flags, all_failures
+from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema, frozen
 
 MAX_CALL_BYTES = 128 * 2**20
 """Bound on the rows and indices of all running groups together; more peers make more groups."""
 
 
 class KerasTrainer:
-    """Trains peers on their `batches` of the `dataset`, with models built by `build_model`; a `Trainer`.
+    """Trains peers on their `batches` of the `dataset`, with models built by `build_model`; a `ModelTrainer`.
 
     `seed` is the run's: it decides the initial weights and the seed generators of layers such as Dropout. `slots` is
     the number of groups trained at the same time (None: one per core); each slot holds one model and one optimizer.
@@ -83,8 +81,8 @@ class KerasTrainer:
             keeps_outputs=need_outputs(settings.metrics),
         )
         task = Task(dataset.train_x.shape[1:], dataset.num_classes)
-        self._recipe = ModelRecipe(build_model, task, settings, seed)
-        self._pool = SlotPool(self._recipe.models(num_slots), data, seed)
+        models = ModelRecipe(build_model, task, settings, seed).models(num_slots)
+        self._pool = SlotPool(models, data, seed)
         self._num_test_batches = data.num_test_batches
         self._test_labels = dataset.test_y
         self._metrics = settings.metrics
@@ -104,9 +102,14 @@ class KerasTrainer:
         )
 
     @property
-    def flags(self) -> Mapping[str, str | int | bool]:
+    def num_slots(self) -> int:
+        """Number of groups that are trained at the same time."""
+        return len(self._pool.slots)
+
+    @property
+    def flags(self) -> Flags:
         """Versions, thread counts and determinism flags in force, for the run's manifest."""
-        return {**runtime_flags(), "slots": len(self._pool.slots)}
+        return {**runtime_flags(), "slots": self.num_slots}
 
     @property
     def num_traces(self) -> int:
@@ -144,20 +147,6 @@ class KerasTrainer:
         """
         for slot in self._pool.slots:
             slot.built.set_constants(constants)
-
-    def keras_model(self, vectors: ModelVectors) -> keras.Model:
-        """A new model, compiled as for training, with the given weights and statistics and the constants.
-
-        Raises SchemaMismatchError for vectors that do not belong to this model.
-        """
-        return self._recipe.filled(StoredModel(vectors, self.constants))
-
-    def read_keras(self, path: Path) -> StoredModel:
-        """What is in a `.keras` or `.weights.h5` file of the same architecture.
-
-        Raises ValueError or OSError when the file is not there or does not fit the model.
-        """
-        return self._recipe.read(path)
 
     def num_examples(self, peer_id: PeerId, first_step: int, num_steps: int) -> int:
         """Number of examples (with repetition) in the steps [first_step, first_step + num_steps) of a peer."""
@@ -205,7 +194,7 @@ class KerasTrainer:
 
     def _evaluate(self, models: Sequence[ModelVectors]) -> Iterator[Score]:
         # All batches of all models are one line of work, cut where a slot's share or its memory ends.
-        num_slots = len(self._pool.slots)
+        num_slots = self.num_slots
         num_bytes = 4 * len(models) * (self.schema.size + self.statistics_schema.size)
         num_parts = num_slots * max(1, min(len(models), -(-num_bytes // MAX_CALL_BYTES)))
         parts = equal_parts(len(models) * self._num_test_batches, num_parts)
@@ -225,12 +214,11 @@ class KerasTrainer:
             yield scored(seen, self._metrics)
 
     def _groups(self, jobs: Sequence[Train]) -> list[list[int]]:
-        num_slots = len(self._pool.slots)
         return balanced_groups(
             work=[job.num_steps for job in jobs],
             num_bytes=[self._format.num_bytes(job) for job in jobs],
-            num_groups=num_slots,
-            max_bytes=MAX_CALL_BYTES // num_slots,
+            num_groups=self.num_slots,
+            max_bytes=MAX_CALL_BYTES // self.num_slots,
         )
 
     def _train_group(self, graph: str, jobs: list[Train], slot: Slot) -> list[Update | TrainingError]:

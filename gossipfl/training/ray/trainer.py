@@ -13,9 +13,7 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,15 +25,10 @@ from gossipfl.training.batches import Batches
 from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups
 from gossipfl.training.models import BuildModel
-from gossipfl.training.ray.workers import Description, Failure, Flags, RayWorkers, Recipe, WorkersDied, installed_ray
+from gossipfl.training.ray.workers import Description, Failure, RayWorkers, Recipe, WorkersDied, installed_ray
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import all_failures
-from gossipfl.weights import Constants, ModelVectors, PeerId, StoredModel, WeightsSchema, frozen
-
-if TYPE_CHECKING:
-    import keras
-
-    from gossipfl.training.keras.trainer import KerasTrainer
+from gossipfl.training.trainer import Flags, all_failures
+from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema, frozen
 
 MAX_MESSAGE_BYTES = 128 * 2**20
 """Bound on the vectors that go to a worker at once; more jobs make more groups, each sent when a worker is free."""
@@ -92,7 +85,7 @@ def _check_reachable(address: str) -> None:
 
 
 class RayTrainer:
-    """A `Trainer` on the workers of a cluster, in place of a `KerasTrainer`, whose arguments it takes.
+    """A `ModelTrainer` on the workers of a cluster, in place of a `KerasTrainer`, whose arguments it takes.
 
     Raises ConfigurationError as `KerasTrainer` does, and when the model's function cannot be sent to workers.
     """
@@ -119,6 +112,11 @@ class RayTrainer:
         if self.constants:  # those of one worker are everybody's, whatever the model function gives elsewhere
             self.set_constants(self.constants)
         self._flags = description.flags
+
+    @property
+    def num_slots(self) -> int:
+        """One: the workers are all there for one call."""
+        return 1
 
     @property
     def flags(self) -> Flags:
@@ -168,26 +166,6 @@ class RayTrainer:
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
         """Scores of several models on the held-out data, in order."""
         return self._run("evaluate", models, self._groups([1] * len(models)))
-
-    def keras_model(self, vectors: ModelVectors) -> "keras.Model":
-        """A new model in this process, compiled as for training, with the given weights and statistics and the
-        constants.
-
-        Raises SchemaMismatchError for vectors that do not belong to this model.
-        """
-        self._local.set_constants(self.constants)
-        return self._local.keras_model(vectors)
-
-    def read_keras(self, path: Path) -> StoredModel:
-        """What is in a `.keras` or `.weights.h5` file of the same architecture.
-
-        Raises ValueError or OSError when the file is not there or does not fit the model.
-        """
-        return self._local.read_keras(path)
-
-    @cached_property
-    def _local(self) -> "KerasTrainer":
-        return self._recipe.trainer()
 
     def _groups(self, work: Sequence[int]) -> list[list[int]]:
         num_bytes = 4 * (self.schema.size + self.statistics_schema.size + self.optimizer_size)

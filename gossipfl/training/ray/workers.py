@@ -6,7 +6,7 @@ the arguments, so a call whose worker has died is made again, to another.
 
 import pickle
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -20,6 +20,7 @@ from gossipfl.scores import Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
+from gossipfl.training.trainer import Flags
 from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema, frozen
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ MAX_DEATHS = 3
 
 START_SECONDS = 300.0
 """Patience with the first worker, which waits for a free core and imports TensorFlow."""
-
-Flags: TypeAlias = Mapping[str, str | int | bool]
 
 Shared: TypeAlias = tuple[Any, ...]
 """References into the object store: a recipe, and the constants of its model where they are not the recipe's own;
