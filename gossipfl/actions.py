@@ -1,4 +1,4 @@
-"""What a peer asks of the engine that runs it, and what local training gives back.
+"""What a peer asks of the engine that runs it, and what local work gives back.
 
 A peer never waits and never calls anything: it returns actions, and the engine feeds completions back in.
 """
@@ -11,8 +11,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gossipfl.errors import TrainingError
 from gossipfl.messages import Message
-from gossipfl.weights import PeerId, Vector
+from gossipfl.scores import Score
+from gossipfl.weights import ModelVectors, PeerId, Vector
 
 State: TypeAlias = Mapping[str, NDArray[np.generic]]
 """A peer's private training state by name: `optimizer` (momenta, and the counters that go with them), and what a
@@ -92,6 +94,39 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Ask how good `models` are, its own or others', on a peer's own batches: those of the `num_steps` steps of
+    training from `first_step` on.
+
+    As a `Train`, it is a pure function of its fields and of (run seed, peer_id), and changes nothing.
+    """
+
+    peer_id: PeerId
+    job: int
+    models: tuple[ModelVectors, ...]
+    first_step: int
+    num_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The result of an `Evaluate`: a score for each of its models, in their order, each the mean over `num_examples`
+    examples. That of a model that is no good may be NaN."""
+
+    peer_id: PeerId
+    job: int
+    scores: tuple[Score, ...]
+    num_examples: int
+
+
+Job: TypeAlias = Train | Evaluate
+"""Work that takes its time; of a peer, one at most is outstanding."""
+
+Outcome: TypeAlias = Update | Scores | TrainingError
+"""What comes of a job."""
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Ask for delivery of a message; it may be lost, delayed, doubled or overtaken."""
 
@@ -127,4 +162,4 @@ class WentBack:
         return f"took out what it had mixed in of {', '.join(self.mixed)}: {self.why}"
 
 
-Action: TypeAlias = Train | Send | WakeAt | Refused | WentBack
+Action: TypeAlias = Job | Send | WakeAt | Refused | WentBack

@@ -69,7 +69,7 @@ class Conversation:
         job = self.jobs.pop(peer_id)
         update = self.training(job)
         self.moved += update.weights - job.weights
-        self.carry_out(peer_id, self.peers[peer_id].training_finished(update, self.now))
+        self.carry_out(peer_id, self.peers[peer_id].completed(update, self.now))
 
     def train_all(self) -> None:
         for peer_id in list(self.jobs):

@@ -59,7 +59,7 @@ class Liar:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._peer, name)
-        if name not in ("start", "receive", "training_finished", "training_failed", "wake", "send_failed"):
+        if name not in ("start", "receive", "completed", "wake", "send_failed"):
             return value
         return lambda *arguments: self._lying(value(*arguments))
 

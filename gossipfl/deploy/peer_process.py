@@ -15,7 +15,7 @@ import numpy as np
 from gossipfl.actions import Update
 from gossipfl.deploy.deployment import addresses, checked_address, host_and_port, is_loopback, revoked, run_facts
 from gossipfl.deploy.process_start import StoppedError, Where, check_free, shown, stoppable, taken
-from gossipfl.engines.evaluation import TrainingMetrics
+from gossipfl.engines.evaluation import TrainingMetrics, standings_of
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.serving.descriptors import Caps, caps_of_peer
@@ -224,7 +224,7 @@ class _Process:
         manifest = self._manifest()
         self._last_row = self._directory.begin(manifest, host.peer.round)
         write_constants(self._directory.path / "weights", experiment.seed, self._cast.trainer.constants)
-        self._last_weights, self._rounds_done = host.peer.weights, host.peer.rounds_done
+        self._last_weights, self._rounds_done = host.peer.value, host.peer.rounds_done
         self._cast.trainer.forget_initial()
         watch = Watch(host, gives_weights=options.gives_weights, max_connections=caps.watching)
         loop = asyncio.get_running_loop()
@@ -253,7 +253,7 @@ class _Process:
             if self._last_row != host.peer.round:
                 self._request_row(host)
             await host.run()
-            seen = self._last_row == host.peer.round and self._last_weights is host.peer.weights
+            seen = self._last_row == host.peer.round and self._last_weights is host.peer.value
             has_begun = has_checkpoints(self._directory.path)
             is_told = seen and self._last_open == host.peer.num_open and self._last_traffic == _traffic(host)
             if has_begun and not is_told:
@@ -266,7 +266,8 @@ class _Process:
         if not has_begun:
             _LOGGER.info("stopped before the run began")
             return self._status
-        path = self._directory.finish(host.peer.model, manifest["constants"].get(str(experiment.seed)))
+        (standing,) = standings_of([host.peer])
+        path = self._directory.finish(standing.model, manifest["constants"].get(str(experiment.seed)))
         rounds = self._facts.num_rounds
         if host.peer.finished:
             _LOGGER.info("done after round %d of %d: %s", host.peer.round, rounds, path)
@@ -349,15 +350,15 @@ class _Process:
 
     def _request_row(self, host: HTTPPeer) -> None:
         """Evaluate the peer's own model as it is now, when the trainer is free."""
-        model = host.peer.model
+        (standing,) = standings_of([host.peer])
         num_examples = self._training.num_examples
         training_loss, training_accuracy = self._training.take()
-        self._last_row, self._last_weights, self._last_open = host.peer.round, host.peer.weights, host.peer.num_open
+        self._last_row, self._last_weights, self._last_open = host.peer.round, host.peer.value, host.peer.num_open
         self._last_traffic = _traffic(host)
         row: dict[str, Any] = {
             "round": host.peer.round,
             "rounds_done": host.peer.rounds_done,
-            "examples_seen": host.peer.local.examples_seen,
+            "examples_seen": standing.examples_seen,
             "time": host.now() if host.state != "new" else 0.0,
             "wall": time.time(),
             "training_loss": training_loss,
@@ -368,7 +369,7 @@ class _Process:
         }
 
         def scored(trainer: Trainer) -> tuple[Score, dict[str, Any]]:
-            (score,) = trainer.evaluate([model])
+            (score,) = trainer.evaluate([standing.model])
             return score, row
 
         self._due.put_nowait(lambda: host.room.evaluate(scored))

@@ -22,13 +22,14 @@ from typing import IO, Any
 from gossipfl.codec import VectorSchema, decode
 from gossipfl.compression import decompress
 from gossipfl.deploy.deployment import addresses
-from gossipfl.engines.evaluation import Standing, Traffic, average_model, evaluate
+from gossipfl.engines.evaluation import Traffic, average_model, evaluate
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.errors import GossipFLError, RemoteProtocolError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.files.strict_json import strict_json
 from gossipfl.files.whole_files import write_whole
 from gossipfl.history import Contact, Evaluation, History
+from gossipfl.peers import Standing
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.topology import all_neighbors
 from gossipfl.weights import ModelVectors, PeerId

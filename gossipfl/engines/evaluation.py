@@ -1,6 +1,6 @@
 """What an engine measures of its peers: scores on held-out data, the average model, the consensus distance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean
@@ -12,7 +12,7 @@ from gossipfl.actions import Update
 from gossipfl.algorithms import Weighting
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation
-from gossipfl.peers import Peer
+from gossipfl.peers import Peer, Standing
 from gossipfl.scores import Score
 from gossipfl.training.trainer import Trainer
 from gossipfl.weights import ModelVectors, PeerId, Vector, frozen
@@ -65,24 +65,9 @@ def _blocks(size: int) -> list[slice]:
     return [slice(start, start + _BLOCK) for start in range(0, size, _BLOCK)]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """One peer at one moment: its model, the number of its training examples, and how many it has seen, with
-    repetition."""
-
-    peer_id: PeerId
-    model: ModelVectors
-    num_examples: int
-    examples_seen: int = 0
-
-    @classmethod
-    def of(cls, peer: Peer) -> "Standing":
-        local = peer.local
-        return cls(peer.peer_id, peer.model, local.work.num_examples, local.examples_seen)
-
-    @property
-    def weights(self) -> Vector:
-        return self.model.weights
+def standings_of(peers: Iterable[Peer]) -> list[Standing]:
+    """How far those of the peers are that have a model."""
+    return [standing for peer in peers if (standing := peer.standing) is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from gossipfl.algorithms import BOUNDS
 from gossipfl.data.dataset import Dataset
+from gossipfl.engines.evaluation import standings_of
 from gossipfl.errors import ConfigurationError, DataError, GossipFLError
 from gossipfl.experiments.comparison import Comparison
 from gossipfl.experiments.experiment import Experiment, MakeTrainer, load_data
 from gossipfl.history import Evaluation, History
-from gossipfl.peers import Peer
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
-from gossipfl.weights import PeerId, StoredModel
+from gossipfl.weights import ModelVectors, PeerId, StoredModel
 
 if TYPE_CHECKING:
     import keras
@@ -76,7 +76,7 @@ class Simulation:
 
     def weights(self, peer_id: PeerId) -> list[NDArray[np.floating]]:
         """The present trainable weights of a peer, as read-only arrays in Keras order."""
-        return self.experiment.trainer.schema.unflatten(self._peer(peer_id).weights)
+        return self.experiment.trainer.schema.unflatten(self._model(peer_id).weights)
 
     def average_weights(self) -> list[NDArray[np.floating]]:
         """The mean of all peers' trainable weights (the server's model, for FedAvg)."""
@@ -84,14 +84,15 @@ class Simulation:
 
     def model(self, peer_id: PeerId | None = None) -> "keras.Model":
         """A new Keras model with the present weights of a peer, or of the average of all peers."""
-        vectors = self.simulator.average() if peer_id is None else self._peer(peer_id).model
+        vectors = self.simulator.average() if peer_id is None else self._model(peer_id)
         constants = self.experiment.trainer_for(self._section).constants
         return self.experiment.models(self._section).filled(StoredModel(vectors, constants))
 
-    def _peer(self, peer_id: PeerId) -> Peer:
+    def _model(self, peer_id: PeerId) -> ModelVectors:
         if peer_id not in self.simulator.peers:
             raise ConfigurationError(f"there is no peer {peer_id!r}; there are {', '.join(self.peers)}")
-        return self.simulator.peers[peer_id]
+        (standing,) = standings_of([self.simulator.peers[peer_id]])
+        return standing.model
 
 
 def initialize(scenario: Scenario, algorithm: str | None = None) -> Simulation:

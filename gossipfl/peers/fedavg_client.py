@@ -15,13 +15,13 @@ from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import FederatedMethod, Memory
 from gossipfl.peers.local_model import LocalModel
-from gossipfl.peers.peer import Peer
+from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.peers.retries import Retries, wake_at_first
-from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
+from gossipfl.snapshot import Snapshot, messages_of_snapshot, part, read_only, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
 
 
-class FedAvgClient(Peer):
+class FedAvgClient(ModelPeer):
     """A client: its weights are the last model that it received."""
 
     def __init__(self, local: LocalModel, server: PeerId, method: FederatedMethod) -> None:
@@ -136,22 +136,18 @@ class FedAvgClient(Peer):
         return message.round == self._training_round and not self.finished
 
     def snapshot(self) -> Snapshot:
-        values = {"round": self.round, "finished": self.finished, "training_round": self._training_round}
         parts = {
-            "local": self.local.snapshot(),
             "memory": (self._memory, {}),
             "next": snapshot_of_messages({} if self._next is None else {"message": self._next}),
             "retries": self._retries.snapshot(),
         }
-        return compose(values, parts)
+        return self._snapshot_with({"training_round": self._training_round}, parts)
 
     def restore(self, snapshot: Snapshot) -> None:
-        _, values = snapshot
-        self.local.restore(part("local", snapshot))
+        super().restore(snapshot)
         self._memory = read_only(part("memory", snapshot)[0])
         self._retries.restore(part("retries", snapshot))
-        self.round, self.finished = values["round"], values["finished"]
-        self._training_round = values["training_round"]
+        self._training_round = snapshot[1]["training_round"]
         self._next = messages_of_snapshot(part("next", snapshot)).get("message")
 
 

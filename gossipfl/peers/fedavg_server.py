@@ -32,9 +32,9 @@ from gossipfl.peers.announced_examples import AnnouncedExamples
 from gossipfl.peers.client_sampling import ClientSampling
 from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.magnitudes import Bound
-from gossipfl.peers.peer import Peer
+from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.peers.retries import Retries, wake_at_first
-from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
+from gossipfl.snapshot import Snapshot, messages_of_snapshot, part, read_only, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
 
 SMALLEST_MASS = 1e-9
@@ -43,7 +43,7 @@ SMALLEST_MASS = 1e-9
 _WEIGHTED_MEAN = MixingRow()
 
 
-class FedAvgServer(Peer):
+class FedAvgServer(ModelPeer):
     """The hub: holds the model, samples clients, averages what they send back. It has no data and never trains."""
 
     def __init__(
@@ -183,9 +183,8 @@ class FedAvgServer(Peer):
         self._num_updates += len(answers)
         self.round += 1
         self._deadline = None
-        if self.round < self.local.work.num_rounds:
+        if self._goes_on():
             return [*refusals, *self._begin_round(now)]
-        self.finished = True
         self._sampled, self._awaited, self._updates = [], set(), {}
         self._unacknowledged = dict.fromkeys(self._sampling.clients)
         return [*refusals, *self._send_final(now)]
@@ -244,31 +243,27 @@ class FedAvgServer(Peer):
 
     def snapshot(self) -> Snapshot:
         values = {
-            "round": self.round,
             "num_updates": self._num_updates,
-            "finished": self.finished,
             "sampled": list(self._sampled),
             "unacknowledged": list(self._unacknowledged),
             "deadline": self._deadline,
             "generator": self._sampling.generator.bit_generator.state,
         }
         parts = {
-            "local": self.local.snapshot(),
             "examples": self._examples.snapshot(),
             "extra": (self._extra, {}),
             "memory": (self._memory, {}),
             "updates": snapshot_of_messages(self._updates),
             "retries": self._retries.snapshot(),
         }
-        return compose(values, parts)
+        return self._snapshot_with(values, parts)
 
     def restore(self, snapshot: Snapshot) -> None:
+        super().restore(snapshot)
         _, values = snapshot
-        self.local.restore(part("local", snapshot))
         self._examples.restore(part("examples", snapshot))
         self._extra = read_only(part("extra", snapshot)[0])
         self._memory = read_only(part("memory", snapshot)[0])
-        self.round, self.finished = values["round"], values["finished"]
         self._num_updates = values["num_updates"]
         # less those that have been revoked since
         self._sampled = [client for client in values["sampled"] if client in self._known]

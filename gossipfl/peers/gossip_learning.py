@@ -24,8 +24,8 @@ from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.mixing.mixing import vector_of
 from gossipfl.peers.local_model import LocalModel
-from gossipfl.peers.peer import Peer
-from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.peers.model_peer import ModelPeer
+from gossipfl.snapshot import Snapshot, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
 
 Merge: TypeAlias = Literal["age_weighted", "limited", "plain"]
@@ -67,7 +67,7 @@ def merged(mine: Vector, theirs: Vector, share: float) -> Vector:
     return frozen(difference)
 
 
-class GossipLearningPeer(Peer):
+class GossipLearningPeer(ModelPeer):
     """A peer of gossip learning: it pushes to `receivers` and hears from `senders`, both in node order."""
 
     def __init__(
@@ -143,24 +143,21 @@ class GossipLearningPeer(Peer):
         return []
 
     def _train_on(self) -> list[Action]:
-        self.finished = self.local.num_jobs >= self.local.work.num_rounds
-        return [] if self.finished else [self.local.train()]
+        return [self.local.train()] if self._goes_on() else []
 
     def snapshot(self) -> Snapshot:
         values = {
-            "round": self.round,
-            "finished": self.finished,
             "age": self.age,
             "newest": dict(self._newest),
             "generator": self._generator.bit_generator.state,
         }
-        return compose(values, {"local": self.local.snapshot(), "arrived": snapshot_of_messages(self._arrived)})
+        return self._snapshot_with(values, {"arrived": snapshot_of_messages(self._arrived)})
 
     def restore(self, snapshot: Snapshot) -> None:
+        super().restore(snapshot)
         _, values = snapshot
-        self.round, self.finished, self.age = values["round"], values["finished"], values["age"]
+        self.age = values["age"]
         self._newest = dict(values["newest"])
         self._generator.bit_generator.state = values["generator"]
-        self.local.restore(part("local", snapshot))
         arrived = messages_of_snapshot(part("arrived", snapshot))
         self._arrived = {sender: arrived[sender] for sender in arrived if sender in self._senders}  # less revoked ones

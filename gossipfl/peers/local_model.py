@@ -7,13 +7,14 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.actions import Correction, LocalWork, Refused, State, Train, Update
+from gossipfl.actions import Correction, Evaluate, Job, LocalWork, Refused, Scores, State, Train, Update
 from gossipfl.compression import decompress
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError, TrainingError
 from gossipfl.messages import Message
+from gossipfl.peers.jobs import job_of_snapshot, snapshot_of_job
 from gossipfl.peers.last_sound import LARGE, LastSound
 from gossipfl.peers.magnitudes import Bound, check_bound, limit, sum_of_squares, sum_of_squares_sent
-from gossipfl.snapshot import Snapshot, read_only, under
+from gossipfl.snapshot import Snapshot, compose, part, read_only, under
 from gossipfl.weights import ModelVectors, PeerId, Vector
 
 _NO_SLOTS = np.zeros(0, np.float32)
@@ -41,7 +42,7 @@ class Sharing:
 
 
 class LocalModel:
-    """Weights, statistics and training state of one peer, and its outstanding training job.
+    """Weights, statistics and training state of one peer, and its outstanding job.
 
     `extra_vectors` names the vectors of the size of the weights that its messages carry beside the shared ones.
     """
@@ -61,7 +62,7 @@ class LocalModel:
         self.weights: Vector = initial.weights
         self.statistics: Vector = initial.statistics
         self.state: State = {}
-        self.outstanding: Train | None = None
+        self.outstanding: Job | None = None
         self.last_sound = LastSound(initial)
         self._small = min(LARGE, sharing.magnitude_bound) ** 2  # mean square that is taken in, and is not large
         self.num_jobs = 0  # rounds of local work that have ended
@@ -69,10 +70,9 @@ class LocalModel:
         self._num_steps = 0
 
     def train(self, correction: Correction = _UNCORRECTED) -> Train:
-        """Ask for one round of local work from the present weights; at most one job is outstanding."""
-        if self.outstanding is not None:
-            raise LocalProtocolError(f"peer {self.peer_id} asked for training while job {self.num_jobs} is running")
-        self.outstanding = Train(
+        """Ask for one round of local work from the present weights."""
+        self._check_idle()
+        job = self.outstanding = Train(
             peer_id=self.peer_id,
             job=self.num_jobs,
             first_step=self._num_steps,
@@ -85,7 +85,19 @@ class LocalModel:
             wants=correction.wants,
         )
         self.last_sound.job_begins()
-        return self.outstanding
+        return job
+
+    def evaluate(self, *models: ModelVectors) -> Evaluate:
+        """Ask how good models are on the batches of the next round of local work."""
+        self._check_idle()
+        job = self.outstanding = Evaluate(
+            self.peer_id, self.num_jobs, models, self._num_steps, self.work.steps_per_round
+        )
+        return job
+
+    def _check_idle(self) -> None:
+        if self.outstanding is not None:
+            raise LocalProtocolError(f"peer {self.peer_id} asked for another job while job {self.num_jobs} is running")
 
     def finish(self, update: Update) -> Train:
         """Take note of the end of the outstanding job, and of its private state; what becomes of the new weights and
@@ -94,11 +106,8 @@ class LocalModel:
         Raises LocalProtocolError when `update` does not answer the outstanding job.
         """
         job = self.outstanding
-        if job is None or (update.peer_id, update.job) != (job.peer_id, job.job):
-            raise LocalProtocolError(
-                f"peer {self.peer_id} got the update of job {update.job} of peer {update.peer_id}; "
-                f"outstanding is {None if job is None else job.job}"
-            )
+        if not isinstance(job, Train) or (update.peer_id, update.job) != (job.peer_id, job.job):
+            raise self._not_asked_for(update)
         self.outstanding = None
         self.num_jobs += 1
         self.examples_seen += update.num_examples
@@ -108,6 +117,20 @@ class LocalModel:
             self.state = {name: part for name, part in update.state.items() if name != "optimizer"}
         self.last_sound.job_ends(update.weights, update.statistics, self.state)
         return job
+
+    def finish_evaluation(self, scores: Scores) -> None:
+        """Take note of the end of the outstanding job. Raises LocalProtocolError when `scores` do not answer it."""
+        job = self.outstanding
+        if not isinstance(job, Evaluate) or (scores.peer_id, scores.job) != (job.peer_id, job.job):
+            raise self._not_asked_for(scores)
+        self.outstanding = None
+
+    def _not_asked_for(self, outcome: Update | Scores) -> LocalProtocolError:
+        job, kind = self.outstanding, type(outcome).__name__
+        asked = "nothing" if job is None else f"a {type(job).__name__}, job {job.job}"
+        return LocalProtocolError(
+            f"peer {self.peer_id} got the {kind} of job {outcome.job} of peer {outcome.peer_id}; outstanding is {asked}"
+        )
 
     def has_run_away(self, update: Update) -> bool:
         """Whether training on what was mixed in gave weights that are finite, but beyond the bound."""
@@ -126,7 +149,7 @@ class LocalModel:
         taken out again; no names when it is the first model that is taken. Raises `error` when others are not the
         reason."""
         sound = self.last_sound
-        if self.outstanding is None or not (sound.has_mixed or sound.has_taken_large):
+        if not isinstance(self.outstanding, Train) or not (sound.has_mixed or sound.has_taken_large):
             raise error
         self.outstanding = None
         undone = sound.undo()
@@ -210,41 +233,19 @@ class LocalModel:
     def snapshot(self) -> Snapshot:
         arrays: dict[str, NDArray[Any]] = {"weights": self.weights, "statistics": self.statistics}
         arrays |= {f"state/{name}": array for name, array in self.state.items()}
-        sound_arrays, sound_values = self.last_sound.snapshot()
-        arrays |= {f"last_sound/{name}": array for name, array in sound_arrays.items()}
-        values: dict[str, Any] = {"num_jobs": self.num_jobs, "num_steps": self._num_steps, "outstanding": None}
-        values |= {"examples_seen": self.examples_seen, "last_sound": sound_values}
-        job = self.outstanding
-        if job is not None:
-            arrays |= {"outstanding/weights": job.weights, "outstanding/statistics": job.statistics}
-            arrays |= {f"outstanding/state/{name}": array for name, array in job.state.items()}
-            arrays |= {f"outstanding/vectors/{name}": array for name, array in job.vectors.items()}
-            values["outstanding"] = {
-                "num_steps": job.num_steps,
-                "proximal_mu": job.proximal_mu,
-                "wants": sorted(job.wants),
-            }
-        return arrays, values
+        values = {"num_jobs": self.num_jobs, "num_steps": self._num_steps, "examples_seen": self.examples_seen}
+        parts = {
+            "own": (arrays, values),
+            "last_sound": self.last_sound.snapshot(),
+            "outstanding": snapshot_of_job(self.outstanding),
+        }
+        return compose({}, parts)
 
     def restore(self, snapshot: Snapshot) -> None:
-        arrays = read_only(snapshot[0])
-        values = snapshot[1]
+        arrays, values = part("own", snapshot)
+        arrays = read_only(arrays)
         self.weights, self.statistics, self.state = arrays["weights"], arrays["statistics"], under("state/", arrays)
         self.num_jobs, self._num_steps = values["num_jobs"], values["num_steps"]
         self.examples_seen = values["examples_seen"]
-        sound = (under("last_sound/", arrays), values["last_sound"])
-        self.last_sound.restore(sound, self.weights, self.statistics, self.state)
-        self.outstanding = None
-        if values["outstanding"] is not None:
-            self.outstanding = Train(
-                peer_id=self.peer_id,
-                job=self.num_jobs,
-                first_step=self._num_steps,
-                num_steps=values["outstanding"]["num_steps"],
-                weights=arrays["outstanding/weights"],
-                statistics=arrays["outstanding/statistics"],
-                state=under("outstanding/state/", arrays),
-                vectors=under("outstanding/vectors/", arrays),
-                proximal_mu=values["outstanding"]["proximal_mu"],
-                wants=frozenset(values["outstanding"]["wants"]),
-            )
+        self.last_sound.restore(part("last_sound", snapshot), self.weights, self.statistics, self.state)
+        self.outstanding = job_of_snapshot(part("outstanding", snapshot), self.peer_id)

@@ -3,11 +3,11 @@
 from gossipfl.actions import Action, Update
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Message
-from gossipfl.peers.peer import Peer
-from gossipfl.snapshot import Snapshot, compose, part
+from gossipfl.peers.model_peer import ModelPeer
+from gossipfl.snapshot import Snapshot
 
 
-class LocalOnlyPeer(Peer):
+class LocalOnlyPeer(ModelPeer):
     """A peer that trains its rounds and never talks."""
 
     def start(self, now: float) -> list[Action]:
@@ -20,8 +20,7 @@ class LocalOnlyPeer(Peer):
 
     def _train_on(self) -> list[Action]:
         self.round = self.local.num_jobs
-        self.finished = self.round == self.local.work.num_rounds
-        return [] if self.finished else [self.local.train()]
+        return [self.local.train()] if self._goes_on() else []
 
     def receive(self, message: Message, now: float) -> list[Action]:
         raise RemoteProtocolError(f"peer {self.peer_id} trains alone; peer {message.sender} sent it a {message.kind}")
@@ -33,9 +32,4 @@ class LocalOnlyPeer(Peer):
         return []
 
     def snapshot(self) -> Snapshot:
-        return compose({"round": self.round, "finished": self.finished}, {"local": self.local.snapshot()})
-
-    def restore(self, snapshot: Snapshot) -> None:
-        _, values = snapshot
-        self.round, self.finished = values["round"], values["finished"]
-        self.local.restore(part("local", snapshot))
+        return self._snapshot_with({}, {})

@@ -32,9 +32,9 @@ from gossipfl.messages import ExchangeId, Kind, Message
 from gossipfl.peers.averaging_while_training import AveragedModel
 from gossipfl.peers.exchanges import Exchanges
 from gossipfl.peers.local_model import LocalModel
-from gossipfl.peers.peer import Peer
+from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.peers.random_neighbors import Backoff, RandomNeighbors
-from gossipfl.snapshot import Snapshot, compose, part
+from gossipfl.snapshot import Snapshot, part
 from gossipfl.weights import PeerId, Vector
 
 _MOST_OVERDUE = 8
@@ -48,7 +48,7 @@ class _Waiting:
     deadline: float
 
 
-class PairwiseGossipPeer(Peer):
+class PairwiseGossipPeer(ModelPeer):
     """A peer of pairwise gossip; `neighbors` maps each neighbor to its position in the graph."""
 
     def __init__(
@@ -246,10 +246,7 @@ class PairwiseGossipPeer(Peer):
         if self.local.outstanding is not None or self._waiting is not None:
             raise LocalProtocolError(f"peer {self.peer_id} was started twice")
         self.round = self.local.num_jobs
-        if self.round < self.local.work.num_rounds:
-            return [self.local.train()]
-        self.finished = True
-        return self._drain(now)
+        return [self.local.train()] if self._goes_on() else self._drain(now)
 
     def _drain(self, now: float) -> list[Action]:
         def repeat(neighbor: PeerId) -> Send:
@@ -266,26 +263,22 @@ class PairwiseGossipPeer(Peer):
     def snapshot(self) -> Snapshot:
         waiting = self._waiting
         values = {
-            "round": self.round,
-            "finished": self.finished,
             "waiting": None if waiting is None else [waiting.exchange.responder, waiting.deadline],
             "repeat_at": {receiver: self._repeat_at[receiver] for receiver in self._exchanges.answers},
         }
         parts = {
-            "local": self.local.snapshot(),
             "model": self._model.snapshot(),
             "neighbors": self._random_neighbors.snapshot(),
             "exchanges": self._exchanges.snapshot(),
         }
-        return compose(values, parts)
+        return self._snapshot_with(values, parts)
 
     def restore(self, snapshot: Snapshot) -> None:
+        super().restore(snapshot)
         _, values = snapshot
-        self.local.restore(part("local", snapshot))
         self._model.restore(part("model", snapshot))
         self._random_neighbors.restore(part("neighbors", snapshot))
         self._exchanges.restore(part("exchanges", snapshot))
-        self.round, self.finished = values["round"], values["finished"]
         self._repeat_at = {receiver: (time, number) for receiver, (time, number) in values["repeat_at"].items()}
         self._waiting = None
         if values["waiting"] is not None:

@@ -26,16 +26,16 @@ from gossipfl.messages import Kind, Message
 from gossipfl.peers.averaging_while_training import AveragedModel
 from gossipfl.peers.exchanges import Exchanges
 from gossipfl.peers.local_model import LocalModel
-from gossipfl.peers.peer import Peer
+from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.peers.random_neighbors import Backoff, RandomNeighbors
-from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.snapshot import Snapshot, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId
 
 _ROUNDING = 1e-9
 _LEAST_MASS = 2.0**-500  # what has less keeps it: halves and ratios of masses stay far from where floats lose precision
 
 
-class PushSumPeer(Peer):
+class PushSumPeer(ModelPeer):
     """A peer of asynchronous push-sum: it pushes to `receivers`, in node order, and hears from `senders`; `total_mass`
     is that of all peers."""
 
@@ -145,8 +145,7 @@ class PushSumPeer(Peer):
         return actions if decision == "old" else [*actions, Send(decision)]
 
     def _train_on(self, now: float) -> list[Action]:
-        self.finished = self.local.num_jobs >= self.local.work.num_rounds
-        return self._drain(now) if self.finished else [self.local.train()]
+        return [self.local.train()] if self._goes_on() else self._drain(now)
 
     def _drain(self, now: float) -> list[Action]:
         return self._random_receivers.drain(self._open_pushes(), self._push, now)
@@ -157,18 +156,16 @@ class PushSumPeer(Peer):
 
     def snapshot(self) -> Snapshot:
         parts = {
-            "local": self.local.snapshot(),
             "model": self._model.snapshot(),
             "receivers": self._random_receivers.snapshot(),
             "exchanges": self._exchanges.snapshot(),
             "pushes": snapshot_of_messages(self._pushes),
         }
-        return compose({"round": self.round, "finished": self.finished, "mass": self.mass}, parts)
+        return self._snapshot_with({"mass": self.mass}, parts)
 
     def restore(self, snapshot: Snapshot) -> None:
-        _, values = snapshot
-        self.round, self.finished, self.mass = values["round"], values["finished"], values["mass"]
-        self.local.restore(part("local", snapshot))
+        super().restore(snapshot)
+        self.mass = snapshot[1]["mass"]
         self._model.restore(part("model", snapshot))
         self._random_receivers.restore(part("receivers", snapshot))
         self._exchanges.restore(part("exchanges", snapshot))

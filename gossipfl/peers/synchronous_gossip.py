@@ -20,7 +20,6 @@ is within the lead.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from gossipfl.actions import Action, Refused, Send, Update
 from gossipfl.errors import RemoteProtocolError
@@ -28,7 +27,7 @@ from gossipfl.messages import Kind, Message
 from gossipfl.methods import GossipMethod, Memory
 from gossipfl.mixing import Mixing
 from gossipfl.peers.local_model import LocalModel
-from gossipfl.peers.peer import Peer
+from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.peers.retries import Retries, wake_at_first
 from gossipfl.schedules import Meeting, Meetings
 from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
@@ -37,7 +36,7 @@ from gossipfl.weights import PeerId, Vector, frozen
 _MAX_AHEAD = 2  # with patience, messages that are kept of each neighbor that is further ahead than the lead
 
 
-class SynchronousGossipPeer(Peer):
+class SynchronousGossipPeer(ModelPeer):
     """A peer of synchronous gossip; `lead` is that of its schedule, `combine_first` the order of D-PSGD."""
 
     def __init__(
@@ -101,8 +100,7 @@ class SynchronousGossipPeer(Peer):
     # Rounds
 
     def _train_on(self) -> list[Action]:
-        self.finished = self.round >= self.local.work.num_rounds
-        if self.finished:
+        if not self._goes_on():
             return []
         job = self.local.train(self._method.begin(self.weights, self._memory))
         return [job, *self._put_in(self.local.shared())] if self._combine_first else [job]
@@ -276,13 +274,11 @@ class SynchronousGossipPeer(Peer):
     # Persistence
 
     def snapshot(self) -> Snapshot:
-        values: dict[str, Any] = {"round": self.round, "finished": self.finished, "step": self._step}
-        values |= {"deadline": self._deadline, "since": self._since, "skipped": self._num_skipped}
+        values = {"step": self._step, "skipped": self._num_skipped, "deadline": self._deadline, "since": self._since}
         received = {str(step): snapshot_of_messages(messages) for step, messages in self._received.items()}
         # In the first step of a round, what was emitted is what is in the mix: no need to keep it twice.
         emitted = {} if self._emitted is self._in_the_mix else self._emitted
         parts = {
-            "local": self.local.snapshot(),
             "mixing": self._mixing.snapshot(),
             "memory": (self._memory, {}),
             "memory_before": ({} if self._memory_before is self._memory else self._memory_before, {}),
@@ -292,18 +288,17 @@ class SynchronousGossipPeer(Peer):
             "received": compose({}, received),
             "retries": self._retries.snapshot(),
         }
-        return compose(values, parts)
+        return self._snapshot_with(values, parts)
 
     def restore(self, snapshot: Snapshot) -> None:
         def vectors(name: str) -> dict[str, Vector]:
             return read_only(part(name, snapshot)[0])
 
+        super().restore(snapshot)
         _, values = snapshot
-        self.local.restore(part("local", snapshot))
         self._mixing.restore(part("mixing", snapshot))
         self._retries.restore(part("retries", snapshot))
-        self.round, self.finished, self._deadline = values["round"], values["finished"], values["deadline"]
-        self._since, self._num_skipped = values["since"], values["skipped"]
+        self._deadline, self._since, self._num_skipped = values["deadline"], values["since"], values["skipped"]
         self._go_to_step(values["step"])
         self._memory = vectors("memory")
         self._memory_before = vectors("memory_before")

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gossipfl.engines.evaluation import EvaluationPlan, Standing, average_model, consensus_distance
+from gossipfl.engines.evaluation import EvaluationPlan, average_model, consensus_distance
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.strict_json import json_lines, strict_json
 from gossipfl.files.weight_files import Arrays, by_name, file_stems, write_weights
 from gossipfl.files.whole_files import write_whole
 from gossipfl.history import open_exchanges
+from gossipfl.peers import Standing
 from gossipfl.runs.constant_files import read_constants, write_constants
 from gossipfl.runs.directory import make_run_directory
 from gossipfl.runs.gathered_history import gathered_rows, timeline

@@ -4,7 +4,7 @@ model is."""
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from gossipfl.actions import Train, Update
+from gossipfl.actions import Outcome, Train, Update
 from gossipfl.errors import TrainingError, TransportError
 from gossipfl.scores import Score
 from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema
@@ -106,7 +106,7 @@ def outcomes_of(trainer: Trainer, jobs: Sequence[Train]) -> list[Update | Traini
         return [outcome for job in jobs for outcome in outcomes_of(trainer, [job])]  # with the same results
 
 
-def all_failures(outcomes: Sequence[Update | TrainingError]) -> TrainingError:
+def all_failures(outcomes: Sequence[Outcome]) -> TrainingError:
     """One error for all failed jobs of a call: the first one's, naming a few of the others."""
     first, *others = [outcome for outcome in outcomes if isinstance(outcome, TrainingError)]
     names = ", ".join(repr(failure.peer_id) for failure in others[:6]) + (", ..." if len(others) > 6 else "")

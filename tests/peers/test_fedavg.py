@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy_trainer import NumpyTrainer
 
-from gossipfl.actions import Refused
+from gossipfl.actions import Refused, Update
 from gossipfl.algorithms import SERVER, FedAvg
 from gossipfl.compression import dense, encoded
 from gossipfl.engines.virtual.compute_model import ComputeModel
@@ -300,8 +300,9 @@ def test_the_slowest_client_sets_the_pace():
 
 def test_a_server_does_not_train():
     server = talk().peers[SERVER]
+    update = Update(SERVER, 0, server.weights, server.local.statistics, {}, 1, 1, {})
     with pytest.raises(LocalProtocolError, match="does not train"):
-        server.training_finished(None, 0.0)
+        server.completed(update, 0.0)
 
 
 def test_updates_that_cannot_be_averaged_are_refused():

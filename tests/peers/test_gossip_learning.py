@@ -130,7 +130,7 @@ def test_models_are_merged_in_node_order_whatever_their_order_of_arrival():
         for age, sender in enumerate(order):
             peer.receive(push(sender, "0", models[sender].weights, age=1 + int(sender)), 0.0)
             assert len(peer.snapshot()[1]["arrived"]) == age + 1
-        peer.training_finished(no_steps(peer.local.outstanding), 0.0)
+        peer.completed(no_steps(peer.local.outstanding), 0.0)
         results.add(peer.weights.tobytes())
         assert peer.age == 4
     assert len(results) == 1
@@ -218,7 +218,7 @@ def test_statistics_and_optimizer_state_are_merged_with_the_same_share():
     (update,) = trainer.train([job])
     theirs = {"weights": np.full(3, 1.0), "statistics": np.full(3, 2.0), "optimizer": np.full(3, 4.0)}
     peer.receive(push("1", "0", age=3, **theirs), 0.0)
-    peer.training_finished(update, 0.0)
+    peer.completed(update, 0.0)
     for name, mine in {"weights": update.weights, "statistics": update.statistics, **update.state}.items():
         if name in theirs:
             np.testing.assert_allclose(peer.local.shared()[name], 0.25 * mine + 0.75 * theirs[name], atol=1e-15)
@@ -231,7 +231,7 @@ def test_an_optimizer_state_of_another_size_that_came_early_is_left_out():
     (job,) = peer.start(0.0)
     (update,) = trainer.train([job])
     peer.receive(push("1", "0", np.ones(3), optimizer=np.ones(2)), 0.0)
-    peer.training_finished(update, 0.0)
+    peer.completed(update, 0.0)
     np.testing.assert_array_equal(peer.local.state["optimizer"], update.state["optimizer"])
     np.testing.assert_allclose(peer.weights, (update.weights + 1) / 2)
 

@@ -146,13 +146,13 @@ def test_a_model_that_came_before_is_not_mixed_afterwards():
     peer.start(0.0)
     message = next(
         action.message
-        for action in sender.training_finished(trainer.train([sender.local.outstanding])[0], 0.0)
+        for action in sender.completed(trainer.train([sender.local.outstanding])[0], 0.0)
         if isinstance(action, Send) and action.message.receiver == "0"
     )
     peer.receive(message, 0.0)
     twin = make_peer(SynchronousGossip(), graph, trainer, "0", initial=models["0"], revoked=frozenset({"1"}))
     twin.restore(peer.snapshot())
-    twin.training_finished(trainer.train([twin.local.outstanding])[0], 0.0)
+    twin.completed(trainer.train([twin.local.outstanding])[0], 0.0)
     assert (twin.round, twin.awaits) == (0, ("3",))
     with pytest.raises(RemoteProtocolError, match="does not hear from peer 1"):
         twin.receive(message, 0.0)

@@ -176,9 +176,9 @@ def train_on(conversation, peer_id) -> list:
     """Train a peer, which may fail; gives what it asks for."""
     job, peer = conversation.jobs.pop(peer_id), conversation.peers[peer_id]
     try:
-        actions = peer.training_finished(conversation.training(job), conversation.now)
+        actions = peer.completed(conversation.training(job), conversation.now)
     except TrainingError as error:
-        actions = peer.training_failed(error, conversation.now)
+        actions = peer.completed(error, conversation.now)
     conversation.carry_out(peer_id, actions)
     return actions
 
@@ -277,7 +277,7 @@ class TestGoingBack:
             conversation = talk(recipe, ring(4))
             error = TrainingError("NaN", peer_id="0", round=0)
             with pytest.raises(TrainingError) as caught:
-                conversation.peers["0"].training_failed(error, 0.0)
+                conversation.peers["0"].completed(error, 0.0)
             assert caught.value is error
 
     def test_what_fails_without_the_mix_too_is_the_end(self):
@@ -285,9 +285,9 @@ class TestGoingBack:
         conversation.train_all()
         conversation.deliver_all()
         peer, error = conversation.peers["0"], TrainingError("NaN", peer_id="0", round=1)
-        assert isinstance(peer.training_failed(error, 0.0)[0], WentBack)
+        assert isinstance(peer.completed(error, 0.0)[0], WentBack)
         with pytest.raises(TrainingError):
-            peer.training_failed(error, 0.0)
+            peer.completed(error, 0.0)
 
     def test_after_three_in_a_row_a_round_takes_nothing_in(self):
         conversation = talk(SynchronousGossip(), ring(3))
@@ -300,7 +300,7 @@ class TestGoingBack:
             for peer_id in "12":  # whatever becomes of them
                 if job := conversation.jobs.pop(peer_id, None):
                     update = Update(peer_id, job.job, job.weights * 0, job.statistics, {}, 1, 1, {})
-                    conversation.carry_out(peer_id, conversation.peers[peer_id].training_finished(update, 0.0))
+                    conversation.carry_out(peer_id, conversation.peers[peer_id].completed(update, 0.0))
             while conversation.in_flight:
                 message = conversation.in_flight.pop(0)
                 actions = conversation.peers[message.receiver].receive(message, 0.0)
@@ -317,7 +317,7 @@ class TestGoingBack:
         conversation.deliver_all()
         job, peer = conversation.jobs["0"], conversation.peers["0"]
         update = Update("0", 1, frozen(np.full(3, 1e30)), job.statistics, {}, 1, 1, {})
-        note, again = peer.training_finished(update, 0.0)
+        note, again = peer.completed(update, 0.0)
         assert "beyond the magnitude_bound" in note.why
         assert np.abs(again.weights).max() < 1
 
@@ -331,7 +331,7 @@ class TestGoingBack:
             conversation.train(str(rng.choice(list(conversation.jobs))))
             conversation.deliver_all()
         sound, mass = peer.local.last_sound.weights, getattr(peer, "mass", None)
-        note, job = peer.training_failed(TrainingError("NaN", peer_id="0", round=1), 0.0)
+        note, job = peer.completed(TrainingError("NaN", peer_id="0", round=1), 0.0)
         assert note.mixed
         assert job.weights is sound
         assert peer.weights is sound
@@ -350,8 +350,8 @@ class TestGoingBack:
         peer, twin = conversation.peers["0"], talk(recipe, complete(4)).peers["0"]
         twin.restore(peer.snapshot())
         error = TrainingError("NaN", peer_id="0", round=1)
-        note, job = peer.training_failed(error, 0.0)
-        twin_note, twin_job = twin.training_failed(error, 0.0)
+        note, job = peer.completed(error, 0.0)
+        twin_note, twin_job = twin.completed(error, 0.0)
         assert note == twin_note
         assert job.weights.tobytes() == twin_job.weights.tobytes()
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from gossipfl.actions import Update
-from gossipfl.engines.evaluation import EvaluationPlan, Standing, Traffic, TrainingMetrics, average_model, evaluate
+from gossipfl.engines.evaluation import EvaluationPlan, Traffic, TrainingMetrics, average_model, evaluate, standings_of
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.status import PeerStatus, status_of
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.history import Contact, Evaluation, History
-from gossipfl.peers import Peer
+from gossipfl.peers import Peer, Standing
 from gossipfl.training.trainer import Trainer
 from gossipfl.weights import ModelVectors, PeerId
 
@@ -68,7 +68,7 @@ class LoopbackFederation:
         self._evaluations: asyncio.Queue[Evaluation | None] = asyncio.Queue()
         self._due: asyncio.Queue[Callable[[Trainer], Evaluation] | None] = asyncio.Queue()
         self._data_peers = [peer_id for peer_id in self.peers if peer_id != hub]
-        self._num_rounds = max(self.peers[peer_id].local.work.num_rounds for peer_id in self._data_peers)
+        self._num_rounds = max(self.peers[peer_id].num_rounds for peer_id in self._data_peers)
         self._rounds_done = dict.fromkeys(self._data_peers, 0)
         self._next_round = self._plan.every
         self._training = TrainingMetrics()
@@ -139,7 +139,8 @@ class LoopbackFederation:
             raise
         self._trainer.prepare()  # in this thread, before time counts
         self._request_evaluation()
-        await self._evaluate_next()
+        if not self._due.empty():
+            await self._evaluate_next()
         self._began = asyncio.get_running_loop().time()
         try:
             async with asyncio.TaskGroup() as group:
@@ -224,15 +225,21 @@ class LoopbackFederation:
 
     def average(self) -> ModelVectors:
         """The hub's model, or else the mean of all peers' models."""
-        return average_model(self._standings(), self._plan, None if self._hub is None else self.peers[self._hub].model)
+        return average_model(self._standings(), self._plan, self._hub_model())
+
+    def _hub_model(self) -> ModelVectors | None:
+        hub = None if self._hub is None else self.peers[self._hub].standing
+        return None if hub is None else hub.model
 
     def _standings(self) -> list[Standing]:
-        return [Standing.of(self.peers[peer_id]) for peer_id in self._data_peers]
+        return standings_of(self.peers[peer_id] for peer_id in self._data_peers)
 
     def _request_evaluation(self, *, final: bool = False) -> None:
-        """Evaluate the peers as they are now, as soon as may be: vectors never change, so they need not be copied."""
+        """Evaluate the models as they are now, as soon as may be: vectors never change, so they need not be copied."""
         standings = self._standings()
-        hub = None if self._hub is None else self.peers[self._hub].model
+        if not standings:
+            return
+        hub = self._hub_model()
         measured: dict[str, Any] = {
             "round": self._progress(),
             "time": self._last_change if final else self._now(),
@@ -292,4 +299,5 @@ class LoopbackFederation:
         history.num_refused = sum(sum(host.refusals.values()) for host in self._hosts.values())
         history.num_rollbacks = sum(host.num_rollbacks for host in self._hosts.values())
         history.num_open = sum(peer.num_open for peer in self.peers.values())
-        history.end_with({name: peer.model for name, peer in self.peers.items()}, self.average(), self._hub)
+        if models := {standing.peer_id: standing.model for standing in standings_of(self.peers.values())}:
+            history.end_with(models, self.average(), self._hub)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt, WentBack
+from gossipfl.actions import Action, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
 from gossipfl.engines.http.delivering.client import Answer, Client
 from gossipfl.engines.http.delivering.delivery import RIDING, Delivery
 from gossipfl.engines.http.delivering.journal import Journal, next_incarnation
@@ -229,7 +229,7 @@ class HTTPPeer:
     async def _react(
         self,
         method: Callable[..., list[Action]],
-        *arguments: Message | Update | TrainingError,
+        *arguments: Message | Outcome,
         answering: PeerId | None = None,
         failed: Parcel | None = None,
     ) -> Parcel | None:
@@ -283,16 +283,16 @@ class HTTPPeer:
         await self._react(self.peer.send_failed, parcel.message, failed=parcel)
 
     async def _train(self, job: Train) -> None:
+        outcome: Outcome
         try:
-            update = await self.room.train(job)
+            outcome = await self.room.train(job)
         except TrainingError as error:
-            self._training = None
-            await self._react(self.peer.training_failed, error)
-            return
+            outcome = error
         self._training = None
-        self.training_metrics = update.metrics
-        self._watcher.trained(self, update)
-        await self._react(self.peer.training_finished, update)
+        if isinstance(outcome, Update):
+            self.training_metrics = outcome.metrics
+            self._watcher.trained(self, outcome)
+        await self._react(self.peer.completed, outcome)
 
     def _check_run(self) -> None:
         if (error := nobody_shares_the_run(self)) is not None:

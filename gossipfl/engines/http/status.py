@@ -71,6 +71,7 @@ class PeerStatus:
 
 def status_of(host: "HTTPPeer") -> PeerStatus:
     """The status of a peer at this moment."""
+    standing = host.peer.standing
     now = asyncio.get_running_loop().time()
     links = list(host.neighbors.values())
     return PeerStatus(
@@ -80,7 +81,7 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
         round=host.peer.round,
         rounds=host.facts.num_rounds,
         rounds_done=host.peer.rounds_done,
-        examples_seen=host.peer.local.examples_seen,
+        examples_seen=0 if standing is None else standing.examples_seen,
         incarnation=host.incarnation,
         seconds=host.now() if host.state != "new" else 0.0,
         awaits=awaited_by(host),

@@ -92,9 +92,12 @@ class Watch:
     def _weights(self) -> web.Response:
         """The present model, as a message of the peer to itself."""
         peer = self._host.peer
-        vectors = {"weights": dense(peer.weights)}
-        if peer.local.statistics.size:
-            vectors["statistics"] = dense(peer.local.statistics)
+        if peer.standing is None:
+            return web.Response(status=404)
+        model = peer.standing.model
+        vectors = {"weights": dense(model.weights)}
+        if model.statistics.size:
+            vectors["statistics"] = dense(model.statistics)
         message = Message(peer.peer_id, peer.peer_id, Kind.MODEL, peer.round, vectors=vectors)
         return web.Response(body=encode(message), content_type="application/octet-stream")
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from gossipfl.actions import Action, Refused, Send, Train, Update, WakeAt, WentBack
-from gossipfl.engines.evaluation import EvaluationPlan, Standing, TrainingMetrics, average_model, evaluate
+from gossipfl.actions import Action, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
+from gossipfl.engines.evaluation import EvaluationPlan, TrainingMetrics, average_model, evaluate, standings_of
 from gossipfl.engines.virtual.compute_model import ComputeModel
 from gossipfl.engines.virtual.event_snapshots import Event, EventKind, events_of_snapshot, snapshot_of_events
 from gossipfl.engines.virtual.garbage import seldom_collected
@@ -27,7 +27,7 @@ from gossipfl.engines.virtual.network_model import IDEAL, NetworkModel
 from gossipfl.errors import ConfigurationError, RemoteProtocolError, TrainingError
 from gossipfl.history import Evaluation, History
 from gossipfl.messages import Message
-from gossipfl.peers import Peer
+from gossipfl.peers import Peer, Standing
 from gossipfl.snapshot import Snapshot, compose, under
 from gossipfl.training.trainer import Trainer, all_failures, outcomes_of
 from gossipfl.weights import ModelVectors, PeerId
@@ -77,12 +77,12 @@ class Simulator:
         self._hub = hub
         self._heap: list[Event] = []
         self._num_scheduled = 0
-        self._jobs: dict[PeerId, Train] = {}  # collected, not yet trained
-        self._updates: dict[PeerId, Update | TrainingError] = {}  # trained, not yet due
+        self._jobs: dict[PeerId, Train] = {}  # collected, not yet run
+        self._outcomes: dict[PeerId, Outcome] = {}  # of those that have run, not yet due
         self._wake_times: dict[PeerId, float] = {}  # what each peer wishes
         self._alarms: dict[PeerId, float] = {}  # when each peer's next event of that kind is due: then, or earlier
         self._data_peers = [peer_id for peer_id in self.peers if peer_id != hub]
-        self._num_rounds = max(self.peers[peer_id].local.work.num_rounds for peer_id in self._data_peers)
+        self._num_rounds = max(self.peers[peer_id].num_rounds for peer_id in self._data_peers)
         self._sum_of_rounds = 0  # that the data holders have done
         self._num_unfinished = sum(not peer.finished for peer in self.peers.values())
         self._end = inf
@@ -129,7 +129,8 @@ class Simulator:
             self._state = "running"
             for peer in self.peers.values():
                 self._call(peer, peer.start)
-            return self._evaluate(0)
+            if (evaluation := self._evaluate(0)) is not None:
+                return evaluation
         heap = self._heap
         while heap and heap[0][0] <= self._end:
             if self._reached > self.round and heap[0][0] > self.now:
@@ -163,14 +164,12 @@ class Simulator:
         self._num_scheduled += 1
         heapq.heappush(self._heap, (time, self._num_scheduled, kind, subject))
 
-    def _call(
-        self, peer: Peer, method: Callable[..., list[Action]], *arguments: Message | Update | TrainingError
-    ) -> None:
+    def _call(self, peer: Peer, method: Callable[..., list[Action]], *arguments: Message | Outcome) -> None:
         """Let a peer react, carry out what it wants, and note what has become of it."""
-        weights_before, round_before, was_finished = peer.local.weights, peer.round, peer.finished
+        value_before, round_before, was_finished = peer.value, peer.round, peer.finished
         done_before = peer.rounds_done
         actions = method(*arguments, self.now)
-        if peer.local.weights is not weights_before:
+        if peer.value is not value_before:
             self._last_change = self.now
         if peer.peer_id != self._hub:
             self._sum_of_rounds += peer.rounds_done - done_before
@@ -246,19 +245,17 @@ class Simulator:
         )
 
     def _finish_training(self, peer_id: PeerId) -> None:
-        if peer_id not in self._updates:
-            self._updates |= zip(self._jobs, outcomes_of(self._trainer, list(self._jobs.values())), strict=True)
+        if peer_id not in self._outcomes:
+            self._outcomes |= zip(self._jobs, outcomes_of(self._trainer, list(self._jobs.values())), strict=True)
             self._jobs.clear()
-        outcome, peer = self._updates.pop(peer_id), self.peers[peer_id]
+        outcome, peer = self._outcomes.pop(peer_id), self.peers[peer_id]
         self._last_change = self.now
         if isinstance(outcome, Update):
             self._training.add(outcome)
-            self._call(peer, peer.training_finished, outcome)
-            return
         try:
-            self._call(peer, peer.training_failed, outcome)
+            self._call(peer, peer.completed, outcome)
         except TrainingError as error:
-            raise all_failures([error, *self._updates.values()]) from error.__cause__
+            raise all_failures([error, *self._outcomes.values()]) from error.__cause__
 
     # Messages
 
@@ -297,17 +294,22 @@ class Simulator:
 
     def average(self) -> ModelVectors:
         """The hub's model, or else the mean of all peers' models."""
-        return average_model(self._standings(), self._plan, None if self._hub is None else self.peers[self._hub].model)
+        hub = None if self._hub is None else self.peers[self._hub].standing
+        return average_model(self._standings(), self._plan, None if hub is None else hub.model)
 
     def _standings(self) -> list[Standing]:
-        return [Standing.of(self.peers[peer_id]) for peer_id in self._data_peers]
+        return standings_of(self.peers[peer_id] for peer_id in self._data_peers)
 
-    def _evaluate(self, round: int) -> Evaluation:
+    def _evaluate(self, round: int) -> Evaluation | None:
+        """The evaluation of the peers as they are now; None where they have no models."""
+        standings = self._standings()
+        if not standings:
+            return None
         average = self.average()
         evaluation = evaluate(
             self._trainer,
             self._plan,
-            self._standings(),
+            standings,
             average,
             self._network.traffic,
             self._training.take(),
@@ -325,8 +327,8 @@ class Simulator:
         self.history.peer_bytes = {peer_id: (wires.sent, wires.received) for peer_id, wires in network.wires.items()}
         self.history.link_traffic = None if network.pairs is None else dict(network.pairs)
         self.history.num_open = sum(peer.num_open for peer in self.peers.values())
-        models = {peer_id: peer.model for peer_id, peer in self.peers.items()}
-        self.history.end_with(models, self.average(), self._hub)
+        if models := {standing.peer_id: standing.model for standing in standings_of(self.peers.values())}:
+            self.history.end_with(models, self.average(), self._hub)
 
     # Stopping and going on
 
@@ -361,9 +363,9 @@ class Simulator:
         self.history.evaluations[:] = [Evaluation(**evaluation) for evaluation in values["evaluations"]]
         self.history.num_refused, self.history.num_rollbacks = values["num_refused"], values["num_rollbacks"]
         self._heap = events_of_snapshot(values["events"], values["messages"], by_message)
-        self._updates.clear()
+        self._outcomes.clear()
         self._jobs = {
-            peer_id: job for peer_id, peer in self.peers.items() if (job := peer.local.outstanding) is not None
+            peer_id: job for peer_id, peer in self.peers.items() if isinstance(job := peer.outstanding, Train)
         }
 
 

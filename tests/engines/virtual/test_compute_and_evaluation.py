@@ -8,12 +8,12 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.algorithms import LocalOnly
 from gossipfl.engines.evaluation import (
     EvaluationPlan,
-    Standing,
     average_model,
     consensus_distance,
     evaluated_peers,
     mean_vector,
     scores,
+    standings_of,
 )
 from gossipfl.engines.virtual.compute_model import ComputeModel, drawn_speeds
 from gossipfl.errors import ConfigurationError
@@ -83,7 +83,7 @@ def peers():
     graph = ring(4)
     models = random_models(graph)
     made = make_peers(LocalOnly(), graph, NumpyTrainer(unequal_shards(graph)), initial=models)
-    return [Standing.of(peer) for peer in made.values()]
+    return standings_of(made.values())
 
 
 def test_the_average_model_is_uniform_or_by_examples(peers):

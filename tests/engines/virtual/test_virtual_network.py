@@ -22,13 +22,13 @@ from gossipfl.engines.virtual.network_model import Link, NetworkModel, Rates
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Kind, Message
-from gossipfl.peers import LocalModel, Peer, Sharing
+from gossipfl.peers import LocalModel, ModelPeer, Sharing
 from gossipfl.weights import ModelVectors, frozen
 
 NOTHING = ModelVectors(frozen(np.zeros(1)), frozen(np.zeros(0)))
 
 
-class Scripted(Peer):
+class Scripted(ModelPeer):
     """Sends what it is told at the start, and writes down what comes."""
 
     def __init__(self, peer_id, actions=(), refuses=False):

@@ -1,0 +1,58 @@
+"""The outstanding job of a peer in its snapshot."""
+
+from gossipfl.actions import Evaluate, Job, Train
+from gossipfl.snapshot import Snapshot, read_only, under
+from gossipfl.weights import ModelVectors, PeerId
+
+
+def snapshot_of_job(job: Job | None) -> Snapshot:
+    match job:
+        case None:
+            return {}, {"kind": None}
+        case Evaluate():
+            arrays = {f"{i}/weights": model.weights for i, model in enumerate(job.models)}
+            arrays |= {f"{i}/statistics": model.statistics for i, model in enumerate(job.models)}
+            return arrays, {
+                "kind": "evaluate",
+                "job": job.job,
+                "first_step": job.first_step,
+                "num_steps": job.num_steps,
+                "num_models": len(job.models),
+            }
+        case Train():
+            return {
+                "weights": job.weights,
+                "statistics": job.statistics,
+                **{f"state/{name}": array for name, array in job.state.items()},
+                **{f"vectors/{name}": array for name, array in job.vectors.items()},
+            }, {
+                "kind": "train",
+                "job": job.job,
+                "first_step": job.first_step,
+                "num_steps": job.num_steps,
+                "proximal_mu": job.proximal_mu,
+                "wants": sorted(job.wants),
+            }
+
+
+def job_of_snapshot(snapshot: Snapshot, peer_id: PeerId) -> Job | None:
+    arrays, values = read_only(snapshot[0]), snapshot[1]
+    match values["kind"]:
+        case None:
+            return None
+        case "evaluate":
+            models = tuple(ModelVectors(**under(f"{i}/", arrays)) for i in range(values["num_models"]))
+            return Evaluate(peer_id, values["job"], models, values["first_step"], values["num_steps"])
+        case _:
+            return Train(
+                peer_id=peer_id,
+                job=values["job"],
+                first_step=values["first_step"],
+                num_steps=values["num_steps"],
+                weights=arrays["weights"],
+                statistics=arrays["statistics"],
+                state=under("state/", arrays),
+                vectors=under("vectors/", arrays),
+                proximal_mu=values["proximal_mu"],
+                wants=frozenset(values["wants"]),
+            )

@@ -1,0 +1,128 @@
+"""What all peers that train a model have in common: it, their rounds, and what becomes of training that failed."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from gossipfl.actions import Action, Job, Outcome, Scores, Update, WentBack
+from gossipfl.errors import LocalProtocolError, TrainingError
+from gossipfl.messages import Message
+from gossipfl.peers.local_model import LocalModel
+from gossipfl.peers.standing import Standing
+from gossipfl.snapshot import Snapshot, compose, part
+from gossipfl.weights import ModelVectors, PeerId, Vector
+
+
+class ModelPeer(ABC):
+    """A `Peer` with a model, `local`, that it trains and mixes with those of others."""
+
+    def __init__(self, local: LocalModel) -> None:
+        self.peer_id = local.peer_id
+        self.local = local
+        self.round = 0
+        self.finished = False
+
+    @property
+    def value(self) -> Vector:
+        return self.local.weights
+
+    @property
+    def weights(self) -> Vector:
+        return self.local.weights
+
+    @property
+    def standing(self) -> Standing:
+        local = self.local
+        model = ModelVectors(local.weights, local.statistics)
+        return Standing(self.peer_id, model, local.work.num_examples, local.examples_seen)
+
+    @property
+    def num_rounds(self) -> int:
+        return self.local.work.num_rounds
+
+    @property
+    def rounds_done(self) -> int:
+        return self.round
+
+    @property
+    def is_drained(self) -> bool:
+        return self.finished
+
+    @property
+    def awaits(self) -> tuple[PeerId, ...]:
+        return ()
+
+    @property
+    def num_open(self) -> int:
+        return len(self.awaits) if self.finished else 0
+
+    @property
+    def outstanding(self) -> Job | None:
+        return self.local.outstanding
+
+    # Inputs
+
+    @abstractmethod
+    def start(self, now: float) -> list[Action]: ...
+
+    @abstractmethod
+    def receive(self, message: Message, now: float) -> list[Action]: ...
+
+    def completed(self, outcome: Outcome, now: float) -> list[Action]:
+        if isinstance(outcome, Update):
+            if not self._has_run_away(outcome):
+                return self._go_on_from(outcome, now)
+            why = (
+                f"local round {outcome.job + 1} of peer {self.peer_id!r} gave weights beyond the magnitude_bound "
+                f"({self.local.sharing.magnitude_bound:g}); lower the learning rate or clip gradients (clipnorm)"
+            )
+            outcome = TrainingError(why, peer_id=self.peer_id, round=outcome.job)
+        elif isinstance(outcome, Scores):
+            return self._go_on_with(outcome, now)
+        # Others' vectors that were mixed in since the last training are taken out again; see `last_sound`.
+        undone = self.local.go_back(outcome)
+        return [WentBack(undone, str(outcome)), *self._train_anew(undone)]
+
+    @abstractmethod
+    def wake(self, now: float) -> list[Action]: ...
+
+    @abstractmethod
+    def send_failed(self, message: Message, now: float) -> list[Action]: ...
+
+    # What follows
+
+    def _has_run_away(self, update: Update) -> bool:
+        """Whether training has to count as failed, though all that it gave is finite."""
+        return self.local.has_run_away(update)
+
+    @abstractmethod
+    def _go_on_from(self, update: Update, now: float) -> list[Action]:
+        """What follows on the training that gave `update`."""
+
+    def _train_anew(self, undone: tuple[PeerId, ...]) -> list[Action]:
+        """Train the round again, from weights that the model has gone back to: without what `undone` had sent, or, if
+        that is nobody, the first ones."""
+        return [self.local.train()]
+
+    def _go_on_with(self, scores: Scores, now: float) -> list[Action]:
+        """What follows on the evaluation that gave `scores`."""
+        raise LocalProtocolError(f"peer {self.peer_id} has asked for no scores")
+
+    def _goes_on(self) -> bool:
+        """Whether another round begins; else the peer has finished. Nowhere else is that decided."""
+        self.finished = self.round >= self.num_rounds
+        return not self.finished
+
+    # Persistence
+
+    @abstractmethod
+    def snapshot(self) -> Snapshot: ...
+
+    def _snapshot_with(self, values: Mapping[str, Any], parts: Mapping[str, Snapshot]) -> Snapshot:
+        """That of what all have, and of what a protocol has beside."""
+        own = {"round": self.round, "finished": self.finished}
+        return compose({**own, **values}, {"local": self.local.snapshot(), **parts})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self.local.restore(part("local", snapshot))
+        self.round, self.finished = snapshot[1]["round"], snapshot[1]["finished"]
