@@ -26,12 +26,17 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.files.formats import check_format
 from gossipfl.files.tensor_dtypes import TENSOR_DTYPES
 from gossipfl.files.whole_files import durable
 
 _LOGGER = logging.getLogger(__name__)
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+
+FORMAT = 1
+"""Of checkpoints. It covers what is in them as well: who changes the snapshot of a peer, a message or an engine raises
+it."""
 
 _DTYPES = {**TENSOR_DTYPES, "|b1": "BOOL"}
 
@@ -102,6 +107,7 @@ class CheckpointWriter:
             offset += array.nbytes
         order = {key: index for index, key in enumerate(places)}
         description = {
+            "format": FORMAT,
             "number": number,
             "size": offset,
             "places": list(places.values()),
@@ -152,7 +158,7 @@ def newest_checkpoint(directory: Path, way_on: str = "begin a new run in another
     """The newest checkpoint that is whole, of the two newest; None when there are none.
 
     Reads what that checkpoint needs, and holds it once. Raises ConfigurationError, which names the `way_on`, when there
-    are some but both are damaged.
+    are some but both are damaged, or they are of another format.
     """
     while numbers := _numbers(directory)[-2:]:
         for number in reversed(numbers):
@@ -194,6 +200,7 @@ def _checked(directory: Path, number: int) -> Checkpoint:
     if beginning[_DIGEST] != _digest_of_beginning(beginning):
         raise _DamagedError
     known = json.loads(json.loads(beginning[8:])["__metadata__"]["gossipfl"])
+    check_format(directory / _name(number), known.get("format", 0), FORMAT)
     if size != body + known["size"]:
         raise _DamagedError
     places = [_Place(*place) for place in known["places"]]

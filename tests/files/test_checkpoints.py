@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.files import checkpoints
 from gossipfl.files.checkpoints import SMALL, Checkpoint, CheckpointWriter, has_checkpoints, newest_checkpoint
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
@@ -289,3 +290,22 @@ class TestDamage:
         write(writer, tmp_path).write_bytes(b"torn, too")
         with pytest.raises(ConfigurationError, match=r"are both damaged.*; begin a new run in another directory"):
             newest_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("whose", ["run/checkpoints", "peer"])
+def test_checkpoints_from_before_formats_were_numbered_are_refused(whose):
+    directory = Path(__file__).parents[1] / "fixtures" / "format_0" / whose
+    with pytest.raises(
+        ConfigurationError, match=r"checkpoint-\d.safetensors is of format 0, .* reads format 1 only: go"
+    ):
+        newest_checkpoint(directory)
+
+
+def test_a_checkpoint_of_a_later_version_is_refused_and_an_older_one_is_not_taken_instead(tmp_path, monkeypatch):
+    writer = CheckpointWriter(tmp_path)
+    writer.write(ARRAYS, {})
+    monkeypatch.setattr(checkpoints, "FORMAT", 2)
+    writer.write(ARRAYS, {})
+    monkeypatch.undo()
+    with pytest.raises(ConfigurationError, match=r"checkpoint-2.safetensors is of format 2, .* reads format 1 only"):
+        newest_checkpoint(tmp_path)
