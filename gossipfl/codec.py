@@ -2,30 +2,32 @@
 
 A body is an 8-byte little-endian header length, a JSON header and the raw little-endian arrays in the header's order,
 without gaps (https://github.com/huggingface/safetensors, "Format"), so that `safetensors.numpy.load_file` opens a
-saved body. A message's numbers are strings in `__metadata__`; array "values" of vector "weights" is the tensor
-"weights.values".
+saved body. What a message says beside its vectors are strings in `__metadata__`; array "values" of vector "weights" is
+the tensor "weights.values".
 
 Two rules go beyond safetensors:
 
 1. The header is padded with spaces to 512 + 160 bytes for each array. The longest lawful header is shorter, so the
    size of a body is arithmetic: virtual time counts real bytes without encoding anything.
-2. The reader takes nothing on faith: what `decode` returns has exactly the vectors that the caller expects, all finite,
-   and everything else is a RemoteProtocolError.
+2. The reader takes nothing on faith: what `decode` returns has only vectors that the caller expects, all finite, and
+   numbers within the bounds that it declares, and everything else is a RemoteProtocolError.
 """
 
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gossipfl import number_list
 from gossipfl.compression import ENCODINGS, ArrayHeader
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
 from gossipfl.files.tensor_dtypes import NUMPY_DTYPES, TENSOR_DTYPES
-from gossipfl.messages import Encoded, ExchangeId, Kind, Message
+from gossipfl.messages import LARGEST_COUNT, Encoded, ExchangeId, Kind, Message, NumberSchema
 
 VERSION = "1"
 """Of the wire format; a body of another version is refused."""
@@ -37,11 +39,6 @@ records, and the headers of TCP and IP.
 Measured on the wire with mutual TLS and bodies of a few kB: 1,410 to 1,540 (without TLS: 570 to 700). Larger bodies
 take up to 4 % of their size on top of it, which is not counted.
 """
-
-LARGEST_COUNT = 2**53 - 1
-"""Of a round, degree, exchange or number of examples: the largest integer that every JSON reader keeps exact."""
-
-LARGEST_MASS = 2.0**53
 
 LARGEST_PAYLOAD = 10**12 - 1
 """Bytes of all arrays together: what keeps sizes and offsets in the header within 12 digits."""
@@ -58,7 +55,7 @@ _PEER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,15}")
 _COUNT = re.compile(r"0|[1-9][0-9]{0,15}")
 _KINDS = {kind.value: kind for kind in Kind}
-_METADATA = frozenset({"gossipfl", "sender", "receiver", "kind", "round", "num_examples", "mass", "degree", "vectors"})
+_METADATA = frozenset({"gossipfl", "sender", "receiver", "kind", "round", "numbers", "vectors"})
 _OPTIONAL_METADATA = frozenset({"exchange"})
 
 
@@ -114,9 +111,7 @@ def encode_parts(message: Message) -> list[memoryview]:
         "receiver": message.receiver,
         "kind": message.kind.value,
         "round": message.round,
-        "num_examples": message.num_examples,
-        "mass": float(message.mass),
-        "degree": message.degree,
+        "numbers": number_list.write(message.numbers),
         "vectors": ",".join([f"{name}:{encoded.encoding}" for name, encoded in message.vectors.items()]),
     }
     if message.exchange is not None:
@@ -142,11 +137,16 @@ def encode_parts(message: Message) -> list[memoryview]:
     return [memoryview(size.to_bytes(_LENGTH_BYTES, "little") + header.encode("ascii").ljust(size)), *parts]
 
 
-def decode(body: bytes | bytearray | memoryview, expected: Mapping[str, VectorSchema]) -> Message:
+def decode(
+    body: bytes | bytearray | memoryview,
+    expected: Mapping[str, VectorSchema],
+    numbers: Mapping[str, NumberSchema] = MappingProxyType({}),
+) -> Message:
     """The message in `body`, whose arrays are read-only views on it; nobody may change `body` afterwards.
 
-    A message may carry any of the `expected` vectors, by name, and no others. Raises RemoteProtocolError, and nothing
-    else, for bytes that are not exactly such a message; it names the first thing that is wrong.
+    A message may carry any of the `expected` vectors and of the declared `numbers`, by name, and no others. Raises
+    RemoteProtocolError, and nothing else, for bytes that are not exactly such a message; it names the first thing that
+    is wrong.
     """
     body = memoryview(body).cast("B")
     header, start = _read_header(body, len(expected) * MAX_ARRAYS_PER_VECTOR)
@@ -174,7 +174,7 @@ def decode(body: bytes | bytearray | memoryview, expected: Mapping[str, VectorSc
         vectors[name] = Encoded(encoding, own, schema.size)
     if arrays:
         raise RemoteProtocolError(f"arrays of vector {min(arrays)!r} that the message does not list")
-    message = _read_numbers(fields, vectors)
+    message = _message(fields, vectors, number_list.read(fields["numbers"], numbers))
     for name, encoded in vectors.items():
         for array_name, array in encoded.arrays.items():
             if not _is_finite(array):
@@ -198,7 +198,7 @@ def _violation(message: Message) -> str | None:
     """What is unlawful about the ids and numbers of a message, whoever made it."""
     exchange = message.exchange
     ids = {"sender": message.sender, "receiver": message.receiver}
-    counts = {"round": message.round, "num_examples": message.num_examples, "degree": message.degree}
+    counts = {"round": message.round}
     if exchange is not None:
         ids |= {"initiator": exchange.initiator, "responder": exchange.responder}
         counts["exchange"] = exchange.number
@@ -206,17 +206,11 @@ def _violation(message: Message) -> str | None:
         if not (isinstance(peer_id, str) and _PEER_ID.fullmatch(peer_id)):
             return f"{field} is 1 to 64 letters, digits, '.', '_' or '-', got {_shown(peer_id)}"
     for field, count in counts.items():
-        if not _is_integer(count) or not 0 <= count <= LARGEST_COUNT:
+        if not number_list.is_integer(count) or not 0 <= count <= LARGEST_COUNT:
             return f"{field} is an integer from 0 to {LARGEST_COUNT}, got {_shown(count)}"
     if not isinstance(message.kind, Kind):
         return f"kind is one of {', '.join(_KINDS)}, got {_shown(message.kind)}"
-    if not isinstance(message.mass, float | int | np.floating) or not 0 < message.mass <= LARGEST_MASS:
-        return f"mass is a number above 0 and at most {LARGEST_MASS}, got {_shown(message.mass)}"
-    return None
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return number_list.violation(message.numbers)
 
 
 def _check_arrays(name: str, encoded: Encoded) -> None:
@@ -342,7 +336,7 @@ def _read_vector_list(text: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _read_numbers(fields: Mapping[str, str], vectors: Mapping[str, Encoded]) -> Message:
+def _message(fields: Mapping[str, str], vectors: Mapping[str, Encoded], numbers: Mapping[str, float]) -> Message:
     kind = _KINDS.get(fields["kind"])
     if kind is None:
         raise RemoteProtocolError(f"kind is one of {', '.join(_KINDS)}, got {_shown(fields['kind'])}")
@@ -358,9 +352,7 @@ def _read_numbers(fields: Mapping[str, str], vectors: Mapping[str, Encoded]) -> 
         round=_read_count("round", fields["round"]),
         exchange=exchange,
         vectors=vectors,
-        num_examples=_read_count("num_examples", fields["num_examples"]),
-        mass=_read_mass(fields["mass"]),
-        degree=_read_count("degree", fields["degree"]),
+        numbers=numbers,
     )
     reason = _violation(message)
     if reason is not None:
@@ -372,16 +364,6 @@ def _read_count(field: str, text: str) -> int:
     if not _COUNT.fullmatch(text):
         raise RemoteProtocolError(f"{field} is an integer of at most 16 digits, got {_shown(text)}")
     return int(text)
-
-
-def _read_mass(text: str) -> float:
-    try:
-        mass = float(text)
-    except ValueError:
-        mass = float("nan")
-    if repr(mass) != text:
-        raise RemoteProtocolError(f"mass is the shortest decimal form of a double, got {_shown(text)}")
-    return mass
 
 
 def _shown(value: object) -> str:

@@ -1,5 +1,6 @@
 """What peers say to each other: immutable messages that carry encoded vectors and a few numbers."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,7 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.weights import PeerId
+
+LARGEST_COUNT = 2**53 - 1
+"""Of a round, an exchange or a number: the largest integer that every JSON reader keeps exact."""
 
 
 class Kind(StrEnum):
@@ -60,11 +65,42 @@ class Encoded:
         return sum(array.nbytes for array in self.arrays.values())
 
 
+@dataclass(frozen=True, slots=True)
+class NumberSchema:
+    """What a receiver expects of one named number: at least `lower`, at most `upper`, and whether it is an integer.
+
+    Raises ConfigurationError for bounds that hold nothing, or that are not finite.
+
+    >>> NumberSchema(1, 10**9, is_integer=True).violation(0)
+    'is an integer from 1 to 1000000000, got 0'
+    """
+
+    lower: float
+    upper: float
+    is_integer: bool = False
+
+    def __post_init__(self) -> None:
+        largest = LARGEST_COUNT if self.is_integer else math.inf
+        if not (-largest <= self.lower <= self.upper <= largest and math.isfinite(self.upper - self.lower)):
+            raise ConfigurationError(
+                f"the bounds of a number are finite, the lower one not above the other, got {self}"
+            )
+
+    def violation(self, number: float) -> str | None:
+        """What is wrong with a number, as the end of a sentence on it; None: nothing."""
+        if isinstance(number, int) == self.is_integer and self.lower <= number <= self.upper:
+            return None
+        return f"is {'an integer' if self.is_integer else 'a number'} from {self.lower} to {self.upper}, got {number}"
+
+
+NO_NUMBERS: Mapping[str, float] = MappingProxyType({})
+
+
 class Message(NamedTuple):
     """One message between two peers; equal content is equal meaning, whenever and however often it arrives.
 
-    `round` is the sender's round (or the round it talks about). `num_examples`, `mass` and `degree` are the sender's
-    number of training examples, push-sum mass (gossip learning: age in rounds) and number of neighbors.
+    `round` is the sender's round (or the round it talks about). `vectors` and `numbers` are those of its algorithm,
+    which declares each by name: the vectors with their sizes, the numbers with their bounds.
 
     A named tuple, because peers make more of them than of anything else: a frozen dataclass takes twice as long to
     make.
@@ -76,6 +112,11 @@ class Message(NamedTuple):
     round: int = 0
     exchange: ExchangeId | None = None
     vectors: Mapping[str, Encoded] = MappingProxyType({})
-    num_examples: int = 0
-    mass: float = 1.0
-    degree: int = 0
+    numbers: Mapping[str, float] = NO_NUMBERS
+
+    def number(self, name: str) -> float:
+        """A number that the message has to carry. Raises RemoteProtocolError when it does not."""
+        try:
+            return self.numbers[name]
+        except KeyError:
+            raise RemoteProtocolError(f"a {self.kind} from peer {self.sender} carries no {name}") from None

@@ -42,9 +42,7 @@ def snapshot_of_message(message: Message) -> Snapshot:
         "round": message.round,
         "exchange": None if exchange is None else [exchange.initiator, exchange.responder, exchange.number],
         "vectors": {name: [encoded.encoding, encoded.size] for name, encoded in message.vectors.items()},
-        "num_examples": message.num_examples,
-        "mass": message.mass,
-        "degree": message.degree,
+        "numbers": dict(message.numbers),
     }
 
 
@@ -60,9 +58,7 @@ def message_of_snapshot(snapshot: Snapshot) -> Message:
             name: Encoded(encoding, read_only(under(f"{name}/", arrays)), size)
             for name, (encoding, size) in values["vectors"].items()
         },
-        num_examples=values["num_examples"],
-        mass=values["mass"],
-        degree=values["degree"],
+        numbers=values["numbers"],
     )
 
 

@@ -29,8 +29,15 @@ def of(value: float, *names: str) -> Lie:
     return lie
 
 
-def claiming(**numbers: Any) -> Lie:
-    return lambda message: message._replace(**numbers) if message.vectors else message
+def claiming(**numbers: float) -> Lie:
+    """Other numbers, where a message carries numbers of that name."""
+    return lambda message: message._replace(
+        numbers={name: numbers.get(name, number) for name, number in message.numbers.items()}
+    )
+
+
+ALL = {"mass": 8.0, "age": 8, "num_models": 8}
+NEXT_TO_NOTHING = {"mass": 5e-324, "age": 1, "num_models": 0, "step_weight": 5e-324}
 
 
 LIES: dict[str, Lie] = {
@@ -44,10 +51,10 @@ LIES: dict[str, Lie] = {
     "negative variances": of(-1.0, "statistics"),
     "giant corrections": of(1e30, "tracker", "control", "optimizer"),
     "corrections below the bound": of(99.0, "tracker", "control", "optimizer"),
-    "next to no mass": claiming(mass=5e-324),
-    "all mass": claiming(mass=8.0),
+    "next to no mass": claiming(**NEXT_TO_NOTHING),
+    "all mass": claiming(**ALL),
     "a billion examples": claiming(num_examples=10**9),
-    "giants with all mass": lambda message: of(8e37)(claiming(mass=8.0)(message)),
+    "giants with all mass": lambda message: of(8e37)(claiming(**ALL)(message)),
 }
 
 

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from gossipfl.codec import (
-    LARGEST_COUNT,
-    LARGEST_MASS,
     LARGEST_PAYLOAD,
     VectorSchema,
     decode,
@@ -19,12 +17,17 @@ from gossipfl.codec import (
 )
 from gossipfl.compression import ENCODINGS, dense
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
-from gossipfl.messages import Encoded, ExchangeId, Kind, Message
+from gossipfl.messages import LARGEST_COUNT, Encoded, ExchangeId, Kind, Message, NumberSchema
+from gossipfl.number_list import MAX_NUMBERS
 
 EXPECTED = {
     "weights": VectorSchema(5),
     "statistics": VectorSchema(0),
     "optimizer": VectorSchema(3, "float64"),
+}
+NUMBERS = {
+    "num_examples": NumberSchema(1, 10**9, is_integer=True),
+    "mass": NumberSchema(5e-324, 8),
 }
 
 peer_ids = st.text(string.ascii_letters + string.digits + "._-", min_size=1, max_size=64)
@@ -53,28 +56,20 @@ messages = st.builds(
     round=counts,
     exchange=exchanges,
     vectors=vectors(),
-    num_examples=counts,
-    mass=st.floats(0, LARGEST_MASS, exclude_min=True),
-    degree=counts,
+    numbers=st.fixed_dictionaries(
+        {},
+        optional={
+            name: (st.integers if schema.is_integer else st.floats)(schema.lower, schema.upper)
+            for name, schema in NUMBERS.items()
+        },
+    ),
 )
-
-
-def numbers(message):
-    return (
-        message.sender,
-        message.receiver,
-        message.kind,
-        message.round,
-        message.exchange,
-        message.num_examples,
-        message.mass,
-        message.degree,
-    )
 
 
 def same(left, right):
     return (
-        numbers(left) == numbers(right)
+        left._replace(vectors={}) == right._replace(vectors={})
+        and [type(number) for number in left.numbers.values()] == [type(number) for number in right.numbers.values()]
         and list(left.vectors) == list(right.vectors)
         and all(
             (mine.encoding, mine.size, list(mine.arrays)) == (other.encoding, other.size, list(other.arrays))
@@ -100,9 +95,7 @@ def request():
             "statistics": dense(np.empty(0, np.float32)),
             "optimizer": dense(np.arange(3.0)),
         },
-        num_examples=100,
-        mass=0.1,
-        degree=4,
+        numbers={"num_examples": 100, "mass": 0.1},
     )
 
 
@@ -122,7 +115,7 @@ def closed(header, payload, size=None):
 @given(messages)
 def test_a_message_survives_the_wire(message):
     body = encode(message)
-    assert same(decode(body, EXPECTED), message)
+    assert same(decode(body, EXPECTED, NUMBERS), message)
     assert len(body) == encoded_size(message)
     assert b"".join(encode_parts(message)) == body
 
@@ -139,9 +132,7 @@ def test_the_longest_lawful_message_fits_its_header(monkeypatch):
             round=LARGEST_COUNT,
             exchange=ExchangeId(peer_id, peer_id, LARGEST_COUNT),
             vectors={f"vector_of_{number:06}": vector for number in range(num_vectors)},
-            num_examples=LARGEST_COUNT,
-            mass=2.2250738585072014e-308,
-            degree=LARGEST_COUNT,
+            numbers={f"number_of_{number:06}": -2.2250738585072014e-308 for number in range(MAX_NUMBERS)},
         )
         first, *_ = encode_parts(message)
         # Only the size and the two offsets of each array may still grow, from one digit at least to twelve.
@@ -152,7 +143,7 @@ def test_the_longest_lawful_message_fits_its_header(monkeypatch):
 
 def test_decoding_copies_nothing_and_gives_read_only_aligned_views():
     body = bytearray(encode(request()))
-    message = decode(body, EXPECTED)
+    message = decode(body, EXPECTED, NUMBERS)
     for encoded in message.vectors.values():
         (values,) = encoded.arrays.values()
         assert not values.flags.writeable
@@ -179,11 +170,11 @@ def test_safetensors_opens_a_saved_body(tmp_path):
 def accepted(body):
     """Whether `body` decodes; the only error it may raise is the one that blames its sender."""
     try:
-        message = decode(body, EXPECTED)
+        message = decode(body, EXPECTED, NUMBERS)
     except RemoteProtocolError:
         return False
     assert encoded_size(message) == len(body)
-    assert same(decode(encode(message), EXPECTED), message)
+    assert same(decode(encode(message), EXPECTED, NUMBERS), message)
     return True
 
 
@@ -305,15 +296,9 @@ METADATA = "__metadata__"
         pytest.param(changed(METADATA, round="-1"), "round is an integer", id="negative round"),
         pytest.param(changed(METADATA, round="01"), "round is an integer", id="leading zero"),
         pytest.param(changed(METADATA, round="\u0663"), "round is an integer", id="foreign digit"),
-        pytest.param(changed(METADATA, degree="9" * 17), "degree is an integer", id="long count"),
-        pytest.param(changed(METADATA, degree="9" * 16), "degree is an integer from 0 to", id="large count"),
-        pytest.param(changed(METADATA, num_examples="1e3"), "num_examples is an integer", id="float count"),
-        pytest.param(changed(METADATA, mass="0.0"), "mass is a number above 0", id="no mass"),
-        pytest.param(changed(METADATA, mass="-1.0"), "mass is a number above 0", id="negative mass"),
-        pytest.param(changed(METADATA, mass="inf"), "mass is a number above 0 and at most", id="infinite mass"),
-        pytest.param(changed(METADATA, mass="nan"), "mass is a number above 0", id="undefined mass"),
-        pytest.param(changed(METADATA, mass="heavy"), "mass is the shortest decimal", id="mass in words"),
-        pytest.param(changed(METADATA, mass="1"), "mass is the shortest decimal", id="mass without a point"),
+        pytest.param(changed(METADATA, round="9" * 17), "round is an integer", id="long round"),
+        pytest.param(changed(METADATA, round="9" * 16), "round is an integer from 0 to", id="large round"),
+        pytest.param(without(METADATA, "numbers"), "lacks 'numbers'", id="no numbers"),
         pytest.param(changed(METADATA, exchange="a/b"), "exchange is an integer", id="short exchange"),
         pytest.param(changed(METADATA, exchange="a/b/c/1"), "exchange is an integer", id="long exchange"),
         pytest.param(changed(METADATA, exchange="a b/c/1"), "initiator is 1 to 64", id="bad initiator"),
@@ -347,19 +332,19 @@ METADATA = "__metadata__"
 )
 def test_an_unlawful_body_is_refused_with_its_reason(body, reason):
     with pytest.raises(RemoteProtocolError, match=reason):
-        decode(body, EXPECTED)
+        decode(body, EXPECTED, NUMBERS)
 
 
 def test_a_vector_of_another_size_is_refused_and_named():
     message = Message("a", "b", Kind.MODEL, vectors={"weights": dense(np.zeros(6, np.float32))})
     with pytest.raises(RemoteProtocolError, match="vector 'weights': 'values' has 6 elements, expected 5"):
-        decode(encode(message), EXPECTED)
+        decode(encode(message), EXPECTED, NUMBERS)
 
 
 def test_large_finite_values_are_lawful():
     values = np.full(5, np.finfo(np.float32).max, np.float32)
     message = Message("a", "b", Kind.MODEL, vectors={"weights": dense(values)})
-    assert same(decode(encode(message), EXPECTED), message)
+    assert same(decode(encode(message), EXPECTED, NUMBERS), message)
 
 
 VALUES = {"values": np.zeros(2, np.float32)}
@@ -374,10 +359,12 @@ VALUES = {"values": np.zeros(2, np.float32)}
         (Message("a", "b", "model"), "kind is one of"),
         (Message("a", "b", Kind.MODEL, round=-1), "round is an integer"),
         (Message("a", "b", Kind.MODEL, round=True), "round is an integer"),
-        (Message("a", "b", Kind.MODEL, degree=1.0), "degree is an integer"),
-        (Message("a", "b", Kind.MODEL, num_examples=LARGEST_COUNT + 1), "num_examples is an integer"),
-        (Message("a", "b", Kind.MODEL, mass=float("nan")), "mass is a number above 0"),
-        (Message("a", "b", Kind.MODEL, mass=0.0), "mass is a number above 0"),
+        (Message("a", "b", Kind.MODEL, numbers={"mass": float("nan")}), "mass is a finite number"),
+        (Message("a", "b", Kind.MODEL, numbers={"mass": "heavy"}), "mass is a finite number"),
+        (Message("a", "b", Kind.MODEL, numbers={"mass": True}), "mass is a finite number"),
+        (Message("a", "b", Kind.MODEL, numbers={"num_examples": LARGEST_COUNT + 1}), "or an integer up to"),
+        (Message("a", "b", Kind.MODEL, numbers={"a:b": 1}), "numbers, named by 1 to 16"),
+        (Message("a", "b", Kind.MODEL, numbers=dict.fromkeys("abc", 1)), "at most 2 numbers"),
         (Message("a", "b", Kind.MODEL, exchange=ExchangeId("a", "b/c", 1)), "responder is 1 to 64"),
         (Message("a", "b", Kind.MODEL, exchange=ExchangeId("a", "b", -1)), "exchange is an integer"),
         (Message("a", "b", Kind.MODEL, vectors={"Weights": Encoded("dense", VALUES, 2)}), "names of vectors"),
@@ -404,8 +391,71 @@ def test_an_unlawful_message_is_not_encoded(message, reason):
 
 
 def test_numpy_numbers_are_numbers():
-    message = Message("a", "b", Kind.MODEL, num_examples=np.int64(7), mass=np.float64(0.1))
-    assert numbers(decode(encode(message), {})) == numbers(message)
+    message = Message("a", "b", Kind.MODEL, numbers={"num_examples": np.int64(7), "mass": np.float64(0.1)})
+    assert decode(encode(message), {}, NUMBERS) == message
+
+
+INTEGER, DOUBLE = "num_examples is an integer of at most", "mass is the shortest decimal form"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("num_examples:1e3", INTEGER),
+        ("num_examples:" + "9" * 17, INTEGER),
+        ("num_examples:01", INTEGER),
+        ("num_examples:-0", INTEGER),
+        ("num_examples:+1", INTEGER),
+        ("num_examples:1_0", INTEGER),
+        ("num_examples:\u0663", INTEGER),
+        ("num_examples:", INTEGER),
+        ("num_examples", INTEGER),
+        ("num_examples:0", "num_examples is an integer from 1 to 1000000000, got 0"),
+        ("num_examples:-1", "num_examples is an integer from 1 to 1000000000, got -1"),
+        ("num_examples:1000000001", "num_examples is an integer from 1 to 1000000000, got 1000000001"),
+        ("mass:0.0", "mass is a number from 5e-324 to 8, got 0.0"),
+        ("mass:-1.0", "mass is a number from 5e-324 to 8, got -1.0"),
+        ("mass:8.000000000000002", "mass is a number from 5e-324 to 8, got 8.000000000000002"),
+        ("mass:inf", DOUBLE),
+        ("mass:1e999", DOUBLE),
+        ("mass:nan", DOUBLE),
+        ("mass:heavy", DOUBLE),
+        ("mass:1", DOUBLE),
+        ("mass:1_0.0", DOUBLE),
+        ("mass: 1.0", DOUBLE),
+        ("mass:" + "1" * 400, DOUBLE),
+        ("mass:1.0:2.0", DOUBLE),
+        ("mass:1.0,mass:1.0", "number 'mass' is listed twice"),
+        ("degree:3", "none of .*, but 'degree'"),
+        ("mass:1.0,", "none of .*, but ''"),
+        (",", "none of .*, but ''"),
+    ],
+)
+def test_numbers_that_are_none(text, reason):
+    with pytest.raises(RemoteProtocolError, match=reason):
+        decode(changed(METADATA, numbers=text), EXPECTED, NUMBERS)
+
+
+def test_a_number_out_of_bounds_is_counted_as_absurd():
+    with pytest.raises(RemoteProtocolError) as caught:
+        decode(changed(METADATA, numbers="mass:8.5"), EXPECTED, NUMBERS)
+    assert caught.value.reason == "absurd_number"
+
+
+def test_without_a_declaration_there_are_no_numbers():
+    with pytest.raises(RemoteProtocolError, match="none of"):
+        decode(encode(request()), EXPECTED)
+
+
+@pytest.mark.parametrize("bounds", [(2, 1), (0, float("inf")), (float("nan"), 1), (0, 2**53, True)])
+def test_bounds_that_hold_nothing_are_refused(bounds):
+    with pytest.raises(ConfigurationError, match="bounds of a number"):
+        NumberSchema(*bounds)
+
+
+def test_a_number_that_is_missing_is_its_senders_fault():
+    with pytest.raises(RemoteProtocolError, match="a push from peer a carries no mass"):
+        Message("a", "b", Kind.PUSH).number("mass")
 
 
 @pytest.mark.parametrize("arguments", [(-1,), (1, "float16"), (1, "F32")])

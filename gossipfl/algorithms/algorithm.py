@@ -3,18 +3,23 @@
 A recipe is a frozen value. It makes one peer at a time, so that a host builds its own peer and not all n.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Protocol, TypeAlias, get_args
 
 import networkx as nx
 
 from gossipfl.actions import LocalWork
 from gossipfl.errors import ConfigurationError
+from gossipfl.messages import NumberSchema
 from gossipfl.peers import Peer, Sharing
 from gossipfl.weights import ModelVectors, PeerId
 
 Weighting: TypeAlias = Literal["uniform", "examples"]
 
-Mass: TypeAlias = Literal["peers", "rounds", "examples"]
+LARGEST_NUM_EXAMPLES = 10**9
+"""What a peer may claim to have trained on; one that claims more would outweigh all others."""
+
+NUM_EXAMPLES = NumberSchema(1, LARGEST_NUM_EXAMPLES, is_integer=True)
 
 NOBODY: frozenset[PeerId] = frozenset()
 
@@ -38,9 +43,9 @@ class Algorithm(Protocol):
     needs_everybody: ClassVar[str | None]
     """Why no participant can be shut out of a run, as a clause; None: one can."""
 
-    @property
-    def mass(self) -> Mass:
-        """What the mass of a message is bounded by: 1 for each of the "peers", the "rounds", or all "examples"."""
+    def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
+        """The numbers that messages may carry, by name, with their bounds: among `num_peers` participants, each of
+        which does `rounds` rounds of local work in the mean."""
         ...
 
     @property
@@ -105,7 +110,6 @@ class Recipe:
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     extra_vectors: ClassVar[frozenset[str]] = frozenset()
     needs_everybody: ClassVar[str | None] = None
-    mass: ClassVar[Mass] = "peers"
     gossip_steps: ClassVar[int] = 1
 
     def caveat(self, graph: nx.Graph) -> str | None:
@@ -113,6 +117,9 @@ class Recipe:
 
     def num_rounds(self, rounds: int, num_peers: int) -> int:
         return rounds
+
+    def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
+        return {}
 
 
 def receivers_and_senders(

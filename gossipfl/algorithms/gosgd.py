@@ -1,5 +1,6 @@
 """Asynchronous push-sum."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
@@ -8,6 +9,8 @@ import networkx as nx
 from gossipfl.actions import LocalWork
 from gossipfl.algorithms.algorithm import NOBODY, Recipe, receivers_and_senders
 from gossipfl.errors import ConfigurationError
+from gossipfl.messages import NumberSchema
+from gossipfl.mixing.push_sum import SMALLEST_MASS
 from gossipfl.peers import Backoff, LocalModel, Peer, PushSumPeer, Sharing
 from gossipfl.randomness import generator
 from gossipfl.weights import ModelVectors, PeerId
@@ -46,6 +49,9 @@ class GoSGD(Recipe):
 
     def network(self, graph: nx.Graph) -> nx.Graph:
         return graph
+
+    def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
+        return {"mass": NumberSchema(SMALLEST_MASS, num_peers)}
 
     def caveat(self, graph: nx.Graph) -> str | None:
         directed = graph.to_directed(as_view=True)

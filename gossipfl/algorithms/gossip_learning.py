@@ -1,12 +1,14 @@
 """Gossip learning: copies of models on their way from peer to peer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import NOBODY, Mass, Recipe, receivers_and_senders
+from gossipfl.algorithms.algorithm import NOBODY, Recipe, receivers_and_senders
+from gossipfl.messages import NumberSchema
 from gossipfl.peers import GossipLearningPeer, LocalModel, MergeRule, Peer, Sharing
 from gossipfl.peers.gossip_learning import Merge
 from gossipfl.randomness import generator
@@ -35,7 +37,6 @@ class GossipLearning(Recipe):
     ] = 1
     sharing: Sharing = field(default_factory=Sharing)
 
-    mass: ClassVar[Mass] = "rounds"
     patience: ClassVar[float | None] = 0.0
 
     def __post_init__(self) -> None:
@@ -43,6 +44,9 @@ class GossipLearning(Recipe):
 
     def network(self, graph: nx.Graph) -> nx.Graph:
         return graph
+
+    def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
+        return {"age": NumberSchema(1, rounds * num_peers, is_integer=True)}
 
     def caveat(self, graph: nx.Graph) -> str | None:
         return "keeps no mean: how much a peer counts depends on who was heard when"

@@ -1,5 +1,6 @@
 """RelaySGD: sums that are relayed along a tree."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -8,6 +9,7 @@ import networkx as nx
 from gossipfl.actions import LocalWork
 from gossipfl.algorithms.rounds import Patience, SynchronousRecipe, check_undirected
 from gossipfl.errors import ConfigurationError
+from gossipfl.messages import NumberSchema
 from gossipfl.mixing import Mixing, RelaySum
 from gossipfl.peers import Sharing
 from gossipfl.schedules import Schedule, Static
@@ -38,6 +40,9 @@ class RelaySumGossip(SynchronousRecipe):
                 "(a tree has one less than peers): use a tree, such as a path, a star or a balanced tree"
             )
         return graph
+
+    def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
+        return {"num_models": NumberSchema(1, num_peers, is_integer=True)}
 
     def mixing_of(self, peer_id: PeerId, network: nx.Graph, work: LocalWork) -> Mixing:
         return RelaySum(len(network))

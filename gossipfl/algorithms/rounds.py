@@ -1,14 +1,16 @@
 """What the recipes of synchronous gossip have in common."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, TypeAlias
 
 import networkx as nx
 
 from gossipfl.actions import LocalWork
 from gossipfl.aggregators import MixingRow
-from gossipfl.algorithms.algorithm import NOBODY, Mass, check_patience
+from gossipfl.algorithms.algorithm import NOBODY, NUM_EXAMPLES, check_patience
 from gossipfl.errors import ConfigurationError
+from gossipfl.messages import NumberSchema
 from gossipfl.methods import GossipMethod, Uncorrected
 from gossipfl.mixing import Mixing, RowMixing
 from gossipfl.peers import LocalModel, Peer, Sharing, SynchronousGossipPeer
@@ -57,10 +59,6 @@ class SynchronousRecipe(ABC):
         return 1
 
     @property
-    def mass(self) -> Mass:
-        return "peers"
-
-    @property
     def patience(self) -> float | None:
         return None
 
@@ -81,6 +79,9 @@ class SynchronousRecipe(ABC):
 
     def num_rounds(self, rounds: int, num_peers: int) -> int:
         return rounds
+
+    def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
+        return {"num_examples": NUM_EXAMPLES}
 
     def caveat(self, graph: nx.Graph) -> str | None:
         return None if self.schedule.keeps_mean else "keeps the mean over peers on average only, not in every round"

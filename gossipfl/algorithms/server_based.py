@@ -1,17 +1,20 @@
 """What the recipes with a server have in common: it sends a model, and averages what clients make of it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, TypeAlias
 
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import NOBODY, Recipe, Weighting, check_patience, check_weighting
+from gossipfl.algorithms.algorithm import NOBODY, NUM_EXAMPLES, Recipe, Weighting, check_patience, check_weighting
 from gossipfl.errors import ConfigurationError
+from gossipfl.messages import NumberSchema
 from gossipfl.methods import FederatedMethod
 from gossipfl.methods.server_optimizers import ServerOptimizer, ServerSGD
 from gossipfl.peers import ClientSampling, FedAvgClient, FedAvgServer, LocalModel, Peer, Sharing
+from gossipfl.peers.fedavg_server import SMALLEST_STEP_WEIGHT
 from gossipfl.peers.magnitudes import Bound, check_bound
 from gossipfl.randomness import generator
 from gossipfl.weights import ModelVectors, PeerId
@@ -91,6 +94,9 @@ class ServerRecipe(Recipe, ABC):
 
     def num_rounds(self, rounds: int, num_peers: int) -> int:
         return -(-rounds * num_peers // self._num_sampled(num_peers))
+
+    def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
+        return {"num_examples": NUM_EXAMPLES, "step_weight": NumberSchema(SMALLEST_STEP_WEIGHT, 1)}
 
     def _num_sampled(self, num_clients: int) -> int:
         return max(1, round(self.client_fraction * num_clients))

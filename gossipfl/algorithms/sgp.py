@@ -1,15 +1,18 @@
 """Stochastic gradient push: push-sum in rounds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Mass, Weighting, check_weighting
+from gossipfl.algorithms.algorithm import LARGEST_NUM_EXAMPLES, Weighting, check_weighting
 from gossipfl.algorithms.rounds import GossipSteps, ScheduleField, SynchronousRecipe
 from gossipfl.errors import ConfigurationError
+from gossipfl.messages import NumberSchema
 from gossipfl.mixing import Mixing, PushSumMixing
+from gossipfl.mixing.push_sum import SMALLEST_MASS
 from gossipfl.peers import Sharing
 from gossipfl.schedules import OnePeerExponential
 from gossipfl.topology import least_stationary_mass, push_matrix
@@ -33,9 +36,9 @@ class StochasticGradientPush(SynchronousRecipe):
         SynchronousRecipe.__post_init__(self)
         check_weighting(self.weighting)
 
-    @property
-    def mass(self) -> Mass:
-        return "examples" if self.weighting == "examples" else "peers"
+    def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
+        first = LARGEST_NUM_EXAMPLES if self.weighting == "examples" else 1
+        return {"mass": NumberSchema(SMALLEST_MASS, first * num_peers)}
 
     def network(self, graph: nx.Graph) -> nx.Graph:
         """Raises ConfigurationError where a peer would keep so little mass that its steps of training explode."""

@@ -50,18 +50,13 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
         "constants": trainer.constants.digest,
     }
     num_peers = len(cast.network)
-    max_mass = {
-        "peers": num_peers,
-        "rounds": scenario.rounds * num_peers,
-        "examples": RunFacts.max_num_examples * num_peers,
-    }
     return RunFacts(
         agreed,
         vectors,
         cast.recipe.num_rounds(scenario.rounds, len(experiment.scenario.graph(cast.section))),
         num_peers,
         gossip_steps=cast.recipe.gossip_steps,
-        max_mass=max_mass[cast.recipe.mass],
+        numbers=cast.recipe.numbers(num_peers, scenario.rounds),
     )
 
 

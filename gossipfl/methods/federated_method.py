@@ -11,12 +11,12 @@ from gossipfl.weights import Vector
 class Answer(NamedTuple):
     """What a client sends beside its trained model y_i, and what it remembers.
 
-    `extra` are the vectors that the method's `extra_vectors` name, `mass` is m_i in (0, 1]: how much the client's step
-    y_i - x counts, relative to others.
+    `extra` are the vectors that the method's `extra_vectors` name, `step_weight` is m_i in (0, 1]: how much the
+    client's step y_i - x counts, relative to others.
     """
 
     extra: Mapping[str, Vector]
-    mass: float
+    step_weight: float
     memory: Memory
 
 

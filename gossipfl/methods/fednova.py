@@ -14,15 +14,15 @@ from gossipfl.weights import Vector
 
 @dataclass(frozen=True, slots=True)
 class NormalizedSteps:
-    """A client's mass is 1 / ||a_i||_1, the inverse of its steps in units of the learning rate (FedNova; Wang et al.,
-    2020).
+    """A client's step weight is 1 / ||a_i||_1, the inverse of its steps in units of the learning rate (FedNova; Wang et
+    al., 2020).
 
     After tau steps of SGD with momentum b, y_i - x = -eta sum_k a_ik g_k with
 
         ||a_i||_1 = (tau - b (1 - b^tau) / (1 - b)) / (1 - b) = sum_{j < tau} (tau - j) b^j,    which is tau for b = 0.
 
-    The sum is what is computed: its first term is tau and none is negative, so the mass is at most 1 / tau in floating
-    point too, where the closed form cancels.
+    The sum is what is computed: its first term is tau and none is negative, so the step weight is at most 1 / tau in
+    floating point too, where the closed form cancels.
 
     With weight decay, which takes the share d of the weights away in every step, and without momentum,
 

@@ -1,7 +1,7 @@
 """How a peer mixes in one gossip step: what it sends to whom, and what it makes of what it has received."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from gossipfl.aggregators import Aggregator, Contribution
 from gossipfl.compression import decompress, encoded
@@ -15,11 +15,14 @@ class Parcel(NamedTuple):
     """What goes to one receiver."""
 
     vectors: Mapping[str, Encoded]
-    mass: float = 1.0
+    numbers: Mapping[str, float]
 
 
 class Mixing(Protocol):
     """The mixing of one peer; it may remember something from step to step."""
+
+    numbers: ClassVar[tuple[str, ...]]
+    """Names of the numbers that its messages carry."""
 
     @property
     def step_scale(self) -> float:
@@ -47,18 +50,20 @@ class Mixing(Protocol):
 class RowMixing:
     """x_i <- sum_j w_ij x_j with the meeting's row; the share of a silent neighbor goes to oneself."""
 
+    numbers: ClassVar[tuple[str, ...]] = ("num_examples",)
     step_scale = 1.0
 
     def __init__(self, peer_id: PeerId, num_examples: int, aggregator: Aggregator) -> None:
         self._peer_id = peer_id
         self._num_examples = num_examples
+        self._numbers = {"num_examples": num_examples}
         self._aggregator = aggregator
 
     def num_models(self, message: Message) -> float:
         return 1.0
 
     def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
-        return dict.fromkeys(meeting.receivers, Parcel(encoded(own)))
+        return dict.fromkeys(meeting.receivers, Parcel(encoded(own), self._numbers))
 
     def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
         return {name: self._mixed(name, vector, meeting.row, received) for name, vector in own.items()}
@@ -76,7 +81,7 @@ class RowMixing:
             if answer is None or theirs is None:
                 silent += share
             else:
-                contributions.append(Contribution(peer_id, theirs, share, answer.num_examples))
+                contributions.append(Contribution(peer_id, theirs, share, int(answer.numbers["num_examples"])))
         if silent:
             contributions[mine] = contributions[mine]._replace(mixing_weight=row[self._peer_id] + silent)
         return self._aggregator(contributions)

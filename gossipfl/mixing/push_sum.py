@@ -15,6 +15,7 @@ a hundred times: masses next to nothing would move z without bound.
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from gossipfl.aggregators import Contribution, MixingRow
 from gossipfl.compression import encoded
@@ -24,12 +25,17 @@ from gossipfl.schedules import Meeting
 from gossipfl.snapshot import Snapshot
 from gossipfl.weights import PeerId, Vector
 
+SMALLEST_MASS = 5e-324
+"""Above 0, and no other bound from below: honest masses may come to be that small where few are heard."""
+
 _LEAST_MASS = 1e-9  # of the first; honest masses stay far above
 _LARGEST_SCALE = 100.0  # recipes refuse graphs where it would settle above 10
 
 
 class PushSumMixing:
     """The mass of one peer, and its mixing; every message of a step has to arrive."""
+
+    numbers: ClassVar[tuple[str, ...]] = ("mass",)
 
     def __init__(self, peer_id: PeerId, mass: float) -> None:
         self._peer_id = peer_id
@@ -44,11 +50,13 @@ class PushSumMixing:
 
     def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
         vectors, shares = encoded(own), self._shares(meeting)
-        return {receiver: Parcel(vectors, shares[receiver] * self.mass) for receiver in meeting.receivers}
+        return {receiver: Parcel(vectors, {"mass": shares[receiver] * self.mass}) for receiver in meeting.receivers}
 
     def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
         kept = max(self._shares(meeting)[self._peer_id] * self.mass, _LEAST_MASS * self._first_mass)
-        masses = {peer_id: kept if peer_id == self._peer_id else received[peer_id].mass for peer_id in meeting.row}
+        masses = {
+            peer_id: kept if peer_id == self._peer_id else received[peer_id].numbers["mass"] for peer_id in meeting.row
+        }
         self.mass = sum(masses.values())
         return {name: self._mixed(name, vector, masses, received) for name, vector in own.items()}
 

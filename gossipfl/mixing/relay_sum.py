@@ -10,6 +10,7 @@ node order, or of less than one.
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from gossipfl.weights import PeerId, Vector, frozen
 class RelaySum:
     """The mixing of one of `num_peers` peers of a tree; it remembers the messages of the step before."""
 
+    numbers: ClassVar[tuple[str, ...]] = ("num_models",)
     step_scale = 1.0
 
     def __init__(self, num_peers: int) -> None:
@@ -31,24 +33,25 @@ class RelaySum:
         self._relayed: dict[PeerId, Message] = {}  # in node order
 
     def num_models(self, message: Message) -> float:
-        return message.mass
+        return message.numbers["num_models"]
 
     def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
         parcels = {}
         for receiver in meeting.receivers:
             others = [message for sender, message in self._relayed.items() if sender != receiver]
             total = {name: frozen(_sum(name, vector, others)) for name, vector in own.items()}
-            parcels[receiver] = Parcel(encoded(total), 1.0 + sum(message.mass for message in others))
+            num_models = 1 + sum(message.numbers["num_models"] for message in others)
+            parcels[receiver] = Parcel(encoded(total), {"num_models": num_models})
         return parcels
 
     def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
         self._relayed = {}
-        missing = self._num_peers - 1.0
+        missing: float = self._num_peers - 1
         for sender in meeting.row:
             message = received.get(sender)
-            if message is not None and 1 <= message.mass <= missing:
+            if message is not None and 1 <= message.numbers["num_models"] <= missing:
                 self._relayed[sender] = message
-                missing -= message.mass
+                missing -= message.numbers["num_models"]
         messages = list(self._relayed.values())
         return {
             name: frozen((_sum(name, vector, messages) + missing * vector) / self._num_peers)
@@ -66,5 +69,5 @@ def _sum(name: str, own: Vector, messages: list[Message]) -> Vector:
     total = np.array(own)
     for message in messages:
         theirs = vector_of(message, name, own.size)
-        total += message.mass * own if theirs is None else theirs
+        total += message.numbers["num_models"] * own if theirs is None else theirs
     return total

@@ -90,9 +90,7 @@ class FedAvgClient(ModelPeer):
                     self._training_round,
                     # Its own weights stay the model that it received.
                     vectors=encoded({**self.local.trained(update), **answer.extra}),
-                    num_examples=self.local.work.num_examples,
-                    mass=answer.mass,
-                    degree=1,
+                    numbers={"num_examples": self.local.work.num_examples, "step_weight": answer.step_weight},
                 )
             )
         ]

@@ -1,14 +1,14 @@
 """The server of federated averaging (McMahan et al., 2017).
 
-A round with the sampled clients S, their trained models y_i, numbers of examples n_i (1 for the uniform mean) and
-masses m_i, which are 1 unless clients count their steps (FedNova; Wang et al., 2020):
+A round with the sampled clients S, their trained models y_i, numbers of examples n_i (1 for the uniform mean) and step
+weights m_i, which are 1 unless clients count their steps (FedNova; Wang et al., 2020):
 
     mean = sum_i q_i y_i,   q_i = n_i m_i / sum n m,     x <- server optimizer at x, on the way to
     x + step (mean - x),    step = sum_i p_i m_i * sum_i p_i / m_i,   p_i = n_i / sum n
 
-With equal masses q = p and step = 1, exactly. Statistics and optimizer states have the mean with p. Each extra vector
-of a method (SCAFFOLD's control c; Karimireddy et al., 2020) gets c <- c + |S| / N sum_{i in S} p_i c_i, over all N
-clients: the mean over all of them for the uniform mean, and by examples where S are all.
+With equal step weights q = p and step = 1, exactly. Statistics and optimizer states have the mean with p. Each extra
+vector of a method (SCAFFOLD's control c; Karimireddy et al., 2020) gets c <- c + |S| / N sum_{i in S} p_i c_i, over all
+N clients: the mean over all of them for the uniform mean, and by examples where S are all.
 
 n_i is the number that client i announced with its first update, and no more than `examples_bound` times the median of
 all that are known at the end of the round.
@@ -37,7 +37,7 @@ from gossipfl.peers.retries import Retries, wake_at_first
 from gossipfl.snapshot import Snapshot, messages_of_snapshot, part, read_only, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
 
-SMALLEST_MASS = 1e-9
+SMALLEST_STEP_WEIGHT = 1e-9
 """That of a billion steps, which nobody takes in a round; less would move the model without bound."""
 
 _WEIGHTED_MEAN = MixingRow()
@@ -133,11 +133,12 @@ class FedAvgServer(ModelPeer):
     def _check_update(self, message: Message) -> None:
         """Raises RemoteProtocolError for an update that cannot be averaged with those of this round."""
         self.local.received(message)
-        if message.num_examples < 1:
-            raise RemoteProtocolError(f"an update from peer {message.sender} is of {message.num_examples} examples")
-        if not SMALLEST_MASS <= message.mass <= 1:
+        if message.number("num_examples") < 1:
+            raise RemoteProtocolError(f"an update from peer {message.sender} is of no examples")
+        if not SMALLEST_STEP_WEIGHT <= message.number("step_weight") <= 1:
             raise RemoteProtocolError(
-                f"an update from peer {message.sender} has mass {message.mass}, expected {SMALLEST_MASS} to 1"
+                f"an update from peer {message.sender} has the step weight {message.numbers['step_weight']}, expected "
+                f"{SMALLEST_STEP_WEIGHT} to 1"
             )
         first = next(iter(self._updates.values()), message)
         for name, vector in message.vectors.items():
@@ -148,7 +149,8 @@ class FedAvgServer(ModelPeer):
                 )
 
     def _announce(self, update: Message) -> list[Action]:
-        claimed, first = update.num_examples, self._examples.announced(update.sender, update.num_examples)
+        claimed = int(update.numbers["num_examples"])
+        first = self._examples.announced(update.sender, claimed)
         if not self._by_examples or claimed == first:
             return []
         return [Refused(update.sender, f"it claims {claimed} examples after {first}, which go on counting")]
@@ -165,10 +167,7 @@ class FedAvgServer(ModelPeer):
 
     def _sends(self, kind: Kind, receivers: Iterable[PeerId]) -> list[Action]:
         vectors = encoded({**self.local.shared(), **self._extra})
-        return [
-            Send(Message(self.peer_id, client, kind, self.round, vectors=vectors, degree=len(self._known)))
-            for client in receivers
-        ]
+        return [Send(Message(self.peer_id, client, kind, self.round, vectors=vectors)) for client in receivers]
 
     def _wait(self, now: float) -> list[Action]:
         self._deadline = None if self._patience is None else now + self._patience
@@ -203,7 +202,7 @@ class FedAvgServer(ModelPeer):
         return [
             Refused(answer.sender, f"of its {first} examples, {most:g} count, many times the median of all clients")
             for answer in answers
-            if (first := self._examples.announced(answer.sender, answer.num_examples)) > most
+            if (first := self._examples.announced(answer.sender, int(answer.numbers["num_examples"]))) > most
         ]
 
     def _average(self, answers: Sequence[Message]) -> None:
@@ -218,14 +217,14 @@ class FedAvgServer(ModelPeer):
             total = sum(weight for *_, weight in carrying)
             return _WEIGHTED_MEAN(
                 [
-                    Contribution(answer.sender, vector, weight / total, answer.num_examples)
+                    Contribution(answer.sender, vector, weight / total, int(answer.numbers["num_examples"]))
                     for answer, vector, weight in carrying
                 ]
             )
 
         alike = [1.0] * len(answers)
         sizes = self._examples.counted(answer.sender for answer in answers) if self._by_examples else alike
-        normalized, step = _normalized(sizes, [answer.mass for answer in answers])
+        normalized, step = _normalized(sizes, [answer.numbers["step_weight"] for answer in answers])
         x, y = self.local.weights, mean("weights", normalized)
         if step != 1:
             y = x + step * (y - x)
@@ -276,9 +275,9 @@ class FedAvgServer(ModelPeer):
         self._awaited = set(self._sampled) - set(self._updates)
 
 
-def _normalized(sizes: Sequence[float], masses: Sequence[float]) -> tuple[list[float], float]:
+def _normalized(sizes: Sequence[float], step_weights: Sequence[float]) -> tuple[list[float], float]:
     """Weights n_i m_i, up to a factor, and the step."""
-    largest = max(masses)  # equal masses become 1, whatever they are
-    pairs = [(size, mass / largest) for size, mass in zip(sizes, masses, strict=True)]
-    weights = [size * mass for size, mass in pairs]
-    return weights, sum(weights) * sum(size / mass for size, mass in pairs) / sum(sizes) ** 2
+    largest = max(step_weights)  # equal ones become 1, whatever they are
+    pairs = [(size, step_weight / largest) for size, step_weight in zip(sizes, step_weights, strict=True)]
+    weights = [size * step_weight for size, step_weight in pairs]
+    return weights, sum(weights) * sum(size / step_weight for size, step_weight in pairs) / sum(sizes) ** 2

@@ -112,6 +112,8 @@ class GossipLearningPeer(ModelPeer):
                 f"peer {self.peer_id} of gossip learning expects no {message.kind} from peer {message.sender}"
             )
         self.local.received(message)
+        if message.number("age") < 1:
+            raise RemoteProtocolError(f"a model from peer {message.sender} is of no round of training")
         if message.round > self._newest.get(message.sender, 0):
             self._newest[message.sender] = message.round
             if self.local.outstanding is None:
@@ -123,9 +125,8 @@ class GossipLearningPeer(ModelPeer):
         if not self._receivers:
             return []
         receiver = self._receivers[int(self._generator.random() * len(self._receivers))]
-        vectors, num_examples = encoded(self.local.shared()), self.local.work.num_examples
-        age, degree = float(self.age), len(self._receivers)
-        return [Send(Message(self.peer_id, receiver, Kind.PUSH, self.round, None, vectors, num_examples, age, degree))]
+        vectors, numbers = encoded(self.local.shared()), {"age": self.age}
+        return [Send(Message(self.peer_id, receiver, Kind.PUSH, self.round, None, vectors, numbers))]
 
     def _merge(self, message: Message) -> list[Action]:
         mine = self.local.shared()
@@ -135,7 +136,7 @@ class GossipLearningPeer(ModelPeer):
         refused = self.local.refusal(message, mine)
         if refused is not None:
             return [refused]
-        their_age = max(1, round(message.mass))
+        their_age = int(message.numbers["age"])
         share = self._rule.share(self.age, their_age)
         self.local.replace({name: merged(mine[name], vector, share) for name, vector in theirs.items()})
         self.local.last_sound.mixed([message.sender])

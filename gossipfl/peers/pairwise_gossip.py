@@ -191,8 +191,6 @@ class PairwiseGossipPeer(ModelPeer):
             self.round,
             request.exchange,
             encoded(answer),
-            num_examples=self.local.work.num_examples,
-            degree=len(self._neighbors),
         )
 
     # The initiator's side
@@ -210,8 +208,6 @@ class PairwiseGossipPeer(ModelPeer):
                 self.round,
                 exchange,
                 encoded(self.local.shared()),
-                num_examples=self.local.work.num_examples,
-                degree=len(self._neighbors),
             )
         )
 

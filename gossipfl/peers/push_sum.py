@@ -117,9 +117,7 @@ class PushSumPeer(ModelPeer):
                 self.round,
                 self._exchanges.open(receiver),
                 encoded(self.local.shared()),
-                self.local.work.num_examples,
-                self.mass,
-                len(self._receivers),
+                {"mass": self.mass},
             )
         return Send(self._pushes[receiver])
 
@@ -127,19 +125,19 @@ class PushSumPeer(ModelPeer):
         decision = self._exchanges.decision(push)
         actions: list[Action] = []
         if decision == "new":
-            theirs = self.local.received(push)
-            if self.mass + push.mass > self._total_mass * (1 + _ROUNDING):
+            theirs, mass = self.local.received(push), push.number("mass")
+            if self.mass + mass > self._total_mass * (1 + _ROUNDING):
                 raise RemoteProtocolError(
-                    f"peer {push.sender} pushes a mass of {push.mass}; with {self.mass} here it would be more than all "
+                    f"peer {push.sender} pushes a mass of {mass}; with {self.mass} here it would be more than all "
                     f"peers have ({self._total_mass})"
                 )
             refused = self.local.refusal(push, self.local.shared())
             if refused is None:
-                self._model.average(theirs, push.mass / (self.mass + push.mass))
+                self._model.average(theirs, mass / (self.mass + mass))
                 self.local.last_sound.mixed([push.sender])
             else:
                 actions.append(refused)
-            self.mass += push.mass
+            self.mass += mass
             decision = Message(self.peer_id, push.sender, Kind.ACKNOWLEDGE, self.round, push.exchange)
             self._exchanges.decide(decision)
         return actions if decision == "old" else [*actions, Send(decision)]

@@ -132,11 +132,10 @@ class SynchronousGossipPeer(ModelPeer):
         return self._send(emitted)
 
     def _send(self, own: Mapping[str, Vector]) -> list[Action]:
-        num_examples, degree = self.local.work.num_examples, len(self._meeting.receivers)
         return [
             # By position: reading keywords takes as long as making the message.
-            Send(Message(self.peer_id, receiver, Kind.MODEL, self._step, None, vectors, num_examples, mass, degree))
-            for receiver, (vectors, mass) in self._mixing.parcels(own, self._meeting).items()
+            Send(Message(self.peer_id, receiver, Kind.MODEL, self._step, None, vectors, numbers))
+            for receiver, (vectors, numbers) in self._mixing.parcels(own, self._meeting).items()
         ]
 
     def _mix_if_complete(self, now: float) -> list[Action]:
@@ -217,6 +216,8 @@ class SynchronousGossipPeer(ModelPeer):
         if sender not in (self._meeting if step == self._step else self._meetings(step)).row:
             raise RemoteProtocolError(f"peer {self.peer_id} does not hear from peer {sender} in gossip step {step}")
         self.local.received(message)
+        for name in self._mixing.numbers:
+            message.number(name)
         if step < self._step:
             return []
         if step > self._step and not self._has_room(sender, step):

@@ -325,7 +325,7 @@ class Siege:
 
     def account_for(self, answer: Told) -> None:
         """The reply to a request of "d": what the victim's weights were moved by, and "d" would subtract."""
-        reply = decode(answer.body, self.facts.vectors)
+        reply = decode(answer.body, self.facts.vectors, self.facts.numbers)
         assert reply.kind is Kind.REPLY
         self._sum = self._sum + decompress(reply.vectors["weights"])
 

@@ -150,7 +150,7 @@ def test_fednova_counts_weight_decay_as_it_counts_gradients(weighting):
 @given(decay=st.floats(1e-9, 0.99), num_steps=st.integers(1, 50))
 def test_masses_with_weight_decay_are_those_of_a_proximal_term(decay, num_steps):
     update = Update("0", 0, B[0], B[0], {}, 10, num_steps, {})
-    mass = NormalizedSteps(decay=decay).answer(update, {}).mass
+    mass = NormalizedSteps(decay=decay).answer(update, {}).step_weight
     assert 1 / num_steps <= mass <= 1
     assert mass == pytest.approx(decay / -np.expm1(num_steps * np.log1p(-decay)), rel=1e-7)
 
@@ -163,7 +163,7 @@ def test_weight_decay_beside_momentum_is_refused():
 @given(momentum=st.floats(0, 1, exclude_max=True), num_steps=st.integers(1, 50))
 def test_masses_are_at_most_one_over_the_steps(momentum, num_steps):
     update = Update("0", 0, B[0], B[0], {}, 10, num_steps, {})
-    mass = NormalizedSteps(momentum).answer(update, {}).mass
+    mass = NormalizedSteps(momentum).answer(update, {}).step_weight
     assert 0 < mass <= 1 / num_steps
     assert mass == pytest.approx(1 / norms([num_steps], momentum)[0], rel=1e-9)
 
@@ -171,8 +171,8 @@ def test_masses_are_at_most_one_over_the_steps(momentum, num_steps):
 def test_steps_that_mixed_precision_skipped_do_not_count():
     some = Update("0", 0, B[0], B[0], {}, 10, 5, {}, {"gradient_sum": B[1]}, num_skipped=3)
     none = replace(some, vectors={"gradient_sum": np.zeros(3)}, num_skipped=5)
-    assert NormalizedSteps().answer(some, {}).mass == 1 / 2
-    assert NormalizedSteps().answer(none, {}).mass == 1
+    assert NormalizedSteps().answer(some, {}).step_weight == 1 / 2
+    assert NormalizedSteps().answer(none, {}).step_weight == 1
     answer = ScaffoldMethod().answer(some, {"control": B[2]})
     np.testing.assert_array_equal(answer.memory["control"], B[1] / 2)
     np.testing.assert_array_equal(answer.extra["control"], B[1] / 2 - B[2])
@@ -185,13 +185,13 @@ def test_steps_that_mixed_precision_skipped_do_not_count():
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
-def test_small_steps_times_mass_are_all_one_gradient_step(momentum):
+def test_small_steps_by_their_weight_are_all_one_gradient_step(momentum):
     trainer = quadratics(UNEQUAL_STEPS, learning_rate=1e-8, momentum=momentum)
     conversation = talk(FedNova(local_momentum=momentum), trainer, num_rounds=1)
     conversation.start()
     conversation.settle()
     updates = {message.sender: message for message in conversation.sent if message.kind is Kind.UPDATE}
-    masses = np.array([updates[str(i)].mass for i in range(4)])
+    masses = np.array([updates[str(i)].numbers["step_weight"] for i in range(4)])
     np.testing.assert_allclose(masses, 1 / norms(UNEQUAL_STEPS, momentum), rtol=1e-12)
     steps = [updates[str(i)].vectors["weights"].arrays["values"] for i in range(4)]
     np.testing.assert_allclose(masses[:, None] * steps, 1e-8 * H[:, None] * B, rtol=1e-5)
@@ -280,14 +280,18 @@ def check_refused(peer, message, reason):
 
 
 @of_each
-@pytest.mark.parametrize("mass", [0.0, -1.0, 1e-12, 1.5, float("nan")])
-def test_masses_that_no_number_of_steps_has_are_refused(recipe, mass):
+@pytest.mark.parametrize("step_weight", [0.0, -1.0, 1e-12, 1.5, float("nan")])
+def test_step_weights_that_no_number_of_steps_has_are_refused(recipe, step_weight):
     conversation = talk(recipe, quadratics(UNEQUAL_STEPS))
     conversation.start()
     conversation.deliver_all()
     conversation.train("0")
     (update,) = conversation.in_flight
-    check_refused(conversation.peers[SERVER], update._replace(mass=mass), "has mass")
+    check_refused(
+        conversation.peers[SERVER],
+        update._replace(numbers={**update.numbers, "step_weight": step_weight}),
+        "has the step weight",
+    )
 
 
 def test_messages_without_their_control_are_refused():

@@ -316,6 +316,6 @@ def test_a_neighbor_cannot_fill_the_memory_of_a_peer():
     num_taken = 0
     for step in range(5000):
         with suppress(RemoteProtocolError):
-            peers["0"].receive(Message("1", "0", Kind.MODEL, step, vectors=vectors), 0.0)
+            peers["0"].receive(Message("1", "0", Kind.MODEL, step, None, vectors, {"num_examples": 4}), 0.0)
             num_taken += 1
     assert 1 <= num_taken <= 6

@@ -23,6 +23,10 @@ from gossipfl.methods.server_optimizers import ServerAdagrad, ServerAdam, Server
 from gossipfl.peers import Sharing
 
 
+def of_examples(number: int) -> dict[str, float]:
+    return {"num_examples": number, "step_weight": 1.0}
+
+
 def talk(num_clients=4, *, num_rounds=3, sharing=None, trainer=None, **options) -> Conversation:
     graph = ring(num_clients)
     trainer = trainer or NumpyTrainer(random_shards(graph), momentum=0.5)
@@ -138,7 +142,7 @@ def test_final_acknowledgements_are_not_looked_for_among_all_clients():
     server.start(0.0)
     for client in range(200):
         vectors = encoded(server.local.shared())
-        server.receive(Message(str(client), SERVER, Kind.UPDATE, 0, vectors=vectors, num_examples=1), 0.0)
+        server.receive(Message(str(client), SERVER, Kind.UPDATE, 0, vectors=vectors, numbers=of_examples(1)), 0.0)
     assert server.finished
     for client in reversed(range(200)):
         assert not server.is_drained
@@ -189,7 +193,7 @@ def test_a_straggler_is_left_behind_and_its_late_update_ignored():
     assert conversation.jobs["2"].job == straggler_job + 1
     assert conversation.jobs["2"].weights is server.weights
     assert not [m for m in conversation.in_flight if m.sender == "2"]
-    late = Message("2", SERVER, Kind.UPDATE, 0, vectors=encoded(server.local.shared()), num_examples=4)
+    late = Message("2", SERVER, Kind.UPDATE, 0, vectors=encoded(server.local.shared()), numbers=of_examples(4))
     assert server.receive(late, conversation.now) == []
     conversation.train_all()
     conversation.deliver_all()
@@ -314,9 +318,10 @@ def test_updates_that_cannot_be_averaged_are_refused():
     server = conversation.peers[SERVER]
     short = {**encoded(server.local.shared()), "optimizer": dense(np.zeros(2))}
     with pytest.raises(RemoteProtocolError, match="optimizer from peer 1 has 2 elements, that of peer 0 3"):
-        server.receive(Message("1", SERVER, Kind.UPDATE, 0, vectors=short, num_examples=4), 0.0)
-    with pytest.raises(RemoteProtocolError, match="is of 0 examples"):
-        server.receive(Message("1", SERVER, Kind.UPDATE, 0, vectors=encoded(server.local.shared())), 0.0)
+        server.receive(Message("1", SERVER, Kind.UPDATE, 0, vectors=short, numbers=of_examples(4)), 0.0)
+    vectors = encoded(server.local.shared())
+    with pytest.raises(RemoteProtocolError, match="is of no examples"):
+        server.receive(Message("1", SERVER, Kind.UPDATE, 0, None, vectors, of_examples(0)), 0.0)
     conversation.settle()
     assert server.finished
 
@@ -346,7 +351,7 @@ class TestNumbersOfExamples:
         for round in range(rounds):
             for k in order or range(len(claims)):
                 vectors = encoded({"weights": np.full(3, float(k))})
-                update = Message(str(k), SERVER, Kind.UPDATE, round, None, vectors, claims[k][round])
+                update = Message(str(k), SERVER, Kind.UPDATE, round, None, vectors, of_examples(claims[k][round]))
                 actions = server.receive(update, 0.0)
                 noted += [(action.sender, action.why) for action in actions if isinstance(action, Refused)]
         return server, noted

@@ -56,7 +56,7 @@ def no_steps(job: Train) -> Update:
 
 def push(sender, receiver, weights, *, age=1, round=1, **vectors) -> Message:
     encoded = {name: dense(np.asarray(vector)) for name, vector in {"weights": weights, **vectors}.items()}
-    return Message(sender, receiver, Kind.PUSH, round, vectors=encoded, mass=age)
+    return Message(sender, receiver, Kind.PUSH, round, vectors=encoded, numbers={"age": age})
 
 
 # Merging
@@ -117,7 +117,7 @@ def test_two_peers_by_hand(rule):
     trained = start + conversation.moved - before
     np.testing.assert_allclose(b.weights, (1 - share) * trained + share * a.weights, atol=1e-14)
     assert b.age == 4
-    assert conversation.in_flight[0].mass == 4.0
+    assert conversation.in_flight[0].numbers == {"age": 4}
     assert conversation.in_flight[0].vectors["weights"].arrays["values"] is b.weights
 
 

@@ -60,7 +60,15 @@ def lawful(kind, sender, receiver):
         exchange = ExchangeId(sender, receiver, 1)
     elif kind in (Kind.REPLY, Kind.DECLINE, Kind.ACKNOWLEDGE):
         exchange = ExchangeId(receiver, sender, 1)
-    return {"sender": sender, "receiver": receiver, "kind": kind, "exchange": exchange, "vectors": vectors}
+    numbers = {"num_examples": 1, "mass": 1.0, "age": 1, "step_weight": 1.0}
+    return {
+        "sender": sender,
+        "receiver": receiver,
+        "kind": kind,
+        "exchange": exchange,
+        "vectors": vectors,
+        "numbers": numbers,
+    }
 
 
 def bits(peer: Peer):
@@ -71,7 +79,7 @@ def bits(peer: Peer):
 def check_refused(peer, reason=None, **fields):
     before = bits(peer)
     with pytest.raises(RemoteProtocolError, match=reason):
-        peer.receive(Message(**({"num_examples": 1} | fields)), 0.0)
+        peer.receive(Message(**fields), 0.0)
     assert bits(peer) == before
 
 

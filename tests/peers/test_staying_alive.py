@@ -217,7 +217,9 @@ class TestMass:
     def test_a_push_beyond_the_bound_gives_its_mass_and_nothing_else(self):
         conversation = talk(GoSGD(), complete(3))
         peer, before = conversation.peers["0"], conversation.peers["0"].weights
-        push = Message("1", "0", Kind.PUSH, 1, ExchangeId("1", "0", 1), encoded({"weights": np.full(3, 1e3)}), mass=0.5)
+        push = Message(
+            "1", "0", Kind.PUSH, 1, ExchangeId("1", "0", 1), encoded({"weights": np.full(3, 1e3)}), {"mass": 0.5}
+        )
         refused, send = peer.receive(push, 0.0)
         assert isinstance(refused, Refused)
         assert send.message.kind is Kind.ACKNOWLEDGE
@@ -241,7 +243,7 @@ class TestMass:
         own = {"weights": frozen(np.ones(3))}
         for _ in range(3000):
             received = {
-                sender: Message(sender, "0", Kind.MODEL, 0, vectors=encoded(own), mass=5e-324) for sender in "12"
+                sender: Message(sender, "0", Kind.MODEL, 0, None, encoded(own), {"mass": 5e-324}) for sender in "12"
             }
             mixed = mixing.mix(own, meeting, received)
         np.testing.assert_array_equal(mixed["weights"], 1.0)
@@ -251,7 +253,7 @@ class TestMass:
     def test_sums_of_more_models_than_there_are_count_as_silent(self):
         path = canonical(nx.path_graph(3), "path")
         trainer = NumpyTrainer(random_shards(path))
-        lying = make_simulator(WithLiar(RelaySumGossip(), "0", claiming(mass=3.0)), path, trainer, num_rounds=6)
+        lying = make_simulator(WithLiar(RelaySumGossip(), "0", claiming(num_models=3)), path, trainer, num_rounds=6)
         lying.run()
         assert all(np.abs(peer.weights).max() < 3 for peer in lying.peers.values())
 

@@ -35,6 +35,7 @@ from gossipfl.peers import Sharing
 from gossipfl.schedules import BaseGraph, EpidemicOracle, OnePeerExponential, RandomMatchings, Static
 from gossipfl.topology import canonical, checked_matrix, mixing_matrix
 
+NUMBERS = {"num_examples": 4}
 GRAPHS = {
     "ring": ring(6),
     "complete": complete(4),
@@ -221,7 +222,7 @@ def test_early_rounds_are_kept_up_to_a_bound():
     conversation.start()
     vectors = encoded(conversation.peers["1"].local.shared())
     for round in [*range(500), *range(900, 500, -1)]:
-        assert peer.receive(Message("1", "0", Kind.MODEL, round, vectors=vectors), 0.0) == []
+        assert peer.receive(Message("1", "0", Kind.MODEL, round, None, vectors, NUMBERS), 0.0) == []
         assert len(peer.snapshot()[1]["received"]) <= 3
     assert {"0", "900"} <= set(peer.snapshot()[1]["received"])
 
@@ -232,9 +233,9 @@ def test_rounds_that_nobody_can_be_in_are_refused():
     for conversation, last in ((patient, 1), (impatient, 3)):
         conversation.start()
         peer = conversation.peers["0"]
-        peer.receive(Message("1", "0", Kind.MODEL, last, vectors=vectors), 0.0)
+        peer.receive(Message("1", "0", Kind.MODEL, last, None, vectors, NUMBERS), 0.0)
         with pytest.raises(RemoteProtocolError, match=f"step {last} is the last possible one"):
-            peer.receive(Message("1", "0", Kind.MODEL, last + 1, vectors=vectors), 0.0)
+            peer.receive(Message("1", "0", Kind.MODEL, last + 1, None, vectors, NUMBERS), 0.0)
 
 
 class TestSkipping:
@@ -247,7 +248,9 @@ class TestSkipping:
 
     def say(self, conversation, sender, step):
         vectors = encoded(conversation.peers[sender].local.shared())
-        conversation.peers["0"].receive(Message(sender, "0", Kind.MODEL, step, vectors=vectors), conversation.now)
+        conversation.peers["0"].receive(
+            Message(sender, "0", Kind.MODEL, step, None, vectors, NUMBERS), conversation.now
+        )
 
     def test_one_voice_of_two_skips_nothing(self):
         conversation = self.peer()
@@ -302,7 +305,7 @@ def test_a_neighbor_can_have_few_models_kept(algorithm, num_kept, down):
         peer.start(0.0)
         for step in sorted(range(300), reverse=down):
             with suppress(RemoteProtocolError):
-                peer.receive(Message(sender, "0", Kind.MODEL, step, vectors=vectors), 0.0)
+                peer.receive(Message(sender, "0", Kind.MODEL, step, None, vectors, NUMBERS), 0.0)
         received = peer.snapshot()[1]["received"]
         assert sum(sender in messages for messages in received.values()) <= num_kept
 

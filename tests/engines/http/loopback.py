@@ -10,11 +10,14 @@ from federation import make_peers
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import Algorithm
+from gossipfl.algorithms.algorithm import NUM_EXAMPLES
 from gossipfl.codec import VectorSchema
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.wire.run_facts import RunFacts
+from gossipfl.messages import NumberSchema
+from gossipfl.mixing.push_sum import SMALLEST_MASS
 from gossipfl.peers import Peer
 from gossipfl.weights import ModelVectors, PeerId
 
@@ -35,6 +38,9 @@ class Log:
         self.contacts.append((host.peer.peer_id, neighbor, event))
 
 
+NUMBERS = {"num_examples": NUM_EXAMPLES, "mass": NumberSchema(SMALLEST_MASS, 3)}
+
+
 def facts_for(
     initial: ModelVectors, *, num_rounds: int, num_participants: int, algorithm: Algorithm | None = None, **agreed: Any
 ) -> RunFacts:
@@ -50,7 +56,7 @@ def facts_for(
         num_rounds,
         num_participants,
         gossip_steps=getattr(algorithm, "gossip_steps", 1),
-        max_mass=None if algorithm is None or algorithm.mass == "peers" else 100.0,
+        numbers=NUMBERS if algorithm is None else algorithm.numbers(num_participants, num_rounds),
     )
 
 

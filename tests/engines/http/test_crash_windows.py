@@ -70,7 +70,7 @@ def test_a_message_that_fails_while_the_peer_works_is_in_the_checkpoint(tmp_path
 
     def model(sender: str, step: int) -> Message:
         vectors = encoded({"weights": frozen(np.full(LARGE, float(step)))})
-        return Message(sender, "0", Kind.MODEL, step, None, vectors, 4, 1.0, 2)
+        return Message(sender, "0", Kind.MODEL, step, None, vectors, {"num_examples": 4})
 
     async def run() -> set[tuple[Any, ...]]:
         facts = facts_for(trainer.initial(), num_rounds=5, num_participants=3)

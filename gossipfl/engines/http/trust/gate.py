@@ -58,7 +58,7 @@ class Gate:
         if digest != envelope.digest:
             raise Refusal("wrong_digest")
         try:
-            message = decode(body, self.facts.vectors)
+            message = decode(body, self.facts.vectors, self.facts.numbers)
         except RemoteProtocolError as error:
             raise Refusal(error.reason or "malformed_message", str(error)) from None
         if (message.sender, message.receiver) != (envelope.sender, envelope.receiver):

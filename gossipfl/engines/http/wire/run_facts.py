@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from gossipfl.codec import MAX_ARRAYS_PER_VECTOR, VERSION, VectorSchema, largest_size
 from gossipfl.files.strict_json import without_nan
-from gossipfl.messages import Message
+from gossipfl.messages import Message, NumberSchema
 from gossipfl.weights import ModelVectors
 
 LARGEST_SHARE = 0.25
@@ -20,19 +20,16 @@ LARGEST_SHARE = 0.25
 
 @dataclass(frozen=True)
 class RunFacts:
-    """`agreed` is everything that must be the same at every peer, as JSON-ready values; `vectors` are what a message
-    may carry, by name."""
+    """`agreed` is everything that must be the same at every peer, as JSON-ready values; `vectors` and `numbers` are
+    what a message may carry, by name."""
 
     agreed: Mapping[str, Any]
     vectors: Mapping[str, VectorSchema]
     num_rounds: int
     num_participants: int
-    max_num_examples: int = 10**9
-    """What a peer may claim to have trained on; one that claims more would outweigh all others."""
+    numbers: Mapping[str, NumberSchema] = field(default_factory=dict)
     gossip_steps: int = 1
     """Gossip steps per round, by which messages are numbered."""
-    max_mass: float | None = None
-    """What a peer may claim for its mass; None: that of all peers, if each has 1."""
 
     @cached_property
     def run_id(self) -> str:
@@ -41,9 +38,10 @@ class RunFacts:
 
     @cached_property
     def schema(self) -> str:
-        """SHA-256 (hex) over the wire format and the vectors that messages carry."""
-        vectors = {name: [schema.size, schema.dtype] for name, schema in self.vectors.items()}
-        return hashlib.sha256(json.dumps([VERSION, vectors], sort_keys=True).encode()).hexdigest()
+        """SHA-256 (hex) over the wire format, and the vectors and numbers that messages carry."""
+        vectors = {name: asdict(schema) for name, schema in self.vectors.items()}
+        numbers = {name: asdict(schema) for name, schema in self.numbers.items()}
+        return hashlib.sha256(json.dumps([VERSION, vectors, numbers], sort_keys=True).encode()).hexdigest()
 
     @cached_property
     def max_body_bytes(self) -> int:
@@ -52,14 +50,7 @@ class RunFacts:
         return largest_size(payload, MAX_ARRAYS_PER_VECTOR * len(self.vectors))
 
     def absurdity(self, message: Message) -> str | None:
-        """What a message claims that cannot be, or None."""
-        if message.num_examples > self.max_num_examples:
-            return f"{message.num_examples} examples, at most {self.max_num_examples}"
-        max_mass = self.num_participants if self.max_mass is None else self.max_mass
-        if message.mass > max_mass:
-            return f"a mass of {message.mass}, all {self.num_participants} peers together have {max_mass}"
-        if message.degree >= self.num_participants:
-            return f"{message.degree} neighbors among {self.num_participants} peers"
+        """What a message claims that cannot be, or None; that its numbers are within their bounds is the codec's."""
         if message.round > self.num_rounds * self.gossip_steps:
             return f"round {message.round} of {self.num_rounds * self.gossip_steps}"
         for name, encoded in message.vectors.items():
