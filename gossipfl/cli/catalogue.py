@@ -74,11 +74,11 @@ def scenario_schema() -> None:
 def algorithms(
     name: Annotated[
         Optional[str],  # noqa: UP045, typer reads this at run time
-        typer.Argument(help="An algorithm, a schedule or a server optimizer: its parameters, and how to name it."),
+        typer.Argument(help="A name from the list: its parameters, and how to name it in a scenario."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """What there is to compare: algorithms, schedules of gossip in rounds, and server optimizers."""
+    """What there is to compare: algorithms, and what they are made of, such as schedules of gossip in rounds."""
     from gossipfl.cli.commands.listings import list_algorithms
 
     list_algorithms(name, json)

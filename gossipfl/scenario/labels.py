@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gossipfl.scenario.algorithms import AlgorithmSection, ValueSection
+from gossipfl.scenario.algorithms import AlgorithmSection
+from gossipfl.scenario.values import ValueSection
 
 
 def labels_of(sections: Sequence[AlgorithmSection], topology_label: Callable[[AlgorithmSection], str]) -> list[str]:

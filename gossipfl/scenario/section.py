@@ -1,6 +1,6 @@
 """What all sections of a scenario have in common: no unknown fields, no changes after validation."""
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,3 +16,9 @@ def by_name(value: Any) -> Any:
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def name_of(section: type[BaseModel]) -> Any:
+    """The name by which a union of sections tells this one; None: it is in no such union."""
+    name = section.model_fields.get("name")
+    return get_args(name.annotation)[0] if name is not None and get_origin(name.annotation) is Literal else None

@@ -3,12 +3,13 @@
 import re
 import reprlib
 from collections.abc import Iterator
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gossipfl.names.spelling import did_you_mean
+from gossipfl.scenario.section import name_of
 
 _UNION_BRANCH = re.compile(r"(?:str|int|float|bool|(?:literal|list|dict|tuple|function-\w+)\[.*\]|constrained-\w+)")
 """What pydantic puts into the location of an error for a branch of a union; not a part of what was written."""
@@ -76,7 +77,7 @@ def _resolved(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[
     fields: list[str] = []
     inside = sections  # what the value found so far may be
     for part in location:
-        tagged = [section for section in inside if _tag(section) == part]
+        tagged = [section for section in inside if name_of(section) == part]
         if isinstance(part, int):
             fields.append(str(part))
         elif tagged:
@@ -93,12 +94,6 @@ def _resolved(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[
         elif not _UNION_BRANCH.fullmatch(part):
             fields.append(part)  # a key of a table
     return sections, fields
-
-
-def _tag(section: type[BaseModel]) -> Any:
-    """The name by which a union of sections tells this one."""
-    name = section.model_fields.get("name")
-    return get_args(name.annotation)[0] if name is not None and get_origin(name.annotation) is Literal else None
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

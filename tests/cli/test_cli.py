@@ -25,10 +25,9 @@ from gossipfl.algorithms import ALGORITHMS
 from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.experiments.comparison import CONTESTS
 from gossipfl.experiments.experiment import Experiment
-from gossipfl.methods.server_optimizers import SERVER_OPTIMIZERS
 from gossipfl.names.resources import names
 from gossipfl.scenario import Scenario
-from gossipfl.schedules import SCHEDULES
+from gossipfl.scenario.kinds import KINDS
 
 TOY = """
 rounds = 2
@@ -460,12 +459,15 @@ class TestWithKeras:
         assert list(Path("run/weights").glob("*.average.safetensors"))
 
 
+EVERYTHING = [*ALGORITHMS, *(name for kind in KINDS for name in kind.members)]
+
+
 class TestAlgorithms:
     def test_everything_is_listed_by_family(self, gossipfl_):
         outcome = gossipfl_("algorithms")
         assert (outcome.status, outcome.err) == (0, "")
         named = [line.split()[0] for line in outcome.out.splitlines() if line.startswith(" ") and line.split()]
-        assert {*ALGORITHMS, *SCHEDULES, *SERVER_OPTIMIZERS} <= {*named}
+        assert {*EVERYTHING} <= {*named}
         families = ["gossip in rounds", "asynchronous gossip", "with a server", "bounds", "schedules", "server optim"]
         places = [outcome.out.index(f"\n{family}") if position else 0 for position, family in enumerate(families)]
         assert places == sorted(places)
@@ -476,9 +478,9 @@ class TestAlgorithms:
         answer = json.loads(gossipfl_("algorithms", "--json").out)
         assert {kind: [*names] for kind, names in answer.items()} == {
             "algorithms": [*ALGORITHMS],
-            "schedules": [*SCHEDULES],
-            "server_optimizers": [*SERVER_OPTIMIZERS],
+            **{kind.name: [*kind.members] for kind in KINDS},
         }
+        assert {"schedules", "server_optimizers"} <= {*answer}
         facts = {
             name: answer["algorithms"][name] for name in ("pairwise", "fedavg", "synchronous", "local", "scaffold")
         }
@@ -494,7 +496,7 @@ class TestAlgorithms:
                 assert re.search(r"\(.*\)\.$", one["summary"]), one["name"]
                 assert all(parameter["explanation"] for parameter in one["parameters"].values()), one["name"]
 
-    @pytest.mark.parametrize("name", [*ALGORITHMS, *SCHEDULES, *SERVER_OPTIMIZERS])
+    @pytest.mark.parametrize("name", EVERYTHING)
     def test_one_of_them_with_lines_that_a_scenario_takes(self, gossipfl_, name):
         outcome = gossipfl_("algorithms", name)
         facts = json.loads(gossipfl_("algorithms", name, "--json").out)
@@ -507,9 +509,10 @@ class TestAlgorithms:
         if facts["kind"] == "algorithms":
             plain = type(section)(name=name)
         else:
-            field = facts["kind"].removesuffix("s")
-            assert getattr(section, field).name == name
-            plain = type(section)(name=section.name, **{field: {"name": name}})
+            *_, field = lines["algorithms"][0]
+            is_list = isinstance(getattr(section, field), tuple)
+            assert (getattr(section, field)[0] if is_list else getattr(section, field)).name == name
+            plain = type(section)(name=section.name, **{field: [name] if is_list else name})
         assert section.model_copy(update={"optimizer": None}) == plain  # written out are the defaults
 
     def test_a_narrow_terminal_cuts_nothing(self, gossipfl_, monkeypatch):
@@ -522,7 +525,7 @@ class TestAlgorithms:
     def test_a_name_that_there_is_not(self, gossipfl_):
         outcome = gossipfl_("algorithms", "fedprocs")
         assert (outcome.status, outcome.out) == (1, "")
-        assert outcome.err.startswith("Error: there is no algorithm, schedule or server optimizer 'fedprocs'. ")
+        assert outcome.err.startswith("Error: there is no algorithm, schedule")
         assert "Did you mean 'fedprox'?" in outcome.err
 
     def test_no_framework_is_imported(self, environment):

@@ -1,7 +1,7 @@
 """What `algorithms`, `scenario list` and `scenario schema` print."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from rich import box
@@ -14,11 +14,11 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.names import resources
 from gossipfl.names.spelling import did_you_mean
 from gossipfl.scenario import Scenario, load_scenario
-from gossipfl.scenario.algorithms import AlgorithmSection
-from gossipfl.scenario.choices import CHOICES, FAMILIES, described
+from gossipfl.scenario.algorithms import SECTIONS, AlgorithmSection
+from gossipfl.scenario.choices import FAMILIES, WORDS, described
+from gossipfl.scenario.kinds import KINDS
 
 Facts: TypeAlias = Mapping[str, Any]
-Columns: TypeAlias = Mapping[str, Callable[[Facts], str]]
 
 _NARROW = 120
 """On terminals of fewer characters a sentence has no room beside other columns."""
@@ -27,17 +27,17 @@ _NARROW = 120
 def list_algorithms(name: str | None, as_json: bool) -> None:
     """`algorithms`. Raises ConfigurationError for a name that there is not."""
     if name is None:
-        everything = {kind: {one: described(kind, one) for one in names} for kind, names in CHOICES.items()}
+        everything = {kind: {one: described(kind, one) for one in names} for kind, names in SECTIONS.items()}
         if as_json:
             print_json(everything)
         else:
-            _print_all(*everything.values())
+            _print_all(everything)
         return
-    kind = next((kind for kind, names in CHOICES.items() if name in names), None)
+    kind = next((kind for kind, names in SECTIONS.items() if name in names), None)
     if kind is None:
-        known = [one for names in CHOICES.values() for one in names]
+        known = [one for names in SECTIONS.values() for one in names]
         raise ConfigurationError(
-            f"there is no algorithm, schedule or server optimizer {name!r}.{did_you_mean(name, known)} "
+            f"there is no {', '.join(WORDS[:-1])} or {WORDS[-1]} {name!r}.{did_you_mean(name, known)} "
             f"There are: {', '.join(known)}."
         )
     if as_json:
@@ -59,18 +59,13 @@ def print_schema() -> None:
     print_json(Scenario.model_json_schema())
 
 
-def _print_all(
-    algorithms: Mapping[str, Facts], schedules: Mapping[str, Facts], server_optimizers: Mapping[str, Facts]
-) -> None:
-    columns = {"links": _links, "goals": _goals, "message": _message}
-    groups: list[tuple[str, Iterable[Facts], Columns]] = [
-        (family, [facts for facts in algorithms.values() if facts["family"] == family], columns) for family in FAMILIES
-    ]
-    groups.append(("schedules: who mixes with whom", schedules.values(), {"links": _links, "mean": _mean}))
-    groups.append(("server optimizers", server_optimizers.values(), {}))
+def _print_all(everything: Mapping[str, Mapping[str, Facts]]) -> None:
+    algorithms = everything["algorithms"].values()
+    groups = [(family, [facts for facts in algorithms if facts["family"] == family]) for family in FAMILIES]
+    groups += [(f"{kind.word}s: {kind.meaning}", [*everything[kind.name].values()]) for kind in KINDS]
     console = new_console()
-    for title, members, facts_shown in groups:
-        console.print(_table(title, members, facts_shown, is_narrow=console.width < _NARROW))
+    for title, members in groups:
+        console.print(_table(title, members, is_narrow=console.width < _NARROW))
     console.print(
         "links: the topology's, or its own. goals: the mean of the peers' objectives that it can keep, each counting "
         "the same (uniform) or by its examples. message: its size. mean: whether mixing keeps that of the peers.\n"
@@ -78,50 +73,52 @@ def _print_all(
     )
 
 
-def _table(title: str, members: Iterable[Facts], columns: Columns, *, is_narrow: bool) -> Table:
+def _table(title: str, members: Sequence[Facts], *, is_narrow: bool) -> Table:
     """One line for each; where the terminal is narrow, the other columns are a line below."""
+    columns = {key: column for key, column in _COLUMNS.items() if members and key in members[0]}
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     table.add_column("name", no_wrap=True, min_width=21)
     table.add_column("what it does", ratio=1)
-    for heading in () if is_narrow else columns:
+    headings = [heading for heading, _ in columns.values()]
+    for heading in () if is_narrow else headings:
         table.add_column(heading, min_width=len(heading))
     for facts in members:
-        cells = [shown(facts) for shown in columns.values()]
+        cells = [shown(facts[key]) for key, (_, shown) in columns.items()]
         if is_narrow and cells:
-            below = "; ".join(f"{heading}: {cell}" for heading, cell in zip(columns, cells, strict=True))
+            below = "; ".join(f"{heading}: {cell}" for heading, cell in zip(headings, cells, strict=True))
             table.add_row(facts["name"], Group(facts["summary"], Text(below, style="dim")))
         else:
             table.add_row(facts["name"], facts["summary"], *cells)
     return table
 
 
-def _links(facts: Facts) -> str:
-    return str(facts["links"])
-
-
-def _goals(facts: Facts) -> str:
-    return ", ".join(facts["goals"])
-
-
-def _message(facts: Facts) -> str:
-    size = facts["vectors_per_message"]
+def _message(size: int) -> str:
     return "weights" if size == 1 else f"{size} x weights" if size else "none"
 
 
-def _mean(facts: Facts) -> str:
-    return "kept" if facts["keeps_mean"] else "not kept"
+def _mean(is_kept: bool) -> str:
+    return "kept" if is_kept else "not kept"
+
+
+_COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "links": ("links", str),
+    "goals": ("goals", ", ".join),
+    "vectors_per_message": ("message", _message),
+    "keeps_mean": ("mean", _mean),
+}
+"""The facts that have a column, with its heading."""
 
 
 def _print_one(facts: Facts) -> None:
     console = new_console()
     paragraphs = re.sub(r"(?<=\S)\n(?=\S)", " ", facts["description"])
     console.print(f"{facts['name']}\n\n{paragraphs}")
-    lines = {"family": lambda facts: facts["family"], "links": _links, "goals": _goals, "vectors_per_message": _message}
-    named = {"vectors_per_message": "message", "keeps_mean": "mean of the peers"}
     grid = Table.grid(padding=(0, 3, 0, 0))
-    for key, shown in (lines | {"keeps_mean": _mean}).items():
+    if "family" in facts:
+        grid.add_row("family", facts["family"])
+    for key, (heading, shown) in _COLUMNS.items():
         if key in facts:
-            grid.add_row(named.get(key, key), shown(facts))
+            grid.add_row("mean of the peers" if heading == "mean" else heading, shown(facts[key]))
     if grid.row_count:
         console.print("", grid)
     if facts.get("calculates_with"):

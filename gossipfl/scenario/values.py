@@ -1,0 +1,123 @@
+"""Sections of a scenario that are made of frozen dataclasses: their fields are those of the dataclass, with its types,
+defaults and explanations.
+
+So what is added to one of the `KINDS` can be named in a scenario, without a word about it here.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Set
+from functools import reduce
+from operator import or_
+from types import GenericAlias, MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_origin, get_type_hints
+
+import networkx as nx
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, create_model
+
+from gossipfl.peers.magnitudes import Bound
+from gossipfl.scenario.kinds import KINDS
+from gossipfl.scenario.section import Section, by_name, name_of
+from gossipfl.topology import SCHEMES, MixingScheme, checked_matrix
+
+Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+BoundField: TypeAlias = Annotated[Finite, Strict()] | Literal[False]  # strict: true is not 1.0
+
+_SECTION_OF: dict[type, "type[ValueSection]"] = {}
+_TYPES: dict[Any, Any] = {
+    MixingScheme: Literal[SCHEMES] | list[list[float]],
+    Bound: BoundField,
+    float: Finite,
+    float | None: Finite | None,
+}
+"""By the type of a dataclass's field, that of the section's."""
+
+
+class ValueSection(Section):
+    """A frozen value of the library, given by its name and its fields."""
+
+    # The fields of sections that are made have no docstrings, and looking for them takes a second.
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
+    makes: ClassVar[Any]
+    """The class of the value."""
+
+    name: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By the class of the value, because pickle does not find a section that is made by its name."""
+        return _again, (self.makes, {name: getattr(self, name) for name in self.model_fields_set})
+
+    def value(self, graph: nx.Graph) -> Any:
+        """The value; a mixing matrix is checked against the graph."""
+        return self.makes(**self.arguments(graph))
+
+    def arguments(self, graph: nx.Graph) -> dict[str, Any]:
+        fields = {field.name for field in dataclasses.fields(self.makes)}
+        return {name: _value_of(name, value, graph) for name, value in self if name in fields}
+
+
+def _again(makes: type, given: Mapping[str, Any]) -> ValueSection:
+    return _SECTION_OF[makes](**given)
+
+
+def _value_of(name: str, value: Any, graph: nx.Graph) -> Any:
+    if isinstance(value, ValueSection):
+        return value.value(graph)
+    if isinstance(value, tuple):
+        return tuple(_value_of(name, one, graph) for one in value)
+    return checked_matrix(graph, value) if name == "mixing" and not isinstance(value, str) else value
+
+
+def section_of(
+    name: str,
+    makes: Any,
+    base: type[ValueSection] = ValueSection,
+    elsewhere: Set[str] = frozenset(),
+    others: Mapping[str, Any] = MappingProxyType({}),
+) -> type[ValueSection]:
+    """The section of a frozen dataclass, without the fields that come from `elsewhere`, and with `others`."""
+    hints = get_type_hints(makes, include_extras=True)
+    fields: dict[str, Any] = {"name": (Literal[name], Field(description="Chooses this one."))}
+    for field in dataclasses.fields(makes):
+        if field.name not in elsewhere:
+            default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+            annotation, *notes = get_args(hints[field.name])
+            fields[field.name] = (_type_of(annotation), Field(_by_value(default), description=" ".join(notes)))
+    section: type[ValueSection] = create_model(
+        f"{makes.__name__}Section", __base__=base, __doc__=makes.__doc__, __module__=__name__, **fields, **others
+    )
+    section.makes = makes
+    _SECTION_OF[makes] = section
+    return section
+
+
+def _type_of(annotation: Any) -> Any:
+    if get_origin(annotation) is tuple:
+        return GenericAlias(tuple, (_type_of(get_args(annotation)[0]), ...))
+    return _TYPES.get(annotation, annotation)
+
+
+def _by_value(default: Any) -> Any:
+    """A default as a section would have it."""
+    if default is dataclasses.MISSING:
+        return ...
+    if isinstance(default, tuple):
+        return tuple(_by_value(one) for one in default)
+    section = _SECTION_OF.get(type(default))
+    if section is None:
+        return default
+    given = {field.name: _by_value(getattr(default, field.name)) for field in dataclasses.fields(default)}
+    return section(name=name_of(section), **given)
+
+
+def _one_of(sections: Mapping[str, type[ValueSection]]) -> Any:
+    union: Any = Annotated[reduce(or_, sections.values()), Field(discriminator="name")]
+    return Annotated[union, BeforeValidator(by_name, json_schema_input_type=str | union)]
+
+
+VALUE_SECTIONS: dict[str, Mapping[str, type[ValueSection]]] = {}
+"""The sections by the names of their kinds, and by those that scenarios use."""
+
+for kind in KINDS:
+    VALUE_SECTIONS[kind.name] = {name: section_of(name, makes) for name, makes in kind.members.items()}
+    _TYPES[kind.type] = _one_of(VALUE_SECTIONS[kind.name])
