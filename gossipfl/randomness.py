@@ -1,10 +1,18 @@
-"""All randomness comes from a run's seed, through generators that are derived by name.
+"""Public randomness comes from a run's seed, secret randomness from whoever runs the peer; the type says which.
 
-Two generators with different names are independent; the same seed and name give the same numbers on every machine
-and in every process. Nothing in gossipfl reads or sets a global random state, the Keras model builder aside.
+Public: the order of data, schedules, which neighbor, which indices, how to round. It comes through generators that are
+derived by name: two with different names are independent; the same seed and name give the same numbers on every
+machine and in every process, and whoever knows the seed knows them. Nothing in gossipfl reads or sets a global random
+state, the Keras model builder aside.
+
+Secret: keys, masks, and noise that protects. It is bytes, never a NumPy generator, whose numbers tell its state. Over
+HTTP the operating system gives them; in virtual time they come from the seed, so that a run can be repeated, and
+protect nobody.
 """
 
 import hashlib
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -26,3 +34,55 @@ def derived_seed(seed: int, *name: str | int) -> int:
 def generator(seed: int, *name: str | int) -> np.random.Generator:
     """A generator for the purpose `name` of the run `seed`, independent of those with any other name."""
     return np.random.Generator(np.random.PCG64(derived_seed(seed, *name)))
+
+
+@dataclass(frozen=True, slots=True)
+class PublicRandomness:
+    """What everybody can compute who knows the seed of the run."""
+
+    seed: int
+
+    def generator(self, *name: str | int) -> np.random.Generator:
+        """A generator for the purpose `name`, independent of those with any other name."""
+        return generator(self.seed, *name)
+
+
+class SecretRandomness(Protocol):
+    """What nobody else may be able to compute."""
+
+    protects: ClassVar[bool]
+    """Whether it is secret; a report has to say so where it is not."""
+
+    def random_bytes(self, size: int, *name: str | int) -> bytes:
+        """`size` bytes for one purpose: a name is used once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SeededSecrets:
+    """Secrets for virtual time: SHAKE-256 over seed and name, so that a run can be repeated.
+
+    >>> SeededSecrets(0).random_bytes(2, "mask", 7) == SeededSecrets(0).random_bytes(2, "mask", 7)
+    True
+    """
+
+    seed: int
+
+    protects: ClassVar[bool] = False
+
+    def random_bytes(self, size: int, *name: str | int) -> bytes:
+        seed = derived_seed(self.seed, "secret", *name)
+        return hashlib.shake_256(seed.to_bytes(16, "little")).digest(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Randomness:
+    """The two kinds, as an engine hands them to a peer."""
+
+    public: PublicRandomness
+    secret: SecretRandomness
+
+    @classmethod
+    def of_seed(cls, seed: int) -> "Randomness":
+        """Both from the seed of a run, for virtual time."""
+        return cls(PublicRandomness(seed), SeededSecrets(seed))

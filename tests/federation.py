@@ -11,6 +11,7 @@ from gossipfl.algorithms import POOL, Algorithm
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.peers import Peer
+from gossipfl.randomness import Randomness
 from gossipfl.topology import canonical
 from gossipfl.weights import ModelVectors, PeerId, frozen
 
@@ -54,7 +55,10 @@ def make_peer(
     work = LocalWork(0, 0, algorithm.num_rounds(num_rounds, len(graph)))
     if peer_id != algorithm.hub:
         work = LocalWork(len(trainer.shards[peer_id]), trainer.steps_per_epoch(peer_id), num_rounds)
-    return algorithm.make_peer(peer_id, algorithm.network(graph), initial or trainer.initial(), work, seed, revoked)
+    randomness = Randomness.of_seed(seed)
+    return algorithm.make_peer(
+        peer_id, algorithm.network(graph), initial or trainer.initial(), work, randomness, revoked
+    )
 
 
 def make_peers(

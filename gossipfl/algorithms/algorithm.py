@@ -12,6 +12,7 @@ from gossipfl.actions import LocalWork
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.peers import Peer, Sharing
+from gossipfl.randomness import Randomness
 from gossipfl.weights import ModelVectors, PeerId
 
 Weighting: TypeAlias = Literal["uniform", "examples"]
@@ -91,7 +92,7 @@ class Algorithm(Protocol):
         network: nx.Graph,
         initial: ModelVectors,
         work: LocalWork,
-        seed: int,
+        randomness: Randomness,
         revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
         """One participant of `network`, which `Algorithm.network` has given; it waits for nobody of `revoked`, and

@@ -9,6 +9,7 @@ import networkx as nx
 from gossipfl.actions import LocalWork
 from gossipfl.algorithms.algorithm import NOBODY, Recipe
 from gossipfl.peers import LocalModel, LocalOnlyPeer, Peer, Sharing
+from gossipfl.randomness import Randomness
 from gossipfl.weights import ModelVectors, PeerId
 
 
@@ -28,7 +29,7 @@ class Alone(Recipe, ABC):
         network: nx.Graph,
         initial: ModelVectors,
         work: LocalWork,
-        seed: int,
+        randomness: Randomness,
         revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
         return LocalOnlyPeer(LocalModel(peer_id, work, initial, self.sharing))

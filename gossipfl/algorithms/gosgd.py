@@ -12,7 +12,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.mixing.push_sum import SMALLEST_MASS
 from gossipfl.peers import Backoff, LocalModel, Peer, PushSumPeer, Sharing
-from gossipfl.randomness import generator
+from gossipfl.randomness import Randomness
 from gossipfl.weights import ModelVectors, PeerId
 
 
@@ -64,7 +64,7 @@ class GoSGD(Recipe):
         network: nx.Graph,
         initial: ModelVectors,
         work: LocalWork,
-        seed: int,
+        randomness: Randomness,
         revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
         receivers, senders = receivers_and_senders(network, peer_id, revoked)
@@ -75,5 +75,5 @@ class GoSGD(Recipe):
             float(len(network)),
             self.push_probability,
             Backoff(self.timeout, self.max_backoff),
-            generator(seed, "gosgd", peer_id),
+            randomness.public.generator("gosgd", peer_id),
         )

@@ -11,7 +11,7 @@ from gossipfl.algorithms.algorithm import NOBODY, Recipe, receivers_and_senders
 from gossipfl.messages import NumberSchema
 from gossipfl.peers import GossipLearningPeer, LocalModel, MergeRule, Peer, Sharing
 from gossipfl.peers.gossip_learning import Merge
-from gossipfl.randomness import generator
+from gossipfl.randomness import Randomness
 from gossipfl.weights import ModelVectors, PeerId
 
 
@@ -57,7 +57,7 @@ class GossipLearning(Recipe):
         network: nx.Graph,
         initial: ModelVectors,
         work: LocalWork,
-        seed: int,
+        randomness: Randomness,
         revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
         receivers, senders = receivers_and_senders(network, peer_id, revoked)
@@ -66,5 +66,5 @@ class GossipLearning(Recipe):
             receivers,
             senders,
             MergeRule(self.merge, self.age_limit),
-            generator(seed, "gossip learning", peer_id),
+            randomness.public.generator("gossip learning", peer_id),
         )

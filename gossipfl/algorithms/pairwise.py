@@ -9,7 +9,7 @@ from gossipfl.actions import LocalWork
 from gossipfl.algorithms.algorithm import NOBODY, Recipe
 from gossipfl.algorithms.rounds import check_undirected
 from gossipfl.peers import Backoff, LocalModel, PairwiseGossipPeer, Peer, Sharing
-from gossipfl.randomness import generator
+from gossipfl.randomness import Randomness
 from gossipfl.weights import ModelVectors, PeerId
 
 
@@ -48,7 +48,7 @@ class PairwiseGossip(Recipe):
         network: nx.Graph,
         initial: ModelVectors,
         work: LocalWork,
-        seed: int,
+        randomness: Randomness,
         revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
         neighbors = [neighbor for neighbor in network.neighbors(peer_id) if neighbor not in revoked]
@@ -58,5 +58,5 @@ class PairwiseGossip(Recipe):
             network.nodes[peer_id]["position"],
             positions,
             Backoff(self.timeout, self.max_backoff),
-            generator(seed, "pairwise", peer_id),
+            randomness.public.generator("pairwise", peer_id),
         )

@@ -14,6 +14,7 @@ from gossipfl.messages import NumberSchema
 from gossipfl.methods import GossipMethod, Uncorrected
 from gossipfl.mixing import Mixing, RowMixing
 from gossipfl.peers import LocalModel, Peer, Sharing, SynchronousGossipPeer
+from gossipfl.randomness import Randomness
 from gossipfl.schedules import Schedule, without
 from gossipfl.weights import ModelVectors, PeerId
 
@@ -92,7 +93,7 @@ class SynchronousRecipe(ABC):
         network: nx.Graph,
         initial: ModelVectors,
         work: LocalWork,
-        seed: int,
+        randomness: Randomness,
         revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
         lead = self.schedule.lead(network)
@@ -100,7 +101,7 @@ class SynchronousRecipe(ABC):
             lead = min(lead, 2 * (len(network) - 1).bit_length())
         return SynchronousGossipPeer(
             LocalModel(peer_id, work, initial, self.sharing, self.extra_vectors),
-            without(self.schedule.meetings(network, peer_id, seed), peer_id, revoked),
+            without(self.schedule.meetings(network, peer_id, randomness.public.seed), peer_id, revoked),
             self.method(work),
             self.mixing_of(peer_id, network, work),
             gossip_steps=self.gossip_steps,

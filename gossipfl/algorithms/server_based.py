@@ -16,7 +16,7 @@ from gossipfl.methods.server_optimizers import ServerOptimizer, ServerSGD
 from gossipfl.peers import ClientSampling, FedAvgClient, FedAvgServer, LocalModel, Peer, Sharing
 from gossipfl.peers.fedavg_server import SMALLEST_STEP_WEIGHT
 from gossipfl.peers.magnitudes import Bound, check_bound
-from gossipfl.randomness import generator
+from gossipfl.randomness import Randomness
 from gossipfl.weights import ModelVectors, PeerId
 
 SERVER: PeerId = "server"
@@ -107,7 +107,7 @@ class ServerRecipe(Recipe, ABC):
         network: nx.Graph,
         initial: ModelVectors,
         work: LocalWork,
-        seed: int,
+        randomness: Randomness,
         revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
         local = LocalModel(peer_id, work, initial, self.sharing, self.extra_vectors)
@@ -117,7 +117,7 @@ class ServerRecipe(Recipe, ABC):
         num_sampled = self._num_sampled(len(clients))
         return FedAvgServer(
             local,
-            ClientSampling(clients, num_sampled, generator(seed, "fedavg", "client sampling")),
+            ClientSampling(clients, num_sampled, randomness.public.generator("fedavg", "client sampling")),
             self.server_optimizer,
             by_examples=self.weighting == "examples",
             examples_bound=self.examples_bound,

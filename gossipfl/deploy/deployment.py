@@ -14,6 +14,7 @@ from gossipfl.engines.http.federation import LoopbackFederation, Member
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.serving.descriptors import caps_of_loopback, check_launcher
 from gossipfl.engines.http.status import PeerStatus
+from gossipfl.engines.http.trust.system_secrets import SystemSecrets
 from gossipfl.engines.http.wire.envelope import PROTOCOL
 from gossipfl.engines.http.wire.run_facts import RunFacts, digest_of_model
 from gossipfl.errors import ConfigurationError, TopologyError
@@ -174,7 +175,7 @@ def loopback_federation(
     caps = _loopback_caps(scenario, cast.network)
     members = [
         Member(
-            cast.make_peer(peer_id),
+            cast.make_peer(peer_id, SystemSecrets()),
             tuple(all_neighbors(cast.network, peer_id)),
             Hosting(
                 replace(scenario.http.limits(), max_connections=caps[peer_id]),

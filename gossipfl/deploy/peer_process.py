@@ -21,6 +21,7 @@ from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.serving.descriptors import Caps, caps_of_peer
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.trust.credentials import Credentials, load_credentials
+from gossipfl.engines.http.trust.system_secrets import SystemSecrets
 from gossipfl.engines.http.watch import Watch
 from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.errors import ConfigurationError
@@ -289,7 +290,7 @@ class _Process:
         )
         neighbors = {name: address for name, address in self._where.items() if name != self._options.name}
         room = TrainingRoom(self._trainer, 1)
-        peer = self._cast.make_peer(self._options.name, absent)
+        peer = self._cast.make_peer(self._options.name, SystemSecrets(), absent)
         host = HTTPPeer(peer, self._facts, room, tuple(neighbors), self, hosting)
         host.connect(neighbors)
         if checkpoint is not None:

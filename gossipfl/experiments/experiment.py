@@ -19,7 +19,7 @@ from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
 from gossipfl.peers import Peer
-from gossipfl.randomness import generator
+from gossipfl.randomness import PublicRandomness, Randomness, SecretRandomness, SeededSecrets, generator
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.training.batches import Batches
@@ -158,7 +158,7 @@ class Experiment:
         """A simulator at virtual time 0 for one of the scenario's algorithms."""
         scenario = self.scenario
         cast = self.cast(section)
-        peers = {peer_id: cast.make_peer(peer_id) for peer_id in cast.network}
+        peers = {peer_id: cast.make_peer(peer_id, SeededSecrets(self.seed)) for peer_id in cast.network}
         compute = scenario.compute.model(list(self.shards), generator(self.seed, "compute"))
         world = World(scenario.network.model(), compute, scenario.network.linger)
         return Simulator(
@@ -208,8 +208,10 @@ class Cast:
         """Where its peers train."""
         return self.experiment.trainer_for(self.section)
 
-    def make_peer(self, peer_id: PeerId, revoked: frozenset[PeerId] = frozenset()) -> Peer:
+    def make_peer(self, peer_id: PeerId, secret: SecretRandomness, revoked: frozenset[PeerId] = frozenset()) -> Peer:
+        """One participant, with the secrets that its engine gives it."""
         experiment = self.experiment
         work = experiment.work(peer_id, self.recipe)
         initial = experiment.initial(self.section)
-        return self.recipe.make_peer(peer_id, self.network, initial, work, experiment.seed, revoked)
+        randomness = Randomness(PublicRandomness(experiment.seed), secret)
+        return self.recipe.make_peer(peer_id, self.network, initial, work, randomness, revoked)

@@ -44,6 +44,7 @@ from gossipfl.engines.http.serving.server import PeerServer
 from gossipfl.engines.http.trust.certificates import create_authority, issue, server_name
 from gossipfl.engines.http.trust.credentials import Credentials, load_credentials
 from gossipfl.engines.http.trust.gate import Gate
+from gossipfl.engines.http.trust.system_secrets import SystemSecrets
 from gossipfl.engines.http.wire.bodies import as_data
 from gossipfl.engines.http.wire.envelope import Purpose
 from gossipfl.engines.http.wire.limits import Limits
@@ -217,7 +218,7 @@ async def lateness_row() -> list[str]:
 
     made = experiment("mlp", 4, 1, slots=1)
     made.trainer.prepare()
-    peer = made.cast(made.scenario.algorithms[0]).make_peer("0")
+    peer = made.cast(made.scenario.algorithms[0]).make_peer("0", SystemSecrets())
     (job,) = peer.start(0.0)
     room = TrainingRoom(made.trainer, 1)
     loop = asyncio.get_running_loop()

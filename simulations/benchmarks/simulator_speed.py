@@ -19,6 +19,7 @@ from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, SynchronousGo
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.virtual.network_model import LAN
 from gossipfl.engines.virtual.simulator import Simulator, World
+from gossipfl.randomness import Randomness
 from gossipfl.scores import Score
 from gossipfl.topology import canonical
 from gossipfl.weights import ModelVectors, PeerId, frozen
@@ -58,7 +59,7 @@ def new_simulator(algorithm: Algorithm, num_peers: int, num_rounds: int) -> Simu
     for peer_id in network:
         weights = frozen(rng.normal(size=8).astype(np.float32))
         initial = ModelVectors(weights, frozen(np.zeros(0, np.float32)))
-        peers[peer_id] = algorithm.make_peer(peer_id, network, initial, work, 0)
+        peers[peer_id] = algorithm.make_peer(peer_id, network, initial, work, Randomness.of_seed(0))
     return Simulator(peers, NoTraining(), World(LAN), EvaluationPlan(every=10**9), hub=algorithm.hub)
 
 

@@ -33,6 +33,7 @@ from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods.server_optimizers import ServerSGD
 from gossipfl.peers import Sharing
+from gossipfl.randomness import Randomness
 from gossipfl.schedules import BaseGraph, EpidemicLocal, Static
 from gossipfl.topology import canonical, mixing_matrix
 
@@ -200,7 +201,9 @@ def test_the_bound_on_diloco_is_where_disagreement_begins_to_grow(nesterov):
         models = random_models(BIPARTITE)
         recipe, trainer = DiLoCo(outer_learning_rate=rate, nesterov=nesterov), trainer_on(BIPARTITE, learning_rate=0.0)
         peers = {
-            peer_id: SynchronousRecipe.make_peer(recipe, peer_id, BIPARTITE, model, LocalWork(1, 1, 400), 0)
+            peer_id: SynchronousRecipe.make_peer(
+                recipe, peer_id, BIPARTITE, model, LocalWork(1, 1, 400), Randomness.of_seed(0)
+            )
             for peer_id, model in models.items()
         }
         simulator = Simulator(peers, trainer)
