@@ -1,9 +1,11 @@
 """Shared by all tests: fakes and oracles can be imported, and child processes run this checkout too."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,35 @@ settings.register_profile("at any speed", deadline=None, suppress_health_check=[
 settings.load_profile("at any speed")  # hypothesis would fail an example that takes 0.2 s on a busy machine
 settings.register_profile("thorough", settings.get_profile("at any speed"), max_examples=1000)
 """pytest --hypothesis-profile=thorough: ten times as many examples."""
+settings.register_profile("quick", settings.get_profile("at any speed"), max_examples=5)
+
+FRAMEWORKS = re.compile(r"^\s*(?:import|from) (?:tensorflow|keras|toy_models|fit_oracle|random_models)\b", re.MULTILINE)
+SLOW_ROOMS = {"cli", "deploy", "engines", "experiments", "hostile", "hosts", "report", "runs", "sweep", "training"}
+"""Folders of tests that start processes, open ports or wait for real time."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr == "quick":
+        settings.load_profile("quick")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m quick`, modules without a quick test are not imported: TensorFlow alone takes 3 s."""
+    if config.option.markexpr != "quick" or collection_path.suffix != ".py":
+        return None
+    return not _is_quick(collection_path) or None
+
+
+@cache
+def _is_quick(module: Path) -> bool:
+    folders = set(module.relative_to(TESTS).parts[:-1])
+    return folders.isdisjoint(SLOW_ROOMS) and not FRAMEWORKS.search(module.read_text("utf-8"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _is_quick(item.path) and not item.get_closest_marker("slow") and not item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.quick)
 
 
 @pytest.fixture

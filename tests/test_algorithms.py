@@ -170,6 +170,7 @@ def bias(candidate, num_steps: int) -> float:
     return float(np.linalg.norm(stacked(simulator) - minimiser, axis=1).max())
 
 
+@pytest.mark.long
 def test_corrected_algorithms_are_unbiased_with_many_local_steps_and_others_are_not(candidate):
     """Gradient tracking and SCAFFOLD are exact where D-PSGD, FedAvg and D2 are not."""
     if candidate.recipe.pools_data:
@@ -177,6 +178,7 @@ def test_corrected_algorithms_are_unbiased_with_many_local_steps_and_others_are_
     assert (bias(candidate, 2) < 1e-4) == (candidate.unbiased == "many")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name, candidate in CANDIDATES.items() if candidate.unbiased != "never"])
 def test_corrected_algorithms_are_unbiased_with_one_local_step(name):
     """D2 and exact diffusion are exact where D-PSGD is not."""

@@ -6,33 +6,13 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import networkx as nx
 import pytest
+from house import FLOORS, MODULES, ROOT, dotted, floor, graph, imports, tree
 
 import gossipfl
-
-ROOT = Path(gossipfl.__file__).parents[1]
-MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "gossipfl").rglob("*.py"))
-
-FLOORS = {
-    0: {"actions", "errors", "files", "history", "messages", "names", "randomness", "scores", "snapshot", "weights"},
-    1: {"aggregators", "codec", "compression", "number_list", "schedules", "topology"},
-    2: {"algorithms", "methods", "mixing", "peers"},
-    3: {"data", "training"},
-    4: {"engines"},
-    5: {"scenario"},
-    6: {"experiments"},
-    7: {"runs"},
-    8: {"deploy", "report"},
-    9: {"sweep"},
-    10: {"__init__", "__main__", "cli"},
-}
-"""The rooms by floor; what is said (floor 0) is known everywhere, and the command line (floor 10) knows everything."""
 
 THINKING = 2
 """The highest floor without input, output, clocks, threads, frameworks and global randomness."""
@@ -51,69 +31,6 @@ SWALLOWS_EVERYTHING = {
     "gossipfl/runs/export.py",  # whatever a user's layer raises when it is asked for its configuration
 }
 """Modules at an engine's outermost edge that may `except Exception` without raising it again; each with its reason."""
-
-
-def floor(module: str) -> int:
-    """The floor of a dotted module of the package."""
-    name = module.split(".")[1] if "." in module else "__init__"
-    return next(number for number, names in FLOORS.items() if name in names)
-
-
-def dotted(path: Path) -> str:
-    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
-
-
-def room(module: str) -> str:
-    """The directory of a module, or a module that stands beside the rooms: "engines.http", "weights"."""
-    name = module.removeprefix("gossipfl.")
-    return name if module in ROOMS else name.rpartition(".")[0] or name
-
-
-NAMES = {dotted(path) for path in MODULES}
-ROOMS = {dotted(path) for path in MODULES if path.name == "__init__.py"}
-
-
-@dataclass(frozen=True)
-class Import:
-    module: str
-    line: int
-    at_import_time: bool
-    for_types_only: bool
-
-    @property
-    def root(self) -> str:
-        return self.module.partition(".")[0]
-
-
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse((ROOT / path).read_text(encoding="utf-8"), str(path))
-
-
-@cache
-def imports(path: Path) -> list[Import]:
-    """Every import of a module; `from gossipfl import codec` is an import of the module `gossipfl.codec`."""
-
-    def walk(node: ast.AST, at_import_time: bool, for_types_only: bool) -> Iterator[Import]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.Import):
-                for alias in child.names:
-                    yield Import(alias.name, child.lineno, at_import_time, for_types_only)
-            elif isinstance(child, ast.ImportFrom):
-                assert child.level == 0, f"{path}:{child.lineno}: imports are absolute"
-                assert child.module is not None
-                for alias in child.names:
-                    name = f"{child.module}.{alias.name}"
-                    found = name if child.module == "gossipfl" or name in NAMES else child.module
-                    yield Import(found, child.lineno, at_import_time, for_types_only)
-            elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-                yield from walk(child, False, for_types_only)
-            elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-                yield from walk(child, at_import_time, True)
-            else:
-                yield from walk(child, at_import_time, for_types_only)
-
-    return list(walk(tree(path), True, False))
 
 
 def attribute_chain(node: ast.AST) -> str:
@@ -146,10 +63,7 @@ def test_imports_point_down(path: Path) -> None:
 
 
 def test_no_rooms_stand_in_a_circle() -> None:
-    arrows = {
-        (room(dotted(path)), room(found.module)) for path in MODULES for found in imports(path) if found.module in NAMES
-    }
-    assert not [rooms for rooms in nx.strongly_connected_components(nx.DiGraph(arrows)) if len(rooms) > 1]
+    assert not [rooms for rooms in nx.strongly_connected_components(graph()) if len(rooms) > 1]
 
 
 @of_each_module
@@ -265,6 +179,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert loaded.isdisjoint({"tensorflow", "keras", "aiohttp", "pydantic", "typer", "rich", *MATHEMATICS})
 
 
+@pytest.mark.long
 def test_every_public_name_is_there_without_frameworks() -> None:
     loaded = modules_loaded_by(
         "import gossipfl\n"
@@ -294,6 +209,7 @@ def test_help_imports_no_framework() -> None:
     assert loaded.isdisjoint({"tensorflow", "keras", "aiohttp"})
 
 
+@pytest.mark.long
 def test_help_answers_in_less_than_half_a_second() -> None:
     def seconds() -> float:
         """Processor time, which is what the user waits for on a machine that is not busy with other tests."""

@@ -135,6 +135,7 @@ def test_properties_of_the_algorithms(name):
 bias_of = cache(lambda name, num_steps: bias(CANDIDATES[name], num_steps))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in ALGORITHMS if name != "centralized"])
 def test_exactness_on_different_data(name):
     """With more steps, the common exam says it."""
@@ -143,6 +144,7 @@ def test_exactness_on_different_data(name):
     assert (exact == "no") == (bias_of(name, 1) > 1e-5)
 
 
+@pytest.mark.long
 def test_bias():
     rows = table("| algorithm | K = 1 |")
     variants = {"gossip_steps": ", three gossip steps", "schedule": ", base_graph"}

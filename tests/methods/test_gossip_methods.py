@@ -190,6 +190,7 @@ def test_the_mean_under_an_outer_optimizer_does_not_depend_on_the_graph():
     np.testing.assert_allclose(X.mean(axis=0), Y.mean(axis=0), atol=1e-14)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("nesterov", [True, False])
 def test_the_bound_on_diloco_is_where_disagreement_begins_to_grow(nesterov):
     """K_{4,4} has the eigenvalue -0.6: with b = 0.9 the bound is 2 (1 + b) / (1 + 2 b) / 1.6, or 2 (1 + b) / 1.6."""

@@ -40,6 +40,7 @@ from gossipfl.weights import ModelVectors, frozen
 ALL = [name for name in CANDIDATES if name not in ("local", "centralized")]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:overflow encountered")  # the evaluation of a liar
 @pytest.mark.parametrize("lie", LIES)
 @pytest.mark.parametrize("name", ALL)
