@@ -89,5 +89,5 @@ def run_without_tensorflow(
         return built[id(experiment._batches)]
 
     monkeypatch.setattr(Experiment, "trainer_for", trainer)
-    monkeypatch.setattr("gossipfl.cli.commands.run._import_tensorflow", lambda: None)
+    monkeypatch.setattr("gossipfl.cli.commands.loading.import_tensorflow", lambda: None)
     return kept

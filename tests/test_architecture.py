@@ -27,7 +27,7 @@ SEEDED = {"BitGenerator", "Generator", "PCG64", "PCG64DXSM", "Philox", "SeedSequ
 """The names of `numpy.random` that do not touch its global state."""
 
 SWALLOWS_EVERYTHING = {
-    "gossipfl/experiments/simulation.py",  # however an algorithm fails, the others go on
+    "gossipfl/experiments/running.py",  # however an algorithm fails, the others go on
     "gossipfl/runs/export.py",  # whatever a user's layer raises when it is asked for its configuration
 }
 """Modules at an engine's outermost edge that may `except Exception` without raising it again; each with its reason."""

@@ -38,7 +38,7 @@ def test_scenario_states_its_question(name: str) -> None:
 @pytest.mark.parametrize("name", resources.names("simulations"))
 def test_scenario_runs(name: str) -> None:
     pytest.importorskip("tensorflow")
-    from gossipfl.experiments.simulation import run_all
+    from gossipfl.experiments.running import run_all
 
     scenario = load_scenario(name, toy_size(name))
     comparison = run_all(scenario)

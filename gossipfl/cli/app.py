@@ -73,11 +73,14 @@ def simulate(
     ray_address: RayAddress = None,
 ) -> None:
     """Run every algorithm of a scenario in virtual time."""
-    from gossipfl.cli.commands.run import RunOptions, run_scenario
-
     if scenario is None and resume is None:
         raise typer.BadParameter("name a scenario (`gossipfl scenario list` has some), or a run to --resume")
+    from gossipfl.cli.commands.run import run_scenario
+    from gossipfl.cli.commands.run_options import RunOptions
+    from gossipfl.experiments.mode import Command, Mode, TrainerKind
+
     options = RunOptions(
+        Mode(Command.SIMULATE, trainer=TrainerKind(trainer)),
         scenario,
         set_ or [],
         data,
@@ -85,12 +88,11 @@ def simulate(
         seeds,
         output,
         json,
-        on_ray=trainer is TrainerName.ray,
         ray_address=ray_address,
         checkpoint_every=checkpoint_every,
         resume=resume,
     )
-    run_scenario("simulate", options)
+    run_scenario(options)
 
 
 @app.command()
@@ -112,11 +114,15 @@ def compare(
 ) -> None:
     """Run a scenario (by default gossip_vs_fedavg) with local-only and centralized training as bounds, and print the
     common table."""
-    from gossipfl.cli.commands.run import RunOptions, run_scenario
-
     if scenario is None and resume is None:
         scenario = "gossip_vs_fedavg"
+    from gossipfl.cli.commands.run import run_scenario
+    from gossipfl.cli.commands.run_options import RunOptions
+    from gossipfl.experiments.mode import Command, EngineKind, Mode, TrainerKind
+
+    carrier = EngineKind.LOOPBACK if engine is EngineName.http else EngineKind.VIRTUAL_TIME
     options = RunOptions(
+        Mode(Command.COMPARE, carrier, TrainerKind(trainer)),
         scenario,
         set_ or [],
         data,
@@ -124,13 +130,11 @@ def compare(
         seeds,
         output,
         json,
-        over_http=engine is EngineName.http,
-        on_ray=trainer is TrainerName.ray,
         ray_address=ray_address,
         checkpoint_every=checkpoint_every,
         resume=resume,
     )
-    run_scenario("compare", options)
+    run_scenario(options)
 
 
 app.command()(sweep)
@@ -151,10 +155,12 @@ def launch(
     ] = False,
 ) -> None:
     """Run every algorithm of a scenario in real time: all its peers on this machine, over HTTP."""
-    from gossipfl.cli.commands.run import RunOptions, run_scenario
+    from gossipfl.cli.commands.run import run_scenario
+    from gossipfl.cli.commands.run_options import RunOptions
+    from gossipfl.experiments.mode import Command, EngineKind, Mode
 
-    options = RunOptions(scenario, set_ or [], data, download, seeds, output, json, True, processes)
-    run_scenario("launch", options)
+    mode = Mode(Command.LAUNCH, EngineKind.PROCESSES if processes else EngineKind.LOOPBACK)
+    run_scenario(RunOptions(mode, scenario, set_ or [], data, download, seeds, output, json))
 
 
 @app.command()
@@ -226,7 +232,7 @@ def peer(
     log_level: Annotated[LogLevel, typer.Option(help="The least that is written.")] = LogLevel.info,
 ) -> None:
     """Run one peer of a scenario, until its rounds or its time are done, or until SIGTERM."""
-    from gossipfl.cli.commands.run import run_one_peer
+    from gossipfl.cli.commands.peer import run_one_peer
     from gossipfl.deploy.peer_process import PeerOptions
 
     run_one_peer(
@@ -264,7 +270,7 @@ def status(
     json: Json = False,
 ) -> None:
     """What running peers say of themselves."""
-    from gossipfl.cli.commands.run import show_status
+    from gossipfl.cli.commands.status import show_status
 
     show_status(urls, json)
 
@@ -280,7 +286,7 @@ def gather(
     set_: Set = None,
 ) -> None:
     """Put the run directories of a run's peers together into one, with one report."""
-    from gossipfl.cli.commands.run import gather_peers
+    from gossipfl.cli.commands.directories import gather_peers
 
     gather_peers(directories, output, scenario, set_ or [])
 
@@ -312,7 +318,7 @@ def export(
     set_: Set = None,
 ) -> None:
     """Write a final model of a run as a file that Keras opens."""
-    from gossipfl.cli.commands.run import export_model
+    from gossipfl.cli.commands.directories import export_model
 
     export_model(run, peer, average, algorithm, seed, output, scenario, set_ or [])
 
@@ -320,7 +326,7 @@ def export(
 @app.command()
 def report(run: Annotated[Path, typer.Argument(help="The directory of a run.")]) -> None:
     """Write a run's report.html again, also for a run that was killed."""
-    from gossipfl.cli.commands.run import rewrite_report
+    from gossipfl.cli.commands.directories import rewrite_report
 
     rewrite_report(run)
 

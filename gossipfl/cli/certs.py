@@ -16,7 +16,7 @@ def certs_init(
     days: Annotated[int, typer.Option(min=1, help="How long the authority is valid.")] = 365,
 ) -> None:
     """Make a certificate authority for one run: ca.pem for all peers, ca.key for nobody else."""
-    from gossipfl.cli.commands.run import make_authority
+    from gossipfl.cli.commands.certs import make_authority
 
     make_authority(directory, days)
 
@@ -32,7 +32,7 @@ def certs_issue(
     ] = False,
 ) -> None:
     """Issue certificates to peers: NAME.pem and NAME.key."""
-    from gossipfl.cli.commands.run import issue_certificates
+    from gossipfl.cli.commands.certs import issue_certificates
 
     issue_certificates(directory, names, days, proxy)
 
@@ -40,6 +40,6 @@ def certs_issue(
 @certs_app.command("show")
 def certs_show(directory: Certificates = Path("certs"), json: Json = False) -> None:
     """Whom certificates name, and until when they are valid."""
-    from gossipfl.cli.commands.run import show_certificates
+    from gossipfl.cli.commands.certs import show_certificates
 
     show_certificates(directory, json)

@@ -26,10 +26,10 @@ from gossipfl.engines.http.watch import Watch
 from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Cast, Experiment, load_data
-from gossipfl.experiments.simulation import with_seed
+from gossipfl.experiments.mode import Command, EngineKind, Mode
 from gossipfl.files.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint
 from gossipfl.runs.constant_files import write_constants
-from gossipfl.runs.manifest import HTTP, run_manifest
+from gossipfl.runs.manifest import run_manifest
 from gossipfl.runs.peer_directory import WAY_ON, PeerDirectory
 from gossipfl.scenario import Scenario
 from gossipfl.scores import Score
@@ -72,7 +72,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     Raises ConfigurationError, DataError or TopologyError before anything runs, TrainingError when training fails.
     """
     if options.seed is not None:
-        scenario = with_seed(scenario, options.seed)
+        scenario = scenario.with_seed(options.seed)
     credentials = None
     if options.certificates is not None:
         credentials = load_credentials(options.certificates, options.name)
@@ -322,7 +322,8 @@ class _Process:
     def _manifest(self) -> dict[str, Any]:
         options, cast = self._options, self._cast
         experiment = cast.experiment
-        manifest = run_manifest(experiment.scenario, experiment, [experiment.seed], options.command, HTTP)
+        mode = Mode(Command.PEER, EngineKind.PROCESSES)
+        manifest = run_manifest(experiment.scenario, experiment, [experiment.seed], mode, options.command)
         label = experiment.scenario.label_of(cast.section)
         counts = manifest["partition"]["label_counts"]
         manifest["partition"]["label_counts"] = {name: row for name, row in counts.items() if name == options.name}

@@ -44,6 +44,7 @@ def page_payload(run: Run) -> JSON:
     peers = peer_order(run)
     return {
         "manifest": manifest_facts(run.manifest),
+        "over_http": run.manifest.mode.is_over_http,
         "algorithms": [algorithm.model_dump() for algorithm in run.manifest.algorithms],
         "summary": [row.model_dump() for row in run.summary.rows],
         "winners": [winner.model_dump() for winner in run.summary.winners],

@@ -23,12 +23,13 @@ from typing import Any
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.mode import Mode
 from gossipfl.files.strict_json import json_lines, strict_json
 from gossipfl.files.weight_files import by_name, file_stems, write_weights
 from gossipfl.files.whole_files import kept_for_this_process, write_whole
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.runs.constant_files import write_constants
-from gossipfl.runs.manifest import VIRTUAL_TIME, run_manifest
+from gossipfl.runs.manifest import run_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 
@@ -44,15 +45,15 @@ class RunDirectory:
         path: Path,
         scenario: Scenario,
         num_seeds: int,
+        mode: Mode,
         command: str,
-        engine: str = VIRTUAL_TIME,
         checkpoint_every: int | None = None,
     ) -> None:
         self.path = path
         self._scenario = scenario
         self._seeds = list(range(scenario.seed, scenario.seed + num_seeds))
+        self._mode = mode
         self._command = command
-        self._engine = engine
         self._checkpoint_every = checkpoint_every
         self._manifest: dict[str, Any] = {}
         self._seed = scenario.seed
@@ -68,8 +69,8 @@ class RunDirectory:
         path: Path | None,
         scenario: Scenario,
         num_seeds: int,
+        mode: Mode,
         command: str,
-        engine: str = VIRTUAL_TIME,
         checkpoint_every: int | None = None,
     ) -> "RunDirectory":
         """A new directory, `runs/NAME-DATE-TIME` by default.
@@ -77,7 +78,7 @@ class RunDirectory:
         Raises ConfigurationError when there is already something at `path`.
         """
         chosen = path or _unused(Path("runs") / f"{scenario.name}-{datetime.now():%Y%m%d-%H%M%S}")
-        directory = cls(chosen, scenario, num_seeds, command, engine, checkpoint_every)
+        directory = cls(chosen, scenario, num_seeds, mode, command, checkpoint_every)
         make_run_directory(chosen)
         return directory
 
@@ -99,10 +100,10 @@ class RunDirectory:
 
     @classmethod
     def resume(
-        cls, path: Path, scenario: Scenario, manifest: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]
+        cls, path: Path, scenario: Scenario, mode: Mode, manifest: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]
     ) -> "RunDirectory":
         """The directory of a run that goes on, with its manifest, and `rows` for its history so far."""
-        directory = cls(path, scenario, len(manifest["seeds"]), manifest["command"])
+        directory = cls(path, scenario, len(manifest["seeds"]), mode, manifest["command"])
         directory._manifest = dict(manifest)
         directory._rows_before = rows
         return directory
@@ -127,7 +128,7 @@ class RunDirectory:
             self._check_resumed(experiment)
         self._experiment, self._seed = experiment, experiment.seed
         if not self._manifest:  # data and versions are those of the first seed
-            self._manifest = run_manifest(self._scenario, experiment, self._seeds, self._command, self._engine)
+            self._manifest = run_manifest(self._scenario, experiment, self._seeds, self._mode, self._command)
             self._manifest |= {"checkpoint_every": self._checkpoint_every, "ended": []}
             self._write_manifest()
             (self.path / "history.jsonl").touch()

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.experiments.mode import Command, Mode
 from gossipfl.files.strict_json import without_nan
 
 Measured: TypeAlias = Annotated[float | None, AfterValidator(without_nan)]
@@ -81,7 +82,7 @@ class Manifest(Part):
     name: str
     description: str | None = None
     created: str | None = None
-    engine: str = "virtual time"
+    mode: Mode = Mode(Command.SIMULATE)
     interrupted: bool = False
     failures: list[str] = []
     ended: list[EndedRun] = []

@@ -11,11 +11,11 @@ from pydantic import Field
 from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
-from gossipfl.experiments.simulation import with_bounds
+from gossipfl.experiments.fairness import with_bounds
+from gossipfl.experiments.mode import Mode
 from gossipfl.files.checkpoints import CheckpointWriter, newest_checkpoint
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.runs.files import HistoryRow, Manifest, Part, parsed, rows_of
-from gossipfl.runs.manifest import VIRTUAL_TIME
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.differences import first_difference
@@ -75,6 +75,7 @@ class _Data(Part):
 class _Manifest(Manifest):
     """What a manifest has to say before its run can be gone on with."""
 
+    mode: Mode
     command: str
     seeds: list[int] = Field(min_length=1)
     scenario: dict[str, Any]
@@ -89,7 +90,7 @@ class StoppedRun:
     path: Path
     manifest: Mapping[str, Any]
     scenario: Scenario
-    command: str
+    mode: Mode
     num_seeds: int
     checkpoint_every: int | None
     ended: Mapping[RunName, History]
@@ -112,16 +113,16 @@ def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
     manifest = parsed(
         path / "manifest.json", _Manifest.model_validate_json, f"Restore the file to go on with the run; {report}"
     )
-    if manifest.engine != VIRTUAL_TIME or manifest.command.split()[:1] != ["gossipfl"]:
+    if not manifest.mode.can_go_on:
         raise ConfigurationError(
             f"{path} is not a run of `simulate` or `compare` in virtual time, and only those can be gone on with; "
             "a peer over HTTP goes on with `gossipfl peer ... --resume`"
         )
     scenario = Scenario(**manifest.scenario)
     if own is None:
-        refuse_functions(path, scenario, f"gossipfl {manifest.command.split()[1]} SCENARIO --resume {path}")
+        refuse_functions(path, scenario, f"gossipfl {manifest.mode.command} SCENARIO --resume {path}")
     else:
-        own = with_bounds(own) if manifest.command.split()[1] == "compare" else own
+        own = with_bounds(own) if manifest.mode.adds_bounds else own
         other = first_difference(scenario.model_dump(mode="json"), own.model_dump(mode="json"))
         if other is not None:
             raise ConfigurationError(
@@ -135,7 +136,7 @@ def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
         path=path,
         manifest={"ended": [], **manifest.model_dump(mode="json", exclude_unset=True)},
         scenario=scenario,
-        command=manifest.command.split()[1],
+        mode=manifest.mode,
         num_seeds=len(manifest.seeds),
         checkpoint_every=manifest.checkpoint_every,
         ended=ended,

@@ -203,6 +203,15 @@ class Scenario(Section):
         """The same scenario with other fields."""
         return Scenario(**{name: getattr(self, name) for name in self.model_fields_set} | changes)
 
+    def with_seed(self, seed: int) -> "Scenario":
+        """The same scenario with another seed. Raises ConfigurationError where it is not possible with it."""
+        if seed == self.seed:
+            return self
+        try:
+            return self.with_changes(seed=seed)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"with seed {seed}: {error}") from error
+
 
 @contextmanager
 def _naming(field: str) -> Iterator[None]:

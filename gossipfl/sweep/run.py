@@ -6,9 +6,10 @@ from typing import Any, TypeAlias
 
 from gossipfl.errors import GossipFLError
 from gossipfl.experiments.experiment import Experiment
-from gossipfl.experiments.simulation import run_section, with_seed
+from gossipfl.experiments.mode import Command, Mode
+from gossipfl.experiments.running import run_section
 from gossipfl.history import History
-from gossipfl.runs.manifest import VIRTUAL_TIME, run_manifest
+from gossipfl.runs.manifest import run_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.sweep.grid import Point
 
@@ -25,7 +26,7 @@ class Run:
     @property
     def scenario(self) -> Scenario:
         """The scenario of the point, with the seed. Raises ConfigurationError where it is not possible."""
-        return with_seed(self.point.scenario, self.seed)
+        return self.point.scenario.with_seed(self.seed)
 
     @property
     def name(self) -> str:
@@ -58,7 +59,7 @@ def execute(run: Run) -> Outcome:
     try:
         scenario = run.scenario
         experiment = Experiment(scenario, slots=1)
-        manifest = run_manifest(scenario, experiment, [run.seed], "", VIRTUAL_TIME)
+        manifest = run_manifest(scenario, experiment, [run.seed], Mode(Command.SIMULATE), "")
         for section in scenario.algorithms:
             run_section(experiment, section, histories)
     except GossipFLError as error:

@@ -1,14 +1,16 @@
 """All runs of a sweep as one: its algorithms are those of every point, its manifest is what the runs have in common."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import groupby
 
+from gossipfl.experiments.fairness import spread
+from gossipfl.experiments.mode import Command, Mode
 from gossipfl.files.strict_json import strict_json
-from gossipfl.runs.manifest import spread
 from gossipfl.sweep.grid import Point, named
 from gossipfl.sweep.run import JSON, Measured, Run
 
-_FACTS = ("gossipfl", "engine", "versions", "machine", "flags", "model")
+_FACTS = ("gossipfl", "versions", "machine", "flags", "model")
 """Fields of a manifest that are kept where they are the same in all runs."""
 
 
@@ -39,6 +41,7 @@ def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measure
     scenario = runs[0][0].point.scenario
     seeds = sorted({run.seed for run, _ in runs})
     manifest = {
+        "mode": asdict(Mode(Command.SWEEP)),
         "name": scenario.name,
         "description": scenario.description,
         "created": min(manifest["created"] for manifest in manifests),

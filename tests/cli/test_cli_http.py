@@ -91,7 +91,7 @@ class TestLaunch:
         last = rows_in(Path("real/history.jsonl"))[-1]
         assert last["num_bytes"] == rows_in(Path("virtual/history.jsonl"))[-1]["num_bytes"]
         manifest = json.loads(Path("real/manifest.json").read_text())
-        assert manifest["engine"] == "HTTP"
+        assert manifest["mode"] == {"command": "launch", "engine": "HTTP in one process", "trainer": "local"}
         assert manifest["command"] == "gossipfl launch toy.toml"
         assert "real" in real.out
         assert "virtual" not in real.out
@@ -208,7 +208,9 @@ class TestPeer:
     def test_one_that_is_stopped_while_it_starts_leaves_nothing(self, gossipfl_, monkeypatch):
         options = ("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
         with monkeypatch.context() as patch:
-            patch.setattr("gossipfl.cli.commands.run._import_tensorflow", lambda: signal.raise_signal(signal.SIGTERM))
+            patch.setattr(
+                "gossipfl.cli.commands.loading.import_tensorflow", lambda: signal.raise_signal(signal.SIGTERM)
+            )
             stopped = gossipfl_(*options)
         assert stopped.status == 0
         assert [line.rsplit("  ")[-1] for line in stopped.err.splitlines()][-1].endswith("stopped before the run began")
@@ -221,7 +223,7 @@ class TestPeer:
             with suppress(BaseException):
                 signal.raise_signal(signal.SIGTERM)
 
-        monkeypatch.setattr("gossipfl.cli.commands.run._import_tensorflow", importing)
+        monkeypatch.setattr("gossipfl.cli.commands.loading.import_tensorflow", importing)
         stopped = gossipfl_("peer", "peers.toml", "--name", "a", "--algorithm", "local", "--run-directory", "a")
         assert stopped.status == 0
         assert stopped.err.splitlines()[-1].endswith("stopped before the run began")

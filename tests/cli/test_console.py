@@ -10,21 +10,14 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from gossipfl.cli.terminal.console import (
-    Progress,
-    comparison_tables,
-    evaluation_line,
-    new_console,
-    num_bytes,
-    percent,
-    print_json,
-    run_name,
-    seconds,
-    winner_tables,
-)
+from gossipfl.cli.terminal.console import new_console, print_json
+from gossipfl.cli.terminal.figures import num_bytes, percent, seconds
+from gossipfl.cli.terminal.lines import evaluation_line, run_name
+from gossipfl.cli.terminal.progress import Progress
+from gossipfl.cli.terminal.tables import comparison_tables, winner_tables
 from gossipfl.experiments.comparison import Comparison
+from gossipfl.experiments.mode import Command, EngineKind, Mode
 from gossipfl.history import Evaluation, History
-from gossipfl.runs.manifest import HTTP
 from gossipfl.scenario import Scenario
 
 LAST = Evaluation(
@@ -43,6 +36,7 @@ LAST = Evaluation(
     num_examples=1_234.0,
     epochs=3.25,
 )
+COMPARE = Mode(Command.COMPARE)
 ODD = "[red]gossip[/red] [/x] :smile:"
 
 
@@ -96,7 +90,7 @@ def comparison(*labels: str, **fields: object) -> Comparison:
 
 def test_the_table_shows_what_was_measured_with_bounds_last():
     compared = comparison("gossip", targets=[0.8, 0.925])
-    text = printed(*comparison_tables([*compared.table[1:], compared.table[0]], compared.scenario))
+    text = printed(*comparison_tables([*compared.table[1:], compared.table[0]], compared.scenario, COMPARE, 160))
     lines = [line.split() for line in text.splitlines()]
     rows = [line for line in lines if line[:1] in (["gossip"], ["local"])]
     assert [row[0] for row in rows] == ["gossip", "local"] * 3
@@ -131,7 +125,7 @@ SECOND = replace(LAST, time=10.0, num_bytes=40_000, peer_accuracy={"a": 0.8, "b"
 def test_who_reached_a_target_with_the_least_is_said_once_there_are_two():
     compared = comparison("gossip", "other [x]", targets=[0.8, 0.925])
     compared.histories[1].evaluations[:] = [SECOND]
-    text = printed(*comparison_tables(compared.table, compared.scenario))
+    text = printed(*comparison_tables(compared.table, compared.scenario, COMPARE, 160))
     (_, part) = text.split("cheapest way to 80%")
     lines = [" ".join(line.split()) for line in part.splitlines()]
     assert "fewest bytes gossip 31.4 kB 15.00" in lines
@@ -139,7 +133,7 @@ def test_who_reached_a_target_with_the_least_is_said_once_there_are_two():
     assert "least at the busiest gossip 9 kB 15.00" in lines
     assert "closest peers other [x] 5.00" in lines
     assert "cheapest way to 92.5%" not in text  # that nobody reached
-    assert "least real time" in printed(*winner_tables(compared.table, HTTP))
+    assert "least real time" in printed(*winner_tables(compared.table, Mode(Command.COMPARE, EngineKind.LOOPBACK)))
 
 
 def test_winners_of_several_seeds_have_a_spread():
@@ -149,20 +143,20 @@ def test_winners_of_several_seeds_have_a_spread():
         for label, last in (("pairwise", LAST), ("fedavg", SECOND))
     ]
     compared = Comparison(Scenario(algorithms=["pairwise", "fedavg"], targets=[0.8]), histories)
-    text = printed(*winner_tables(compared.table))
+    text = printed(*winner_tables(compared.table, COMPARE))
     assert "cheapest way to 80% with all 2 seeds" in text
     assert "10.5 s ± 0.707 s" in text
 
 
 def test_text_is_printed_as_it_is():
     compared = comparison(ODD)
-    assert ODD in printed(*comparison_tables(compared.table, compared.scenario))
+    assert ODD in printed(*comparison_tables(compared.table, compared.scenario, COMPARE, 160))
     assert ODD in printed(ODD)
 
 
 def test_a_table_for_another_program_is_not_cut_to_80_columns():
     compared = comparison("synchronous (random-regular), mixed")
-    text = printed(*comparison_tables(compared.table, compared.scenario))
+    text = printed(*comparison_tables(compared.table, compared.scenario, COMPARE, 160))
     assert "synchronous (random-regular), mixed" in text
     assert "…" not in text
 
@@ -175,7 +169,7 @@ def test_no_number_is_cut_on_a_terminal_of_80_columns(num_seeds):
     histories += [History("fedavg", history.seed, history.evaluations) for history in histories]
     compared = Comparison(Scenario(algorithms=[{"name": "pairwise", "label": label}, "fedavg"]), histories)
     console = Console(width=80, file=io.StringIO(), markup=False)
-    for table in comparison_tables(compared.table, compared.scenario, console.width):
+    for table in comparison_tables(compared.table, compared.scenario, COMPARE, console.width):
         console.print(table)
     lines = console.file.getvalue().splitlines()
     assert all(len(line) <= 80 for line in lines)
@@ -190,7 +184,7 @@ def test_no_number_is_cut_on_a_terminal_of_80_columns(num_seeds):
 def test_numbers_that_are_none_do_no_harm(value, capsys):
     histories = [History("pairwise", seed, [replace(LAST, average_accuracy=value, time=value)]) for seed in (0, 1)]
     compared = Comparison(Scenario(), histories)
-    printed(*comparison_tables(compared.table, compared.scenario))
+    printed(*comparison_tables(compared.table, compared.scenario, COMPARE, 160))
     evaluation_line("pairwise", histories[0].last)
     print_json([row.as_json() for row in compared.table])
     assert json.loads(capsys.readouterr().out)[0]["average_accuracy"]["mean"] is None
@@ -199,12 +193,12 @@ def test_numbers_that_are_none_do_no_harm(value, capsys):
 def test_without_a_terminal_there_is_no_bar():
     console = new_console()
     console.file = io.StringIO()
-    for prints in (False, True):
+    for mode, expected in ((COMPARE, ""), (Mode(Command.SIMULATE), evaluation_line(ODD, LAST) + "\n")):
         scenario = Scenario(algorithms=[{"name": "pairwise", "label": ODD}])
-        with Progress(console, scenario, prints_evaluations=prints) as progress:
+        with Progress(console, scenario, mode) as progress:
             progress.evaluated(ODD, LAST)
             progress.ended(History(ODD, 0))
-        assert console.file.getvalue() == (evaluation_line(ODD, LAST) + "\n" if prints else "")
+        assert console.file.getvalue() == expected
 
 
 def shown_while_running(label: str, algorithm: dict[str, object], *, width: int, num_peers: int = 1000) -> str:
@@ -212,7 +206,7 @@ def shown_while_running(label: str, algorithm: dict[str, object], *, width: int,
     clock = iter([100.0, 100.0, 101.0])
     console = Console(file=io.StringIO(), force_terminal=True, width=width)
     scenario = Scenario(rounds=7, algorithms=[{"label": label, **algorithm}])
-    with Progress(console, scenario, prints_evaluations=False, clock=lambda: next(clock)) as progress:
+    with Progress(console, scenario, COMPARE, clock=lambda: next(clock)) as progress:
         progress.begins(SimpleNamespace(seed=scenario.seed, shards=dict.fromkeys(range(num_peers))))
         progress.evaluated(label, replace(LAST, round=0))
         console.file.truncate(console.file.seek(0))

@@ -9,9 +9,11 @@ import pytest
 from test_console import LAST, SECOND
 
 from gossipfl.cli.app import main
-from gossipfl.cli.terminal.console import comparison_tables, new_console, winner_tables
+from gossipfl.cli.terminal.console import new_console
+from gossipfl.cli.terminal.tables import comparison_tables, winner_tables
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.comparison import Comparison
+from gossipfl.experiments.mode import Command, Mode
 from gossipfl.history import History
 from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.topology import named
@@ -69,7 +71,9 @@ def test_a_comparison_with_a_spread_prints_in_any_encoding(monkeypatch, encoding
         for label, last in (("pairwise", LAST), ("fedavg", SECOND))
     ]
     compared = Comparison(Scenario(algorithms=["pairwise", "fedavg"], targets=[0.8]), histories)
-    for table in (*comparison_tables(compared.table, compared.scenario), *winner_tables(compared.table)):
+    mode = Mode(Command.COMPARE)
+    tables = comparison_tables(compared.table, compared.scenario, mode, 160)
+    for table in (*tables, *winner_tables(compared.table, mode)):
         new_console().print(table)
     sign = "+-" if encoding == "ascii" else "±"
     assert f"10.5 s {sign} 0.707 s" in output()

@@ -19,8 +19,7 @@ from typer.testing import CliRunner
 
 from gossipfl import __version__
 from gossipfl.cli.app import app
-from gossipfl.cli.commands import catalogue as catalogue_commands
-from gossipfl.cli.commands import run as commands
+from gossipfl.cli.commands import catalogue, certs, directories, peer, run, status
 from gossipfl.deploy.deployment import addresses
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.engines.http.trust.certificates import create_authority, issue
@@ -119,18 +118,18 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[list[str]
     def noting(name: str) -> Callable[..., None]:
         return lambda *arguments: calls.append((name, arguments))
 
-    for module in (commands, catalogue_commands):
+    for module in (catalogue, certs, directories, peer, run, status):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ == module.__name__ and not name.startswith("_"):
                 monkeypatch.setattr(module, name, noting(name))
 
-    def run(arguments: list[str]) -> tuple[str, tuple[Any, ...]]:
+    def called_by(arguments: list[str]) -> tuple[str, tuple[Any, ...]]:
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.output
         (called,) = calls
         return called
 
-    return run
+    return called_by
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -142,7 +141,7 @@ def test_the_command_line_knows_the_command(command, call):
             network = scenario.graph(scenario.section(chosen.algorithm))
             assert chosen.name in network
             assert set(chosen.addresses) <= {chosen.name, *network.neighbors(chosen.name)}
-        case "run_scenario", (_, options):
+        case "run_scenario", (options,):
             load_scenario(options.scenario, options.overrides)
         case "show_scenario", (file, overrides):
             load_scenario(file, overrides)

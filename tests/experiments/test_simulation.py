@@ -17,7 +17,9 @@ from gossipfl.errors import (
 )
 from gossipfl.experiments.comparison import Comparison
 from gossipfl.experiments.experiment import Experiment, load_data
-from gossipfl.experiments.simulation import compare, initialize, run_all, simulate, with_bounds, with_seed
+from gossipfl.experiments.fairness import with_bounds
+from gossipfl.experiments.running import run_all
+from gossipfl.experiments.simulation import compare, initialize, simulate
 from gossipfl.history import Evaluation, History
 from gossipfl.scenario import Scenario
 
@@ -270,7 +272,7 @@ class TestSeeds:
 
     def test_a_fixed_graph_and_a_fixed_split_are_those_of_their_seeds(self):
         fixed = toy(topology=self.RANDOM_GRAPH | {"seed": 7}, data=TOY["data"] | {"seed": 7})
-        first, second = (Experiment(with_seed(fixed, seed)) for seed in (0, 1))
+        first, second = (Experiment(fixed.with_seed(seed)) for seed in (0, 1))
         usual = Experiment(toy(topology=self.RANDOM_GRAPH, seed=7))
         for experiment in (first, second):
             assert experiment.dataset.digest == usual.dataset.digest

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gossipfl.cli.terminal.console import new_console, peer_table
+from gossipfl.cli.terminal.console import new_console
+from gossipfl.cli.terminal.peer_table import peer_table
 from gossipfl.deploy.logs import JSONFormatter, TextFormatter
 from gossipfl.deploy.status import ask
 from gossipfl.engines.http.delivering.client import _printable

@@ -33,6 +33,7 @@ class FakeAlgorithm:
     bound: bool = False
 
 
+OVER_HTTP = {"mode": {"command": "launch", "engine": "HTTP in one process", "trainer": "local"}}
 FIVE_AND_BOUNDS = (
     FakeAlgorithm("pairwise (ring)", "pairwise", "ring", 0.947, 0.20, 0.055, 2.0, 1.15),
     FakeAlgorithm("pairwise (torus)", "pairwise", "torus", 0.959, 0.26, 0.034, 2.0, 1.16),
@@ -174,7 +175,7 @@ def manifest_of(
         "created": "2026-11-22T13:58:04+00:00",
         "gossipfl": "0.1.0",
         "interrupted": False,
-        "engine": "virtual time",
+        "mode": {"command": "compare", "engine": "virtual time", "trainer": "local"},
         "scenario": {
             "data": {"source": "digits", "partition": "dirichlet", "alpha": 0.3},
             "training": {"model": "softmax", "learning_rate": 0.1, "batch_size": 32, "epochs": 1},

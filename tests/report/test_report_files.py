@@ -141,5 +141,5 @@ def test_numbers_that_are_not_finite_are_missing(run: Path) -> None:
 
 
 def test_unknown_fields_are_passed_on(run: Path) -> None:
-    change_manifest(run, engine="HTTP", machine={"system": "Plan 9"})
+    change_manifest(run, theme="dark", machine={"system": "Plan 9"})
     assert "Plan 9" in write_report(run).read_text(encoding="utf-8")

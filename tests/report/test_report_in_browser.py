@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 from chromium import Page, chromium_page, chromium_path
-from fake_run import FIVE_AND_BOUNDS, JSON, FakeAlgorithm, change_rows, fake_events, fake_run
+from fake_run import FIVE_AND_BOUNDS, JSON, OVER_HTTP, FakeAlgorithm, change_rows, fake_events, fake_run
 
 from gossipfl.report import payload, write_report
 
@@ -295,7 +295,7 @@ def test_sparse_runs_are_shown_all_the_same(tmp_path: Path) -> None:
 
 def test_contact_between_peers_is_drawn_and_told(tmp_path: Path) -> None:
     ring, fedavg = FIVE_AND_BOUNDS[0], FIVE_AND_BOUNDS[4]
-    run = fake_run(tmp_path, algorithms=(ring, fedavg), num_peers=60, num_seeds=2, overrides={"engine": "HTTP"})
+    run = fake_run(tmp_path, algorithms=(ring, fedavg), num_peers=60, num_seeds=2, overrides=OVER_HTTP)
     lost = [(ring.label, 0, 1.0 + number / 10, str(number), str(number + 1), "unreachable") for number in range(45)]
     back = [(ring.label, 0, 12.0, str(number), str(number + 1), "reachable") for number in range(1, 45)]
     report = write_report(fake_events(run, *lost, *back, (ring.label, 0, 20.0, "5", "6", "left")))
@@ -351,7 +351,7 @@ PIXELS_OF_THE_FIRST_HUE = """(() => {
 
 
 def test_a_run_in_real_time_claims_no_other(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, num_seeds=1, overrides={"engine": "HTTP"})
+    run = fake_run(tmp_path, num_seeds=1, overrides=OVER_HTTP)
     report = write_report(fake_events(run, (FIVE_AND_BOUNDS[0].label, 0, 1.0, "0", "1", "unreachable")))
 
     async def visit(page: Page) -> None:
@@ -375,9 +375,7 @@ def as_gathered(row: JSON) -> JSON:
 
 
 def test_what_was_not_measured_is_a_gap_and_never_a_number(tmp_path: Path) -> None:
-    gathered = fake_run(
-        tmp_path / "gathered", algorithms=FIVE_AND_BOUNDS[:1], num_seeds=1, overrides={"engine": "HTTP"}
-    )
+    gathered = fake_run(tmp_path / "gathered", algorithms=FIVE_AND_BOUNDS[:1], num_seeds=1, overrides=OVER_HTTP)
     summary = json.loads((gathered / "summary.json").read_text())
     summary["rows"][0]["average_accuracy"] = {"mean": None, "std": None}
     (gathered / "summary.json").write_text(json.dumps(summary))

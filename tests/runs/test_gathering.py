@@ -41,7 +41,7 @@ def manifest(peer: str, names: Sequence[str] = NAMES, hub: str | None = None, **
         "command": f"gossipfl peer cities --name {peer}",
         "created": f"2026-11-22T10:00:0{participants.index(peer) % 10}+00:00",
         "gossipfl": "0.2.0",
-        "engine": "HTTP",
+        "mode": {"command": "peer", "engine": "HTTP between processes", "trainer": "local"},
         "peer": peer,
         "run_id": run_id_of(agreed),
         "agreed": agreed,
@@ -418,8 +418,19 @@ class TestManifest:
         assert list(found["partition"]["label_counts"]) == list(NAMES)
         assert found["created"] == "2026-11-22T10:00:00+00:00"
         assert found["command"].splitlines() == [f"gossipfl peer cities --name {name}" for name in NAMES]
-        assert (found["engine"], found["seeds"], found["differences"]) == ("HTTP", [4], [])
-        kept = ("run_id", "scenario", "versions", "machine", "topologies", "algorithms", "targets", "model", "data")
+        assert (found["seeds"], found["differences"]) == ([4], [])
+        kept = (
+            "mode",
+            "run_id",
+            "scenario",
+            "versions",
+            "machine",
+            "topologies",
+            "algorithms",
+            "targets",
+            "model",
+            "data",
+        )
         assert {key: found[key] for key in kept} == {key: manifest("delhi")[key] for key in kept}
 
     def test_missing_peers_are_listed(self, tmp_path):

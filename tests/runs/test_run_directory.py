@@ -17,16 +17,18 @@ from gossipfl.data.partition import partition_digest
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.comparison import Comparison
 from gossipfl.experiments.experiment import Experiment
-from gossipfl.experiments.simulation import run_all
+from gossipfl.experiments.fairness import differences, spread
+from gossipfl.experiments.mode import Command, Mode
+from gossipfl.experiments.running import run_all
 from gossipfl.history import Evaluation, History
 from gossipfl.report.complete import complete
 from gossipfl.runs.directory import RunDirectory
 from gossipfl.runs.files import read_run
-from gossipfl.runs.manifest import differences, spread
 from gossipfl.scenario import Scenario
 from gossipfl.scores import Score
 from gossipfl.weights import ModelVectors, Segment, WeightsSchema, frozen
 
+COMPARE = Mode(Command.COMPARE)
 FILES = {"manifest.json", "history.jsonl", "history.parquet", "summary.json", "report.html", "weights"}
 
 
@@ -42,7 +44,7 @@ def _numpy(monkeypatch):
 
 
 def run(path: Path, scenario: Scenario, num_seeds: int = 1, *observers: Any) -> Comparison:
-    directory = RunDirectory.create(path, scenario, num_seeds, "compare")
+    directory = RunDirectory.create(path, scenario, num_seeds, COMPARE, "compare")
     with directory:
         comparison = run_all(scenario, num_seeds, [directory, *observers])
     complete(directory.finish(interrupted=comparison.interrupted))
@@ -228,7 +230,7 @@ class TestManifest:
 class TestPlace:
     def test_the_default_place_is_named_after_scenario_and_time(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        first, second, third = (RunDirectory.create(None, toy("local"), 1, "simulate") for _ in range(3))
+        first, second, third = (RunDirectory.create(None, toy("local"), 1, COMPARE, "compare") for _ in range(3))
         assert first.path.parent == Path("runs")
         assert first.path.name.startswith("toy-20")
         assert len({first.path, second.path, third.path}) == 3
@@ -240,7 +242,7 @@ class TestPlace:
         kept.parent.mkdir(exist_ok=True)
         kept.write_text("mine")
         with pytest.raises(ConfigurationError, match="is there and not empty; give another --output"):
-            RunDirectory.create(path, toy("local"), 1, "simulate")
+            RunDirectory.create(path, toy("local"), 1, COMPARE, "compare")
         assert kept.read_text() == "mine"
         assert [found for found in tmp_path.rglob("*") if found.is_file()] == [kept]
 
@@ -251,14 +253,14 @@ class TestPlace:
     def test_a_place_that_cannot_be_made_is_refused(self, tmp_path):
         (tmp_path / "file").touch()
         with pytest.raises(ConfigurationError, match=r"cannot make the run directory .*file/run"):
-            RunDirectory.create(tmp_path / "file" / "run", toy("local"), 1, "simulate")
+            RunDirectory.create(tmp_path / "file" / "run", toy("local"), 1, COMPARE, "compare")
 
     @pytest.mark.parametrize("existed", [False, True])
     def test_a_run_that_never_began_leaves_nothing(self, tmp_path, existed):
         path = tmp_path / "run"
         if existed:
             path.mkdir()
-        directory = RunDirectory.create(path, toy("local"), 1, "simulate")
+        directory = RunDirectory.create(path, toy("local"), 1, COMPARE, "compare")
         with pytest.raises(ConfigurationError, match="no such optimizer"), directory:
             raise ConfigurationError("no such optimizer")
         assert not directory.has_begun

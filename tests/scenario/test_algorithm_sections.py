@@ -7,8 +7,8 @@ import pytest
 from gossipfl import Scenario
 from gossipfl.algorithms import ALGORITHMS, DFedAvgM, FedAvg, QuasiGlobalMomentumGossip, StochasticGradientPush
 from gossipfl.errors import ConfigurationError
+from gossipfl.experiments.fairness import caveats
 from gossipfl.methods.server_optimizers import ServerAdam
-from gossipfl.runs.manifest import caveats
 from gossipfl.scenario.algorithms import SECTIONS
 from gossipfl.schedules import BaseGraph
 

@@ -18,7 +18,8 @@ import random_models  # noqa: E402
 from gossipfl import Scenario  # noqa: E402
 from gossipfl.algorithms import ALGORITHMS  # noqa: E402
 from gossipfl.experiments.experiment import Experiment  # noqa: E402
-from gossipfl.experiments.simulation import Simulation, with_seed  # noqa: E402
+from gossipfl.experiments.mode import Command, Mode  # noqa: E402
+from gossipfl.experiments.simulation import Simulation  # noqa: E402
 from gossipfl.runs.directory import RunDirectory  # noqa: E402
 from gossipfl.runs.export import export  # noqa: E402
 
@@ -65,7 +66,7 @@ def test_what_was_measured_is_what_is_exported(parts, seed, exported):
     experiment = Experiment(scenario, slots=2)
     with TemporaryDirectory() as directory:
         run = Path(directory) / "run"
-        with RunDirectory.create(run, scenario, 1, "gossipfl compare") as recorder:
+        with RunDirectory.create(run, scenario, 1, Mode(Command.COMPARE), "gossipfl compare") as recorder:
             recorder.begins(experiment)
             for section in scenario.algorithms:
                 simulation = Simulation(experiment, section)
@@ -86,7 +87,7 @@ def check_files(experiment, recorder, history):
         assert loss_of(keras.models.load_model(path), experiment.dataset) == pytest.approx(measured, rel=1e-4)
         # A run of another seed begins with what was exported.
         stored = experiment.read_model(path)
-        other = Experiment(with_seed(experiment.scenario, 100), experiment.dataset, slots=1)
+        other = Experiment(experiment.scenario.with_seed(100), experiment.dataset, slots=1)
         other.begin_with(stored)
         assert other.trainer.constants.digest == experiment.trainer.constants.digest
         (score,) = other.trainer.evaluate([other.initial()])

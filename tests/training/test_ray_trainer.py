@@ -5,6 +5,7 @@ import os
 import shlex
 import socket
 import sys
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,9 +13,10 @@ import pytest
 
 from gossipfl import Scenario
 from gossipfl.cli.app import main
-from gossipfl.cli.commands.run import RunOptions
+from gossipfl.cli.commands.run_options import RunOptions
 from gossipfl.errors import ConfigurationError, TrainingError, TransportError
 from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.mode import Command, EngineKind, Mode, TrainerKind
 from gossipfl.experiments.simulation import Simulation
 from gossipfl.training.ray.trainer import RayTrainer, ray_cluster
 from gossipfl.training.ray.workers import RayWorkers, WorkersDied
@@ -251,18 +253,24 @@ def test_where_nobody_answers_the_error_says_how_to_start_a_cluster():
         pass
 
 
-def options(**given) -> RunOptions:
-    return RunOptions("ring_vs_fedavg", [], None, False, 1, None, False, **given)
+ON_RAY = Mode(Command.SIMULATE, trainer=TrainerKind.RAY)
+
+
+def options(mode: Mode = ON_RAY, **given) -> RunOptions:
+    return RunOptions(mode, "ring_vs_fedavg", [], None, False, 1, None, False, **given)
 
 
 def test_the_command_of_a_run_says_where_it_trained():
-    words = shlex.split(options(on_ray=True, ray_address="127.0.0.1:6379").words("simulate"))
+    words = shlex.split(options(ray_address="127.0.0.1:6379").words)
     assert words[-4:] == ["--trainer", "ray", "--ray-address", "127.0.0.1:6379"]
 
 
 @pytest.mark.parametrize(
     ("given", "reason"),
-    [({"ray_address": "127.0.0.1:6379"}, "add --trainer ray"), ({"on_ray": True, "over_http": True}, "virtual time")],
+    [
+        ({"mode": Mode(Command.SIMULATE), "ray_address": "127.0.0.1:6379"}, "add --trainer ray"),
+        ({"mode": replace(ON_RAY, engine=EngineKind.LOOPBACK)}, "virtual time"),
+    ],
 )
 def test_options_that_exclude_each_other_are_refused(given, reason):
     with pytest.raises(ConfigurationError, match=reason):

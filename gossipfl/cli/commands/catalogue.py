@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from gossipfl import topology
-from gossipfl.cli.commands.run import load_dataset, load_with_data
+from gossipfl.cli.commands.loading import load_dataset, load_with_data
 from gossipfl.cli.terminal.console import in_this_encoding, new_console, print_json
 from gossipfl.data.partition import label_counts
 from gossipfl.experiments.experiment import Experiment

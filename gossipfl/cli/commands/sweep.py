@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
-from gossipfl.cli.commands.run import INTERRUPTED, load_dataset
-from gossipfl.cli.terminal.console import comparison_tables, new_console, print_json
+from gossipfl.cli.commands.loading import load_dataset
+from gossipfl.cli.terminal.console import INTERRUPTED, new_console, print_json
+from gossipfl.cli.terminal.tables import comparison_tables
 from gossipfl.errors import ConfigurationError, GossipFLError
 from gossipfl.experiments.comparison import summarize
 from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.mode import Command, Mode
 from gossipfl.files.strict_json import strict_json
 from gossipfl.names.visible_text import visible
 from gossipfl.scenario.loading import toml_value
@@ -161,7 +163,7 @@ def _finish(
     ended = [(one["algorithm"], one["seed"]) for one in together.manifest["ended"]]
     table = summarize(together.rows, scenario.targets, ended)
     notes = list(filter(None, [together.manifest["spread"]]))
-    for shown in comparison_tables(table, scenario, console.width, notes=notes):
+    for shown in comparison_tables(table, scenario, Mode(Command.SWEEP), console.width, notes):
         console.print(shown)
     for failure in together.manifest["failures"]:
         console.print(f"Ended early: {failure}", soft_wrap=True)

@@ -6,7 +6,7 @@ const ALGORITHM = Object.fromEntries(RUN.algorithms.map((algorithm) => [algorith
 const COMPETITORS = LABELS.filter((label) => !ALGORITHM[label].bound);
 const BOUNDS = LABELS.filter((label) => ALGORITHM[label].bound);
 // What the seconds are: those of a simulated network, or those that went by.
-const IS_REAL = RUN.manifest.engine === "HTTP";
+const IS_REAL = RUN.over_http;
 const CLOCK = IS_REAL ? "real time" : "virtual time";
 const CLOCK_TITLE = IS_REAL ? "Real time" : "Virtual time";
 const NUM_SEEDS = Math.max(1, ...LABELS.map((label) => RUN.histories[label].length));

@@ -3,7 +3,7 @@
 function drawHead(box) {
   const { manifest } = RUN;
   const facts = [
-    IS_REAL ? `${CLOCK}, over ${manifest.engine}` : manifest.engine,
+    IS_REAL ? `${CLOCK}, over HTTP` : CLOCK,
     manifest.created ? shownDate(manifest.created) : null,
     manifest.gossipfl ? `gossipfl ${manifest.gossipfl}` : null,
   ].filter(Boolean);

@@ -1,0 +1,45 @@
+"""`gather`, `export` and `report`: what is made of runs that are on disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gossipfl.cli.commands import loading
+from gossipfl.cli.terminal.console import new_console
+from gossipfl.errors import ConfigurationError
+from gossipfl.report.complete import complete
+from gossipfl.runs.export import export
+from gossipfl.runs.gathering import gather
+from gossipfl.scenario import load_scenario
+
+
+def gather_peers(directories: Sequence[Path], output: Path, scenario: str | None, overrides: Sequence[str]) -> None:
+    """`gather`."""
+    own = None if scenario is None else load_scenario(scenario, overrides)
+    new_console().print(f"Run: {output}\nReport: {complete(gather(directories, output, own))}", soft_wrap=True)
+
+
+def export_model(
+    run: Path,
+    peer: str | None,
+    average: bool,
+    algorithm: str | None,
+    seed: int | None,
+    output: Path,
+    scenario: str | None,
+    overrides: Sequence[str],
+) -> None:
+    """`export`."""
+    if (peer is None) == (not average):
+        raise ConfigurationError("say which model to export: --peer NAME, or --average")
+    own = None if scenario is None else load_scenario(scenario, overrides)
+    loading.import_tensorflow()
+    new_console().print(f"Model: {export(run, peer, algorithm, seed, output, own)}", soft_wrap=True)
+
+
+def rewrite_report(run: Path) -> None:
+    """`report`."""
+    left_out: list[str] = []
+    console = new_console()
+    console.print(f"Report: {complete(run, left_out)}", soft_wrap=True)
+    for sentence in left_out:
+        console.print(sentence, soft_wrap=True, markup=False)

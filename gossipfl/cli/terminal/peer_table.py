@@ -1,0 +1,46 @@
+"""The table of running peers, from what they say of themselves."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from gossipfl.cli.terminal.figures import num_bytes
+
+
+def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> Table:
+    """One line for each peer, from its status as JSON has it; what does not fit in `height` lines is counted."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("peer", "state", "round", "loss", "accuracy", "neighbors", "sent", "received", "failures"):
+        table.add_column(column, justify="left" if column in ("peer", "state") else "right", overflow="fold")
+    num_shown = len(statuses) if len(statuses) + 8 <= height else max(1, height - 9)
+    for status in statuses[:num_shown]:
+        neighbors = status["neighbors"]
+        silent = sum(neighbor["contact"] in ("unreachable", "left") for neighbor in neighbors)
+        refused = sum(status["refusals"].values()) + sum(sum(n["refused"].values()) for n in neighbors)
+        table.add_row(
+            status["peer"],
+            status["state"] + _awaited(status["awaits"]),
+            f"{status['round']}/{status['rounds']}",
+            *("" if status[name] is None else f"{status[name]:.4f}" for name in ("loss", "accuracy")),
+            f"{len(neighbors) - silent}/{len(neighbors)}",
+            num_bytes(status["sent"]),
+            num_bytes(status["received"]),
+            str(silent + refused),
+        )
+    if num_shown < len(statuses):
+        table.add_row(f"and {len(statuses) - num_shown} more", *[""] * 8)
+    return table
+
+
+def _awaited(names: Sequence[str]) -> str:
+    """For whom a peer waits, the first three by name.
+
+    >>> _awaited(["3"]), _awaited([str(k) for k in range(9)]), _awaited([])
+    (' for 3', ' for 0, 1, 2 and 6 more', '')
+    """
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f" for {', '.join(names[:3])}{more}"

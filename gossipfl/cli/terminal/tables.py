@@ -1,0 +1,155 @@
+"""The tables at the end of a run: what each algorithm reached, at what cost, and who won."""
+
+from collections.abc import Callable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from gossipfl.algorithms import BOUNDS
+from gossipfl.cli.terminal.console import in_this_encoding
+from gossipfl.cli.terminal.figures import num_bytes, percent, seconds
+from gossipfl.experiments.comparison import Row, Statistic, TargetCost, winners
+from gossipfl.experiments.mode import Mode
+from gossipfl.scenario import Scenario
+
+_SPREAD = "best minus\nworst peer"
+_WORK = "rounds, epochs, examples: local work done, per peer in the mean"
+_AVERAGE = (
+    "average model: of an algorithm with a server it is what is deployed; of all others nobody has it until it is "
+    "gathered, and what is deployed are the peers' own models"
+)
+
+
+def comparison_tables(
+    rows: Sequence[Row],
+    scenario: Scenario,
+    mode: Mode,
+    width: int,
+    notes: Sequence[str] = (),
+) -> list[Table]:
+    """The common table: what each algorithm reached at the end, and for each target what it took to get there.
+
+    Where the first does not fit in `width` characters it comes in two parts, accuracy and cost: a number is never cut.
+    Where the others do not fit, their columns on the busiest and on the spread of the peers are left out.
+    At the end it says who reached each target with the least. `notes` stand below the common table.
+    """
+    bounds = {
+        label for section, label in zip(scenario.algorithms, scenario.labels, strict=True) if section.name in BOUNDS
+    }
+    ordered = sorted(rows, key=lambda row: row.label in bounds)
+    styles = ["dim" if row.label in bounds else "" for row in ordered]
+    reached = ["peers", "worst", "best", "average\nmodel", "consensus\ndistance"]
+    time_ = f"{mode.clock}\ntime"
+    spent = ["rounds", "epochs", "examples", time_, "bytes", "bytes at\nbusiest"]
+
+    def table(title: str, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
+        lines = [[row.label, *those] for row, those in zip(ordered, cells, strict=True)]
+        return _table(title, ["algorithm", *headings], lines, styles)
+
+    title = f"{scenario.name}: accuracy on held-out data in %"
+    accuracies, costs = [_reached(row) for row in ordered], [_cost(row) for row in ordered]
+    both = [accuracy + cost for accuracy, cost in zip(accuracies, costs, strict=True)]
+    tables = [table(f"{title}, and what it cost", reached + spent, both)]
+    if _natural_width(tables[0]) > width:
+        tables = [table(title, reached, accuracies), table(f"{scenario.name}: what it cost", spent, costs)]
+    tables[-1].caption = "\n".join([_WORK, _AVERAGE, *notes])
+    tables[-1].caption_justify = "left"
+    to_target = ["rounds", time_, "bytes", "seeds", "bytes at\nbusiest", _SPREAD]
+    for position, target in enumerate(scenario.targets):
+        cells = [_cost_of_target(row.targets[position]) for row in ordered]
+        title = f"what it took until the accuracy of what is deployed was {100 * target:g}%"
+        whole = table(title, to_target, cells)
+        tables.append(whole if _natural_width(whole) <= width else table(title, to_target[:4], [c[:4] for c in cells]))
+    return [*tables, *winner_tables([row for row in ordered if row.label not in bounds], mode)]
+
+
+def winner_tables(rows: Sequence[Row], mode: Mode) -> list[Table]:
+    """For each target that any of several communicating algorithms reached: who did with the least, and with what
+    accuracy of the best peer less that of the worst, at that moment."""
+    if sum(row.values["num_bytes"].mean > 0 for row in rows) < 2:
+        return []
+    contests: dict[str, tuple[str, Callable[[float], str]]] = {
+        "num_bytes": ("fewest bytes", num_bytes),
+        "time": (f"least {mode.clock} time", seconds),
+        "busiest_peer_bytes": ("least at the busiest", num_bytes),
+        "spread": ("closest peers", percent),
+    }
+    by_label = {row.label: row for row in rows}
+    tables = []
+    for position, winner in enumerate(winners(rows)):
+        lines = []
+        for contest, (what, shown) in contests.items():
+            if (label := winner.labels[contest]) is not None:
+                cost = by_label[label].targets[position]
+                with_ = "" if contest == "spread" else _of_target(cost, contest, shown)
+                lines.append([what, label, with_, _of_target(cost, "spread", percent)])
+        if lines:
+            seeds = f" with all {winner.of} seeds" if winner.of > 1 else ""
+            title = f"cheapest way to {100 * winner.target:g}%{seeds}"
+            table = _table(title, ["", "algorithm", "with", _SPREAD], lines, [""] * len(lines))
+            table.columns[1].justify = "left"
+            table.columns[1].min_width = None
+            tables.append(table)
+    return tables
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for position, heading in enumerate(headings):
+        words = [word for text in (heading, *(row[position] for row in rows)) for word in text.split()]
+        table.add_column(
+            heading,
+            justify="right" if position else "left",
+            vertical="bottom",
+            overflow="fold",
+            min_width=max(map(len, words)) if position else None,
+        )
+    for row, style in zip(rows, styles, strict=True):
+        table.add_row(*row, style=style)
+    return table
+
+
+def _natural_width(table: Table) -> int:
+    """Characters that a table takes when no cell is wrapped."""
+    console = Console(width=10_000, markup=False, emoji=False)
+    return console.measure(table).maximum
+
+
+def _reached(row: Row) -> list[str]:
+    accuracies = ("mean_accuracy", "worst_accuracy", "best_accuracy", "average_accuracy")
+    return [
+        *(_statistic(row.values[name], percent) for name in accuracies),
+        _statistic(row.values["consensus_distance"], "{:.3g}".format),
+    ]
+
+
+def _cost(row: Row) -> list[str]:
+    return [
+        _statistic(row.values["rounds"], "{:.0f}".format),
+        _statistic(row.values["epochs"], "{:.3g}".format),
+        _statistic(row.values["num_examples"], "{:,.0f}".format),
+        _statistic(row.values["time"], seconds),
+        num_bytes(row.values["num_bytes"].mean),
+        num_bytes(row.values["busiest_peer_bytes"].mean),
+    ]
+
+
+def _cost_of_target(target: TargetCost) -> list[str]:
+    rounds = _of_target(target, "rounds", "{:.3g}".format) if target.reached else "not reached"
+    size, busiest = (
+        "" if (cost := target[name]) is None else num_bytes(cost.mean) for name in ("num_bytes", "busiest_peer_bytes")
+    )
+    seeds = f"{target.reached} of {target.of}"
+    return [rounds, _of_target(target, "time", seconds), size, seeds, busiest, _of_target(target, "spread", percent)]
+
+
+def _of_target(target: TargetCost, name: str, shown: Callable[[float], str]) -> str:
+    figure = target[name]
+    return "" if figure is None else _statistic(figure, shown)
+
+
+def _statistic(statistic: Statistic, shown: Callable[[float], str]) -> str:
+    if not statistic.std:
+        return shown(statistic.mean)
+    return f"{shown(statistic.mean)} {in_this_encoding('±', '+-')} {shown(statistic.std)}"
