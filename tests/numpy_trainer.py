@@ -93,6 +93,14 @@ class NumpyTrainer:
             {"gradient_sum": frozen(gradient_sum)} if "gradient_sum" in job.wants else {},
         )
 
+    def score(self, jobs: Sequence[Evaluate]) -> list[Scores]:
+        return [self._score_one(job) for job in jobs]
+
+    def _score_one(self, job: Evaluate) -> Scores:
+        steps = range(job.first_step, job.first_step + job.num_steps)
+        rows = np.concatenate([self.batch(job.peer_id, step) for step in steps])
+        return Scores(job.peer_id, job.job, tuple(scored(model, rows) for model in job.models), len(rows))
+
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
         rows = np.concatenate(list(self.shards.values()))
         losses = [0.5 * float(np.mean(np.sum((model.weights - rows) ** 2, axis=1))) for model in models]

@@ -12,7 +12,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gossipfl.training.keras.state import MODEL_ROLES, ROLES, assign, join, read, size_of, split
-from gossipfl.training.keras.steps import ModelSteps
+from gossipfl.training.keras.steps import ModelSteps, Pick, gathered
+
+SCORING = ("evaluate", "score")
+"""The graphs that change nothing: they score models on the held-out data, and on chosen examples."""
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 """Arrays of one peer, or of one call, by name."""
@@ -29,13 +32,15 @@ class GroupedGraphs:
         """The arguments of a graph, the data set apart."""
         layout = self._steps.layout
         rows = {role: tf.TensorSpec([None, size_of(layout.of(role))], dtype) for role, dtype in ROLES.items()}
-        if graph == "evaluate":
-            return {**{role: rows[role] for role in MODEL_ROLES}, "batches": tf.TensorSpec([None, 2], tf.int32)}
+        pairs, numbers = tf.TensorSpec([None, 2], tf.int32), tf.TensorSpec([None], tf.int32)
+        if graph in SCORING:
+            chosen = {"indices": numbers, "chunks": pairs} if graph == "score" else {}
+            return {**{role: rows[role] for role in MODEL_ROLES}, "batches": pairs, **chosen}
         signature = {
             **rows,
-            "indices": tf.TensorSpec([None], tf.int32),
-            "batches": tf.TensorSpec([None, 2], tf.int32),
-            "first_batches": tf.TensorSpec([None], tf.int32),
+            "indices": numbers,
+            "batches": pairs,
+            "first_batches": numbers,
         }
         if self._steps.has_schedule:
             signature["first_step"] = tf.TensorSpec([None], tf.int64)
@@ -46,11 +51,8 @@ class GroupedGraphs:
 
     def run(self, graph: str, peers: Sequence[Arrays], call: Callable[[Mapping[str, Any]], Any]) -> list[Arrays]:
         """The results of each peer, by one call of the graph."""
-        if graph == "evaluate":
-            cuts = np.cumsum([end - first for first, end in (peer["batches"] for peer in peers)])[:-1]
-            arguments = {name: stacked([peer[name] for peer in peers]) for name in peers[0]}
-            columns = {name: np.split(_array(tensor), cuts) for name, tensor in call(arguments).items()}
-            return [{name: column[row] for name, column in columns.items()} for row in range(len(peers))]
+        if graph in SCORING:
+            return self._run_scoring(graph, peers, call)
         indices = np.concatenate([peer["indices"] for peer in peers])
         sizes = np.concatenate([peer["sizes"] for peer in peers])
         batches = {
@@ -62,6 +64,23 @@ class GroupedGraphs:
         rows = {name: stacked([peer[name] for peer in peers]) for name in names}
         results = {name: _array(tensor) for name, tensor in call({**rows, **batches}).items()}
         return [{name: _own(array, row) for name, array in results.items()} for row in range(len(peers))]
+
+    def _run_scoring(
+        self, graph: str, models: Sequence[Arrays], call: Callable[[Mapping[str, Any]], Any]
+    ) -> list[Arrays]:
+        arguments = {role: stacked([model[role] for model in models]) for role in MODEL_ROLES}
+        if graph == "evaluate":
+            batches = stacked([model["batches"] for model in models])
+        else:
+            nums_chunks = np.array([len(model["sizes"]) for model in models], np.int32)
+            ends = np.cumsum(nums_chunks, dtype=np.int32)
+            batches = np.stack([ends - nums_chunks, ends], axis=1)
+            arguments["indices"] = np.concatenate([model["indices"] for model in models])
+            arguments["chunks"] = batch_bounds(np.concatenate([model["sizes"] for model in models]), None)
+        cuts = np.cumsum(batches[:, 1] - batches[:, 0])[:-1]
+        results = call({**arguments, "batches": batches})
+        columns = {name: np.split(_array(tensor), cuts) for name, tensor in results.items()}
+        return [{name: column[row] for name, column in columns.items()} for row in range(len(models))]
 
     def train(
         self,
@@ -122,6 +141,24 @@ class GroupedGraphs:
     ) -> dict[str, tf.Tensor]:
         """The evaluation graph: `weights` [n, d], `statistics` [n, s], and the `batches` [n, 2], first and end, to
         score each model on. Gives `loss` and `num_correct` of every batch, one model's after the other's."""
+        return self._score(weights, statistics, batches, self._steps.slices(x, y))
+
+    def score(
+        self,
+        weights: tf.Tensor,
+        statistics: tf.Tensor,
+        batches: tf.Tensor,
+        indices: tf.Tensor,
+        chunks: tf.Tensor,
+        x: tf.Tensor,
+        y: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """The evaluation graph for chosen examples: what `evaluate` takes, and `chunks`, the batches in `indices`."""
+        return self._score(weights, statistics, batches, gathered(x, y, indices, chunks))
+
+    def _score(
+        self, weights: tf.Tensor, statistics: tf.Tensor, batches: tf.Tensor, pick: Pick
+    ) -> dict[str, tf.Tensor]:
         layout = self._steps.layout
         num_models, nums_batches = tf.shape(weights)[0], batches[:, 1] - batches[:, 0]
         positions = tf.cumsum(nums_batches, exclusive=True)
@@ -130,7 +167,7 @@ class GroupedGraphs:
             assign(layout.weights, weights[model])
             assign(layout.statistics, statistics[model])
             assign(layout.seeds, tf.constant(self._evaluation_seeds))
-            return model + 1, self._steps.score(x, y, batches[model, 0], batches[model, 1], scores, positions[model])
+            return model + 1, self._steps.score(pick, batches[model, 0], batches[model, 1], scores, positions[model])
 
         scores = self._steps.score_arrays(tf.reduce_sum(nums_batches))
         _, scores = tf.while_loop(

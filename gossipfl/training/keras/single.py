@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gossipfl.training.keras.grouped import Arrays, batch_bounds
+from gossipfl.training.keras.grouped import SCORING, Arrays, batch_bounds
 from gossipfl.training.keras.state import ROLES, load, parts_of, vector_of
-from gossipfl.training.keras.steps import ModelSteps
+from gossipfl.training.keras.steps import ModelSteps, gathered
 
 
 class SingleGraphs:
@@ -32,6 +32,8 @@ class SingleGraphs:
             "indices": tf.TensorSpec([None], tf.int32),
             "batches": tf.TensorSpec([None, 2], tf.int32),
         }
+        if graph == "score":
+            return signature
         if self._steps.has_schedule:
             signature["first_step"] = tf.TensorSpec([], tf.int64)
         if graph == "train_corrected":
@@ -46,18 +48,18 @@ class SingleGraphs:
 
     def _run_one(self, graph: str, peer: Arrays, call: Callable[[Mapping[str, Any]], Any]) -> Arrays:
         layout = self._steps.layout
-        vectors = peer if graph != "evaluate" else {**peer, "seeds": self._evaluation_seeds}
+        vectors = peer if graph not in SCORING else {**peer, "seeds": self._evaluation_seeds}
         variables = {role: layout.of(role) for role in ROLES if role in vectors}
         for role in variables:
             load(variables[role], vectors[role])
         if graph != "evaluate":
-            examples = peer["indices"] if self._steps.in_order else None
+            examples = peer["indices"] if self._steps.in_order and graph != "score" else None
             peer = {**peer, "batches": batch_bounds(peer["sizes"], examples)}
         arguments: dict[str, Any] = {name: peer[name] for name in self.signature(graph)}
         for name in arguments.keys() & {"c", "anchor", "gradient_sum"}:
             arguments[name] = parts_of(peer[name], layout.weights)
         outcome = call(arguments)
-        if graph == "evaluate":
+        if graph in SCORING:
             return {name: tensor.numpy() for name, tensor in outcome.items()}
         results: dict[str, Any] = {}
         if graph == "train_corrected":
@@ -84,5 +86,13 @@ class SingleGraphs:
     def evaluate(self, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
         """The evaluation graph: the `batches`, first and end. Gives `loss` and `num_correct` of every batch."""
         scores = self._steps.score_arrays(batches[1] - batches[0])
-        scores = self._steps.score(x, y, batches[0], batches[1], scores, tf.constant(0))
+        scores = self._steps.score(self._steps.slices(x, y), batches[0], batches[1], scores, tf.constant(0))
+        return {name: array.stack() for name, array in scores.items()}
+
+    def score(self, indices: tf.Tensor, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The evaluation graph for chosen examples: all the `batches` in `indices`."""
+        num_batches = tf.shape(batches)[0]
+        scores = self._steps.score_arrays(num_batches)
+        pick = gathered(x, y, indices, batches)
+        scores = self._steps.score(pick, tf.constant(0), num_batches, scores, tf.constant(0))
         return {name: array.stack() for name, array in scores.items()}

@@ -83,13 +83,13 @@ class Slot:
         self._steps.stopped.assign(False)
 
     def trace(self, graph: str) -> None:
-        """Build a graph ("train", "train_corrected" or "evaluate") unless it is there already; in one thread at a time.
+        """Build a graph ("train", "train_corrected", "evaluate" or "score") unless it is there already; in one thread at a time.
 
         Raises ConfigurationError when the model uses variables that are not its own.
         """
         if graph in self._traced:
             return
-        function = self._graphs.evaluate if graph == "evaluate" else self._graphs.train
+        function: Any = {"evaluate": self._graphs.evaluate, "score": self._graphs.score}.get(graph, self._graphs.train)
         data = {name: tf.TensorSpec.from_tensor(part) for name, part in self._data.for_graph(graph).items()}
         signature = {**self._graphs.signature(graph), **data}
         for executor in (on_one_thread, nullcontext):
@@ -115,6 +115,9 @@ class Slot:
         "evaluate": `weights`, `statistics`, and the `batches` [2], first and end, to score the model on. Gives `loss`
         and `num_correct` of every batch, summed over its examples, and where outputs are kept, the `outputs` of every
         batch [batch size, outputs], those of a last batch that is smaller filled up.
+
+        "score": the same for `weights` and `statistics` on examples of the training data, `indices` in batches of the
+        `sizes`.
         """
         return self._graphs.run(graph, peers, partial(self._call, graph))
 

@@ -20,6 +20,9 @@ Correct: TypeAlias = Callable[[list[tf.Tensor]], list[tf.Tensor]]
 ScoreArrays: TypeAlias = Mapping[str, tf.TensorArray]
 """`loss` and `num_correct` of batches, summed over the examples of each, and their `outputs` if they are kept."""
 
+Pick: TypeAlias = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+"""Number of a batch in, its inputs and labels out."""
+
 
 class ModelSteps:
     """The steps and scores of one compiled model; its methods build parts of graphs."""
@@ -103,15 +106,20 @@ class ModelSteps:
             arrays["outputs"] = tf.TensorArray(tf.float32, num_batches, element_shape=shape)
         return arrays
 
+    def slices(self, x: tf.Tensor, y: tf.Tensor) -> Pick:
+        """The batches of all examples in their order."""
+        size = self._evaluation_batch_size
+        return lambda batch: (x[batch * size : (batch + 1) * size], y[batch * size : (batch + 1) * size])
+
     def score(
-        self, x: tf.Tensor, y: tf.Tensor, first: tf.Tensor, end: tf.Tensor, scores: ScoreArrays, position: tf.Tensor
+        self, pick: Pick, first: tf.Tensor, end: tf.Tensor, scores: ScoreArrays, position: tf.Tensor
     ) -> ScoreArrays:
-        """Score the batches [first, end) of the held-out data, and write the scores from `position` on."""
+        """Score the batches [first, end), and write the scores from `position` on."""
         size = self._evaluation_batch_size
 
         def score_batch(batch: tf.Tensor, scores: ScoreArrays) -> tuple[tf.Tensor, ScoreArrays]:
-            labels = y[batch * size : (batch + 1) * size]
-            output, loss = forward(self.model, x[batch * size : (batch + 1) * size], labels, training=False)
+            inputs, labels = pick(batch)
+            output, loss = forward(self.model, inputs, labels, training=False)
             values = {
                 "loss": tf.cast(loss, tf.float64) * tf.cast(tf.shape(labels)[0], tf.float64),
                 "num_correct": self._num_correct(output, labels),
@@ -179,6 +187,17 @@ def _follow(optimizer: keras.optimizers.Optimizer, step: tf.Variable) -> bool:
             part.learning_rate = partial(schedule, step)
             found = True
     return found
+
+
+def gathered(x: tf.Tensor, y: tf.Tensor, indices: tf.Tensor, batches: tf.Tensor) -> Pick:
+    """Batches of any examples: `batches` [n, 2] has where each begins in `indices`, and its size."""
+
+    def pick(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        begin, size = tf.split(tf.gather(batches, batch), 2)
+        examples = tf.slice(indices, begin, size)
+        return tf.gather(x, examples), tf.gather(y, examples)
+
+    return pick
 
 
 def corrected_by(

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gossipfl.actions import Train, Update
+from gossipfl.actions import Evaluate, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.scores import Score
@@ -26,6 +26,7 @@ from gossipfl.training.keras.jobs import JobFormat, check_size, is_corrected
 from gossipfl.training.keras.model import Task
 from gossipfl.training.keras.models import ModelRecipe
 from gossipfl.training.keras.runtime import runtime_flags, use_slots
+from gossipfl.training.keras.scoring import Scoring
 from gossipfl.training.keras.slot import DataTensors, Slot
 from gossipfl.training.keras.slot_pool import SlotPool
 from gossipfl.training.keras.state import schema_of, values_of
@@ -86,7 +87,11 @@ class KerasTrainer:
         self._num_test_batches = data.num_test_batches
         self._test_labels = dataset.test_y
         self._metrics = settings.metrics
-        self._num_kept = len(dataset.test_y) * dataset.num_classes * data.keeps_outputs  # of a model's evaluation
+        num_outputs = dataset.num_classes * data.keeps_outputs
+        self._num_kept = len(dataset.test_y) * num_outputs  # of a model's evaluation
+        self._scoring = Scoring(
+            self._pool, batches, dataset.train_y, settings.metrics, settings.evaluation_batch_size, num_outputs
+        )
         layout = self._pool.slots[0].layout
         self.schema: WeightsSchema = schema_of(layout.weights)
         self.statistics_schema: WeightsSchema = schema_of(layout.statistics)
@@ -113,7 +118,7 @@ class KerasTrainer:
 
     @property
     def num_traces(self) -> int:
-        """Number of graphs built so far: at most three per slot (training, corrected training, evaluation)."""
+        """Number of graphs built so far: at most four per slot (training, corrected training, both evaluations)."""
         return sum(slot.num_traces for slot in self._pool.slots)
 
     @property
@@ -184,13 +189,30 @@ class KerasTrainer:
 
         Raises SchemaMismatchError for vectors that do not belong to this model.
         """
-        for position, vectors in enumerate(models):
-            check_size(f"weights of model {position}", vectors.weights, self.schema.size)
-            check_size(f"statistics of model {position}", vectors.statistics, self.statistics_schema.size)
+        self._check_sizes(models)
         self._pool.trace("evaluate")
         at_a_time = max(1, MAX_CALL_BYTES // max(1, 4 * self._num_kept))
         calls = [models[first : first + at_a_time] for first in range(0, len(models), at_a_time)]
         return [score for call in calls for score in self._evaluate(call)]
+
+    def score(self, jobs: Sequence[Evaluate]) -> list[Scores]:
+        """Score the models of independent jobs, each on batches of its peer, in inference mode.
+
+        Raises SchemaMismatchError for vectors that do not belong to this model, before anything is scored, and
+        TrainingError, carrying peer and job number, when a job fails; a score of NaN is no failure.
+        """
+        for job in jobs:
+            self._check_sizes(job.models, f" of evaluation {job.job} of peer {job.peer_id!r}")
+        outcomes = self._scoring.scores(jobs, MAX_CALL_BYTES)
+        scores = [outcome for outcome in outcomes if isinstance(outcome, Scores)]
+        if len(scores) < len(jobs):
+            raise all_failures(outcomes)
+        return scores
+
+    def _check_sizes(self, models: Sequence[ModelVectors], where: str = "") -> None:
+        for position, vectors in enumerate(models):
+            check_size(f"weights of model {position}{where}", vectors.weights, self.schema.size)
+            check_size(f"statistics of model {position}{where}", vectors.statistics, self.statistics_schema.size)
 
     def _evaluate(self, models: Sequence[ModelVectors]) -> Iterator[Score]:
         # All batches of all models are one line of work, cut where a slot's share or its memory ends.

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gossipfl.actions import Train, Update
+from gossipfl.actions import Evaluate, Job, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError, TransportError
 from gossipfl.scores import Score
@@ -152,24 +152,34 @@ class RayTrainer:
 
         Raises as `KerasTrainer.train` does, and TrainingError, naming the peers, when workers die of their jobs.
         """
-        groups = self._groups([job.num_steps for job in jobs])
-        try:
-            outcomes = self._run("train", jobs, groups)
-        except WorkersDied as died:
-            group = [jobs[position] for position in groups[died.position]]
-            names = ", ".join(repr(job.peer_id) for job in group)
-            raise TrainingError(f"{died}: training {names}", peer_id=group[0].peer_id, round=group[0].job) from died
-        if any(isinstance(outcome, Failure) for outcome in outcomes):
-            raise all_failures([o.error() if isinstance(o, Failure) else o for o in outcomes])
-        return outcomes
+        groups = self._groups([job.num_steps for job in jobs], [1] * len(jobs))
+        return self._run_jobs("train", "training", jobs, groups)
+
+    def score(self, jobs: Sequence[Evaluate]) -> list[Scores]:
+        """Score the models of independent jobs, each on batches of its peer. Raises as `train` does."""
+        nums_models = [len(job.models) for job in jobs]
+        work = [job.num_steps * num_models for job, num_models in zip(jobs, nums_models, strict=True)]
+        return self._run_jobs("score", "evaluating for", jobs, self._groups(work, nums_models))
 
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
         """Scores of several models on the held-out data, in order."""
-        return self._run("evaluate", models, self._groups([1] * len(models)))
+        return self._run("evaluate", models, self._groups([1] * len(models), [1] * len(models)))
 
-    def _groups(self, work: Sequence[int]) -> list[list[int]]:
+    def _groups(self, work: Sequence[int], nums_models: Sequence[int]) -> list[list[int]]:
         num_bytes = 4 * (self.schema.size + self.statistics_schema.size + self.optimizer_size)
-        return balanced_groups(work, [num_bytes] * len(work), self._workers.num_workers, MAX_MESSAGE_BYTES)
+        nums_bytes = [num_bytes * num_models for num_models in nums_models]
+        return balanced_groups(work, nums_bytes, self._workers.num_workers, MAX_MESSAGE_BYTES)
+
+    def _run_jobs(self, method: str, doing: str, jobs: Sequence[Job], groups: Sequence[Sequence[int]]) -> list[Any]:
+        try:
+            outcomes = self._run(method, jobs, groups)
+        except WorkersDied as died:
+            group = [jobs[position] for position in groups[died.position]]
+            names = ", ".join(repr(job.peer_id) for job in group)
+            raise TrainingError(f"{died}: {doing} {names}", peer_id=group[0].peer_id, round=group[0].job) from died
+        if any(isinstance(outcome, Failure) for outcome in outcomes):
+            raise all_failures([o.error() if isinstance(o, Failure) else o for o in outcomes])
+        return outcomes
 
     def _run(self, method: str, items: Sequence[Any], groups: Sequence[Sequence[int]]) -> list[Any]:
         """The results of a method that takes several items and gives as many results, in the order of the items."""

@@ -6,14 +6,14 @@ the arguments, so a call whose worker has died is made again, to another.
 
 import pickle
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from gossipfl.actions import Train, Update
+from gossipfl.actions import Evaluate, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, GossipFLError, TrainingError, TransportError
 from gossipfl.scores import Score
@@ -31,6 +31,9 @@ MAX_DEATHS = 3
 
 START_SECONDS = 300.0
 """Patience with the first worker, which waits for a free core and imports TensorFlow."""
+
+AnyJob = TypeVar("AnyJob", Train, Evaluate)
+Result = TypeVar("Result")
 
 Shared: TypeAlias = tuple[Any, ...]
 """References into the object store: a recipe, and the constants of its model where they are not the recipe's own;
@@ -105,12 +108,10 @@ class Worker:
         )
 
     def train(self, recipe: Shared, jobs: Sequence[Train]) -> list[Update | Failure]:
-        try:
-            return [*self._trainer_of(recipe).train(jobs)]
-        except TrainingError as error:
-            if len(jobs) == 1:
-                return [Failure(str(error), error.peer_id, error.round)]
-        return [outcome for job in jobs for outcome in self.train(recipe, [job])]  # find whose jobs they were
+        return _each_alone(self._trainer_of(recipe).train, jobs)
+
+    def score(self, recipe: Shared, jobs: Sequence[Evaluate]) -> list[Scores | Failure]:
+        return _each_alone(self._trainer_of(recipe).score, jobs)
 
     def evaluate(self, recipe: Shared, models: Sequence[ModelVectors]) -> list[Score]:
         return self._trainer_of(recipe).evaluate(models)
@@ -254,6 +255,18 @@ class RayWorkers:
         ]
         if differing:
             raise ConfigurationError(f"the workers would differ in their results, because of {', '.join(differing)}")
+
+
+def _each_alone(
+    work: Callable[[Sequence[AnyJob]], list[Result]], jobs: Sequence[AnyJob]
+) -> list[Result | Failure]:
+    """What comes of each job, also where the call fails because of one of them."""
+    try:
+        return [*work(jobs)]
+    except TrainingError as error:
+        if len(jobs) == 1:
+            return [Failure(str(error), error.peer_id, error.round)]
+    return [outcome for job in jobs for outcome in _each_alone(work, [job])]  # find whose jobs they were
 
 
 def _fetched(recipe: Shared) -> Recipe:

@@ -1,0 +1,116 @@
+"""Scores of models on batches of a peer's own: each model of each job is a row of a group, whoever asks for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from gossipfl.actions import Evaluate, Scores
+from gossipfl.errors import TrainingError
+from gossipfl.scores import Score
+from gossipfl.training.batches import Batches
+from gossipfl.training.groups import balanced_groups
+from gossipfl.training.keras.grouped import Arrays
+from gossipfl.training.keras.slot import Slot
+from gossipfl.training.keras.slot_pool import SlotPool
+from gossipfl.training.metrics import Predictions, scored
+from gossipfl.weights import ModelVectors
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Row:
+    """A model to be scored for a job, on these examples of the training data."""
+
+    job: Evaluate
+    model: ModelVectors
+    examples: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """Scores models by the `metrics` in inference mode; `labels` are those of all training data.
+
+    The examples are taken `batch_size` at a time, which decides the last bits only.
+    """
+
+    pool: SlotPool
+    batches: Batches
+    labels: NDArray[np.integer]
+    metrics: Sequence[str]
+    batch_size: int
+    num_outputs: int
+    """Outputs of one example that are kept for the metrics."""
+
+    def scores(self, jobs: Sequence[Evaluate], max_bytes: int) -> list[Scores | TrainingError]:
+        """What each of the jobs comes to, by groups of at most `max_bytes` together."""
+        rows = [
+            _Row(job, model, examples)
+            for job in jobs
+            for examples in [self.batches.indices(job.peer_id, job.first_step, job.num_steps)[0]]
+            for model in job.models
+        ]
+        if rows:
+            self.pool.trace("score")
+        num_slots = len(self.pool.slots)
+        groups = balanced_groups(
+            work=[len(row.examples) for row in rows],
+            num_bytes=[self._num_bytes(row) for row in rows],
+            num_groups=num_slots,
+            max_bytes=max_bytes // num_slots,
+        )
+        outcomes = self.pool.run([partial(self._score_group, [rows[row] for row in group]) for group in groups])
+        by_row = dict(zip(chain(*groups), chain(*outcomes), strict=True))
+        in_order = (by_row[row] for row in range(len(rows)))
+        return [self._of_job(job, [next(in_order) for _ in job.models]) for job in jobs]
+
+    def _of_job(self, job: Evaluate, outcomes: Sequence[Score | TrainingError]) -> Scores | TrainingError:
+        failures = [outcome for outcome in outcomes if isinstance(outcome, TrainingError)]
+        if failures:
+            return failures[0]
+        scores = tuple(outcome for outcome in outcomes if isinstance(outcome, Score))
+        num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
+        return Scores(job.peer_id, job.job, scores, num_examples)
+
+    def _num_bytes(self, row: _Row) -> int:
+        num_floats = row.model.weights.size + row.model.statistics.size
+        return 4 * (2 * num_floats + len(row.examples) * (1 + self.num_outputs))
+
+    def _score_group(self, rows: list[_Row], slot: Slot) -> list[Score | TrainingError]:
+        try:
+            results = slot.run("score", [self._arguments(row) for row in rows])
+        except tf.errors.OpError as error:
+            if len(rows) > 1:  # find whose job it was
+                return [outcome for row in rows for outcome in self._score_group([row], slot)]
+            job = rows[0].job
+            failure = TrainingError(
+                f"evaluation {job.job + 1} of peer {job.peer_id!r} failed: {error.message}",
+                peer_id=job.peer_id,
+                round=job.job,
+            )
+            failure.__cause__ = error
+            return [failure]
+        return [self._score(row, result, slot.threshold) for row, result in zip(rows, results, strict=True)]
+
+    def _arguments(self, row: _Row) -> Arrays:
+        num_batches = -(-len(row.examples) // self.batch_size)
+        sizes = np.full(num_batches, self.batch_size, np.int32)
+        sizes[-1] = len(row.examples) - (num_batches - 1) * self.batch_size
+        return {
+            "weights": np.asarray(row.model.weights, np.float32),
+            "statistics": np.asarray(row.model.statistics, np.float32),
+            "indices": row.examples,
+            "sizes": sizes,
+        }
+
+    def _score(self, row: _Row, result: Arrays, threshold: float) -> Score:
+        num_examples = len(row.examples)
+        outputs = np.zeros((num_examples, 0), np.float32)
+        if self.num_outputs:
+            padded = result["outputs"]
+            outputs = padded.reshape(-1, padded.shape[-1])[:num_examples]
+        loss, num_correct = float(result["loss"].sum()) / num_examples, int(result["num_correct"].sum())
+        return scored(Predictions(loss, num_correct, self.labels[row.examples], outputs, threshold), self.metrics)
