@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gossipfl.actions import Train, Update
+from gossipfl.actions import Evaluate, Scores, Train, Update
+from gossipfl.errors import TrainingError
 from gossipfl.scores import Score
 from gossipfl.weights import ModelVectors, PeerId, frozen
 
@@ -81,6 +82,8 @@ class NumpyTrainer:
             if self.has_statistics:
                 statistics = frozen(0.9 * statistics + 0.1 * batch.var(axis=0))
         loss = losses / num_examples
+        if not (np.isfinite(x).all() and np.isfinite(loss)):
+            raise TrainingError(f"peer {job.peer_id!r} diverged", peer_id=job.peer_id, round=job.job)
         return Update(
             job.peer_id,
             job.job,
@@ -103,5 +106,9 @@ class NumpyTrainer:
 
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
         rows = np.concatenate(list(self.shards.values()))
-        losses = [0.5 * float(np.mean(np.sum((model.weights - rows) ** 2, axis=1))) for model in models]
-        return [Score(loss, {"accuracy": 1 / (1 + loss)}) for loss in losses]
+        return [scored(model, rows) for model in models]
+
+
+def scored(model: ModelVectors, rows: np.ndarray) -> Score:
+    loss = 0.5 * float(np.mean(np.sum((model.weights - rows) ** 2, axis=1)))
+    return Score(loss, {"accuracy": 1 / (1 + loss)})

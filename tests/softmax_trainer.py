@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from gossipfl.actions import Train, Update
+from gossipfl.actions import Evaluate, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
+from gossipfl.errors import TrainingError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.scores import Score
 from gossipfl.training.batches import Batches
@@ -34,6 +35,9 @@ class SoftmaxTrainer:
 
     def forget_initial(self) -> None: ...
 
+    def set_constants(self, constants: Constants) -> None:
+        constants.check_shapes([])
+
     def num_examples(self, peer_id: str, first_step: int, num_steps: int) -> int:
         return self.batches.num_examples(peer_id, first_step, num_steps)
 
@@ -57,14 +61,24 @@ class SoftmaxTrainer:
             bias -= 0.1 / size * probabilities.sum(axis=0)
         metrics = {"loss": sum_of_losses / num_examples, "accuracy": num_correct / num_examples}
         weights = self.schema.flatten([kernel, bias])
+        if not np.isfinite(weights).all():
+            raise TrainingError(f"peer {job.peer_id!r} diverged", peer_id=job.peer_id, round=job.job)
         return Update(job.peer_id, job.job, weights, job.statistics, {}, num_examples, job.num_steps, metrics)
 
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
-        return [self._score(model) for model in models]
+        return [self._score(model, self.dataset.test_x, self.dataset.test_y) for model in models]
 
-    def _score(self, model: ModelVectors) -> Score:
+    def score(self, jobs: Sequence[Evaluate]) -> list[Scores]:
+        return [self._score_one(job) for job in jobs]
+
+    def _score_one(self, job: Evaluate) -> Scores:
+        chosen, _ = self.batches.indices(job.peer_id, job.first_step, job.num_steps)
+        x, y = self.dataset.train_x[chosen], self.dataset.train_y[chosen]
+        return Scores(job.peer_id, job.job, tuple(self._score(model, x, y) for model in job.models), len(chosen))
+
+    def _score(self, model: ModelVectors, x: np.ndarray, y: np.ndarray) -> Score:
         kernel, bias = self.schema.unflatten(model.weights)
-        x, y = self.dataset.test_x.reshape(len(self.dataset.test_y), -1), self.dataset.test_y
+        x = x.reshape(len(y), -1)
         probabilities = softmax(x @ kernel + bias)
         loss = float(-np.log(probabilities[np.arange(len(y)), y]).mean())
         return Score(loss, {"accuracy": float((probabilities.argmax(axis=1) == y).mean())})

@@ -5,8 +5,9 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from fit_oracle import job_of, toy_batches, toy_dataset, toy_trainer  # noqa: E402
+from fit_oracle import job_of, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
+from toy_data import toy_batches, toy_dataset  # noqa: E402
 from toy_models import softmax_sgd  # noqa: E402
 
 from gossipfl.errors import ConfigurationError  # noqa: E402

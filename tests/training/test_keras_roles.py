@@ -5,8 +5,9 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from fit_oracle import BATCH_SIZE, job_of, toy_batches, toy_dataset, toy_models, toy_trainer  # noqa: E402
+from fit_oracle import job_of, toy_models, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
+from toy_data import BATCH_SIZE, toy_batches, toy_dataset  # noqa: E402
 from toy_models import compiled, softmax_sgd  # noqa: E402
 
 from gossipfl.errors import ConfigurationError, SchemaMismatchError, TrainingError  # noqa: E402

@@ -11,8 +11,9 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from fit_oracle import SIZES, job_of, toy_trainer  # noqa: E402
+from fit_oracle import job_of, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
+from toy_data import SIZES  # noqa: E402
 from toy_models import batch_norm, compiled, conv_adam, dropout_momentum_clipnorm, softmax_sgd  # noqa: E402
 
 pytestmark = pytest.mark.slow

@@ -12,8 +12,9 @@ import pytest
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from fit_oracle import BATCH_SIZE, SIZES, fit_job, job_of, toy_batches, toy_dataset, toy_trainer  # noqa: E402
+from fit_oracle import fit_job, job_of, toy_models, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
+from toy_data import BATCH_SIZE, SIZES, toy_batches, toy_dataset  # noqa: E402
 from toy_models import (  # noqa: E402
     batch_norm,
     compiled,
@@ -23,6 +24,7 @@ from toy_models import (  # noqa: E402
     softmax_sgd,
 )
 
+from gossipfl.actions import Evaluate  # noqa: E402
 from gossipfl.errors import ConfigurationError, SchemaMismatchError, TrainingError  # noqa: E402
 from gossipfl.scores import Metric  # noqa: E402
 from gossipfl.training.batches import Batches  # noqa: E402
@@ -30,7 +32,7 @@ from gossipfl.training.keras import slot  # noqa: E402
 from gossipfl.training.keras import trainer as keras_trainer  # noqa: E402
 from gossipfl.training.metrics import METRICS, Rule  # noqa: E402
 from gossipfl.training.models import resolve  # noqa: E402
-from gossipfl.weights import ModelVectors  # noqa: E402
+from gossipfl.weights import ModelVectors, StoredModel  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -281,9 +283,14 @@ def test_outputs_are_kept_for_the_metrics_that_need_them(single, monkeypatch):
     plain = toy_trainer(softmax_sgd, slots=2).evaluate(models)
     monkeypatch.setattr(keras_trainer, "MAX_CALL_BYTES", 2 * 4 * len(toy_dataset().test_y) * 10)  # two at a time
     assert [score.metrics["accuracy"] for score in trainer.evaluate(models)] == [s.metrics["accuracy"] for s in plain]
-    for vectors, predictions in zip(models, seen, strict=True):
-        model = trainer.keras_model(ModelVectors(vectors.weights, vectors.statistics))
-        outputs = model.predict(toy_dataset().test_x, verbose=0)
+    models = [ModelVectors(vectors.weights, vectors.statistics) for vectors in models]
+    for model in models:
+        trainer.score([Evaluate("a", 1, (model,), 0, 3)])
+    own, _ = toy_batches().indices("a", 0, 3)
+    examples = [toy_dataset().test_x, toy_dataset().train_x[own]]
+    for position, predictions in enumerate(seen):
+        model = toy_models(softmax_sgd).filled(StoredModel(models[position % 3], trainer.constants))
+        outputs = model.predict(examples[position // 3], verbose=0)
         np.testing.assert_allclose(predictions.outputs, outputs, rtol=1e-4, atol=1e-6)
         assert (predictions.classes == predictions.labels).sum() == predictions.num_correct
 
@@ -318,6 +325,10 @@ def test_a_failing_operation_names_the_peer_and_keeps_the_cause():
         trainer.train([job_of(trainer, peer, 4) for peer in SIZES])
     assert caught.value.peer_id == "d"
     assert isinstance(caught.value.__cause__, tf.errors.InvalidArgumentError)
+    jobs = [Evaluate(peer, 3, (trainer.initial(),) * 2, 0, 4) for peer in SIZES]
+    with pytest.raises(TrainingError, match="evaluation 4 of peer 'd' failed") as caught:
+        trainer.score(jobs)
+    assert list(caught.value.outcomes[:-1]) == trainer.score(jobs[:-1])
 
 
 @pytest.mark.parametrize("max_grouped_floats", [10**6, 0])

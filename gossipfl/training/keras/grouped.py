@@ -156,9 +156,7 @@ class GroupedGraphs:
         """The evaluation graph for chosen examples: what `evaluate` takes, and `chunks`, the batches in `indices`."""
         return self._score(weights, statistics, batches, gathered(x, y, indices, chunks))
 
-    def _score(
-        self, weights: tf.Tensor, statistics: tf.Tensor, batches: tf.Tensor, pick: Pick
-    ) -> dict[str, tf.Tensor]:
+    def _score(self, weights: tf.Tensor, statistics: tf.Tensor, batches: tf.Tensor, pick: Pick) -> dict[str, tf.Tensor]:
         layout = self._steps.layout
         num_models, nums_batches = tf.shape(weights)[0], batches[:, 1] - batches[:, 0]
         positions = tf.cumsum(nums_batches, exclusive=True)

@@ -83,7 +83,8 @@ class Slot:
         self._steps.stopped.assign(False)
 
     def trace(self, graph: str) -> None:
-        """Build a graph ("train", "train_corrected", "evaluate" or "score") unless it is there already; in one thread at a time.
+        """Build a graph ("train", "train_corrected", "evaluate" or "score") unless it is there already; in one thread
+        at a time.
 
         Raises ConfigurationError when the model uses variables that are not its own.
         """

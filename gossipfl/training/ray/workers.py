@@ -257,9 +257,7 @@ class RayWorkers:
             raise ConfigurationError(f"the workers would differ in their results, because of {', '.join(differing)}")
 
 
-def _each_alone(
-    work: Callable[[Sequence[AnyJob]], list[Result]], jobs: Sequence[AnyJob]
-) -> list[Result | Failure]:
+def _each_alone(work: Callable[[Sequence[AnyJob]], list[Result]], jobs: Sequence[AnyJob]) -> list[Result | Failure]:
     """What comes of each job, also where the call fails because of one of them."""
     try:
         return [*work(jobs)]
