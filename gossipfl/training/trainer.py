@@ -4,7 +4,7 @@ model is."""
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from gossipfl.actions import Outcome, Train, Update
+from gossipfl.actions import Evaluate, Outcome, Scores, Train, Update
 from gossipfl.errors import TrainingError, TransportError
 from gossipfl.scores import Score
 from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema
@@ -36,6 +36,13 @@ class Trainer(Protocol):
         """Run independent jobs; updates come in the order of the jobs.
 
         Raises TrainingError, carrying the peer and the round, when a job fails or ends in NaN or infinity.
+        """
+        ...
+
+    def score(self, jobs: Sequence[Evaluate]) -> list[Scores]:
+        """Score the models of independent jobs, each on batches of its peer, in inference mode.
+
+        Raises TrainingError, carrying the peer and the job, when a job fails; a score of NaN is no failure.
         """
         ...
 
