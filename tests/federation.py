@@ -12,7 +12,7 @@ from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.peers import Peer
 from gossipfl.randomness import Randomness
-from gossipfl.topology import canonical
+from gossipfl.topology import Neighbors, canonical
 from gossipfl.weights import ModelVectors, PeerId, frozen
 
 
@@ -56,9 +56,11 @@ def make_peer(
     if peer_id != algorithm.hub:
         work = LocalWork(len(trainer.shards[peer_id]), trainer.steps_per_epoch(peer_id), num_rounds)
     randomness = Randomness.of_seed(seed)
-    return algorithm.make_peer(
-        peer_id, algorithm.network(graph), initial or trainer.initial(), work, randomness, revoked
-    )
+    network = algorithm.network(graph)
+    peer = algorithm.make_peer(peer_id, network, initial or trainer.initial(), work, randomness)
+    if revoked:
+        peer.neighbors_changed(Neighbors.of(network, peer_id).without(revoked), 0.0)
+    return peer
 
 
 def make_peers(

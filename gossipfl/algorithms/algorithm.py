@@ -22,8 +22,6 @@ LARGEST_NUM_EXAMPLES = 10**9
 
 NUM_EXAMPLES = NumberSchema(1, LARGEST_NUM_EXAMPLES, is_integer=True)
 
-NOBODY: frozenset[PeerId] = frozenset()
-
 
 class Algorithm(Protocol):
     """A frozen recipe for the peers of one algorithm.
@@ -93,10 +91,8 @@ class Algorithm(Protocol):
         initial: ModelVectors,
         work: LocalWork,
         randomness: Randomness,
-        revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
-        """One participant of `network`, which `Algorithm.network` has given; it waits for nobody of `revoked`, and
-        sends them nothing."""
+        """One participant of `network`, which `Algorithm.network` has given."""
         ...
 
 
@@ -121,15 +117,6 @@ class Recipe:
 
     def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
         return {}
-
-
-def receivers_and_senders(
-    network: nx.Graph, peer_id: PeerId, revoked: frozenset[PeerId]
-) -> tuple[list[PeerId], list[PeerId]]:
-    """Whom a peer may send to, and whom it may hear from; nobody of `revoked`."""
-    directed = network.to_directed(as_view=True)
-    receivers = [other for other in directed.successors(peer_id) if other not in revoked]
-    return receivers, [other for other in directed.predecessors(peer_id) if other not in revoked]
 
 
 def check_weighting(weighting: str) -> None:

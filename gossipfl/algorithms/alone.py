@@ -7,7 +7,7 @@ from typing import ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import NOBODY, Recipe
+from gossipfl.algorithms.algorithm import Recipe
 from gossipfl.peers import LocalModel, LocalOnlyPeer, Peer, Sharing
 from gossipfl.randomness import Randomness
 from gossipfl.weights import ModelVectors, PeerId
@@ -30,6 +30,5 @@ class Alone(Recipe, ABC):
         initial: ModelVectors,
         work: LocalWork,
         randomness: Randomness,
-        revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
         return LocalOnlyPeer(LocalModel(peer_id, work, initial, self.sharing))

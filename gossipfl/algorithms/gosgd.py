@@ -7,12 +7,13 @@ from typing import Annotated, ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import NOBODY, Recipe, receivers_and_senders
+from gossipfl.algorithms.algorithm import Recipe
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.mixing.push_sum import SMALLEST_MASS
 from gossipfl.peers import Backoff, LocalModel, Peer, PushSumPeer, Sharing
 from gossipfl.randomness import Randomness
+from gossipfl.topology import Neighbors
 from gossipfl.weights import ModelVectors, PeerId
 
 
@@ -65,13 +66,10 @@ class GoSGD(Recipe):
         initial: ModelVectors,
         work: LocalWork,
         randomness: Randomness,
-        revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
-        receivers, senders = receivers_and_senders(network, peer_id, revoked)
         return PushSumPeer(
             LocalModel(peer_id, work, initial, self.sharing),
-            receivers,
-            senders,
+            Neighbors.of(network, peer_id),
             float(len(network)),
             self.push_probability,
             Backoff(self.timeout, self.max_backoff),

@@ -7,11 +7,12 @@ from typing import Annotated, ClassVar
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import NOBODY, Recipe, receivers_and_senders
+from gossipfl.algorithms.algorithm import Recipe
 from gossipfl.messages import NumberSchema
 from gossipfl.peers import GossipLearningPeer, LocalModel, MergeRule, Peer, Sharing
 from gossipfl.peers.gossip_learning import Merge
 from gossipfl.randomness import Randomness
+from gossipfl.topology import Neighbors
 from gossipfl.weights import ModelVectors, PeerId
 
 
@@ -58,13 +59,10 @@ class GossipLearning(Recipe):
         initial: ModelVectors,
         work: LocalWork,
         randomness: Randomness,
-        revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
-        receivers, senders = receivers_and_senders(network, peer_id, revoked)
         return GossipLearningPeer(
             LocalModel(peer_id, work, initial, self.sharing),
-            receivers,
-            senders,
+            Neighbors.of(network, peer_id),
             MergeRule(self.merge, self.age_limit),
             randomness.public.generator("gossip learning", peer_id),
         )

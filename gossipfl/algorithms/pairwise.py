@@ -6,10 +6,11 @@ from typing import Annotated
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import NOBODY, Recipe
+from gossipfl.algorithms.algorithm import Recipe
 from gossipfl.algorithms.rounds import check_undirected
 from gossipfl.peers import Backoff, LocalModel, PairwiseGossipPeer, Peer, Sharing
 from gossipfl.randomness import Randomness
+from gossipfl.topology import Neighbors
 from gossipfl.weights import ModelVectors, PeerId
 
 
@@ -49,14 +50,11 @@ class PairwiseGossip(Recipe):
         initial: ModelVectors,
         work: LocalWork,
         randomness: Randomness,
-        revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
-        neighbors = [neighbor for neighbor in network.neighbors(peer_id) if neighbor not in revoked]
-        positions = {neighbor: network.nodes[neighbor]["position"] for neighbor in neighbors}
         return PairwiseGossipPeer(
             LocalModel(peer_id, work, initial, self.sharing),
             network.nodes[peer_id]["position"],
-            positions,
+            Neighbors.of(network, peer_id),
             Backoff(self.timeout, self.max_backoff),
             randomness.public.generator("pairwise", peer_id),
         )

@@ -2,20 +2,22 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, ClassVar, TypeAlias
 
 import networkx as nx
 
 from gossipfl.actions import LocalWork
 from gossipfl.aggregators import MixingRow
-from gossipfl.algorithms.algorithm import NOBODY, NUM_EXAMPLES, check_patience
+from gossipfl.algorithms.algorithm import NUM_EXAMPLES, check_patience
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.methods import GossipMethod, Uncorrected
 from gossipfl.mixing import Mixing, RowMixing
 from gossipfl.peers import LocalModel, Peer, Sharing, SynchronousGossipPeer
 from gossipfl.randomness import Randomness
-from gossipfl.schedules import Schedule, without
+from gossipfl.schedules import Schedule
+from gossipfl.topology import Neighbors
 from gossipfl.weights import ModelVectors, PeerId
 
 ScheduleField: TypeAlias = Annotated[Schedule, "Who mixes with whom in which step (`gossipfl algorithms` lists them)."]
@@ -94,27 +96,23 @@ class SynchronousRecipe(ABC):
         initial: ModelVectors,
         work: LocalWork,
         randomness: Randomness,
-        revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
         lead = self.schedule.lead(network)
         if self.patience is not None:  # skipping ahead too early costs no more than patience that has run out
             lead = min(lead, 2 * (len(network) - 1).bit_length())
         return SynchronousGossipPeer(
             LocalModel(peer_id, work, initial, self.sharing, self.extra_vectors),
-            without(self.schedule.meetings(network, peer_id, randomness.public.seed), peer_id, revoked),
+            self.schedule.meetings(network, peer_id, randomness.public.seed),
+            partial(Neighbors.of, network, peer_id),
             self.method(work),
             self.mixing_of(peer_id, network, work),
             gossip_steps=self.gossip_steps,
             combine_first=self.combines_first,
             lead=lead,
             patience=self.patience,
-            num_voices=1 if _num_senders(network, peer_id, revoked) == 1 else 2,
+            num_voices=1 if (network.in_degree if network.is_directed() else network.degree)(peer_id) == 1 else 2,
+            needs_everybody=self.needs_everybody,
         )
-
-
-def _num_senders(network: nx.Graph, peer_id: PeerId, revoked: frozenset[PeerId]) -> int:
-    degree: int = network.in_degree(peer_id) if network.is_directed() else network.degree(peer_id)
-    return degree - sum(bool(network.has_edge(gone, peer_id)) for gone in revoked)
 
 
 def check_undirected(graph: nx.Graph) -> None:

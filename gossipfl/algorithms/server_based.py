@@ -8,12 +8,13 @@ from typing import Annotated, ClassVar, TypeAlias
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import NOBODY, NUM_EXAMPLES, Recipe, Weighting, check_patience, check_weighting
+from gossipfl.algorithms.algorithm import NUM_EXAMPLES, Recipe, Weighting, check_patience, check_weighting
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.methods import FederatedMethod
 from gossipfl.methods.server_optimizers import ServerOptimizer, ServerSGD
 from gossipfl.peers import ClientSampling, FedAvgClient, FedAvgServer, LocalModel, Peer, Sharing
+from gossipfl.peers.client_sampling import num_sampled
 from gossipfl.peers.fedavg_server import SMALLEST_STEP_WEIGHT
 from gossipfl.peers.magnitudes import Bound, check_bound
 from gossipfl.randomness import Randomness
@@ -93,13 +94,10 @@ class ServerRecipe(Recipe, ABC):
         return star
 
     def num_rounds(self, rounds: int, num_peers: int) -> int:
-        return -(-rounds * num_peers // self._num_sampled(num_peers))
+        return -(-rounds * num_peers // num_sampled(self.client_fraction, num_peers))
 
     def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
         return {"num_examples": NUM_EXAMPLES, "step_weight": NumberSchema(SMALLEST_STEP_WEIGHT, 1)}
-
-    def _num_sampled(self, num_clients: int) -> int:
-        return max(1, round(self.client_fraction * num_clients))
 
     def make_peer(
         self,
@@ -108,19 +106,18 @@ class ServerRecipe(Recipe, ABC):
         initial: ModelVectors,
         work: LocalWork,
         randomness: Randomness,
-        revoked: frozenset[PeerId] = NOBODY,
     ) -> Peer:
         local = LocalModel(peer_id, work, initial, self.sharing, self.extra_vectors)
         if peer_id != SERVER:
             return FedAvgClient(local, SERVER, self.method)
-        clients = [client for client in network if client != SERVER and client not in revoked]
-        num_sampled = self._num_sampled(len(clients))
+        clients = [client for client in network if client != SERVER]
         return FedAvgServer(
             local,
-            ClientSampling(clients, num_sampled, randomness.public.generator("fedavg", "client sampling")),
+            ClientSampling(clients, self.client_fraction, randomness.public.generator("fedavg", "client sampling")),
             self.server_optimizer,
             by_examples=self.weighting == "examples",
             examples_bound=self.examples_bound,
             extra_vectors=self.extra_vectors,
             patience=self.patience,
+            needs_everybody=self.needs_everybody,
         )

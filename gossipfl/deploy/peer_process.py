@@ -33,7 +33,7 @@ from gossipfl.runs.manifest import run_manifest
 from gossipfl.runs.peer_directory import WAY_ON, PeerDirectory
 from gossipfl.scenario import Scenario
 from gossipfl.scores import Score
-from gossipfl.topology import all_neighbors
+from gossipfl.topology import Neighbors, all_neighbors
 from gossipfl.training.trainer import Trainer
 from gossipfl.weights import PeerId, Vector
 
@@ -278,7 +278,6 @@ class _Process:
 
     def _host(self, checkpoint: Checkpoint | None, caps: Caps) -> HTTPPeer:
         http = self._cast.experiment.scenario.http
-        absent = frozenset(http.revoked)
         hosting = Hosting(
             replace(http.limits(), max_connections=caps.messages),
             self._credentials,
@@ -286,12 +285,11 @@ class _Process:
             http.linger,
             0.0 if checkpoint is not None else http.meeting_seconds,
             listens=self._where[self._options.name] is not None,
-            revoked=absent,
+            revoked=frozenset(http.revoked),
         )
         neighbors = {name: address for name, address in self._where.items() if name != self._options.name}
-        room = TrainingRoom(self._trainer, 1)
-        peer = self._cast.make_peer(self._options.name, SystemSecrets(), absent)
-        host = HTTPPeer(peer, self._facts, room, tuple(neighbors), self, hosting)
+        peer = self._cast.make_peer(self._options.name, SystemSecrets())
+        host = HTTPPeer(peer, self._facts, TrainingRoom(self._trainer, 1), tuple(neighbors), self, hosting)
         host.connect(neighbors)
         if checkpoint is not None:
             if checkpoint.values["run"] != self._facts.run_id:
@@ -300,6 +298,8 @@ class _Process:
                     "--run-directory"
                 )
             host.restore(checkpoint)
+        present = Neighbors.of(self._cast.network, self._options.name).without(http.revoked)
+        peer.neighbors_changed(present, host.now())
         return host
 
     async def _open(self, host: HTTPPeer) -> Where | None:

@@ -208,10 +208,10 @@ class Cast:
         """Where its peers train."""
         return self.experiment.trainer_for(self.section)
 
-    def make_peer(self, peer_id: PeerId, secret: SecretRandomness, revoked: frozenset[PeerId] = frozenset()) -> Peer:
+    def make_peer(self, peer_id: PeerId, secret: SecretRandomness) -> Peer:
         """One participant, with the secrets that its engine gives it."""
         experiment = self.experiment
         work = experiment.work(peer_id, self.recipe)
         initial = experiment.initial(self.section)
         randomness = Randomness(PublicRandomness(experiment.seed), secret)
-        return self.recipe.make_peer(peer_id, self.network, initial, work, randomness, revoked)
+        return self.recipe.make_peer(peer_id, self.network, initial, work, randomness)

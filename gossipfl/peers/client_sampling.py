@@ -7,15 +7,22 @@ import numpy as np
 from gossipfl.weights import PeerId
 
 
-class ClientSampling:
-    """Draws `num_sampled` of the clients uniformly, without replacement; `clients` are in node order."""
+def num_sampled(fraction: float, num_clients: int) -> int:
+    """How many of the clients are drawn at a time."""
+    return max(1, round(fraction * num_clients))
 
-    def __init__(self, clients: Sequence[PeerId], num_sampled: int, generator: np.random.Generator) -> None:
+
+class ClientSampling:
+    """Draws a `fraction` of the clients, at least one, uniformly and without replacement; `clients` are in node
+    order."""
+
+    def __init__(self, clients: Sequence[PeerId], fraction: float, generator: np.random.Generator) -> None:
         self.clients = tuple(clients)
-        self.num_sampled = num_sampled
         self.generator = generator
+        self._fraction = fraction
 
     def draw(self) -> list[PeerId]:
         """The clients of the next round, in node order."""
-        chosen = self.generator.choice(len(self.clients), size=self.num_sampled, replace=False)
+        size = num_sampled(self._fraction, len(self.clients))
+        chosen = self.generator.choice(len(self.clients), size=size, replace=False)
         return [self.clients[i] for i in np.sort(chosen)]

@@ -18,11 +18,13 @@ from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.peers.retries import Retries, wake_at_first
 from gossipfl.snapshot import Snapshot, messages_of_snapshot, part, read_only, snapshot_of_messages
+from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId, Vector, frozen
 
 
 class FedAvgClient(ModelPeer):
-    """A client: its weights are the last model that it received."""
+    """A client: its weights are the last model that it received. Its neighbor is the server, which it goes on awaiting
+    when that is away."""
 
     def __init__(self, local: LocalModel, server: PeerId, method: FederatedMethod) -> None:
         super().__init__(local)
@@ -132,6 +134,12 @@ class FedAvgClient(ModelPeer):
         if message.kind is Kind.ACKNOWLEDGE:
             return True
         return message.round == self._training_round and not self.finished
+
+    def _meet(self, neighbors: Neighbors) -> None:
+        """Nobody takes the server's place."""
+
+    def _go_on_without(self, now: float) -> list[Action]:
+        return []
 
     def snapshot(self) -> Snapshot:
         parts = {

@@ -24,7 +24,7 @@ import numpy as np
 from gossipfl.actions import Action, Refused, Send, Update
 from gossipfl.aggregators import Contribution, MixingRow
 from gossipfl.compression import encoded
-from gossipfl.errors import LocalProtocolError, RemoteProtocolError
+from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import Memory
 from gossipfl.methods.server_optimizers import ServerOptimizer
@@ -35,6 +35,7 @@ from gossipfl.peers.magnitudes import Bound
 from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.peers.retries import Retries, wake_at_first
 from gossipfl.snapshot import Snapshot, messages_of_snapshot, part, read_only, snapshot_of_messages
+from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId, Vector, frozen
 
 SMALLEST_STEP_WEIGHT = 1e-9
@@ -44,7 +45,11 @@ _WEIGHTED_MEAN = MixingRow()
 
 
 class FedAvgServer(ModelPeer):
-    """The hub: holds the model, samples clients, averages what they send back. It has no data and never trains."""
+    """The hub: holds the model, samples clients, averages what they send back. It has no data and never trains.
+
+    Of clients that changed, it awaits those no more who are gone, and samples those who came from the next round on, or
+    sends them the final model. `needs_everybody` says why none may be gone; None: they may.
+    """
 
     def __init__(
         self,
@@ -56,10 +61,12 @@ class FedAvgServer(ModelPeer):
         examples_bound: Bound = False,
         extra_vectors: frozenset[str] = frozenset(),
         patience: float | None = None,
+        needs_everybody: str | None = None,
     ) -> None:
         super().__init__(local)
         self._sampling = sampling
         self._known = frozenset(sampling.clients)
+        self._needs_everybody = needs_everybody
         self._optimizer = optimizer
         self._by_examples = by_examples
         self._examples = AnnouncedExamples(examples_bound)
@@ -240,6 +247,27 @@ class FedAvgServer(ModelPeer):
         sends = self._sends(Kind.FINAL, self._unacknowledged)
         return [*sends, *self._wait(now)] if sends else []
 
+    def _meet(self, neighbors: Neighbors) -> None:
+        clients = sorted(neighbors.receivers, key=neighbors.receivers.__getitem__)
+        if not clients:
+            raise ConfigurationError(f"{self.peer_id} cannot go on without any client")
+        if self._needs_everybody is not None and self._known != set(clients):
+            raise ConfigurationError(f"{self.peer_id} cannot go on with other clients: {self._needs_everybody}")
+        if self.finished:
+            self._unacknowledged |= dict.fromkeys(client for client in clients if client not in self._known)
+        self._sampling.clients, self._known = tuple(clients), frozenset(clients)
+        self._sampled = [client for client in self._sampled if client in self._known]
+        self._awaited &= self._known
+        self._updates = {client: update for client, update in self._updates.items() if client in self._known}
+        self._unacknowledged = {client: None for client in clients if client in self._unacknowledged}
+
+    def _go_on_without(self, now: float) -> list[Action]:
+        if self.finished:
+            return self._send_final(now)
+        if not self._sampled:  # nobody of them is left, or it has not begun
+            return self._begin_round(now)
+        return [] if self._awaited else self._end_round(now)
+
     def snapshot(self) -> Snapshot:
         values = {
             "num_updates": self._num_updates,
@@ -264,14 +292,12 @@ class FedAvgServer(ModelPeer):
         self._extra = read_only(part("extra", snapshot)[0])
         self._memory = read_only(part("memory", snapshot)[0])
         self._num_updates = values["num_updates"]
-        # less those that have been revoked since
-        self._sampled = [client for client in values["sampled"] if client in self._known]
-        self._unacknowledged = {client: None for client in values["unacknowledged"] if client in self._known}
+        self._sampled = list(values["sampled"])
+        self._unacknowledged = dict.fromkeys(values["unacknowledged"])
         self._deadline = values["deadline"]
         self._retries.restore(part("retries", snapshot))
         self._sampling.generator.bit_generator.state = values["generator"]
-        updates = messages_of_snapshot(part("updates", snapshot))
-        self._updates = {client: update for client, update in updates.items() if client in self._known}
+        self._updates = messages_of_snapshot(part("updates", snapshot))
         self._awaited = set(self._sampled) - set(self._updates)
 
 

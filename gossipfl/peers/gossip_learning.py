@@ -12,7 +12,6 @@ A model beyond the magnitude bound is not merged, and its age is forgotten with 
 Statistics and averaged optimizer state are merged with the same shares.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -26,6 +25,7 @@ from gossipfl.mixing.mixing import vector_of
 from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.snapshot import Snapshot, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId, Vector, frozen
 
 Merge: TypeAlias = Literal["age_weighted", "limited", "plain"]
@@ -68,24 +68,23 @@ def merged(mine: Vector, theirs: Vector, share: float) -> Vector:
 
 
 class GossipLearningPeer(ModelPeer):
-    """A peer of gossip learning: it pushes to `receivers` and hears from `senders`, both in node order."""
+    """A peer of gossip learning. Of neighbors that changed, it leaves alone at once those who are gone, and merges
+    nothing more that came of them."""
 
     def __init__(
         self,
         local: LocalModel,
-        receivers: Sequence[PeerId],
-        senders: Sequence[PeerId],
+        neighbors: Neighbors,
         rule: MergeRule,
         generator: np.random.Generator,
     ) -> None:
         super().__init__(local)
         self.age = 0
-        self._receivers = receivers
-        self._senders = {sender: position for position, sender in enumerate(senders)}
         self._rule = rule
         self._generator = generator
         self._arrived: dict[PeerId, Message] = {}  # during training, by sender
         self._newest: dict[PeerId, int] = {}  # the round of the newest model of each sender, arrived or merged
+        self._meet(neighbors)
 
     def start(self, now: float) -> list[Action]:
         return [self.local.outstanding] if self.local.outstanding is not None else self._train_on()
@@ -146,6 +145,14 @@ class GossipLearningPeer(ModelPeer):
     def _train_on(self) -> list[Action]:
         return [self.local.train()] if self._goes_on() else []
 
+    def _meet(self, neighbors: Neighbors) -> None:
+        self._receivers = sorted(neighbors.receivers, key=neighbors.receivers.__getitem__)
+        self._senders = neighbors.senders
+        self._arrived = {sender: message for sender, message in self._arrived.items() if sender in self._senders}
+
+    def _go_on_without(self, now: float) -> list[Action]:
+        return []
+
     def snapshot(self) -> Snapshot:
         values = {
             "age": self.age,
@@ -160,5 +167,4 @@ class GossipLearningPeer(ModelPeer):
         self.age = values["age"]
         self._newest = dict(values["newest"])
         self._generator.bit_generator.state = values["generator"]
-        arrived = messages_of_snapshot(part("arrived", snapshot))
-        self._arrived = {sender: arrived[sender] for sender in arrived if sender in self._senders}  # less revoked ones
+        self._arrived = messages_of_snapshot(part("arrived", snapshot))

@@ -5,6 +5,7 @@ from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Message
 from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.snapshot import Snapshot
+from gossipfl.topology import Neighbors
 
 
 class LocalOnlyPeer(ModelPeer):
@@ -29,6 +30,12 @@ class LocalOnlyPeer(ModelPeer):
         return []
 
     def send_failed(self, message: Message, now: float) -> list[Action]:
+        return []
+
+    def _meet(self, neighbors: Neighbors) -> None:
+        """It talks to nobody."""
+
+    def _go_on_without(self, now: float) -> list[Action]:
         return []
 
     def snapshot(self) -> Snapshot:

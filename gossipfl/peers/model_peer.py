@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from gossipfl.actions import Action, Job, Outcome, Scores, Update, WentBack
@@ -10,6 +11,7 @@ from gossipfl.messages import Message
 from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.standing import Standing
 from gossipfl.snapshot import Snapshot, compose, part
+from gossipfl.topology import Neighbors
 from gossipfl.weights import ModelVectors, PeerId, Vector
 
 
@@ -21,6 +23,7 @@ class ModelPeer(ABC):
         self.local = local
         self.round = 0
         self.finished = False
+        self._changed: Neighbors | None = None  # the neighbors, where they are not those that it was made with
 
     @property
     def value(self) -> Vector:
@@ -89,7 +92,21 @@ class ModelPeer(ABC):
     @abstractmethod
     def send_failed(self, message: Message, now: float) -> list[Action]: ...
 
+    def neighbors_changed(self, neighbors: Neighbors, now: float) -> list[Action]:
+        self._meet(neighbors)
+        self._changed = neighbors
+        return self._go_on_without(now)
+
     # What follows
+
+    @abstractmethod
+    def _meet(self, neighbors: Neighbors) -> None:
+        """Have these neighbors, and forget what came of others. Raises ConfigurationError, with nothing changed, where
+        that cannot be."""
+
+    @abstractmethod
+    def _go_on_without(self, now: float) -> list[Action]:
+        """What follows when some that were awaited are neighbors no more, or new ones are."""
 
     def _has_run_away(self, update: Update) -> bool:
         """Whether training has to count as failed, though all that it gave is finite."""
@@ -120,9 +137,14 @@ class ModelPeer(ABC):
 
     def _snapshot_with(self, values: Mapping[str, Any], parts: Mapping[str, Snapshot]) -> Snapshot:
         """That of what all have, and of what a protocol has beside."""
-        own = {"round": self.round, "finished": self.finished}
+        changed = None if self._changed is None else asdict(self._changed)
+        own = {"round": self.round, "finished": self.finished, "changed": changed}
         return compose({**own, **values}, {"local": self.local.snapshot(), **parts})
 
     def restore(self, snapshot: Snapshot) -> None:
+        _, values = snapshot
         self.local.restore(part("local", snapshot))
-        self.round, self.finished = snapshot[1]["round"], snapshot[1]["finished"]
+        self.round, self.finished = values["round"], values["finished"]
+        if values["changed"] is not None:
+            self._changed = Neighbors(**values["changed"])
+            self._meet(self._changed)

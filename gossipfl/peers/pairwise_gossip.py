@@ -35,6 +35,7 @@ from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.peers.random_neighbors import Backoff, RandomNeighbors
 from gossipfl.snapshot import Snapshot, part
+from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId, Vector
 
 _MOST_OVERDUE = 8
@@ -49,24 +50,23 @@ class _Waiting:
 
 
 class PairwiseGossipPeer(ModelPeer):
-    """A peer of pairwise gossip; `neighbors` maps each neighbor to its position in the graph."""
+    """A peer of pairwise gossip at a position in the graph. Of neighbors that changed, it leaves alone at once those
+    who are gone, and may choose those who came; what was open with the former stays so until they come back."""
 
     def __init__(
         self,
         local: LocalModel,
         position: int,
-        neighbors: Mapping[PeerId, int],
+        neighbors: Neighbors,
         backoff: Backoff,
         generator: np.random.Generator,
     ) -> None:
         super().__init__(local)
         self._position = position
-        self._neighbors = neighbors
+        self._neighbors = neighbors.receivers
         self._timeout, self._max_backoff = backoff.timeout, backoff.maximum
         self._model = AveragedModel(local)
-        self._random_neighbors = RandomNeighbors(
-            sorted(neighbors, key=lambda neighbor: neighbors[neighbor]), backoff, generator
-        )
+        self._random_neighbors = RandomNeighbors(neighbors.receivers, backoff, generator)
         self._exchanges = Exchanges(local.peer_id)
         self._waiting: _Waiting | None = None
         self._repeat_at: dict[PeerId, tuple[float, int]] = {}  # when an answer is sent again, and how often it was
@@ -253,6 +253,18 @@ class PairwiseGossipPeer(ModelPeer):
     def _unresolved(self) -> list[PeerId]:
         """With whom an exchange is open; one with a neighbor that was revoked stays so, and nobody waits for it."""
         return [neighbor for neighbor in self._exchanges.unresolved() if neighbor in self._neighbors]
+
+    # Neighbors
+
+    def _meet(self, neighbors: Neighbors) -> None:
+        self._neighbors = neighbors.receivers
+        self._random_neighbors.meet(neighbors.receivers)
+
+    def _go_on_without(self, now: float) -> list[Action]:
+        if self._waiting is not None and self._waiting.exchange.responder not in self._neighbors:
+            self._waiting = None
+            return self._train_on(now)
+        return self._drain(now) if self.finished else []
 
     # Persistence
 

@@ -12,6 +12,7 @@ from gossipfl.actions import Action, Job, Outcome
 from gossipfl.messages import Message
 from gossipfl.peers.standing import Standing
 from gossipfl.snapshot import Snapshot
+from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId, Vector
 
 
@@ -95,6 +96,14 @@ class Peer(Protocol):
 
     def send_failed(self, message: Message, now: float) -> list[Action]:
         """A message could not be delivered, as far as the engine knows; it may have been delivered all the same."""
+        ...
+
+    def neighbors_changed(self, neighbors: Neighbors, now: float) -> list[Action]:
+        """These, and nobody else, are its neighbors from now on: others it sends nothing to, awaits nothing from, and
+        refuses to hear. Before `start` what it asks for may be dropped: `start` asks again.
+
+        Raises ConfigurationError, with nothing changed, when its algorithm cannot go on with these.
+        """
         ...
 
     def snapshot(self) -> Snapshot:

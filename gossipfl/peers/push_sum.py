@@ -15,8 +15,6 @@ The sum of all w_i, and that of all w_i x_i but for the training steps, is const
 before that, count the pushes that were not applied. Links need to work in one direction only, receipts aside.
 """
 
-from collections.abc import Collection, Sequence
-
 import numpy as np
 
 from gossipfl.actions import Action, Send, Update
@@ -29,6 +27,7 @@ from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.peers.random_neighbors import Backoff, RandomNeighbors
 from gossipfl.snapshot import Snapshot, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId
 
 _ROUNDING = 1e-9
@@ -36,14 +35,16 @@ _LEAST_MASS = 2.0**-500  # what has less keeps it: halves and ratios of masses s
 
 
 class PushSumPeer(ModelPeer):
-    """A peer of asynchronous push-sum: it pushes to `receivers`, in node order, and hears from `senders`; `total_mass`
-    is that of all peers."""
+    """A peer of asynchronous push-sum; `total_mass` is that of all peers.
+
+    Of neighbors that changed, it leaves alone at once those who are gone. What it had pushed to them, and has no
+    receipt for, stays out until they come back. Who joins a run brings no mass of its own.
+    """
 
     def __init__(
         self,
         local: LocalModel,
-        receivers: Sequence[PeerId],
-        senders: Collection[PeerId],
+        neighbors: Neighbors,
         total_mass: float,
         push_probability: float,
         backoff: Backoff,
@@ -51,13 +52,12 @@ class PushSumPeer(ModelPeer):
     ) -> None:
         super().__init__(local)
         self.mass = 1.0
-        self._receivers = frozenset(receivers)
-        self._senders = frozenset(senders)
+        self._receivers, self._senders = neighbors.receivers, neighbors.senders
         self._total_mass = total_mass
         self._push_probability = push_probability
         self._generator = generator
         self._model = AveragedModel(local)
-        self._random_receivers = RandomNeighbors(receivers, backoff, generator)
+        self._random_receivers = RandomNeighbors(neighbors.receivers, backoff, generator)
         self._exchanges = Exchanges(local.peer_id)
         self._pushes: dict[PeerId, Message] = {}  # by receiver: at most one that has no receipt yet
 
@@ -151,6 +151,13 @@ class PushSumPeer(ModelPeer):
     def _open_pushes(self) -> list[PeerId]:
         """Who has not confirmed a push; of one that was revoked since, no receipt is awaited."""
         return [receiver for receiver in self._pushes if receiver in self._receivers]
+
+    def _meet(self, neighbors: Neighbors) -> None:
+        self._receivers, self._senders = neighbors.receivers, neighbors.senders
+        self._random_receivers.meet(neighbors.receivers)
+
+    def _go_on_without(self, now: float) -> list[Action]:
+        return self._drain(now) if self.finished else []
 
     def snapshot(self) -> Snapshot:
         parts = {

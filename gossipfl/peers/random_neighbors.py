@@ -1,6 +1,6 @@
 """Choosing among neighbors at random, and leaving those alone for a while that do not answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,14 +34,21 @@ class Backoff:
 
 
 class RandomNeighbors:
-    """The neighbors of one peer, in node order, and until when each of them is left alone."""
+    """The neighbors of one peer, and until when each of them is left alone."""
 
-    def __init__(self, neighbors: Sequence[PeerId], backoff: Backoff, generator: np.random.Generator) -> None:
-        self._neighbors = list(neighbors)
+    def __init__(self, neighbors: Mapping[PeerId, int], backoff: Backoff, generator: np.random.Generator) -> None:
+        self._neighbors = sorted(neighbors, key=neighbors.__getitem__)
         self._backoff = backoff
         self._generator = generator
         self._num_timeouts: dict[PeerId, int] = {}
         self._not_before: dict[PeerId, float] = {}
+
+    def meet(self, neighbors: Mapping[PeerId, int]) -> None:
+        """Have these neighbors, with their positions in node order; of others nothing is kept."""
+        self._neighbors = sorted(neighbors, key=neighbors.__getitem__)
+        for known in (self._num_timeouts, self._not_before):
+            for gone in known.keys() - neighbors.keys():
+                del known[gone]
 
     def choose(self, now: float) -> PeerId | None:
         """A random neighbor that is not left alone for now."""

@@ -19,30 +19,37 @@ whoever it sends to cannot be further than their next meeting, of which one is k
 is within the lead.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gossipfl.actions import Action, Refused, Send, Update
-from gossipfl.errors import RemoteProtocolError
+from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import GossipMethod, Memory
 from gossipfl.mixing import Mixing
 from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.peers.retries import Retries, wake_at_first
-from gossipfl.schedules import Meeting, Meetings
+from gossipfl.schedules import Meeting, Meetings, without
 from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
+from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId, Vector, frozen
 
 _MAX_AHEAD = 2  # with patience, messages that are kept of each neighbor that is further ahead than the lead
 
 
 class SynchronousGossipPeer(ModelPeer):
-    """A peer of synchronous gossip; `lead` is that of its schedule, `combine_first` the order of D-PSGD."""
+    """A peer of synchronous gossip; `lead` is that of its schedule, `combine_first` the order of D-PSGD.
+
+    Of neighbors that changed, those who are gone count as silent at once. Those who come back count from the next step
+    on, which takes patience: the others may be steps away. `everybody` gives all with whom the schedule has it ever
+    meet, and `needs_everybody` says why none may be gone; None: they may.
+    """
 
     def __init__(
         self,
         local: LocalModel,
         meetings: Meetings,
+        everybody: Callable[[], Neighbors],
         method: GossipMethod,
         mixing: Mixing,
         *,
@@ -51,9 +58,13 @@ class SynchronousGossipPeer(ModelPeer):
         lead: int = 0,
         patience: float | None = None,
         num_voices: int = 1,
+        needs_everybody: str | None = None,
     ) -> None:
         super().__init__(local)
         self._meetings = meetings
+        self._everybody = everybody
+        self._needs_everybody = needs_everybody
+        self._absent: frozenset[PeerId] = frozenset()
         self._method = method
         self._mixing = mixing
         self._gossip_steps = gossip_steps
@@ -196,7 +207,11 @@ class SynchronousGossipPeer(ModelPeer):
     def _go_to_step(self, step: int) -> None:
         self._step = step
         if step < self._num_steps:
-            self._meeting = self._meetings(step)
+            self._meeting = self._meeting_of(step)
+
+    def _meeting_of(self, step: int) -> Meeting:
+        meeting = self._meetings(step)
+        return without(meeting, self.peer_id, self._absent) if self._absent else meeting
 
     # Messages
 
@@ -213,7 +228,7 @@ class SynchronousGossipPeer(ModelPeer):
             raise RemoteProtocolError(
                 f"peer {sender} cannot be in gossip step {step}: step {last} is the last possible one"
             )
-        if sender not in (self._meeting if step == self._step else self._meetings(step)).row:
+        if sender not in (self._meeting if step == self._step else self._meeting_of(step)).row:
             raise RemoteProtocolError(f"peer {self.peer_id} does not hear from peer {sender} in gossip step {step}")
         self.local.received(message)
         for name in self._mixing.numbers:
@@ -232,7 +247,7 @@ class SynchronousGossipPeer(ModelPeer):
         if not ahead or step in ahead:
             return True
         first, *later = steps = sorted([step, *ahead])
-        waits = sender in self._meetings(first).receivers
+        waits = sender in self._meeting_of(first).receivers
         if self._patience is not None:
             dropped = steps[: -_MAX_AHEAD - self._lead]
         elif waits and step > first:
@@ -272,6 +287,34 @@ class SynchronousGossipPeer(ModelPeer):
             self._received = {step: kept for step, kept in self._received.items() if step >= self._step}
         return overtaken
 
+    # Neighbors
+
+    def _meet(self, neighbors: Neighbors) -> None:
+        everybody = self._everybody()
+        strangers = [other for other in (*neighbors.receivers, *neighbors.senders) if other not in everybody]
+        if strangers:
+            raise ConfigurationError(
+                f"peer {self.peer_id} cannot mix with {strangers[0]}, to whom its schedule gives no share"
+            )
+        absent = frozenset(other for other in (*everybody.receivers, *everybody.senders) if other not in neighbors)
+        if absent and self._needs_everybody is not None:
+            raise ConfigurationError(f"peer {self.peer_id} cannot go on without {min(absent)}: {self._needs_everybody}")
+        if (back := self._absent - absent) and self._patience is None:
+            raise ConfigurationError(
+                f"peer {self.peer_id} cannot go on with {min(back)} again, which may be steps ahead or behind, so that "
+                "one would wait for what the other never sent: give the algorithm a patience (seconds)"
+            )
+        self._absent = absent
+        self._num_voices = 1 if len(neighbors.senders) == 1 else 2
+        self._meeting = without(self._meeting, self.peer_id, absent)
+        self._received = {
+            step: {sender: message for sender, message in messages.items() if sender not in absent}
+            for step, messages in self._received.items()
+        }
+
+    def _go_on_without(self, now: float) -> list[Action]:
+        return self._mix_if_complete(now)
+
     # Persistence
 
     def snapshot(self) -> Snapshot:
@@ -307,9 +350,4 @@ class SynchronousGossipPeer(ModelPeer):
         self._emitted = vectors("emitted") or self._in_the_mix or {}
         self._trained = vectors("trained").get("weights")
         received = part("received", snapshot)
-        by_step = {int(step): messages_of_snapshot(part(step, received)) for step in received[1]}
-        self._received = {step: self._of_the_row(step, messages) for step, messages in by_step.items()}
-
-    def _of_the_row(self, step: int, messages: dict[PeerId, Message]) -> dict[PeerId, Message]:
-        """Without those of peers that have been revoked since, which would be counted and not mixed."""
-        return {sender: message for sender, message in messages.items() if sender in self._meetings(step).row}
+        self._received = {int(step): messages_of_snapshot(part(step, received)) for step in received[1]}

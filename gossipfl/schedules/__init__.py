@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
+from gossipfl.schedules.absence import without
 from gossipfl.schedules.base_graph import BaseGraph
 from gossipfl.schedules.epidemic import EpidemicLocal, EpidemicOracle
 from gossipfl.schedules.one_peer import OnePeerExponential, OnePeerHypercube
 from gossipfl.schedules.random_matchings import RandomMatchings
-from gossipfl.schedules.revocation import without
 from gossipfl.schedules.schedule import Meeting, Meetings, Schedule, gives_the_mean, mixing_matrix_at
 from gossipfl.schedules.static import Static
 

@@ -7,7 +7,7 @@ from gossipfl.topology.files import from_file
 from gossipfl.topology.generators import from_generator
 from gossipfl.topology.links import from_links
 from gossipfl.topology.mixing import SCHEMES, MixingScheme, checked_matrix, mixing_matrix, mixing_row, push_matrix
-from gossipfl.topology.neighbors import all_neighbors
+from gossipfl.topology.neighbors import Neighbors, all_neighbors
 from gossipfl.topology.spectrum import (
     least_stationary_mass,
     predicted_rounds,
@@ -21,6 +21,7 @@ from gossipfl.topology.summary import TopologySummary, diameter, summarize
 __all__ = [
     "SCHEMES",
     "MixingScheme",
+    "Neighbors",
     "TopologySummary",
     "all_neighbors",
     "available",

@@ -11,11 +11,11 @@ from gossipfl.actions import Send
 from gossipfl.algorithms import POOL, SynchronousGossip
 from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.errors import RemoteProtocolError
-from gossipfl.schedules import SCHEDULES, Static, mixing_matrix_at, without
-from gossipfl.topology import canonical
+from gossipfl.schedules import SCHEDULES, mixing_matrix_at, without
+from gossipfl.topology import Neighbors, canonical
 
 GONE = "2"
-NOBODY, REVOKED = frozenset(), frozenset({GONE})
+REVOKED = frozenset({GONE})
 SIZE = 8
 
 GOES_ON = [
@@ -29,6 +29,11 @@ def test_those_whose_sums_need_everybody_say_why():
     why = {name: candidate.recipe.needs_everybody for name, candidate in CANDIDATES.items()}
     needy = {name.partition(",")[0] for name, reason in why.items() if reason is not None}
     assert needy == {"d2", "exact_diffusion", "gradient_tracking", "relay_sum", "scaffold"}
+
+
+def leave(peer, network, gone, now):
+    """A peer hears who is gone."""
+    return peer.neighbors_changed(Neighbors.of(network, peer.peer_id).without(gone), now)
 
 
 def peers_without(name, revoked=REVOKED, learning_rate=0.1, num_rounds=5):
@@ -88,7 +93,7 @@ def test_what_is_left_of_a_symmetric_matrix_is_doubly_stochastic(name):
         for peer_id, index in position.items():
             if peer_id == GONE:
                 continue
-            row, receivers = without(schedule.meetings(links, peer_id, 0), peer_id, REVOKED)(step)
+            row, receivers = without(schedule.meetings(links, peer_id, 0)(step), peer_id, REVOKED)
             assert GONE not in receivers
             assert list(row) == [other for other in links if other in row]
             for other, share in row.items():
@@ -101,11 +106,6 @@ def test_what_is_left_of_a_symmetric_matrix_is_doubly_stochastic(name):
         assert ((left > 0) & ~np.eye(len(others), dtype=bool) == sent).all()
         if np.allclose(W, W.T):
             np.testing.assert_allclose(left.sum(axis=0), 1, rtol=0, atol=1e-15)
-
-
-def test_nobody_revoked_changes_nothing():
-    meetings = Static().meetings(ring(4), "0", 0)
-    assert without(meetings, "0", NOBODY) is meetings
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -124,8 +124,9 @@ def test_a_peer_that_is_resumed_without_a_neighbor_says_nothing_to_it_and_awaits
     for peer_id, peer in simulator.peers.items():
         if peer_id in (GONE, POOL):
             continue
-        twin = make_peer(candidate.recipe, graph, trainer, peer_id, revoked=REVOKED)
+        twin = make_peer(candidate.recipe, graph, trainer, peer_id)
         twin.restore(peer.snapshot())
+        leave(twin, candidate.recipe.network(graph), REVOKED, simulator.now)
         for time in (simulator.now, 1e6, 2e6, 3e6):
             for action in twin.start(time) if time == simulator.now else twin.wake(time):
                 if isinstance(action, Send) and action.message.receiver == GONE:
@@ -150,8 +151,9 @@ def test_a_model_that_came_before_is_not_mixed_afterwards():
         if isinstance(action, Send) and action.message.receiver == "0"
     )
     peer.receive(message, 0.0)
-    twin = make_peer(SynchronousGossip(), graph, trainer, "0", initial=models["0"], revoked=frozenset({"1"}))
+    twin = make_peer(SynchronousGossip(), graph, trainer, "0", initial=models["0"])
     twin.restore(peer.snapshot())
+    leave(twin, graph, {"1"}, 0.0)
     twin.completed(trainer.train([twin.local.outstanding])[0], 0.0)
     assert (twin.round, twin.awaits) == (0, ("3",))
     with pytest.raises(RemoteProtocolError, match="does not hear from peer 1"):
