@@ -7,7 +7,7 @@ import numpy as np
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms import POOL, Algorithm
+from gossipfl.algorithms import POOL, Algorithm, Seat
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.peers import Peer
@@ -57,7 +57,7 @@ def make_peer(
         work = LocalWork(len(trainer.shards[peer_id]), trainer.steps_per_epoch(peer_id), num_rounds)
     randomness = Randomness.of_seed(seed)
     network = algorithm.network(graph)
-    peer = algorithm.make_peer(peer_id, network, initial or trainer.initial(), work, randomness)
+    peer = algorithm.make_peer(Seat(peer_id, network, initial or trainer.initial(), work, randomness))
     if revoked:
         peer.neighbors_changed(Neighbors.of(network, peer_id).without(revoked), 0.0)
     return peer

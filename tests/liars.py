@@ -7,7 +7,7 @@ import numpy as np
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import Action, Send, Train, Update
-from gossipfl.algorithms import Algorithm
+from gossipfl.algorithms import Algorithm, Seat
 from gossipfl.compression import dense
 from gossipfl.errors import TrainingError
 from gossipfl.messages import Message
@@ -83,9 +83,9 @@ class WithLiar:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._recipe, name)
 
-    def make_peer(self, peer_id: PeerId, *arguments: Any) -> Any:
-        peer = self._recipe.make_peer(peer_id, *arguments)
-        return Liar(peer, self._lie) if peer_id == self._liar else peer
+    def make_peer(self, seat: Seat) -> Any:
+        peer = self._recipe.make_peer(seat)
+        return Liar(peer, self._lie) if seat.peer_id == self._liar else peer
 
 
 class FragileTrainer(NumpyTrainer):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gossipfl.algorithms.algorithm import Algorithm, Weighting
+from gossipfl.algorithms.algorithm import Algorithm, Family, Weighting
 from gossipfl.algorithms.centralized import POOL, Centralized
 from gossipfl.algorithms.d2 import D2Gossip
 from gossipfl.algorithms.dfedavgm import DFedAvgM
@@ -16,10 +16,12 @@ from gossipfl.algorithms.gosgd import GoSGD
 from gossipfl.algorithms.gossip_learning import GossipLearning
 from gossipfl.algorithms.gradient_tracking import GradientTrackingGossip
 from gossipfl.algorithms.local import LocalOnly
+from gossipfl.algorithms.local_sgd import LocalSGD
 from gossipfl.algorithms.pairwise import PairwiseGossip
 from gossipfl.algorithms.quasi_global_momentum import QuasiGlobalMomentumGossip
 from gossipfl.algorithms.relay_sum import RelaySumGossip
 from gossipfl.algorithms.scaffold import Scaffold
+from gossipfl.algorithms.seat import Seat
 from gossipfl.algorithms.server_based import SERVER
 from gossipfl.algorithms.sgp import StochasticGradientPush
 from gossipfl.algorithms.synchronous import SynchronousGossip
@@ -36,6 +38,7 @@ __all__ = [
     "DiLoCo",
     "EpidemicLearning",
     "ExactDiffusion",
+    "Family",
     "FedAvg",
     "FedNova",
     "FedProx",
@@ -43,10 +46,12 @@ __all__ = [
     "GossipLearning",
     "GradientTrackingGossip",
     "LocalOnly",
+    "LocalSGD",
     "PairwiseGossip",
     "QuasiGlobalMomentumGossip",
     "RelaySumGossip",
     "Scaffold",
+    "Seat",
     "StochasticGradientPush",
     "SynchronousGossip",
     "Weighting",

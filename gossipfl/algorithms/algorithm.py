@@ -3,17 +3,17 @@
 A recipe is a frozen value. It makes one peer at a time, so that a host builds its own peer and not all n.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Protocol, TypeAlias, get_args
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 import networkx as nx
 
-from gossipfl.actions import LocalWork
+from gossipfl.algorithms.seat import Seat
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.peers import Peer, Sharing
-from gossipfl.randomness import Randomness
-from gossipfl.weights import ModelVectors, PeerId
+from gossipfl.weights import PeerId
 
 Weighting: TypeAlias = Literal["uniform", "examples"]
 
@@ -22,101 +22,81 @@ LARGEST_NUM_EXAMPLES = 10**9
 
 NUM_EXAMPLES = NumberSchema(1, LARGEST_NUM_EXAMPLES, is_integer=True)
 
+Family: TypeAlias = Literal["gossip in rounds", "asynchronous gossip", "with a server", "bounds"]
 
-class Algorithm(Protocol):
+
+class Algorithm(ABC):
     """A frozen recipe for the peers of one algorithm.
 
     The first sentence of a recipe's docstring says what it does, and names its paper. Its fields are the parameters
-    that a scenario may give, each `Annotated` with what it means; `sharing` and `weighting` come from elsewhere in a
-    scenario. A combination that is not sound is refused when the recipe is made, or by `network`.
+    that a scenario may give, each `Annotated` with what it means; those of the types `Sharing`, `Weighting` and
+    `LocalSGD` come from elsewhere in a scenario. A combination that is not sound is refused when the recipe is made, or
+    by `network`.
     """
 
-    hub: ClassVar[PeerId | None]
+    __slots__ = ()
+
+    family: ClassVar[Family]
+    """Beside which others it is listed."""
+    hub: ClassVar[PeerId | None] = None
     """A participant without data that keeps the model, joins no per-peer statistic and counts the rounds."""
-    pools_data: ClassVar[bool]
+    pools_data: ClassVar[bool] = False
     """Whether all data lie at one participant."""
-    weightings: ClassVar[frozenset[str]]
+    follows_links: ClassVar[bool] = True
+    """Whether peers talk along the links of the topology, where no schedule says otherwise; else the algorithm brings
+    its own."""
+    weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     """The goals that the algorithm can keep: the mean of the peers' objectives, "uniform" or by "examples"."""
-    extra_vectors: ClassVar[frozenset[str]]
-    """Names of the vectors, each of the size of the weights, that messages carry beside the shared ones."""
-    needs_everybody: ClassVar[str | None]
+    calculates_with: ClassVar[tuple[str, ...]] = ()
+    """The fields of `LocalSGD` that it calculates with."""
+    needs_everybody: ClassVar[str | None] = None
     """Why no participant can be shut out of a run, as a clause; None: one can."""
 
-    def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
-        """The numbers that messages may carry, by name, with their bounds: among `num_peers` participants, each of
-        which does `rounds` rounds of local work in the mean."""
-        ...
+    @property
+    @abstractmethod
+    def sharing(self) -> Sharing:
+        """What happens to a model's parts beside its weights."""
 
     @property
+    @abstractmethod
     def patience(self) -> float | None:
         """Seconds after which a silent peer is no longer waited for; None waits for ever."""
-        ...
 
     @property
     def gossip_steps(self) -> int:
         """Steps of mixing per round, by which messages are numbered."""
-        ...
+        return 1
 
     @property
-    def follows_links(self) -> bool:
-        """Whether peers talk along the links of the topology; else the algorithm brings its own."""
-        ...
+    def extra_vectors(self) -> frozenset[str]:
+        """Names of the vectors, each of the size of the weights, that messages carry beside the shared ones."""
+        return frozenset()
 
-    @property
-    def sharing(self) -> Sharing:
-        """What happens to a model's parts beside its weights."""
-        ...
+    def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
+        """The numbers that messages may carry, by name, with their bounds: among `num_peers` participants, each of
+        which does `rounds` rounds of local work in the mean."""
+        return {}
 
+    def num_rounds(self, rounds: int, num_peers: int) -> int:
+        """Rounds by which messages are numbered, when each of `num_peers` does `rounds` rounds of local work in the
+        mean."""
+        return rounds
+
+    def caveat(self, graph: nx.Graph) -> str | None:
+        """What it does not keep of the goal on the graph of the data holders, as the end of a sentence on it; None:
+        nothing."""
+        return None
+
+    @abstractmethod
     def network(self, graph: nx.Graph) -> nx.Graph:
         """Who takes part and who talks to whom, made from the graph of the data holders.
 
         Raises ConfigurationError where the algorithm is not sound on this graph.
         """
-        ...
 
-    def caveat(self, graph: nx.Graph) -> str | None:
-        """What it does not keep of the goal on the graph of the data holders, as the end of a sentence on it; None:
-        nothing."""
-        ...
-
-    def num_rounds(self, rounds: int, num_peers: int) -> int:
-        """Rounds by which messages are numbered, when each of `num_peers` does `rounds` rounds of local work in the
-        mean."""
-        ...
-
-    def make_peer(
-        self,
-        peer_id: PeerId,
-        network: nx.Graph,
-        initial: ModelVectors,
-        work: LocalWork,
-        randomness: Randomness,
-    ) -> Peer:
-        """One participant of `network`, which `Algorithm.network` has given."""
-        ...
-
-
-class Recipe:
-    """What most recipes have in common; a recipe that differs says so."""
-
-    __slots__ = ()
-
-    hub: ClassVar[PeerId | None] = None
-    pools_data: ClassVar[bool] = False
-    follows_links: ClassVar[bool] = True
-    weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
-    extra_vectors: ClassVar[frozenset[str]] = frozenset()
-    needs_everybody: ClassVar[str | None] = None
-    gossip_steps: ClassVar[int] = 1
-
-    def caveat(self, graph: nx.Graph) -> str | None:
-        return None
-
-    def num_rounds(self, rounds: int, num_peers: int) -> int:
-        return rounds
-
-    def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
-        return {}
+    @abstractmethod
+    def make_peer(self, seat: Seat) -> Peer:
+        """One participant."""
 
 
 def check_weighting(weighting: str) -> None:

@@ -1,7 +1,9 @@
 """DFedAvgM: local steps with a momentum of their own, then mix."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+from gossipfl.algorithms.local_sgd import LocalSGD, not_plain_sgd
 from gossipfl.algorithms.rounds import GossipSteps, Patience, ScheduleField, SynchronousRecipe
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Sharing
@@ -12,17 +14,21 @@ from gossipfl.schedules import Static
 class DFedAvgM(SynchronousRecipe):
     """Several local steps with momentum that starts afresh every round, then mix (DFedAvgM; Sun et al., 2023)."""
 
-    local_momentum: float
+    sgd: LocalSGD
     schedule: ScheduleField = field(default_factory=Static)
     gossip_steps: GossipSteps = 1
     patience: Patience = None
     sharing: Sharing = field(default_factory=lambda: Sharing(optimizer_state="reset"))
 
+    calculates_with: ClassVar[tuple[str, ...]] = ("momentum",)
+
     def __post_init__(self) -> None:
         SynchronousRecipe.__post_init__(self)
-        if not 0 < self.local_momentum < 1:
+        if self.sgd.decay:
+            raise not_plain_sgd(type(self).__name__, self.calculates_with, self.sgd)
+        if not self.sgd.momentum:
             raise ConfigurationError(
-                f"DFedAvgM needs an optimizer with momentum between 0 and 1, got {self.local_momentum}: give it one, "
+                f"DFedAvgM needs an optimizer with momentum between 0 and 1, got {self.sgd.momentum}: give it one, "
                 'such as optimizer = {name = "sgd", learning_rate = 0.1, momentum = 0.9}; without momentum it is '
                 '"synchronous"'
             )

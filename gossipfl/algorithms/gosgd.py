@@ -6,19 +6,16 @@ from typing import Annotated, ClassVar
 
 import networkx as nx
 
-from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Recipe
+from gossipfl.algorithms.algorithm import Algorithm, Family
+from gossipfl.algorithms.seat import Seat
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.mixing.push_sum import SMALLEST_MASS
-from gossipfl.peers import Backoff, LocalModel, Peer, PushSumPeer, Sharing
-from gossipfl.randomness import Randomness
-from gossipfl.topology import Neighbors
-from gossipfl.weights import ModelVectors, PeerId
+from gossipfl.peers import Backoff, Peer, PushSumPeer, Sharing
 
 
 @dataclass(frozen=True, slots=True)
-class GoSGD(Recipe):
+class GoSGD(Algorithm):
     """Push one's model and half of one's mass to a random neighbor, and never wait (GoSGD; Blot et al., 2016).
 
     It runs over links that work in one direction, too. A step of training counts by the mass w_i of its peer, and
@@ -41,6 +38,7 @@ class GoSGD(Recipe):
     max_backoff: Annotated[float, "At most so many seconds a silent neighbor is left alone."] = 600.0
     sharing: Sharing = field(default_factory=Sharing)
 
+    family: ClassVar[Family] = "asynchronous gossip"
     patience: ClassVar[float | None] = 0.0
 
     def __post_init__(self) -> None:
@@ -59,19 +57,12 @@ class GoSGD(Recipe):
         degrees = {(directed.in_degree(peer_id), directed.out_degree(peer_id)) for peer_id in directed}
         return "counts peers by their number of neighbors, not equally" if len(degrees) > 1 else None
 
-    def make_peer(
-        self,
-        peer_id: PeerId,
-        network: nx.Graph,
-        initial: ModelVectors,
-        work: LocalWork,
-        randomness: Randomness,
-    ) -> Peer:
+    def make_peer(self, seat: Seat) -> Peer:
         return PushSumPeer(
-            LocalModel(peer_id, work, initial, self.sharing),
-            Neighbors.of(network, peer_id),
-            float(len(network)),
+            seat.model(self.sharing),
+            seat.neighbors(),
+            float(len(seat.network)),
             self.push_probability,
             Backoff(self.timeout, self.max_backoff),
-            randomness.public.generator("gosgd", peer_id),
+            seat.generator("gosgd"),
         )

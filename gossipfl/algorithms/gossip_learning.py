@@ -6,18 +6,15 @@ from typing import Annotated, ClassVar
 
 import networkx as nx
 
-from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Recipe
+from gossipfl.algorithms.algorithm import Algorithm, Family
+from gossipfl.algorithms.seat import Seat
 from gossipfl.messages import NumberSchema
-from gossipfl.peers import GossipLearningPeer, LocalModel, MergeRule, Peer, Sharing
+from gossipfl.peers import GossipLearningPeer, MergeRule, Peer, Sharing
 from gossipfl.peers.gossip_learning import Merge
-from gossipfl.randomness import Randomness
-from gossipfl.topology import Neighbors
-from gossipfl.weights import ModelVectors, PeerId
 
 
 @dataclass(frozen=True, slots=True)
-class GossipLearning(Recipe):
+class GossipLearning(Algorithm):
     """Push a copy of the model to a random neighbor, merge what comes by age, never wait (Ormandi et al., 2013).
 
     A round costs each peer one message; what is lost costs its news and nothing else. In return, merging keeps no mean:
@@ -38,6 +35,7 @@ class GossipLearning(Recipe):
     ] = 1
     sharing: Sharing = field(default_factory=Sharing)
 
+    family: ClassVar[Family] = "asynchronous gossip"
     patience: ClassVar[float | None] = 0.0
 
     def __post_init__(self) -> None:
@@ -52,17 +50,10 @@ class GossipLearning(Recipe):
     def caveat(self, graph: nx.Graph) -> str | None:
         return "keeps no mean: how much a peer counts depends on who was heard when"
 
-    def make_peer(
-        self,
-        peer_id: PeerId,
-        network: nx.Graph,
-        initial: ModelVectors,
-        work: LocalWork,
-        randomness: Randomness,
-    ) -> Peer:
+    def make_peer(self, seat: Seat) -> Peer:
         return GossipLearningPeer(
-            LocalModel(peer_id, work, initial, self.sharing),
-            Neighbors.of(network, peer_id),
+            seat.model(self.sharing),
+            seat.neighbors(),
             MergeRule(self.merge, self.age_limit),
-            randomness.public.generator("gossip learning", peer_id),
+            seat.generator("gossip learning"),
         )

@@ -18,7 +18,6 @@ class GradientTrackingGossip(SynchronousRecipe):
     gossip_steps: GossipSteps = 1
     sharing: Sharing = field(default_factory=Sharing)
 
-    extra_vectors: ClassVar[frozenset[str]] = GradientTracking.mixed
     needs_everybody: ClassVar[str | None] = (
         "the trackers of those who stay would go on with the gradients of the one that is gone"
     )

@@ -1,21 +1,18 @@
 """Asynchronous gossip in random pairs."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import networkx as nx
 
-from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import Recipe
+from gossipfl.algorithms.algorithm import Algorithm, Family
 from gossipfl.algorithms.rounds import check_undirected
-from gossipfl.peers import Backoff, LocalModel, PairwiseGossipPeer, Peer, Sharing
-from gossipfl.randomness import Randomness
-from gossipfl.topology import Neighbors
-from gossipfl.weights import ModelVectors, PeerId
+from gossipfl.algorithms.seat import Seat
+from gossipfl.peers import Backoff, PairwiseGossipPeer, Peer, Sharing
 
 
 @dataclass(frozen=True, slots=True)
-class PairwiseGossip(Recipe):
+class PairwiseGossip(Algorithm):
     """Train, average with a neighbor, train on (AD-PSGD, Lian et al., 2018; SwarmSGD, Nadiradze et al., 2021).
 
     No rounds, no barrier: nobody waits for anybody but the random neighbor it has asked. `timeout` should exceed a
@@ -31,6 +28,8 @@ class PairwiseGossip(Recipe):
     max_backoff: Annotated[float, "At most so many seconds a silent neighbor is left alone."] = 600.0
     sharing: Sharing = field(default_factory=Sharing)
 
+    family: ClassVar[Family] = "asynchronous gossip"
+
     def __post_init__(self) -> None:
         Backoff(self.timeout, self.max_backoff)
 
@@ -43,18 +42,11 @@ class PairwiseGossip(Recipe):
         check_undirected(graph)
         return graph
 
-    def make_peer(
-        self,
-        peer_id: PeerId,
-        network: nx.Graph,
-        initial: ModelVectors,
-        work: LocalWork,
-        randomness: Randomness,
-    ) -> Peer:
+    def make_peer(self, seat: Seat) -> Peer:
         return PairwiseGossipPeer(
-            LocalModel(peer_id, work, initial, self.sharing),
-            network.nodes[peer_id]["position"],
-            Neighbors.of(network, peer_id),
+            seat.model(self.sharing),
+            seat.network.nodes[seat.peer_id]["position"],
+            seat.neighbors(),
             Backoff(self.timeout, self.max_backoff),
-            randomness.public.generator("pairwise", peer_id),
+            seat.generator("pairwise"),
         )

@@ -1,9 +1,10 @@
 """Quasi-global momentum: momentum of how the mixed weights move."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from gossipfl.actions import LocalWork
+from gossipfl.algorithms.local_sgd import LocalSGD, not_plain_sgd
 from gossipfl.algorithms.rounds import GossipSteps, Patience, ScheduleField, SynchronousRecipe
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import GossipMethod, QuasiGlobalMomentum
@@ -15,7 +16,7 @@ from gossipfl.schedules import Static
 class QuasiGlobalMomentumGossip(SynchronousRecipe):
     """Momentum of how the mixed weights move, at no bytes (QG-DSGDm; Lin et al., 2021)."""
 
-    local_learning_rate: float
+    sgd: LocalSGD
     momentum: Annotated[
         float, "mu. Higher: smoother and, over many rounds, faster, at the expense of overshooting."
     ] = 0.9
@@ -24,12 +25,15 @@ class QuasiGlobalMomentumGossip(SynchronousRecipe):
     patience: Patience = None
     sharing: Sharing = field(default_factory=Sharing)
 
+    calculates_with: ClassVar[tuple[str, ...]] = ("learning_rate",)
+
     def __post_init__(self) -> None:
         SynchronousRecipe.__post_init__(self)
         if not 0 <= self.momentum < 1:
             raise ConfigurationError(f"momentum must be at least 0 and below 1, got {self.momentum}")
-        if not 0 < self.local_learning_rate < float("inf"):
-            raise ConfigurationError(f"local_learning_rate must be above 0, got {self.local_learning_rate}")
+        if not self.sgd.learning_rate or self.sgd.momentum or self.sgd.decay:  # its steps would have another length
+            raise not_plain_sgd(type(self).__name__, self.calculates_with, self.sgd)
 
     def method(self, work: LocalWork) -> GossipMethod:
-        return QuasiGlobalMomentum(self.momentum, self.local_learning_rate * work.steps_per_round)
+        assert self.sgd.learning_rate is not None
+        return QuasiGlobalMomentum(self.momentum, self.sgd.learning_rate * work.steps_per_round)

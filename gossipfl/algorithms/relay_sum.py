@@ -6,14 +6,13 @@ from typing import ClassVar
 
 import networkx as nx
 
-from gossipfl.actions import LocalWork
 from gossipfl.algorithms.rounds import Patience, SynchronousRecipe, check_undirected
+from gossipfl.algorithms.seat import Seat
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.mixing import Mixing, RelaySum
 from gossipfl.peers import Sharing
 from gossipfl.schedules import Schedule, Static
-from gossipfl.weights import PeerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +43,5 @@ class RelaySumGossip(SynchronousRecipe):
     def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
         return {"num_models": NumberSchema(1, num_peers, is_integer=True)}
 
-    def mixing_of(self, peer_id: PeerId, network: nx.Graph, work: LocalWork) -> Mixing:
-        return RelaySum(len(network))
+    def mixing_of(self, seat: Seat) -> Mixing:
+        return RelaySum(len(seat.network))

@@ -19,7 +19,6 @@ class Scaffold(ServerRecipe):
     that is weighed by examples needs the numbers of all clients, also of those that were never sampled.
     """
 
-    extra_vectors: ClassVar[frozenset[str]] = ScaffoldMethod.extra_vectors
     needs_everybody: ClassVar[str | None] = "the server's control would keep what is of the client that is gone"
     weighting: Weighting = "uniform"
     patience: ClassVar[float | None] = None

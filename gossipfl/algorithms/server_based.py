@@ -1,24 +1,30 @@
 """What the recipes with a server have in common: it sends a model, and averages what clients make of it."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, TypeAlias
 
 import networkx as nx
 
-from gossipfl.actions import LocalWork
-from gossipfl.algorithms.algorithm import NUM_EXAMPLES, Recipe, Weighting, check_patience, check_weighting
+from gossipfl.algorithms.algorithm import (
+    NUM_EXAMPLES,
+    Algorithm,
+    Family,
+    Weighting,
+    check_patience,
+    check_weighting,
+)
+from gossipfl.algorithms.seat import Seat
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.methods import FederatedMethod
 from gossipfl.methods.server_optimizers import ServerOptimizer, ServerSGD
-from gossipfl.peers import ClientSampling, FedAvgClient, FedAvgServer, LocalModel, Peer, Sharing
+from gossipfl.peers import ClientSampling, FedAvgClient, FedAvgServer, Peer, Sharing
 from gossipfl.peers.client_sampling import num_sampled
 from gossipfl.peers.fedavg_server import SMALLEST_STEP_WEIGHT
 from gossipfl.peers.magnitudes import Bound, check_bound
-from gossipfl.randomness import Randomness
-from gossipfl.weights import ModelVectors, PeerId
+from gossipfl.weights import PeerId
 
 SERVER: PeerId = "server"
 """The name of the server among the participants."""
@@ -37,7 +43,7 @@ EXAMPLES_BOUND = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class ServerRecipe(Recipe, ABC):
+class ServerRecipe(Algorithm):
     """A star of clients around a server; m = max(1, round(C n)) of n clients train in each of its rounds.
 
     For `rounds` rounds of local work per client in the mean it takes ceil(rounds n / m) rounds of the server.
@@ -54,6 +60,7 @@ class ServerRecipe(Recipe, ABC):
     ] = field(default_factory=ServerSGD)
     sharing: Sharing = field(default_factory=lambda: Sharing(optimizer_state="reset"))
 
+    family: ClassVar[Family] = "with a server"
     hub: ClassVar[PeerId | None] = SERVER
     follows_links: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
@@ -75,11 +82,11 @@ class ServerRecipe(Recipe, ABC):
 
     @property
     @abstractmethod
-    def patience(self) -> float | None: ...
+    def method(self) -> FederatedMethod: ...
 
     @property
-    @abstractmethod
-    def method(self) -> FederatedMethod: ...
+    def extra_vectors(self) -> frozenset[str]:
+        return self.method.extra_vectors
 
     def network(self, graph: nx.Graph) -> nx.Graph:
         """A star: the server in the middle, at the last position; the links of `graph` play no part."""
@@ -99,21 +106,15 @@ class ServerRecipe(Recipe, ABC):
     def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
         return {"num_examples": NUM_EXAMPLES, "step_weight": NumberSchema(SMALLEST_STEP_WEIGHT, 1)}
 
-    def make_peer(
-        self,
-        peer_id: PeerId,
-        network: nx.Graph,
-        initial: ModelVectors,
-        work: LocalWork,
-        randomness: Randomness,
-    ) -> Peer:
-        local = LocalModel(peer_id, work, initial, self.sharing, self.extra_vectors)
-        if peer_id != SERVER:
+    def make_peer(self, seat: Seat) -> Peer:
+        local = seat.model(self.sharing, self.extra_vectors)
+        if seat.peer_id != SERVER:
             return FedAvgClient(local, SERVER, self.method)
-        clients = [client for client in network if client != SERVER]
+        clients = [client for client in seat.network if client != SERVER]
+        generator = seat.randomness.public.generator("fedavg", "client sampling")
         return FedAvgServer(
             local,
-            ClientSampling(clients, self.client_fraction, randomness.public.generator("fedavg", "client sampling")),
+            ClientSampling(clients, self.client_fraction, generator),
             self.server_optimizer,
             by_examples=self.weighting == "examples",
             examples_bound=self.examples_bound,

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import networkx as nx
 
-from gossipfl.actions import LocalWork
 from gossipfl.algorithms.algorithm import LARGEST_NUM_EXAMPLES, Weighting, check_weighting
 from gossipfl.algorithms.rounds import GossipSteps, ScheduleField, SynchronousRecipe
+from gossipfl.algorithms.seat import Seat
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.mixing import Mixing, PushSumMixing
@@ -16,7 +16,6 @@ from gossipfl.mixing.push_sum import SMALLEST_MASS
 from gossipfl.peers import Sharing
 from gossipfl.schedules import OnePeerExponential
 from gossipfl.topology import least_stationary_mass, push_matrix
-from gossipfl.weights import PeerId
 
 _LEAST_MASS = 0.1  # of the mean; steps of training grow by its inverse
 
@@ -55,5 +54,5 @@ class StochasticGradientPush(SynchronousRecipe):
     def caveat(self, graph: nx.Graph) -> str | None:
         return None  # the sums of value and mass stay as they are on every schedule
 
-    def mixing_of(self, peer_id: PeerId, network: nx.Graph, work: LocalWork) -> Mixing:
-        return PushSumMixing(peer_id, float(work.num_examples) if self.weighting == "examples" else 1.0)
+    def mixing_of(self, seat: Seat) -> Mixing:
+        return PushSumMixing(seat.peer_id, float(seat.work.num_examples) if self.weighting == "examples" else 1.0)

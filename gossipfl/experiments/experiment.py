@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.actions import LocalWork
-from gossipfl.algorithms import POOL, Algorithm
+from gossipfl.algorithms import POOL, Algorithm, Seat
 from gossipfl.data.dataset import Dataset, subset
 from gossipfl.data.partition import check_partition
 from gossipfl.data.sources import load
@@ -214,4 +214,4 @@ class Cast:
         work = experiment.work(peer_id, self.recipe)
         initial = experiment.initial(self.section)
         randomness = Randomness(PublicRandomness(experiment.seed), secret)
-        return self.recipe.make_peer(peer_id, self.network, initial, work, randomness)
+        return self.recipe.make_peer(Seat(peer_id, self.network, initial, work, randomness))

@@ -3,17 +3,16 @@
 So an algorithm that is added to `gossipfl.algorithms` can be named in a scenario, without a word about it here.
 """
 
-import dataclasses
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_type_hints
 
 import networkx as nx
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from gossipfl.algorithms import ALGORITHMS, Algorithm, Weighting
-from gossipfl.errors import ConfigurationError
+from gossipfl.algorithms import ALGORITHMS, Algorithm, LocalSGD, Weighting
+from gossipfl.algorithms.local_sgd import not_plain_sgd
 from gossipfl.names.visible_text import visible
 from gossipfl.peers import Sharing
 from gossipfl.scenario.section import by_name
@@ -62,44 +61,33 @@ class AlgorithmSection(ValueSection):
     ) -> Algorithm:
         """The recipe, for the goal of the scenario, on its graph, and with the optimizer of local training."""
         given = self.arguments(graph)
-        fields = {field.name for field in dataclasses.fields(self.makes)}
-        if "weighting" in fields:
-            given["weighting"] = weighting
-        if of_local_sgd := _OF_LOCAL_SGD & fields:
-            given |= _of_local_sgd(self.name, of_local_sgd, optimizer)
-        sharing = Sharing(self.optimizer_state, training.statistics, self.magnitude_bound)
-        recipe: Algorithm = self.makes(**given, sharing=sharing)
+        for name, annotation in get_type_hints(self.makes).items():
+            if annotation == Sharing:
+                given[name] = Sharing(self.optimizer_state, training.statistics, self.magnitude_bound)
+            elif annotation == Weighting:
+                given[name] = weighting
+            elif annotation == LocalSGD:
+                given[name] = _local_sgd(self.name, self.makes.calculates_with, optimizer)
+        recipe: Algorithm = self.makes(**given)
         return recipe
 
 
-_OF_LOCAL_SGD = frozenset({"local_learning_rate", "local_momentum", "local_decay"})
-_NOT_GIVEN = frozenset({"sharing", "weighting"}) | _OF_LOCAL_SGD
-"""Fields of recipes that come from elsewhere in the scenario."""
+_PLAIN = {"name", "learning_rate", "momentum", "weight_decay"}
+_ELSEWHERE = (Sharing, Weighting, LocalSGD)
+"""The types of the fields of recipes that come from elsewhere in the scenario."""
 
 
-def _of_local_sgd(algorithm: str, names: Set[str], optimizer: OptimizerConfig) -> dict[str, float]:
-    """What this algorithm calculates with of plain local SGD: learning rate, momentum, or the share of the weights that
-    decays in a step, which is learning rate times weight decay."""
+def _local_sgd(algorithm: str, calculates_with: Collection[str], optimizer: OptimizerConfig) -> LocalSGD:
+    """The plain local SGD that a Keras optimizer is."""
     config = by_name(optimizer) if optimizer is not None else {}
-    given = {"learning_rate": 0.01, "momentum": 0.0, **config}  # the others as Keras has them
-    given["decay"] = given.pop("weight_decay", None) or 0.0
-    unfit = set(config) - {"name", "learning_rate", "momentum"}
-    if "local_decay" in names:
-        unfit.discard("weight_decay")
-    if "local_learning_rate" in names and config.get("momentum"):
-        unfit.add("momentum")  # its steps are longer than the learning rate says
-    needed = {name.removeprefix("local_") for name in names} | ({"learning_rate"} if given["decay"] else set())
-    is_number = all(isinstance(given[name], int | float) for name in needed)
-    if str(config.get("name", "")).lower() != "sgd" or unfit or not is_number:
-        what = " and ".join(name.removeprefix("local_").replace("_", " ") for name in sorted(names, reverse=True))
-        momentum = ", momentum = 0.9" if "local_momentum" in names else ""
-        raise ConfigurationError(
-            f"{algorithm!r} calculates with the {what} of plain local SGD, got the "
-            f'optimizer {optimizer!r}; give it one, such as optimizer = {{name = "sgd", learning_rate = 0.1{momentum}}}'
-        )
-    if given["decay"]:
-        given["decay"] *= given["learning_rate"]
-    return {name: float(given[name.removeprefix("local_")]) for name in names}
+    rate, momentum = config.get("learning_rate", 0.01), config.get("momentum", 0.0)  # as Keras has them
+    weight_decay = config.get("weight_decay") or 0.0
+    is_plain = str(config.get("name")).lower() == "sgd" and set(config) <= _PLAIN
+    needed = [momentum, weight_decay, rate] if weight_decay else [momentum]  # a learning rate may be a schedule
+    if not is_plain or not all(isinstance(number, int | float) for number in needed):
+        raise not_plain_sgd(algorithm, calculates_with, optimizer)
+    is_number = isinstance(rate, int | float)
+    return LocalSGD(float(rate) if is_number else None, float(momentum), float(weight_decay and weight_decay * rate))
 
 
 class _Made(AlgorithmSection):
@@ -110,7 +98,7 @@ def _section_of(name: str, kind: Any) -> type[ValueSection]:
     state = AlgorithmSection.model_fields["optimizer_state"]
     default = kind.__dataclass_fields__["sharing"].default_factory()
     own_state = (state.annotation, Field(default.optimizer_state, description=state.description))
-    return section_of(name, kind, _Made, elsewhere=_NOT_GIVEN, others={"optimizer_state": own_state})
+    return section_of(name, kind, _Made, elsewhere=_ELSEWHERE, others={"optimizer_state": own_state})
 
 
 _ALGORITHMS = {name: _section_of(name, kind) for name, kind in ALGORITHMS.items()}

@@ -1,26 +1,25 @@
 """What there is to choose from, read off the choices themselves: algorithms, and all that they are made of."""
 
-import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import networkx as nx
 from pydantic import BaseModel
 
-from gossipfl.algorithms import ALGORITHMS, BOUNDS
-from gossipfl.algorithms.rounds import SynchronousRecipe
+from gossipfl.algorithms import ALGORITHMS, Algorithm, Family
 from gossipfl.scenario.algorithms import SECTIONS, AlgorithmSection
 from gossipfl.scenario.kinds import KINDS, Kind
+from gossipfl.scenario.sections import TrainingSection
 
-FAMILIES = ("gossip in rounds", "asynchronous gossip", "with a server", "bounds")
+FAMILIES = get_args(Family)
 """Of algorithms."""
 
 WORDS = ("algorithm", *(kind.word for kind in KINDS))
 """What one of each kind is called."""
 
 _TYPES = {int: "integer", float: "float", bool: "boolean", str: "string", list: "array", dict: "table"}
-_LOCAL_SGD = {"name": "sgd", "learning_rate": 0.1}
 
 
 _KINDS = {kind.name: kind for kind in KINDS}
@@ -53,32 +52,22 @@ def described(kind: str, name: str) -> dict[str, Any]:
 
 
 def _facts(name: str) -> dict[str, Any]:
-    made: Any = ALGORITHMS[name]
+    section: Any = SECTIONS["algorithms"][name](name=name)
+    recipe = section.recipe(TrainingSection(), "uniform", nx.Graph(), _optimizer(section.makes))
+    is_bound = recipe.family == "bounds"
+    own_links = "topology" if recipe.follows_links else "its own"
     return {
-        "family": _family(name),
-        "goals": sorted(made.weightings, reverse=True),
-        "links": "none" if name in BOUNDS else _links(name),
-        "vectors_per_message": 1 + len(made.extra_vectors) if name not in BOUNDS else 0,
-        "calculates_with": [
-            field.name.removeprefix("local_") for field in dataclasses.fields(made) if field.name.startswith("local_")
-        ],
+        "family": recipe.family,
+        "goals": sorted(recipe.weightings, reverse=True),
+        "links": "none" if is_bound else "by schedule" if "schedule" in type(section).model_fields else own_links,
+        "vectors_per_message": 0 if is_bound else 1 + len(recipe.extra_vectors),
+        "calculates_with": list(recipe.calculates_with),
     }
 
 
-def _family(name: str) -> str:
-    made: Any = ALGORITHMS[name]
-    if name in BOUNDS:
-        return "bounds"
-    if made.hub is not None:
-        return "with a server"
-    return "gossip in rounds" if issubclass(made, SynchronousRecipe) else "asynchronous gossip"
-
-
-def _links(name: str) -> str:
-    if "schedule" in SECTIONS["algorithms"][name].model_fields:
-        return "by schedule"
-    made: Any = ALGORITHMS[name]
-    return "its own" if made.follows_links is False else "topology"
+def _optimizer(makes: type[Algorithm]) -> dict[str, Any]:
+    """One that fits, for what calculates with it."""
+    return {"name": "sgd", "learning_rate": 0.1} | ({"momentum": 0.9} if "momentum" in makes.calculates_with else {})
 
 
 def _type(annotation: Any) -> str:
@@ -113,9 +102,8 @@ def _given(kind: str, name: str) -> list[str]:
 
 def _toml(name: str) -> str:
     """Lines of a scenario that name an algorithm."""
-    calculates_with = _facts(name)["calculates_with"]
-    momentum = {"momentum": 0.9} if "momentum" in calculates_with else {}
-    optimizer = [f"optimizer = {_toml_value(_LOCAL_SGD | momentum)}"] if calculates_with else []
+    makes = ALGORITHMS[name]
+    optimizer = [f"optimizer = {_toml_value(_optimizer(makes))}"] if makes.calculates_with else []
     return "\n".join(["[[algorithms]]", *_given("algorithms", name), *optimizer])
 
 

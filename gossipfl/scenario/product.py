@@ -52,7 +52,7 @@ def _follows_links(entry: Mapping[str, Any]) -> bool:
         schedule = section.model_fields["schedule"].default if "schedule" in section.model_fields else None
     named = schedule.get("name") if isinstance(schedule, Mapping) else getattr(schedule, "name", None)
     followed = _known(ALGORITHMS, entry.get("name")) if schedule is None else _known(SCHEDULES, named)
-    return followed is None or followed.follows_links is not False
+    return followed is None or bool(followed.follows_links)
 
 
 def _known(kinds: Mapping[str, Any], name: Any) -> Any:

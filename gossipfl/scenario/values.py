@@ -5,7 +5,7 @@ So what is added to one of the `KINDS` can be named in a scenario, without a wor
 """
 
 import dataclasses
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping
 from functools import reduce
 from operator import or_
 from types import GenericAlias, MappingProxyType
@@ -72,14 +72,14 @@ def section_of(
     name: str,
     makes: Any,
     base: type[ValueSection] = ValueSection,
-    elsewhere: Set[str] = frozenset(),
+    elsewhere: Collection[Any] = (),
     others: Mapping[str, Any] = MappingProxyType({}),
 ) -> type[ValueSection]:
-    """The section of a frozen dataclass, without the fields that come from `elsewhere`, and with `others`."""
+    """The section of a frozen dataclass, without fields of the types that come from `elsewhere`, and with `others`."""
     hints = get_type_hints(makes, include_extras=True)
     fields: dict[str, Any] = {"name": (Literal[name], Field(description="Chooses this one."))}
     for field in dataclasses.fields(makes):
-        if field.name not in elsewhere:
+        if hints[field.name] not in elsewhere:
             default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
             annotation, *notes = get_args(hints[field.name])
             fields[field.name] = (_type_of(annotation), Field(_by_value(default), description=" ".join(notes)))

@@ -15,7 +15,7 @@ import numpy as np
 from measuring import print_table
 
 from gossipfl.actions import LocalWork, Train, Update
-from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, SynchronousGossip
+from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, Seat, SynchronousGossip
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.virtual.network_model import LAN
 from gossipfl.engines.virtual.simulator import Simulator, World
@@ -59,7 +59,7 @@ def new_simulator(algorithm: Algorithm, num_peers: int, num_rounds: int) -> Simu
     for peer_id in network:
         weights = frozen(rng.normal(size=8).astype(np.float32))
         initial = ModelVectors(weights, frozen(np.zeros(0, np.float32)))
-        peers[peer_id] = algorithm.make_peer(peer_id, network, initial, work, Randomness.of_seed(0))
+        peers[peer_id] = algorithm.make_peer(Seat(peer_id, network, initial, work, Randomness.of_seed(0)))
     return Simulator(peers, NoTraining(), World(LAN), EvaluationPlan(every=10**9), hub=algorithm.hub)
 
 

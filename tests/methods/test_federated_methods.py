@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import Update
-from gossipfl.algorithms import SERVER, FedAvg, FedNova, FedProx, Scaffold
+from gossipfl.algorithms import (
+    SERVER,
+    FedAvg,
+    FedNova,
+    FedProx,
+    LocalSGD,
+    Scaffold,
+)
 from gossipfl.compression import dense
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind
@@ -128,7 +135,7 @@ def test_fednova_divides_by_the_number_of_steps(weighting, momentum):
     moved = shares * moved_by_momentum(1.0, UNEQUAL_STEPS, 0.05, momentum)
     normalized = moved / norms(UNEQUAL_STEPS, momentum)
     np.testing.assert_allclose(end(FedAvg(weighting=weighting), trainer), at_rest(moved), atol=1e-12)
-    fednova = FedNova(weighting=weighting, local_momentum=momentum)
+    fednova = FedNova(weighting=weighting, sgd=LocalSGD(momentum=momentum))
     np.testing.assert_allclose(end(fednova, trainer), at_rest(normalized), atol=1e-12)
     bias, that_of_fedavg = (np.linalg.norm(at_rest(w) - at_rest(shares)) for w in (normalized, moved))
     assert bias < 0.7 * that_of_fedavg
@@ -140,7 +147,7 @@ def test_fednova_counts_weight_decay_as_it_counts_gradients(weighting):
     h, weight_decay = np.full(4, 1e-9), 2.0
     trainer = quadratics(UNEQUAL_STEPS, h, weight_decay=weight_decay)
     trainer.shards = {peer_id: 1e9 * rows for peer_id, rows in trainer.shards.items()}
-    fednova = FedNova(weighting=weighting, local_decay=0.1 * weight_decay)
+    fednova = FedNova(weighting=weighting, sgd=LocalSGD(decay=0.1 * weight_decay))
     shares = UNEQUAL_STEPS if weighting == "examples" else np.ones(4)
     optimum = at_rest(shares) / weight_decay
     np.testing.assert_allclose(end(fednova, trainer), optimum, rtol=1e-7)
@@ -157,7 +164,7 @@ def test_masses_with_weight_decay_are_those_of_a_proximal_term(decay, num_steps)
 
 def test_weight_decay_beside_momentum_is_refused():
     with pytest.raises(ConfigurationError, match=r"leave out one of them, or decay by a kernel_regularizer"):
-        FedNova(local_momentum=0.9, local_decay=1e-4)
+        FedNova(sgd=LocalSGD(momentum=0.9, decay=1e-4))
 
 
 @given(momentum=st.floats(0, 1, exclude_max=True), num_steps=st.integers(1, 50))
@@ -187,7 +194,7 @@ def test_steps_that_mixed_precision_skipped_do_not_count():
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
 def test_small_steps_by_their_weight_are_all_one_gradient_step(momentum):
     trainer = quadratics(UNEQUAL_STEPS, learning_rate=1e-8, momentum=momentum)
-    conversation = talk(FedNova(local_momentum=momentum), trainer, num_rounds=1)
+    conversation = talk(FedNova(sgd=LocalSGD(momentum=momentum)), trainer, num_rounds=1)
     conversation.start()
     conversation.settle()
     updates = {message.sender: message for message in conversation.sent if message.kind is Kind.UPDATE}
@@ -230,7 +237,9 @@ def test_the_control_of_the_server_is_the_mean_of_all_clients(fraction):
 
 @pytest.mark.parametrize("weighting", ["uniform", "examples"])
 @pytest.mark.parametrize(
-    "recipe", [FedProx(mu=0.0), FedNova(), FedNova(local_momentum=0.9)], ids=["mu = 0", "equal steps", "with momentum"]
+    "recipe",
+    [FedProx(mu=0.0), FedNova(), FedNova(sgd=LocalSGD(momentum=0.9))],
+    ids=["mu = 0", "equal steps", "with momentum"],
 )
 def test_they_are_fedavg_bit_for_bit(recipe, weighting):
     def run(recipe):
@@ -325,7 +334,7 @@ def test_scaffold_has_no_patience():
         (FedProx, {"mu": float("nan")}),
         (FedProx, {"patience": 0.0}),
         (Scaffold, {"client_fraction": 0.0}),
-        (FedNova, {"local_momentum": 1.0}),
+        (LocalSGD, {"momentum": 1.0}),
         (FedNova, {"client_fraction": 2.0}),
     ],
 )
@@ -336,5 +345,5 @@ def test_impossible_options_are_refused(kind, options):
 
 def test_fednova_counts_momentum_from_zero():
     with pytest.raises(ConfigurationError, match="optimizer_state = 'reset', not 'keep'"):
-        FedNova(local_momentum=0.9, sharing=Sharing(optimizer_state="keep"))
+        FedNova(sgd=LocalSGD(momentum=0.9), sharing=Sharing(optimizer_state="keep"))
     FedNova(sharing=Sharing(optimizer_state="keep"))

@@ -25,10 +25,11 @@ from gossipfl.algorithms import (
     ExactDiffusion,
     FedAvg,
     GradientTrackingGossip,
+    LocalSGD,
     QuasiGlobalMomentumGossip,
+    Seat,
     SynchronousGossip,
 )
-from gossipfl.algorithms.rounds import SynchronousRecipe
 from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods.server_optimizers import ServerSGD
@@ -130,7 +131,7 @@ def test_quasi_global_momentum_alone_is_a_damped_heavy_ball():
     for _ in range(20):
         g = x - b
         x, m = x - ETA * (mu * m + g), (1 - (1 - mu) ** 2) * m + (1 - mu) * g
-    X = stacked(run(QuasiGlobalMomentumGossip(ETA, momentum=mu), graph, 20))
+    X = stacked(run(QuasiGlobalMomentumGossip(LocalSGD(ETA), momentum=mu), graph, 20))
     np.testing.assert_allclose(X, x, rtol=0, atol=1e-13)
 
 
@@ -142,14 +143,14 @@ def test_quasi_global_momentum_is_its_recursion():
     for _ in range(12):
         new = W @ (X - ETA * (X - b + mu * m))
         X, m = new, mu * m + (1 - mu) * (X - new) / ETA
-    simulator = run(QuasiGlobalMomentumGossip(ETA, momentum=mu), graph, 12)
+    simulator = run(QuasiGlobalMomentumGossip(LocalSGD(ETA), momentum=mu), graph, 12)
     np.testing.assert_allclose(stacked(simulator), X, atol=1e-13)
     np.testing.assert_allclose(memories(simulator, "m"), m, atol=1e-13)
 
 
 @pytest.mark.parametrize(
     "reduced",
-    [QuasiGlobalMomentumGossip(ETA, momentum=0.0), DiLoCo(outer_learning_rate=1.0, outer_momentum=0.0)],
+    [QuasiGlobalMomentumGossip(LocalSGD(ETA), momentum=0.0), DiLoCo(outer_learning_rate=1.0, outer_momentum=0.0)],
     ids=["quasi-global momentum 0", "outer step 1"],
 )
 def test_without_their_momentum_they_are_d_psgd_bit_for_bit(reduced):
@@ -171,8 +172,8 @@ def test_dfedavgm_is_d_psgd_whose_momentum_starts_afresh():
         simulator.run()
         return final_weights(simulator)
 
-    assert identical(final(DFedAvgM(0.9)), final(afresh))
-    assert not identical(final(DFedAvgM(0.9)), final(SynchronousGossip()))
+    assert identical(final(DFedAvgM(LocalSGD(momentum=0.9))), final(afresh))
+    assert not identical(final(DFedAvgM(LocalSGD(momentum=0.9))), final(SynchronousGossip()))
 
 
 @pytest.mark.parametrize("nesterov", [True, False])
@@ -202,9 +203,7 @@ def test_the_bound_on_diloco_is_where_disagreement_begins_to_grow(nesterov):
         models = random_models(BIPARTITE)
         recipe, trainer = DiLoCo(outer_learning_rate=rate, nesterov=nesterov), trainer_on(BIPARTITE, learning_rate=0.0)
         peers = {
-            peer_id: SynchronousRecipe.make_peer(
-                recipe, peer_id, BIPARTITE, model, LocalWork(1, 1, 400), Randomness.of_seed(0)
-            )
+            peer_id: recipe.make_peer(Seat(peer_id, BIPARTITE, model, LocalWork(1, 1, 400), Randomness.of_seed(0)))
             for peer_id, model in models.items()
         }
         simulator = Simulator(peers, trainer)

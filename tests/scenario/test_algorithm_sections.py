@@ -5,7 +5,14 @@ import pickle
 import pytest
 
 from gossipfl import Scenario
-from gossipfl.algorithms import ALGORITHMS, DFedAvgM, FedAvg, QuasiGlobalMomentumGossip, StochasticGradientPush
+from gossipfl.algorithms import (
+    ALGORITHMS,
+    DFedAvgM,
+    FedAvg,
+    LocalSGD,
+    QuasiGlobalMomentumGossip,
+    StochasticGradientPush,
+)
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.fairness import caveats
 from gossipfl.methods.server_optimizers import ServerAdam
@@ -60,14 +67,14 @@ def test_the_goal_of_the_scenario_reaches_those_who_can_keep_it():
 
 def test_local_sgd_is_known_to_those_who_calculate_with_it():
     mean = recipe("quasi_global_momentum", training={"optimizer": {"name": "SGD", "learning_rate": 0.05}})
-    assert mean == QuasiGlobalMomentumGossip(0.05)
-    assert recipe("quasi_global_momentum").local_learning_rate == 0.1  # that of a built-in model
+    assert mean == QuasiGlobalMomentumGossip(LocalSGD(0.05))
+    assert recipe("quasi_global_momentum").sgd.learning_rate == 0.1  # that of a built-in model
     own = recipe({"name": "dfedavgm", "optimizer": MOMENTUM}, training={"optimizer": "sgd"})
-    assert own == DFedAvgM(0.9)
-    assert recipe("fednova", training={"optimizer": MOMENTUM}).local_momentum == 0.9
+    assert own == DFedAvgM(LocalSGD(0.05, momentum=0.9))
+    assert recipe("fednova", training={"optimizer": MOMENTUM}).sgd.momentum == 0.9
     decaying = {"name": "sgd", "learning_rate": 0.5, "weight_decay": 0.01}
-    assert recipe("fednova", training={"optimizer": decaying}).local_decay == 0.005
-    assert recipe("fednova", training={"optimizer": {"name": "sgd", "weight_decay": 0.01}}).local_decay == 1e-4
+    assert recipe("fednova", training={"optimizer": decaying}).sgd.decay == 0.005
+    assert recipe("fednova", training={"optimizer": {"name": "sgd", "weight_decay": 0.01}}).sgd.decay == 1e-4
     assert recipe("scaffold", weighting="examples").weighting == "examples"
 
 

@@ -12,6 +12,7 @@ from gossipfl.algorithms import (
     FedAvg,
     GoSGD,
     LocalOnly,
+    LocalSGD,
     PairwiseGossip,
     QuasiGlobalMomentumGossip,
     SynchronousGossip,
@@ -29,7 +30,9 @@ ALGORITHMS = {
     "pairwise": PairwiseGossip(timeout=0.2, max_backoff=1.0, sharing=Sharing(optimizer_state="average")),
     "gosgd": GoSGD(timeout=0.2, max_backoff=1.0),
     "synchronous": SynchronousGossip(patience=0.2),
-    "quasi-global momentum on base graphs": QuasiGlobalMomentumGossip(0.1, schedule=BaseGraph(), patience=0.2),
+    "quasi-global momentum on base graphs": QuasiGlobalMomentumGossip(
+        LocalSGD(0.1), schedule=BaseGraph(), patience=0.2
+    ),
     "fedavg": FedAvg(client_fraction=0.6, patience=0.5, server_optimizer=ServerSGD(0.7, momentum=0.5)),
     "local": LocalOnly(),
     "centralized": Centralized(),

@@ -1,0 +1,35 @@
+"""The seat of one participant in a run: all that a recipe needs to make its peer."""
+
+from dataclasses import dataclass
+
+import networkx as nx
+import numpy as np
+
+from gossipfl.actions import LocalWork
+from gossipfl.peers import LocalModel, Sharing
+from gossipfl.randomness import Randomness
+from gossipfl.topology import Neighbors
+from gossipfl.weights import ModelVectors, PeerId
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Seat:
+    """Whose seat it is, in which `network` (which `Algorithm.network` has given), and with what it begins."""
+
+    peer_id: PeerId
+    network: nx.Graph
+    initial: ModelVectors
+    work: LocalWork
+    randomness: Randomness
+
+    def neighbors(self) -> Neighbors:
+        """Whom the peer may send to, and hear from."""
+        return Neighbors.of(self.network, self.peer_id)
+
+    def model(self, sharing: Sharing, extra_vectors: frozenset[str] = frozenset()) -> LocalModel:
+        """The model that the peer begins with."""
+        return LocalModel(self.peer_id, self.work, self.initial, sharing, extra_vectors)
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """Public random numbers of the peer's own, for one purpose."""
+        return self.randomness.public.generator(purpose, self.peer_id)
