@@ -38,7 +38,8 @@ from measuring import print_table
 from gossipfl.codec import VectorSchema, encode_parts
 from gossipfl.compression import dense
 from gossipfl.engines.http.delivering.client import Client
-from gossipfl.engines.http.delivering.neighbor import Neighbor, Parcel
+from gossipfl.engines.http.delivering.correspondence import Correspondence
+from gossipfl.engines.http.delivering.delivery import Delivery
 from gossipfl.engines.http.delivering.sealing import Sealer
 from gossipfl.engines.http.serving.server import PeerServer
 from gossipfl.engines.http.trust.certificates import create_authority, issue, server_name
@@ -46,7 +47,6 @@ from gossipfl.engines.http.trust.credentials import Credentials, load_credential
 from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.trust.system_secrets import SystemSecrets
 from gossipfl.engines.http.wire.bodies import as_data
-from gossipfl.engines.http.wire.envelope import Purpose
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.engines.http.wire.offloading import Offloading
 from gossipfl.engines.http.wire.run_facts import RunFacts
@@ -86,7 +86,7 @@ async def serve(way: str, size: int, directory: Path) -> None:
         async def handle(envelope: Any, received: Message | None) -> None:
             assert received is not None
 
-        server = PeerServer(gate, Limits(requests_per_second=1e9), Offloading(), handle, print, print)
+        server = PeerServer(gate, Limits(requests_per_second=1e9), Offloading(), handle, print)
         _, port = await server.start(("127.0.0.1", 0), tls)
     print(port, flush=True)  # noqa: T201
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
@@ -126,12 +126,32 @@ async def posting(way: str, size: int, directory: Path) -> AsyncIterator[Post]:
         else:
             gate = Gate(facts(size), "a", "a" * 32, ["b"], None if credentials is None else credentials.verifier())
             client = Client(Sealer(gate, 1, credentials, Offloading()), Limits(), print)
-            neighbor = Neighbor("b", url, print)
-            parcel = Parcel(Purpose.MESSAGE, message(size))
-            yield lambda: client.deliver(neighbor, parcel)
+            yield delivering_post(client, url, size)
             await client.close()
     finally:
         process.communicate()
+
+
+def delivering_post(client: Client, url: str, size: int) -> Post:
+    sent, arrived = message(size), asyncio.Event()
+    neighbor = Correspondence("b", Limits(), lambda: 1.0)
+    neighbor.url = url
+
+    async def fail(failed: object) -> None:
+        raise AssertionError(failed)
+
+    async def take_in(name: str, answer: object) -> None:
+        raise AssertionError(answer)
+
+    delivery = Delivery({"b": neighbor}, asyncio.create_task, fail, take_in, arrived.set, print)
+    delivery.begin(client)
+
+    async def post() -> None:
+        arrived.clear()
+        delivery.send(delivery.note(sent))
+        await arrived.wait()
+
+    return post
 
 
 def bare_post(session: aiohttp.ClientSession, url: str, size: int, credentials: Credentials | None) -> Post:

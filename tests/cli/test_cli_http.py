@@ -177,7 +177,8 @@ class TestPeer:
 
         async def run_and_send(host):
             await run(host)
-            host.neighbors["b"].count_sent(500)
+            b = host.neighbors["b"]
+            b.traffic = b.traffic.and_sent(500)
 
         monkeypatch.setattr(HTTPPeer, "run", run_and_send)
         gossipfl_("peer", "peers.toml", "--name", "a", "--algorithm", "pairwise", "--run-directory", "a", "--time", "1")

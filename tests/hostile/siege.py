@@ -232,10 +232,10 @@ class Siege:
     async def exchanges_go_on(self, number: int = 2) -> None:
         """Wait until so many more messages have come through in both directions, refusals by others left aside."""
         links = self.victim.neighbors["b"], self.honest.neighbors["a"]
-        before = [link.received_bytes for link in links]
+        before = [link.traffic.received for link in links]
         least = number * self.facts.max_body_bytes // 4
         await self.eventually(
-            lambda: all(link.received_bytes >= start + least for link, start in zip(links, before, strict=True))
+            lambda: all(link.traffic.received >= start + least for link, start in zip(links, before, strict=True))
         )
 
     async def refused(self, reason: str, number: int = 1) -> None:

@@ -211,12 +211,14 @@ def test_replies_that_do_not_get_through_do_not_pile_up(credentials: Mapping[str
     async def assault(siege: Siege) -> None:
         await siege.eventually(lambda: server.num_messages > 0)
         d = siege.victim.neighbors["d"]
-        before = d.num_messages
+        before = d.traffic.num_messages
         for number in range(1, 21):
             body = siege.request(number, weights=np.zeros(siege.victim.peer.weights.size))
             async with await siege.wire("d") as wire:
                 await wire.send(http("POST /v1/messages", siege.headers(body), body))
-            await siege.eventually(lambda number=number: d.num_messages >= before + number, lambda: siege.refusals)
+            await siege.eventually(
+                lambda number=number: d.traffic.num_messages >= before + number, lambda: siege.refusals
+            )
         assert len(d.parcels) <= siege.victim.hosting.limits.outbox_messages + 1
         await siege.exchanges_go_on()
         siege.expect_nothing_of_the_sum()

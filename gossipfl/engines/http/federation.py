@@ -275,15 +275,17 @@ class LoopbackFederation:
 
     def _traffic(self) -> Traffic:
         sent, received = self._bytes_sent(), self._bytes_received()
-        num_messages = sum(link.num_messages for host in self._hosts.values() for link in host.neighbors.values())
+        num_messages = sum(
+            link.traffic.num_messages for host in self._hosts.values() for link in host.neighbors.values()
+        )
         return Traffic(sum(sent.values()), num_messages, max(sent[name] + received[name] for name in sent))
 
     def _bytes_sent(self) -> Mapping[PeerId, int]:
-        return {name: sum(link.sent for link in host.neighbors.values()) for name, host in self._hosts.items()}
+        return {name: sum(link.traffic.sent for link in host.neighbors.values()) for name, host in self._hosts.items()}
 
     def _bytes_received(self) -> Mapping[PeerId, int]:
         return {
-            name: sum(link.received_bytes for link in host.neighbors.values()) for name, host in self._hosts.items()
+            name: sum(link.traffic.received for link in host.neighbors.values()) for name, host in self._hosts.items()
         }
 
     def _complete_history(self) -> None:
@@ -291,10 +293,10 @@ class LoopbackFederation:
         sent, received = self._bytes_sent(), self._bytes_received()
         history.peer_bytes = {name: (sent[name], received[name]) for name in sent}
         history.link_traffic = {
-            (name, link.name): (link.num_messages, link.sent)
+            (name, link.name): (link.traffic.num_messages, link.traffic.sent)
             for name, host in self._hosts.items()
             for link in host.neighbors.values()
-            if link.num_messages
+            if link.traffic.num_messages
         }
         history.num_refused = sum(sum(host.refusals.values()) for host in self._hosts.values())
         history.num_rollbacks = sum(host.num_rollbacks for host in self._hosts.values())

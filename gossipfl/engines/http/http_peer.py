@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from gossipfl.actions import Action, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
-from gossipfl.engines.http.delivering.client import Answer, Client
+from gossipfl.engines.http.delivering.client import Client
+from gossipfl.engines.http.delivering.correspondence import Correspondence
 from gossipfl.engines.http.delivering.delivery import RIDING, Delivery
 from gossipfl.engines.http.delivering.journal import Journal, next_incarnation
+from gossipfl.engines.http.delivering.letters import GOODBYES, Answer, Letter, Parcel, Traffic
 from gossipfl.engines.http.delivering.meeting import meet
-from gossipfl.engines.http.delivering.neighbor import GOODBYES, Neighbor, Parcel
 from gossipfl.engines.http.delivering.sealing import Sealer
 from gossipfl.engines.http.hosting import Hosting, State, Watcher
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
@@ -31,7 +32,7 @@ from gossipfl.engines.http.serving.server import PeerServer, Reply
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.waiting import nobody_shares_the_run, warn_of_long_waits
-from gossipfl.engines.http.wire.envelope import Envelope, Purpose
+from gossipfl.engines.http.wire.envelope import Envelope
 from gossipfl.engines.http.wire.offloading import Offloading
 from gossipfl.engines.http.wire.refusals import Refusal
 from gossipfl.engines.http.wire.run_facts import RunFacts
@@ -72,7 +73,12 @@ class HTTPPeer:
         """Loss and accuracy on held-out data, from whoever has evaluated the peer last."""
         self.training_metrics: Mapping[str, float] = {}
         self.incarnation = 1 if self.hosting.directory is None else next_incarnation(self.hosting.directory)
-        self.neighbors = {name: Neighbor(name, None, self._contact_changed) for name in neighbors}
+        generator = np.random.default_rng(secrets.randbits(64))  # for jitter alone: no result depends on it
+        self._jitter = partial(generator.uniform, 0.5, 1.0)
+        self.neighbors = {
+            name: Correspondence(name, self.hosting.limits, self._jitter, polls=not self.hosting.listens)
+            for name in neighbors
+        }
         for name in self.hosting.revoked & self.neighbors.keys():
             self.neighbors[name].revoke()
         self._watcher = watcher
@@ -81,9 +87,13 @@ class HTTPPeer:
         self.gate = Gate(facts, peer.peer_id, secrets.token_hex(16), neighbors, verifier, self.hosting.revoked)
         self._offloading = Offloading()
         self._sealer = Sealer(self.gate, self.incarnation, credentials, self._offloading)
-        self._generator = np.random.default_rng(secrets.randbits(64))  # for jitter alone: no result depends on it
         self._delivery = Delivery(
-            self.neighbors, limits, self._generator, self._send_failed, self._take_answer, self._check_over
+            self.neighbors,
+            self._spawn,
+            self._send_failed,
+            self._take_answer,
+            self._check_over,
+            self._contact_changed,
         )
         self._journal = None if self.hosting.directory is None else Journal(self.hosting.directory, self._take)
         self._server = PeerServer(self.gate, limits, self._offloading, self._handle, self._refuse)
@@ -119,17 +129,11 @@ class HTTPPeer:
         self.peer.restore(part("peer", snapshot))
         self._clock.go_on_from(checkpoint.values["time"])
         for name, traffic in checkpoint.values["traffic"].items():
-            self.neighbors[name].traffic = traffic
-        for name in checkpoint.values["finished"]:
-            self.neighbors[name].goodbye(Purpose.FINISHED)
-        mail = messages_of_snapshot(part("mail", snapshot)).values()
-        for parcel in self._delivery.note(list(mail)):
-            assert parcel.message is not None
-            receiver = self.neighbors[parcel.message.receiver]
-            if receiver.contact == "revoked":
-                self._delivery.undelivered.pop(parcel)
-            else:
-                receiver.add(parcel)
+            has_finished = name in checkpoint.values["finished"]
+            self.neighbors[name].restore(Traffic(*traffic), has_finished=has_finished)
+        for message in messages_of_snapshot(part("mail", snapshot)).values():
+            if self.neighbors[message.receiver].contact != "revoked":
+                self._delivery.send(self._delivery.note(message))
 
     async def run(self) -> None:
         """Live until all rounds are done and the neighbors know, or until `stop`.
@@ -174,7 +178,7 @@ class HTTPPeer:
         away = [neighbor for neighbor in self.neighbors.values() if neighbor.url is not None]
         if away and self.hosting.meeting_seconds:
             _LOGGER.info("waiting up to %g s for %s", self.hosting.meeting_seconds, ", ".join(n.name for n in away))
-        await meet(client, away, self.hosting.meeting_seconds, self._generator)
+        await meet(client, away, self.hosting.meeting_seconds, self._jitter)
         self._check_run()
         if self._over.is_set():
             return
@@ -182,25 +186,21 @@ class HTTPPeer:
             _LOGGER.info("going on without %s", ", ".join(absent))
         await self._react(self.peer.start)
         self._started.set()  # only now: a peer reacts to nothing before it has started
-        for neighbor in self.neighbors.values():
-            if neighbor.url is not None:
-                self._spawn(self._delivery.courier(client, neighbor))
-                if not self.hosting.listens:
-                    self._spawn(self._delivery.poll(client, neighbor))
+        self._delivery.begin(client)
         self._check_over()
 
     async def _end(self, client: Client) -> None:
         async with self._lock:  # a reaction that runs is not torn apart, and none comes after it
             self._is_closing = True
             self._clock.cancel_alarm()
-            for task in self._tasks:
-                task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._delivery.end()
+        await self._cancel_tasks()
         try:
             if self._failure is None and self._started.is_set():
                 await self._commit()
             if self._is_leaving or self._failure is not None:
                 await self._delivery.say_leaving(client)
+                await self._cancel_tasks()
         finally:
             await self._server.stop()
             await client.close()
@@ -208,6 +208,11 @@ class HTTPPeer:
                 await self._journal.close()
             self._offloading.close()
             self._has_ended = True
+
+    async def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
@@ -245,8 +250,8 @@ class HTTPPeer:
                 round_before = self.peer.round
                 actions = await self._offloading.run(self.facts.max_body_bytes, method, *arguments, self.now())
                 if failed is not None:
-                    self._delivery.undelivered.pop(failed, None)
-                parcels = self._delivery.note([action.message for action in actions if isinstance(action, Send)])
+                    self._delivery.forget(failed)
+                parcels = [self._delivery.note(action.message) for action in actions if isinstance(action, Send)]
                 for action in actions:
                     match action:
                         case Train():
@@ -268,7 +273,7 @@ class HTTPPeer:
                 if riding is None and parcel.message.receiver == answering and parcel.message.kind in RIDING:
                     riding = parcel
                 else:
-                    await self._delivery.send(parcel)
+                    self._delivery.send(parcel)
             return riding
         finally:
             self._num_reactions -= 1
@@ -317,7 +322,7 @@ class HTTPPeer:
     async def _take(self) -> tuple[Arrays, Mapping[str, Any]]:
         """The present state, for a checkpoint."""
         async with self._lock:
-            messages = {str(i): parcel.message for i, parcel in enumerate(self._delivery.undelivered) if parcel.message}
+            messages = {str(i): message for i, message in enumerate(self._delivery.undelivered)}
             neighbors = self.neighbors.values()
             values = {
                 "time": self.now(),
@@ -333,30 +338,29 @@ class HTTPPeer:
         """What the server calls with a request that is in order; gives what rides in the answer."""
         MESSAGE.set(f"{envelope.sender}/{envelope.incarnation}/{envelope.counter}")
         neighbor = self.neighbors[envelope.sender]
-        neighbor.heard(envelope.session, asyncio.get_running_loop().time())
-        neighbor.is_of_this_run = True
-        if message is not None:
-            neighbor.count_received(envelope.size)
+        self._delivery.arrived(neighbor, envelope)
         try:
             riding = await self._take_in(neighbor, envelope, message)
             if riding is None:
                 return None
-            wrapped = await self._sealer.wrap(neighbor, riding)
-            return Reply(wrapped, partial(self._delivery.answered, neighbor, riding, wrapped.size))
+            wrapped = await self._sealer.wrap(riding)
+            return Reply(wrapped, partial(self._delivery.answered, neighbor, riding.parcel, wrapped.size))
         except Refusal:
             raise
         except Exception as error:  # the server would say so to the neighbor, and to nobody else
             self._fail(error)
             raise
 
-    async def _take_in(self, neighbor: Neighbor, envelope: Envelope, message: Message | None) -> Parcel | None:
+    async def _take_in(self, neighbor: Correspondence, envelope: Envelope, message: Message | None) -> Letter | None:
         riding = None
         if message is not None:
             riding = await self._receive(message, answering=None if neighbor.url is None else neighbor.name)
         elif envelope.purpose in GOODBYES:
-            await self._take_goodbye(neighbor, envelope.purpose)
+            await self._commit()  # else this peer, killed and resumed, would wait for one that is gone
             self._check_over()
-        return riding if neighbor.url is not None else await self._delivery.fetched(neighbor, envelope)
+        if neighbor.url is None:
+            return await self._delivery.fetched(neighbor, envelope)
+        return None if riding is None else neighbor.letter(riding)
 
     async def _receive(self, message: Message, answering: PeerId | None = None) -> Parcel | None:
         await self._started.wait()
@@ -365,23 +369,14 @@ class HTTPPeer:
         except RemoteProtocolError as error:
             raise Refusal("against_protocol", str(error)) from None
 
-    async def _take_goodbye(self, neighbor: Neighbor, purpose: Purpose) -> None:
-        neighbor.goodbye(purpose)
-        await self._commit()  # else this peer, killed and resumed, would wait for one that is gone
-
-    async def _take_answer(self, neighbor: Neighbor, answer: Answer) -> None:
-        """What came back from a neighbor; that it has arrived is told with the next envelope."""
+    async def _take_answer(self, neighbor: PeerId, answer: Answer) -> None:
         if answer.message is not None:
             try:
                 await self._receive(answer.message)
             except Refusal as refusal:
-                self._refuse(neighbor.name, refusal)
+                self._refuse(neighbor, refusal)
         elif answer.envelope.purpose in GOODBYES:
-            neighbor.was_told = False  # it waits to hear that its goodbye has arrived, and ours will tell it
-            await self._take_goodbye(neighbor, answer.envelope.purpose)
-        if answer.envelope.session == neighbor.session:
-            neighbor.received = max(neighbor.received, answer.envelope.counter)
-        self._check_over()
+            await self._commit()
 
     def _refuse(self, sender: PeerId, refusal: Refusal) -> None:
         self.refusals[refusal.reason] += 1
@@ -391,6 +386,6 @@ class HTTPPeer:
     def _log_facts(self) -> Mapping[str, str | int]:
         return {"peer": self.peer.peer_id, "round": self.peer.round}
 
-    def _contact_changed(self, neighbor: Neighbor, event: str) -> None:
-        _LOGGER.info("%s %s", neighbor.name, "has left" if event == "left" else f"is {event}")
-        self._watcher.contact(self, neighbor.name, event)
+    def _contact_changed(self, neighbor: PeerId, event: str) -> None:
+        _LOGGER.info("%s %s", neighbor, "has left" if event == "left" else f"is {event}")
+        self._watcher.contact(self, neighbor, event)

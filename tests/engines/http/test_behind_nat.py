@@ -61,9 +61,9 @@ def test_pairwise_gossip_with_unreachable_peers_keeps_the_sum(seed):
     np.testing.assert_allclose(after, before, atol=1e-12)
     assert loopback.undisturbed
     for peer_id, host in loopback.hosts.items():  # everybody was asked, and answered
-        assert all(neighbor.num_messages > 5 and neighbor.received_bytes for neighbor in host.neighbors.values()), (
-            peer_id
-        )
+        assert all(
+            neighbor.traffic.num_messages > 5 and neighbor.traffic.received for neighbor in host.neighbors.values()
+        ), peer_id
 
 
 @pytest.mark.parametrize("seed", range(2))

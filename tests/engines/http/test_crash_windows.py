@@ -24,7 +24,8 @@ from gossipfl.algorithms import (
     SynchronousGossip,
 )
 from gossipfl.compression import encoded
-from gossipfl.engines.http.delivering.client import Client, Refused
+from gossipfl.engines.http.delivering.client import Client
+from gossipfl.engines.http.delivering.letters import Letter, NotTaken
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.training_room import TrainingRoom
@@ -106,27 +107,27 @@ def test_a_message_that_fails_while_the_peer_works_is_in_the_checkpoint(tmp_path
         await asyncio.sleep(0.02)
         host._offloading.run = work
         neighbor = host.neighbors["1"]
-        if how == "unreachable":
-            failing = host._delivery._unreachable(neighbor, TransportError("cut"))
-        elif how == "refused":
-
-            class Refusing:
-                async def deliver(self, neighbor: Any, parcel: Any) -> None:
-                    raise Refused("1", "too_many_requests", "")
-
-            failing = host._delivery._deliver(Refusing(), neighbor, neighbor.parcels[0])
-        else:
+        if how == "too many":
             neighbor.parcels.reverse()  # the first is on its way
-            (parcel,) = host._delivery.note([Message("0", "1", Kind.ACKNOWLEDGE)])
-            failing = host._delivery.send(parcel)
-        failed = asyncio.create_task(failing)
+            host._delivery.send(host._delivery.note(Message("0", "1", Kind.ACKNOWLEDGE)))
+        else:
+
+            class Failing:
+                async def post(self, *_: object) -> NotTaken:
+                    if how == "unreachable":
+                        raise TransportError("cut")
+                    return NotTaken("against_protocol")
+
+            neighbor.session = "1" * 32
+            host._delivery.begin(Failing())
         await asyncio.sleep(0.02)
+        host._delivery.end()
         gate.set()
         await commit
         checkpoint = newest_checkpoint(tmp_path)
         again = make_peer(SynchronousGossip(), graph, trainer, "0")
         known = held((checkpoint.arrays, checkpoint.values), again)
-        await asyncio.gather(reaction, failed)
+        await reaction
         for task in host._tasks:
             task.cancel()
         await host.room.close()
@@ -138,24 +139,24 @@ def test_a_message_that_fails_while_the_peer_works_is_in_the_checkpoint(tmp_path
 
 
 class Troubled:
-    """In the place of `Client.deliver`: of ten deliveries two do not arrive, and of two more nobody learns that they
+    """In the place of `Client.post`: of ten deliveries two do not arrive, and of two more nobody learns that they
     have."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-        generator, deliver = np.random.default_rng(seed), Client.deliver
+        generator, post = np.random.default_rng(seed), Client.post
 
-        async def troubled(client: Client, neighbor: Any, parcel: Any) -> Any:
-            luck = generator.random() if self.is_on and parcel.message is not None else 1.0
+        async def troubled(client: Client, url: str, letter: Letter, responded: Any) -> Any:
+            luck = generator.random() if self.is_on and letter.parcel.message is not None else 1.0
             if luck < 0.2:
                 await asyncio.sleep(generator.uniform(0.0, 0.01))
                 raise TransportError("lost")
-            answer = await deliver(client, neighbor, parcel)
+            answer = await post(client, url, letter, responded)
             if luck < 0.4:
                 raise TransportError("the answer is lost")
             return answer
 
         self.is_on = True
-        monkeypatch.setattr(Client, "deliver", troubled)
+        monkeypatch.setattr(Client, "post", troubled)
 
 
 @pytest.mark.parametrize("size", [3, LARGE], ids=["small", "large"])
@@ -186,9 +187,10 @@ def test_every_checkpoint_knows_of_all_that_has_not_arrived(tmp_path, monkeypatc
     def watch(name: str, host: HTTPPeer) -> None:
         note, receive, take, mine = host._delivery.note, host.peer.receive, host._take, said.setdefault(name, {})
 
-        def noting(messages: list[Message]) -> Any:
-            mine.update(dict.fromkeys(key(message) for message in messages if message.kind in NEEDED))
-            return note(messages)
+        def noting(message: Message) -> Any:
+            if message.kind in NEEDED:
+                mine[key(message)] = None
+            return note(message)
 
         def receiving(message: Message, now: float) -> Any:
             actions = receive(message, now)

@@ -119,8 +119,8 @@ def test_bytes_are_counted_as_the_simulator_counts_them(name):
     history = make_simulator(algorithm, GRAPH, trainer()).run()
     loopback = run_loopback(algorithm, GRAPH, trainer())
     for peer_id, host in loopback.hosts.items():
-        sent = sum(neighbor.sent for neighbor in host.neighbors.values())
-        received = sum(neighbor.received_bytes for neighbor in host.neighbors.values())
+        sent = sum(neighbor.traffic.sent for neighbor in host.neighbors.values())
+        received = sum(neighbor.traffic.received for neighbor in host.neighbors.values())
         assert (sent, received) == history.peer_bytes[peer_id]
 
 

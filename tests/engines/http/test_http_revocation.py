@@ -69,7 +69,7 @@ def test_the_others_refuse_it_and_end_with_the_bits_of_a_run_without_it(name, ha
     refused = [loopback.hosts[other].refusals for other in others]
     assert all(set(reasons) <= {"revoked"} for reasons in refused)
     knocked_at = loopback.hosts[GONE].neighbors.values()
-    assert sum(neighbor.received_bytes for neighbor in knocked_at) == 0
+    assert sum(neighbor.traffic.received for neighbor in knocked_at) == 0
     for other in others:
         host = loopback.hosts[other]
         assert (host.peer.round, host.peer.is_drained, host.state) == (5, True, "over")
@@ -105,7 +105,7 @@ def test_those_who_know_and_those_who_do_not_yet_go_on_talking():
 
     loopback = asyncio.run(asyncio.wait_for(run(), DEADLINE))
     assert all(host.peer.round == 20 for host in loopback.hosts.values())
-    assert loopback.hosts["0"].neighbors["4"].num_messages > 0
-    assert loopback.hosts["3"].neighbors[GONE].num_messages > 0
-    assert loopback.hosts["1"].neighbors[GONE].num_messages == 0
+    assert loopback.hosts["0"].neighbors["4"].traffic.num_messages > 0
+    assert loopback.hosts["3"].neighbors[GONE].traffic.num_messages > 0
+    assert loopback.hosts["1"].neighbors[GONE].traffic.num_messages == 0
     assert set(loopback.hosts["1"].refusals) <= {"revoked"}

@@ -13,7 +13,7 @@ from loopback import Loopback, run_loopback
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
-from gossipfl.engines.http.delivering.neighbor import Parcel
+from gossipfl.engines.http.delivering.letters import Parcel
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.wire.envelope import Envelope
 from gossipfl.messages import Message

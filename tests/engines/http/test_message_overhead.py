@@ -47,7 +47,7 @@ async def traffic(algorithm: Algorithm, num_rounds: int, certificates: Path | No
         await proxy.close()
     assert loopback.undisturbed
     links = [neighbor for host in loopback.hosts.values() for neighbor in host.neighbors.values()]
-    return sum(link.num_messages for link in links), sum(link.sent for link in links), proxy.num_bytes
+    return sum(link.traffic.num_messages for link in links), sum(link.traffic.sent for link in links), proxy.num_bytes
 
 
 async def overhead(algorithm: Algorithm, certificates: Path | None) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.http import waiting
+from gossipfl.engines.http.delivering.letters import NotTaken
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.status import status_of
 from gossipfl.engines.http.waiting import LongWait
@@ -144,7 +145,7 @@ def test_one_neighbor_that_says_so_ends_nobody():
         for name in "01":
             neighbors = loopback.hosts[name].neighbors
             assert [neighbors[other].is_of_this_run for other in "012" if other != name] == [True, False]
-            neighbors["01".replace(name, "")].refused_run()
+            neighbors["01".replace(name, "")].not_met(NotTaken("other_run"))
             assert neighbors["01".replace(name, "")].is_of_this_run
         return loopback
 

@@ -1,23 +1,20 @@
-"""What a peer says, on its way to its neighbors: kept until it has arrived, or the peer knows that it has failed.
+"""Hosts the correspondences with all neighbors: drains what they want done, tells them what came of it, and wakes them.
 
-A courier for each neighbor that can be reached delivers one parcel after the other. A neighbor that cannot be reached
-polls: the answer to a poll carries the oldest parcel, which is dropped when a later envelope of the neighbor tells that
-it has arrived.
+None of the rules of delivery is here: they are in `correspondence.py`.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from itertools import islice
+from math import inf
+from typing import Any
 
-import numpy as np
-
-from gossipfl.engines.http.delivering.client import Answer, Client, Refused
-from gossipfl.engines.http.delivering.neighbor import GOODBYES, Neighbor, Parcel
+from gossipfl.engines.http.delivering.asks import Fail, Hand, Meet, Post, TakeIn, Tell
+from gossipfl.engines.http.delivering.client import Client
+from gossipfl.engines.http.delivering.correspondence import Correspondence
+from gossipfl.engines.http.delivering.letters import Answer, Letter, NotTaken, Parcel
 from gossipfl.engines.http.wire.envelope import Envelope, Purpose
-from gossipfl.engines.http.wire.limits import Limits
-from gossipfl.engines.http.wire.refusals import REASONS
 from gossipfl.errors import TransportError
 from gossipfl.messages import Kind, Message
 from gossipfl.weights import PeerId
@@ -28,187 +25,201 @@ RIDING = frozenset({Kind.REPLY, Kind.DECLINE, Kind.ACKNOWLEDGE})
 """What may ride in the answer to a request. Nothing tells whether an answer has arrived, but a request whose answer got
 lost has failed, and when it is repeated it brings these again."""
 
-GONE_AFTER = 8
-"""Failures in a row (some 15 s) after which a neighbor that has said goodbye is taken to be gone. Higher: one that was
-killed has more time to be resumed and hear our goodbye, at the expense of ending later when it has heard it and only
-its answer was lost."""
-
 GOODBYE_SECONDS = 2.0
 """For saying goodbye before leaving: a process that is asked to stop should end within 5 s."""
 
-POLLS_PER_SECOND = 10
-"""At most, of a neighbor that has nothing and does not wait until it has."""
-
 
 class Delivery:
-    """Delivers messages and goodbyes to `neighbors`.
+    """Delivers messages and goodbyes to `neighbors`; what that takes beside, its owner gives.
 
-    `failed` is told of messages that may not have arrived, and drops them from `undelivered` in one step with telling
-    the peer: a checkpoint between the two would hold them nowhere. `came` is told of what comes back in answers,
-    `settled` whenever there is less to deliver. `generator` is for jitter.
+    `failed` tells the peer of a message that may not have arrived, and has it forgotten in the same step; `came` takes
+    in what comes back in answers, and returns when that is on disk; `settled` is called whenever there is less to
+    deliver, and `contact_changed` when a neighbor is "reachable" or "unreachable", or has "left". `spawn` lets work
+    run.
     """
 
     def __init__(
         self,
-        neighbors: Mapping[PeerId, Neighbor],
-        limits: Limits,
-        generator: np.random.Generator,
-        failed: Callable[[Parcel], Awaitable[None]],
-        came: Callable[[Neighbor, Answer], Awaitable[None]],
+        neighbors: Mapping[PeerId, Correspondence],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        failed: Callable[[Parcel], Coroutine[Any, Any, None]],
+        came: Callable[[PeerId, Answer], Coroutine[Any, Any, None]],
         settled: Callable[[], None],
+        contact_changed: Callable[[PeerId, str], None],
     ) -> None:
-        self.undelivered: dict[Parcel, None] = {}
-        """Messages, in the order in which they were said; a checkpoint holds them."""
         self._neighbors = neighbors
-        self._limits = limits
-        self._generator = generator
+        self._spawn = spawn
         self._failed = failed
         self._came = came
         self._settled = settled
+        self._contact_changed = contact_changed
+        self._client: Client | None = None
+        self._alarms: dict[PeerId, asyncio.TimerHandle] = {}
+        self._progress = asyncio.Event()
 
-    def note(self, messages: list[Message]) -> list[Parcel]:
-        """Parcels for messages that the peer has said; `send` them when a checkpoint knows of them."""
-        parcels = [Parcel(Purpose.MESSAGE, message) for message in messages]
-        self.undelivered.update(dict.fromkeys(parcels))
-        return parcels
+    # What the peer does
 
-    async def send(self, parcel: Parcel) -> None:
-        """Let a message leave. A neighbor that takes them more slowly than they are said gets the newest ones."""
-        assert parcel.message is not None
-        neighbor = self._neighbors[parcel.message.receiver]
-        if neighbor.contact == "revoked":  # of a checkpoint from before: nothing is said to it since
-            await self._failed(parcel)
-            return
-        neighbor.add(parcel)
-        if len(neighbor.parcels) > self._limits.outbox_messages:
-            # The first one may be on its way.
-            oldest = next(waiting for waiting in islice(neighbor.parcels, 1, None) if waiting.message is not None)
-            neighbor.discard(oldest)
-            await self._failed(oldest)
+    def begin(self, client: Client) -> None:
+        """Let all that is and will be said leave by `client`."""
+        self._client = client
+        for neighbor in self._neighbors.values():
+            neighbor.begin(_now())
+            self._carry_on(neighbor)
+
+    def end(self) -> None:
+        """Let nothing leave any more; what is under way is for its owner to stop."""
+        for neighbor in self._neighbors.values():
+            neighbor.end()
+            self._carry_on(neighbor)
+
+    @property
+    def undelivered(self) -> list[Message]:
+        """What has been said and may not have arrived; a checkpoint holds it."""
+        return [
+            parcel.message
+            for neighbor in self._neighbors.values()
+            for parcel in neighbor.undelivered
+            if parcel.message is not None
+        ]
+
+    def note(self, message: Message) -> Parcel:
+        """A parcel for a message that the peer has said; `send` it when a checkpoint knows of it."""
+        return self._neighbors[message.receiver].note(message)
+
+    def send(self, parcel: Parcel) -> None:
+        """Let a message leave."""
+        neighbor = self._of(parcel)
+        neighbor.send(parcel)
+        self._carry_on(neighbor)
+
+    def forget(self, parcel: Parcel) -> None:
+        """The peer has taken back a message that has failed."""
+        self._of(parcel).forget(parcel)
 
     def say_finished(self) -> None:
         """Say goodbye to all who were not told yet."""
         for neighbor in self._neighbors.values():
-            if not neighbor.was_told and all(parcel.purpose not in GOODBYES for parcel in neighbor.parcels):
-                neighbor.add(Parcel(Purpose.FINISHED))
+            neighbor.say_finished()
+            self._carry_on(neighbor)
 
     async def say_leaving(self, client: Client) -> None:
         """Tell all who can be told that this peer leaves: its last words in this life."""
-
-        async def tell(neighbor: Neighbor) -> None:
-            with suppress(TransportError):
-                await client.deliver(neighbor, Parcel(Purpose.LEAVING))
-
-        reachable = [neighbor for neighbor in self._neighbors.values() if neighbor.url and neighbor.session]
+        self._client = client
         for neighbor in self._neighbors.values():
-            if neighbor.url is None:
-                neighbor.parcels.appendleft(Parcel(Purpose.LEAVING))  # for a poll that waits
-                neighbor.waiting.set()
+            neighbor.leave(_now())
+            self._carry_on(neighbor)
         with suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_SECONDS):
-                await asyncio.gather(*map(tell, reachable))
+                while any(neighbor.is_leaving for neighbor in self._neighbors.values()):
+                    self._progress.clear()
+                    await self._progress.wait()
 
-    # To neighbors that can be reached
+    # What neighbors do
 
-    async def courier(self, client: Client, neighbor: Neighbor) -> None:
-        """Deliver what is for one neighbor, in order, for ever."""
-        loop = asyncio.get_running_loop()
-        while True:
-            neighbor.waiting.clear()
-            if not neighbor.parcels:
-                await neighbor.waiting.wait()
-            elif (pause := neighbor.not_before - loop.time()) > 0:
-                await self._fail_messages(neighbor)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await neighbor.waiting.wait()
-            else:
-                await self._deliver(client, neighbor, neighbor.parcels[0])
+    def arrived(self, neighbor: Correspondence, envelope: Envelope) -> None:
+        """A request that is in order has come."""
+        neighbor.came(envelope, _now())
+        self._carry_on(neighbor)
 
-    async def _deliver(self, client: Client, neighbor: Neighbor, parcel: Parcel) -> None:
-        try:
-            answer = await client.deliver(neighbor, parcel)
-        except Refused as refused:
-            _LOGGER.warning("%s", refused)
-            # The neighbor gives the reason; it could make up any number of them.
-            neighbor.refusals[refused.reason if refused.reason in REASONS else "other"] += 1
-            neighbor.was_told |= parcel.purpose in GOODBYES
-            neighbor.discard(parcel)
-            if parcel.message is not None:
-                await self._failed(parcel)
-        except TransportError as error:
-            await self._unreachable(neighbor, error)
-        else:
-            neighbor.was_told |= parcel.purpose in GOODBYES
-            neighbor.discard(parcel)
-            if answer is not None:
-                await self._came(neighbor, answer)
-            self.undelivered.pop(parcel, None)  # not before its answer is on disk: it would bring it again
-        self._settled()
-
-    async def _unreachable(self, neighbor: Neighbor, error: TransportError) -> None:
-        """Leave a neighbor alone for a while; what waits for it has failed, but a goodbye is said when it is back."""
-        longest = min(0.1 * 2.0 ** min(neighbor.num_failures, 30), self._limits.max_backoff)
-        if neighbor.num_failures == 0:
-            _LOGGER.info("%s", error)
-        neighbor.lost(asyncio.get_running_loop().time() + longest * self._generator.uniform(0.5, 1.0))
-        if neighbor.said_goodbye and neighbor.num_failures >= GONE_AFTER:
-            neighbor.taken(GOODBYES)
-            neighbor.was_told = True
-        await self._fail_messages(neighbor)
-
-    async def _fail_messages(self, neighbor: Neighbor) -> None:
-        for parcel in neighbor.taken((Purpose.MESSAGE,)):
-            await self._failed(parcel)
-
-    # From a peer that cannot be reached
-
-    async def poll(self, client: Client, neighbor: Neighbor) -> None:
-        """Fetch what a neighbor has for this peer, which others cannot reach; for ever."""
-        loop = asyncio.get_running_loop()
-        while True:
-            earliest = loop.time() + 1 / POLLS_PER_SECOND
-            try:
-                answer = await client.deliver(neighbor, Parcel(Purpose.POLL))
-            except Refused:
-                await asyncio.sleep(self._generator.uniform(0.5, 1.0))
-            except TransportError as error:
-                await self._unreachable(neighbor, error)
-                self._settled()
-                await asyncio.sleep(max(0.0, neighbor.not_before - loop.time()))
-            else:
-                if answer is None:
-                    await asyncio.sleep(max(0.0, earliest - loop.time()))
-                else:
-                    await self._came(neighbor, answer)
-
-    # To neighbors that poll
-
-    async def fetched(self, neighbor: Neighbor, envelope: Envelope) -> Parcel | None:
-        """What goes in the answer to a neighbor that polls; drops what has arrived."""
-        while neighbor.parcels and 0 < neighbor.parcels[0].counter == envelope.received:
-            parcel = neighbor.parcels.popleft()
-            self.undelivered.pop(parcel, None)
-            neighbor.was_told |= parcel.purpose in GOODBYES
+    async def fetched(self, neighbor: Correspondence, envelope: Envelope) -> Letter | None:
+        """What goes in the answer to a neighbor that polls."""
+        neighbor.confirmed(envelope.received)
         self._settled()
         if envelope.purpose is not Purpose.POLL:  # a poll of this neighbor waits here at the same time
             return None
-        if not neighbor.parcels:
-            neighbor.waiting.set()  # an earlier poll that still waits has been given up
-            neighbor.waiting.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.poll_seconds):
-                    await neighbor.waiting.wait()
-        return neighbor.parcels[0] if neighbor.parcels else None
+        poll: asyncio.Future[Letter | None] = asyncio.get_running_loop().create_future()
+        neighbor.polled(poll, _now())
+        self._carry_on(neighbor)
+        return await poll
 
-    def answered(self, neighbor: Neighbor, parcel: Parcel, size: int, is_written: bool) -> None:
+    def answered(self, neighbor: Correspondence, parcel: Parcel, size: int, is_written: bool) -> None:
         """What rode in an answer has left, or has to go another way."""
-        if parcel.message is not None:
-            neighbor.count_sent(size)
-        if neighbor.url is None:
-            return  # its next envelope confirms the arrival
-        if is_written or len(neighbor.parcels) >= self._limits.outbox_messages:
-            self.undelivered.pop(parcel, None)  # if it got lost, the neighbor asks again
-        else:
-            neighbor.add(parcel)
+        neighbor.rode(parcel, size, is_written)
+        self._carry_on(neighbor)
         self._settled()
+
+    # What is to be done
+
+    def _carry_on(self, neighbor: Correspondence) -> None:
+        """Do all that is to be done for a neighbor by now, and come back when more will be."""
+        for ask in neighbor.drain(_now()):
+            match ask:
+                case Meet():
+                    self._spawn(self._meet(neighbor, ask.parcel))
+                case Post():
+                    self._spawn(self._post(neighbor, ask.letter))
+                case TakeIn():
+                    self._spawn(self._take_in(neighbor, ask.parcel, ask.answer))
+                case Fail():
+                    self._spawn(self._failed(ask.parcel))
+                case Hand():
+                    assert isinstance(ask.poll, asyncio.Future)
+                    if not ask.poll.done():  # else whoever waited for it is gone
+                        ask.poll.set_result(ask.letter)
+                case Tell():
+                    self._contact_changed(neighbor.name, ask.event)
+        if (alarm := self._alarms.pop(neighbor.name, None)) is not None:
+            alarm.cancel()
+        if neighbor.wake_at < inf:
+            loop = asyncio.get_running_loop()
+            self._alarms[neighbor.name] = loop.call_at(neighbor.wake_at, self._carry_on, neighbor)
+        self._progress.set()
+
+    async def _meet(self, neighbor: Correspondence, parcel: Parcel) -> None:
+        assert self._client is not None
+        assert neighbor.url is not None
+        try:
+            told = await self._client.meet(neighbor.name, neighbor.url)
+        except TransportError as error:
+            self._unreachable(neighbor, parcel, error)
+        else:
+            if isinstance(told, NotTaken):
+                self._not_taken(neighbor, parcel, told)
+            else:
+                neighbor.met(told, _now(), parcel)
+        self._went_on(neighbor)
+
+    async def _post(self, neighbor: Correspondence, letter: Letter) -> None:
+        assert self._client is not None
+        assert neighbor.url is not None
+
+        def responded(session: str, size: int) -> None:
+            neighbor.responded(letter, session, size, _now())
+            self._carry_on(neighbor)
+
+        try:
+            told = await self._client.post(neighbor.url, letter, responded)
+        except TransportError as error:
+            self._unreachable(neighbor, letter.parcel, error)
+        else:
+            if isinstance(told, NotTaken):
+                self._not_taken(neighbor, letter.parcel, told)
+            else:
+                neighbor.arrived(letter.parcel, told, _now())
+        self._went_on(neighbor)
+
+    async def _take_in(self, neighbor: Correspondence, parcel: Parcel, answer: Answer) -> None:
+        await self._came(neighbor.name, answer)
+        neighbor.taken_in(parcel, answer, _now())
+        self._went_on(neighbor)
+
+    def _unreachable(self, neighbor: Correspondence, parcel: Parcel, error: TransportError) -> None:
+        if neighbor.num_failures == 0:
+            _LOGGER.info("%s", error)
+        neighbor.unreachable(parcel, _now())
+
+    def _not_taken(self, neighbor: Correspondence, parcel: Parcel, said: NotTaken) -> None:
+        if neighbor.not_taken(parcel, said, _now()) and parcel.purpose is not Purpose.POLL:
+            _LOGGER.warning("%s", said.by(neighbor.name))
+
+    def _went_on(self, neighbor: Correspondence) -> None:
+        self._carry_on(neighbor)
+        self._settled()
+
+    def _of(self, parcel: Parcel) -> Correspondence:
+        assert parcel.message is not None
+        return self._neighbors[parcel.message.receiver]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from errno import ECONNREFUSED
 
-import numpy as np
-
 from gossipfl.engines.http.delivering.client import Client
-from gossipfl.engines.http.delivering.neighbor import Neighbor
+from gossipfl.engines.http.delivering.correspondence import Correspondence
 from gossipfl.errors import TransportError
 
 _LOGGER = logging.getLogger(__name__)
@@ -18,24 +16,32 @@ _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
 
 
-async def meet(client: Client, neighbors: Iterable[Neighbor], seconds: float, generator: np.random.Generator) -> None:
-    """Wait for `seconds` at most until all neighbors are there; `generator` is for jitter."""
+async def meet(
+    client: Client, neighbors: Iterable[Correspondence], seconds: float, jitter: Callable[[], float]
+) -> None:
+    """Wait for `seconds` at most until all neighbors are there."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await asyncio.gather(*(_meet_one(client, neighbor, generator) for neighbor in neighbors))
+            await asyncio.gather(*(_meet_one(client, neighbor, jitter) for neighbor in neighbors))
 
 
-async def _meet_one(client: Client, neighbor: Neighbor, generator: np.random.Generator) -> None:
+async def _meet_one(client: Client, neighbor: Correspondence, jitter: Callable[[], float]) -> None:
     pause, said = _FIRST_PAUSE, ""
     while not neighbor.session:
+        assert neighbor.url is not None
+        text = ""
         try:
-            await client.meet(neighbor)
+            told = await client.meet(neighbor.name, neighbor.url)
+            if isinstance(told, str):
+                neighbor.met(told, asyncio.get_running_loop().time())
+                return
+            neighbor.not_met(told)
+            text = told.by(neighbor.name)
         except TransportError as error:
-            is_not_there_yet = isinstance(error.__cause__, OSError) and error.__cause__.errno == ECONNREFUSED
-            if not is_not_there_yet and str(error) != said:
-                said = str(error)
-                _LOGGER.warning("%s", said)
-        else:
-            return
-        await asyncio.sleep(pause * generator.uniform(0.5, 1.0))
+            if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == ECONNREFUSED):
+                text = str(error)  # else it is not there yet
+        if text not in ("", said):
+            said = text
+            _LOGGER.warning("%s", said)
+        await asyncio.sleep(pause * jitter())
         pause = min(2 * pause, _LONGEST_PAUSE)

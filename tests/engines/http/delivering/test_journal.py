@@ -20,6 +20,7 @@ from one_peer import LARGE
 from gossipfl.algorithms import FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.http.delivering.client import Client
 from gossipfl.engines.http.delivering.journal import Journal, next_incarnation
+from gossipfl.engines.http.delivering.letters import Letter
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.wire.limits import Limits
@@ -238,15 +239,15 @@ def test_nothing_is_said_or_confirmed_before_it_is_on_disk(tmp_path, algorithm, 
         if not is_known(message, side, tmp_path / getattr(message, side)):
             unknown.append((side, message))
 
-    deliver = Client.deliver
+    post = Client.post
 
-    async def checking(self: Client, neighbor: Any, parcel: Any) -> Any:
-        answer = await deliver(self, neighbor, parcel)
-        if parcel.message is not None:
-            check(parcel.message, "receiver")
+    async def checking(self: Client, url: str, letter: Letter, responded: Any) -> Any:
+        answer = await post(self, url, letter, responded)
+        if letter.parcel.message is not None:
+            check(letter.parcel.message, "receiver")
         return answer
 
-    monkeypatch.setattr(Client, "deliver", checking)
+    monkeypatch.setattr(Client, "post", checking)
 
     async def run() -> None:
         loopback = journalled(tmp_path, algorithm, graph, NumpyTrainer(random_shards(graph, size=size)))
@@ -277,7 +278,7 @@ def test_while_the_disk_is_slow_nothing_is_said_and_nothing_confirmed(tmp_path, 
         running = asyncio.create_task(loopback.run())
         await until(lambda: len(disk.begun) == 2 and loopback.log.updates == {"0": 1, "1": 1})
         for host in (first, second):
-            assert all(neighbor.sent == neighbor.received_bytes == 0 for neighbor in host.neighbors.values())
+            assert all(neighbor.traffic == (0, 0, 0) for neighbor in host.neighbors.values())
         disk.gate.set()
         async with asyncio.timeout(DEADLINE):
             await running

@@ -1,0 +1,35 @@
+"""A line to a neighbor: over it one POST goes after the other."""
+
+from dataclasses import dataclass
+from math import inf
+
+from gossipfl.engines.http.delivering.letters import Parcel
+
+
+@dataclass(slots=True)
+class Line:
+    """From the outbox, or to poll; closed before the beginning and after the end."""
+
+    open_at: float = inf
+    """When the next thing may go; never, while something is under way or the line is closed."""
+    parcel: Parcel | None = None
+    """What is being delivered, until its answer is taken in."""
+    num_tries: int = 0
+    began: float = 0.0
+
+    def set_out(self, parcel: Parcel, now: float) -> None:
+        """A parcel is under way, perhaps not for the first time."""
+        if self.parcel is not parcel:
+            self.parcel, self.num_tries, self.began = parcel, 0, now
+        self.open_at = inf
+
+    def reopen(self, parcel: Parcel, at: float) -> None:
+        """What is under way may go on at a time, unless it is another parcel."""
+        if self.parcel is parcel:
+            self.open_at = at
+
+    def free(self, parcel: Parcel, at: float) -> None:
+        """A delivery is over, and the next one may begin at a time."""
+        self.reopen(parcel, at)
+        if self.parcel is parcel:
+            self.parcel = None
