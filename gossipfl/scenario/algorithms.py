@@ -3,10 +3,10 @@
 So an algorithm that is added to `gossipfl.algorithms` can be named in a scenario, without a word about it here.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import networkx as nx
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
@@ -15,6 +15,7 @@ from gossipfl.algorithms import ALGORITHMS, Algorithm, LocalSGD, Weighting
 from gossipfl.algorithms.local_sgd import not_plain_sgd
 from gossipfl.names.visible_text import visible
 from gossipfl.peers import Sharing
+from gossipfl.scenario.kinds import Kind
 from gossipfl.scenario.section import by_name
 from gossipfl.scenario.sections import TopologySection, TrainingSection
 from gossipfl.scenario.values import VALUE_SECTIONS, BoundField, ValueSection, section_of
@@ -105,6 +106,16 @@ _ALGORITHMS = {name: _section_of(name, kind) for name, kind in ALGORITHMS.items(
 
 SECTIONS: Mapping[str, Mapping[str, type[ValueSection]]] = {"algorithms": _ALGORITHMS, **VALUE_SECTIONS}
 """All that is chosen by name, by kind: the sections by the names that scenarios use."""
+
+
+def takers(kind: Kind) -> Iterator[tuple[str, str, bool]]:
+    """The algorithms that take members of a kind: their names, in which field, and whether it is a list of them."""
+    for name, makes in ALGORITHMS.items():
+        for field, annotation in get_type_hints(makes).items():
+            is_list = get_origin(annotation) is tuple
+            if kind.type == (get_args(annotation)[0] if is_list else annotation):
+                yield name, field, is_list
+
 
 if TYPE_CHECKING:
     AnyAlgorithmSection: TypeAlias = AlgorithmSection

@@ -1,15 +1,15 @@
 """What there is to choose from, read off the choices themselves: algorithms, and all that they are made of."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 import networkx as nx
 from pydantic import BaseModel
 
 from gossipfl.algorithms import ALGORITHMS, Algorithm, Family
-from gossipfl.scenario.algorithms import SECTIONS, AlgorithmSection
+from gossipfl.scenario.algorithms import SECTIONS, AlgorithmSection, takers
 from gossipfl.scenario.kinds import KINDS, Kind
 from gossipfl.scenario.sections import TrainingSection
 
@@ -58,8 +58,8 @@ def _facts(name: str) -> dict[str, Any]:
     own_links = "topology" if recipe.follows_links else "its own"
     return {
         "family": recipe.family,
-        "goals": sorted(recipe.weightings, reverse=True),
         "links": "none" if is_bound else "by schedule" if "schedule" in type(section).model_fields else own_links,
+        "goals": sorted(recipe.weightings, reverse=True),
         "vectors_per_message": 0 if is_bound else 1 + len(recipe.extra_vectors),
         "calculates_with": list(recipe.calculates_with),
     }
@@ -109,18 +109,9 @@ def _toml(name: str) -> str:
 
 def _toml_of_value(kind: Kind, name: str) -> str:
     """Lines of a scenario that name a member of a kind, in the first algorithm that takes one."""
-    user, field, is_list = next(_takers(kind))
+    user, field, is_list = next(takers(kind))
     value = f"{{ {', '.join(_given(kind.name, name))} }}"
     return "\n".join(["[[algorithms]]", f'name = "{user}"', f"{field} = {f'[{value}]' if is_list else value}"])
-
-
-def _takers(kind: Kind) -> Iterator[tuple[str, str, bool]]:
-    """The algorithms that take one of a kind, with the field, and whether it is a list."""
-    for user, makes in ALGORITHMS.items():
-        for field, annotation in get_type_hints(makes).items():
-            is_list = get_origin(annotation) is tuple
-            if kind.type == (get_args(annotation)[0] if is_list else annotation):
-                yield user, field, is_list
 
 
 def _toml_value(value: Any) -> str:

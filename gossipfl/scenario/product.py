@@ -5,15 +5,20 @@ from typing import Any
 
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.errors import ConfigurationError
-from gossipfl.scenario.algorithms import SECTIONS
+from gossipfl.scenario.algorithms import SECTIONS, takers
+from gossipfl.scenario.kinds import KINDS
 from gossipfl.scenario.section import by_name
 from gossipfl.schedules import SCHEDULES
 
-_MULTIPLIED = ("name", "schedule", "topology")
+_CHOSEN = tuple(dict.fromkeys(field for kind in KINDS for _, field, is_list in takers(kind) if not is_list))
+"""The fields in which algorithms take one of a kind, such as a schedule."""
+
+_MULTIPLIED = ("name", *_CHOSEN, "topology")
 
 
 def product_of(entries: Any) -> Any:
-    """The entries of `algorithms`, those with lists for `name`, `topology` or `schedule` replaced by one of each.
+    """The entries of `algorithms`, those with lists for `name`, `topology`, `schedule` and the like replaced by one of
+    each.
 
     With several names, an algorithm that has no choice of schedule is there once; and one that does not follow the
     links of the topology once, not once for each topology. Raises ConfigurationError for an empty list.
@@ -36,14 +41,14 @@ def _singles(entry: Any) -> Iterator[Any]:
         yield rest
         return
     for value in entry[key]:
-        without_schedule = key == "name" and not _may_have_schedule(value)
-        kept = {other: rest[other] for other in rest if not (without_schedule and other == "schedule")}
+        left_out = _not_taken_by(value) if key == "name" else set()
+        kept = {other: rest[other] for other in rest if other not in left_out}
         yield from _singles(kept | {key: value})
 
 
-def _may_have_schedule(name: Any) -> bool:
+def _not_taken_by(name: Any) -> set[str]:
     section = _known(SECTIONS["algorithms"], name)
-    return section is None or "schedule" in section.model_fields
+    return set() if section is None else set(_CHOSEN) - set(section.model_fields)
 
 
 def _follows_links(entry: Mapping[str, Any]) -> bool:

@@ -78,8 +78,8 @@ class Scenario(Section):
         BeforeValidator(product_of, json_schema_input_type=list[str | AnyAlgorithmSection]),
         Field(min_length=1),
     ] = Field(default_factory=lambda: [{"name": "pairwise"}], validate_default=True)
-    """What is compared; a plain string is an algorithm's `name`. Lists for the `name`, `topology` and `schedule` of an
-    entry stand for their product."""
+    """What is compared; a plain string is an algorithm's `name`. Lists for its `name`, its `topology` and for
+    what else is chosen by name in an entry, such as a `schedule`, stand for their product."""
 
     def __init__(self, /, **fields: Any) -> None:
         try:

@@ -103,6 +103,7 @@ print(json.dumps({
     "wrong flavor": refused(made, {"name": "local", "flavor": "vanila"}),
     "wrong topping": refused(made, {"name": "local", "toppings": [{"name": "vanilla", "suger": 1}]}),
     "wrong schedule": refused(made, {"name": "synchronous", "schedule": "patience"}),
+    "product": made({"name": ["local", "fedavg"], "flavor": ["vanilla", "mixed"]})[1],
     "wrong name": refused(list_algorithms, "vanila", True),
     "json": json.loads(listed(None, True)),
     "table": listed(None, False),
@@ -136,7 +137,9 @@ def seen(tmp_path_factory):
         package / "scenario/kinds.py", "from typing import Any\n", "from gossipfl.flavors import FLAVORS, Flavor\n"
     )
     put_into(
-        package / "scenario/kinds.py", "KINDS = (\n", '    Kind("flavor", "what it tastes of", Flavor, FLAVORS),\n'
+        package / "scenario/kinds.py",
+        "KINDS = (\n",
+        '    Kind("flavor", "what it tastes of", Flavor, FLAVORS, lambda member: {"is_sweet": True}),\n',
     )
     recipe = package / "algorithms/local.py"
     put_into(
@@ -165,6 +168,10 @@ def test_a_scenario_chooses_it_with_its_parameters(seen):
     assert seen["labels"] == ["local", "synchronous (patient turns=7)"]
 
 
+def test_lists_of_it_stand_for_their_product(seen):
+    assert seen["product"] == ["local (flavor=vanilla)", "local (flavor=mixed)", "fedavg"]
+
+
 def test_errors_offer_it(seen):
     assert "flavor.name is 'vanila'; allowed are vanilla, mixed. Did you mean 'vanilla'?" in seen["wrong flavor"]
     assert "suger: there is no such field. Did you mean 'sugar'? Fields here: name, sugar." in seen["wrong topping"]
@@ -178,6 +185,7 @@ def test_it_is_listed(seen):
     assert flavor["parameters"]["sugar"]["explanation"] == "Higher: sweeter, at the expense of teeth."
     assert flavor["toml"].splitlines()[1:] == ['name = "local"', 'flavor = { name = "vanilla", sugar = 0.5 }']
     assert (schedule["links"], schedule["keeps_mean"]) == ("topology", False)
+    assert (flavor["is_sweet"], "is sweet" in seen["table"]) == (True, True)
     assert "flavors: what it tastes of" in seen["table"]
     assert " vanilla" in seen["table"]
     assert " patient" in seen["table"]

@@ -77,6 +77,15 @@ def test_each_algorithm_is_there_once_for_each_topology_that_it_follows(name):
     assert several == ([alone | {"topology": topology} for topology in TOPOLOGIES] if follows else [alone])
 
 
+def test_every_kind_of_choice_is_multiplied():
+    entry = {"name": ["synchronous", "fedavg"], "server_optimizer": ["adam", {"name": "sgd", "momentum": 0.9}]}
+    assert labels(entry) == [
+        "synchronous",
+        "fedavg (server_optimizer=adam)",
+        "fedavg (server_optimizer=sgd momentum=0.9)",
+    ]
+
+
 def test_all_schedules():
     made = Scenario(
         topology={"name": "ring", "arguments": {"n": 8}},

@@ -75,20 +75,18 @@ def _print_all(everything: Mapping[str, Mapping[str, Facts]]) -> None:
 
 def _table(title: str, members: Sequence[Facts], *, is_narrow: bool) -> Table:
     """One line for each; where the terminal is narrow, the other columns are a line below."""
-    columns = {key: column for key, column in _COLUMNS.items() if members and key in members[0]}
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     table.add_column("name", no_wrap=True, min_width=21)
     table.add_column("what it does", ratio=1)
-    headings = [heading for heading, _ in columns.values()]
-    for heading in () if is_narrow else headings:
+    for heading in () if is_narrow or not members else _cells(members[0]):
         table.add_column(heading, min_width=len(heading))
     for facts in members:
-        cells = [shown(facts[key]) for key, (_, shown) in columns.items()]
+        cells = _cells(facts)
         if is_narrow and cells:
-            below = "; ".join(f"{heading}: {cell}" for heading, cell in zip(headings, cells, strict=True))
+            below = "; ".join(f"{heading}: {cell}" for heading, cell in cells.items())
             table.add_row(facts["name"], Group(facts["summary"], Text(below, style="dim")))
         else:
-            table.add_row(facts["name"], facts["summary"], *cells)
+            table.add_row(facts["name"], facts["summary"], *cells.values())
     return table
 
 
@@ -100,13 +98,21 @@ def _mean(is_kept: bool) -> str:
     return "kept" if is_kept else "not kept"
 
 
-_COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "links": ("links", str),
+_SHOWN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "goals": ("goals", ", ".join),
     "vectors_per_message": ("message", _message),
     "keeps_mean": ("mean", _mean),
 }
-"""The facts that have a column, with its heading."""
+"""Facts that are shown with another heading, or in other words, than JSON has them."""
+
+_ELSEWHERE = {"name", "kind", "summary", "description", "family", "calculates_with", "parameters", "toml"}
+"""What is known of each, and shown elsewhere."""
+
+
+def _cells(facts: Facts) -> dict[str, str]:
+    """What distinguishes one of its kind from others, by heading."""
+    shown = {key: _SHOWN.get(key, (key.replace("_", " "), str)) for key in facts if key not in _ELSEWHERE}
+    return {heading: words(facts[key]) for key, (heading, words) in shown.items()}
 
 
 def _print_one(facts: Facts) -> None:
@@ -116,9 +122,8 @@ def _print_one(facts: Facts) -> None:
     grid = Table.grid(padding=(0, 3, 0, 0))
     if "family" in facts:
         grid.add_row("family", facts["family"])
-    for key, (heading, shown) in _COLUMNS.items():
-        if key in facts:
-            grid.add_row("mean of the peers" if heading == "mean" else heading, shown(facts[key]))
+    for heading, cell in _cells(facts).items():
+        grid.add_row("mean of the peers" if heading == "mean" else heading, cell)
     if grid.row_count:
         console.print("", grid)
     if facts.get("calculates_with"):
