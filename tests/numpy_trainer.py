@@ -97,6 +97,7 @@ class NumpyTrainer:
         )
 
     def score(self, jobs: Sequence[Evaluate]) -> list[Scores]:
+        self.group_sizes.append(len(jobs))
         return [self._score_one(job) for job in jobs]
 
     def _score_one(self, job: Evaluate) -> Scores:

@@ -1,16 +1,18 @@
 """What trainers offer: to engines, local training and evaluation for many peers in one call; to experiments, what their
 model is."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias, TypeVar
 
-from gossipfl.actions import Evaluate, Outcome, Scores, Train, Update
+from gossipfl.actions import Evaluate, Job, Outcome, Scores, Train, Update
 from gossipfl.errors import TrainingError, TransportError
 from gossipfl.scores import Score
 from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema
 
 Flags: TypeAlias = Mapping[str, str | int | bool]
 """Versions, thread counts and determinism flags by name."""
+
+_Kind = TypeVar("_Kind", Train, Evaluate)
 
 
 class Trainer(Protocol):
@@ -99,10 +101,18 @@ class ModelTrainer(Trainer, ModelFacts, Protocol):
         ...
 
 
-def outcomes_of(trainer: Trainer, jobs: Sequence[Train]) -> list[Update | TrainingError]:
-    """What each of the jobs comes to: where one fails, it fails alone."""
+def outcomes_of(trainer: Trainer, jobs: Sequence[Job]) -> list[Outcome]:
+    """What each of the jobs comes to, in order, from one call for each kind of job: where one fails, it fails alone."""
+    updates = iter(_each(trainer.train, [job for job in jobs if isinstance(job, Train)]))
+    scores = iter(_each(trainer.score, [job for job in jobs if isinstance(job, Evaluate)]))
+    return [next(updates if isinstance(job, Train) else scores) for job in jobs]
+
+
+def _each(run: Callable[[Sequence[_Kind]], Sequence[Outcome]], jobs: Sequence[_Kind]) -> list[Outcome]:
+    if not jobs:
+        return []
     try:
-        return list(trainer.train(jobs))
+        return list(run(jobs))
     except TrainingError as error:
         if error.outcomes:
             return list(error.outcomes)
@@ -110,7 +120,7 @@ def outcomes_of(trainer: Trainer, jobs: Sequence[Train]) -> list[Update | Traini
             return [error]
         if isinstance(error.__cause__, TransportError):  # workers died; each job would lose as many again
             raise
-        return [outcome for job in jobs for outcome in outcomes_of(trainer, [job])]  # with the same results
+        return [outcome for job in jobs for outcome in _each(run, [job])]  # with the same results
 
 
 def all_failures(outcomes: Sequence[Outcome]) -> TrainingError:

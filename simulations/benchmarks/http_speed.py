@@ -257,7 +257,7 @@ async def lateness_row() -> list[str]:
 async def train_for(room: Any, job: Any, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        await room.train(job)
+        await room.run(job)
 
 
 MEMORY_SCENARIO = """

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gossipfl.actions import Action, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
+from gossipfl.actions import Action, Evaluate, Job, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
 from gossipfl.engines.http.delivering.client import Client
 from gossipfl.engines.http.delivering.correspondence import Correspondence
 from gossipfl.engines.http.delivering.delivery import RIDING, Delivery
@@ -254,8 +254,8 @@ class HTTPPeer:
                 parcels = [self._delivery.note(action.message) for action in actions if isinstance(action, Send)]
                 for action in actions:
                     match action:
-                        case Train():
-                            self._training = self._spawn(self._train(action))
+                        case Train() | Evaluate():
+                            self._training = self._spawn(self._work_on(action))
                         case WakeAt():
                             self._clock.set_alarm(action.time)
                         case Refused():
@@ -287,10 +287,10 @@ class HTTPPeer:
         assert parcel.message is not None
         await self._react(self.peer.send_failed, parcel.message, failed=parcel)
 
-    async def _train(self, job: Train) -> None:
+    async def _work_on(self, job: Job) -> None:
         outcome: Outcome
         try:
-            outcome = await self.room.train(job)
+            outcome = await self.room.run(job)
         except TrainingError as error:
             outcome = error
         self._training = None

@@ -1,4 +1,4 @@
-"""Local training beside the event loop, for one peer or for all peers of a process."""
+"""The jobs of peers beside the event loop, for one peer or for all peers of a process."""
 
 import asyncio
 import time
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar, cast
 
-from gossipfl.actions import Train, Update
-from gossipfl.training.trainer import Trainer
+from gossipfl.actions import Evaluate, Job, Outcome, Scores, Train, Update
+from gossipfl.training.trainer import Trainer, outcomes_of
 
 CALL_SECONDS = 0.5
 """A call of the trainer is made to last about so long at most: whoever stops waits for the end of a call."""
@@ -22,17 +22,17 @@ Result = TypeVar("Result")
 class _Work:
     """A job on its way: the part that is still to be done, and what the parts before it gave."""
 
-    job: Train
-    rest: Train
-    done: asyncio.Future[Update]
+    job: Job
+    rest: Job
+    done: asyncio.Future[Update | Scores]
     sums: "_Sums" = field(default_factory=lambda: _Sums())
 
 
 class TrainingRoom:
-    """Trains the jobs that are there in one call per free slot, in parts of bounded length.
+    """Runs the jobs that are there in one call per free slot, training in parts of bounded length.
 
     Results do not depend on how jobs are grouped and cut: a part begins with the weights and state that the part
-    before it ended with, and batches are a function of the step. Evaluations go before training.
+    before it ended with, and batches are a function of the step. Evaluations of whoever measures go before all jobs.
     """
 
     def __init__(self, trainer: Trainer, num_slots: int) -> None:
@@ -47,7 +47,7 @@ class TrainingRoom:
         self._no_evaluation.set()
         self._steps_per_call = 1.0  # of one job; the first call also builds the graphs
 
-    async def train(self, job: Train) -> Update:
+    async def run(self, job: Job) -> Update | Scores:
         """Run a job. Raises TrainingError; when cancelled, the job is dropped at the end of its present part."""
         work = _Work(job, job, asyncio.get_running_loop().create_future())
         self._waiting.append(work)
@@ -57,7 +57,7 @@ class TrainingRoom:
         return await work.done
 
     async def evaluate(self, work: Callable[[Trainer], Result]) -> Result:
-        """The result of `work`, which is given the trainer; no new training begins meanwhile."""
+        """The result of `work`, which is given the trainer; no new job begins meanwhile."""
         self._num_evaluations += 1
         self._no_evaluation.clear()
         try:
@@ -78,7 +78,7 @@ class TrainingRoom:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def _work(self) -> None:
-        """Train group after group until nothing waits."""
+        """Run group after group until nothing waits."""
         try:
             while self._waiting:
                 await asyncio.sleep(0)  # peers that finish together begin together: let all of them ask first
@@ -87,29 +87,24 @@ class TrainingRoom:
                 if group:
                     self._num_busy += 1
                     try:
-                        await self._train_group(group)
+                        await self._run_group(group)
                     finally:
                         self._num_busy -= 1
         finally:
             # At once, not when the task's end is announced: a job that comes in between would find nobody to do it.
             self._workers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _train_group(self, group: list[_Work]) -> None:
-        jobs = [replace(work.rest, num_steps=self._length(work.rest)) for work in group]
+    async def _run_group(self, group: list[_Work]) -> None:
+        jobs = [self._part(work.rest) for work in group]
         began = time.perf_counter()
-        call = asyncio.ensure_future(self._in_thread(partial(self._trainer.train, jobs)))
+        call = asyncio.ensure_future(self._in_thread(partial(outcomes_of, self._trainer, jobs)))
         await asyncio.wait([call])
         error = call.exception()
-        if error is None:
-            self._adapt(jobs, time.perf_counter() - began)
-            for work, update in zip(group, call.result(), strict=True):
-                self._note(work, update)
-        elif len(group) > 1:  # find whose job it was; a job may be run again with the same result
-            for work in group:
-                if not work.done.done():
-                    await self._train_group([work])
-        elif not group[0].done.done():
-            group[0].done.set_exception(error)
+        outcomes = call.result() if error is None else [error] * len(group)
+        self._adapt(jobs, time.perf_counter() - began)
+        for work, outcome in zip(group, outcomes, strict=True):
+            if not work.done.done():  # else nobody waits for it any more
+                self._note(work, outcome)
 
     def _next_group(self) -> list[_Work]:
         """The share of a free slot in what waits."""
@@ -117,21 +112,33 @@ class TrainingRoom:
         group = [self._waiting.popleft() for _ in range(share)]
         return [work for work in group if not work.done.done()]
 
-    def _length(self, rest: Train) -> int:
-        """Steps of the next part; parts that would leave a small rest are made equal."""
+    def _part(self, rest: Job) -> Job:
+        """The next part; those that would leave a small rest are made equal."""
+        if isinstance(rest, Evaluate):
+            return rest
         num_parts = -(-rest.num_steps // max(1, int(self._steps_per_call)))
-        return -(-rest.num_steps // num_parts)
+        return replace(rest, num_steps=-(-rest.num_steps // num_parts))
 
-    def _adapt(self, jobs: Sequence[Train], seconds: float) -> None:
+    def _adapt(self, jobs: Sequence[Job], seconds: float) -> None:
+        if not all(isinstance(job, Train) for job in jobs):
+            return
         per_step = seconds / sum(job.num_steps for job in jobs)
         wanted = CALL_SECONDS / per_step / len(jobs)
         self._steps_per_call = max(1.0, min(wanted, 16 * self._steps_per_call))
 
-    def _note(self, work: _Work, update: Update) -> None:
+    def _note(self, work: _Work, outcome: Outcome | BaseException) -> None:
+        match outcome:
+            case Scores():
+                work.done.set_result(outcome)
+            case Update():
+                self._note_part(work, outcome)
+            case _:
+                work.done.set_exception(outcome)
+
+    def _note_part(self, work: _Work, update: Update) -> None:
         work.sums.add(update)
         rest = work.rest
-        if work.done.done():  # nobody waits for it any more
-            return
+        assert isinstance(rest, Train)
         if update.num_steps == rest.num_steps:
             work.done.set_result(update if work.rest is work.job else work.sums.whole(update))
             return

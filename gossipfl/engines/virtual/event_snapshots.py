@@ -18,8 +18,8 @@ class EventKind(StrEnum):
 
     ALARM = "alarm"
     """A peer is woken, if it still wishes to be."""
-    TRAINING_OVER = "training over"
-    """A peer's local training ends."""
+    JOB_OVER = "job over"
+    """A peer's outstanding job, training or evaluation, ends."""
     AT_DOWNLINK = "at downlink"
     """The first byte of a transfer reaches the receiver's queue."""
     ARRIVAL = "arrival"

@@ -2,9 +2,9 @@
 
 Events are ordered by (time, order of scheduling), so a run is a pure function of its peers, trainer, models and seed.
 
-The work behind a `Train` may run anywhere and end at any real time: it *happens* at its virtual time. Its inputs are
-fixed when it is issued and nobody sees its result before it is due, so jobs are collected, and when the first result
-falls due all collected jobs are trained in one call. With n synchronous peers that is one call per round; with
+The work behind a `Train` or an `Evaluate` may run anywhere and end at any real time: it *happens* at its virtual time.
+Its inputs are fixed when it is issued and nobody sees its result before it is due, so jobs are collected, and when the
+first result falls due all collected jobs run in one call. With n synchronous peers that is one call per round; with
 asynchronous ones a batch of all that are "training now".
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from gossipfl.actions import Action, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
+from gossipfl.actions import Action, Evaluate, Job, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
 from gossipfl.engines.evaluation import EvaluationPlan, TrainingMetrics, average_model, evaluate, standings_of
 from gossipfl.engines.virtual.compute_model import ComputeModel
 from gossipfl.engines.virtual.event_snapshots import Event, EventKind, events_of_snapshot, snapshot_of_events
@@ -77,7 +77,7 @@ class Simulator:
         self._hub = hub
         self._heap: list[Event] = []
         self._num_scheduled = 0
-        self._jobs: dict[PeerId, Train] = {}  # collected, not yet run
+        self._jobs: dict[PeerId, Job] = {}  # collected, not yet run
         self._outcomes: dict[PeerId, Outcome] = {}  # of those that have run, not yet due
         self._wake_times: dict[PeerId, float] = {}  # what each peer wishes
         self._alarms: dict[PeerId, float] = {}  # when each peer's next event of that kind is due: then, or earlier
@@ -187,7 +187,7 @@ class Simulator:
             match action:
                 case Send():
                     self._send(action.message)
-                case Train():
+                case Train() | Evaluate():
                     self._collect(action)
                 case WakeAt():
                     self._wake_times[peer.peer_id] = action.time
@@ -235,16 +235,14 @@ class Simulator:
                 "lost; give the algorithm a patience (seconds)"
             )
 
-    # Training
+    # Jobs
 
-    def _collect(self, job: Train) -> None:
+    def _collect(self, job: Job) -> None:
         num_examples = self._trainer.num_examples(job.peer_id, job.first_step, job.num_steps)
         self._jobs[job.peer_id] = job
-        self._schedule(
-            self.now + self._compute.seconds(job.peer_id, num_examples), EventKind.TRAINING_OVER, job.peer_id
-        )
+        self._schedule(self.now + self._compute.seconds(job, num_examples), EventKind.JOB_OVER, job.peer_id)
 
-    def _finish_training(self, peer_id: PeerId) -> None:
+    def _finish_job(self, peer_id: PeerId) -> None:
         if peer_id not in self._outcomes:
             self._outcomes |= zip(self._jobs, outcomes_of(self._trainer, list(self._jobs.values())), strict=True)
             self._jobs.clear()
@@ -364,14 +362,12 @@ class Simulator:
         self.history.num_refused, self.history.num_rollbacks = values["num_refused"], values["num_rollbacks"]
         self._heap = events_of_snapshot(values["events"], values["messages"], by_message)
         self._outcomes.clear()
-        self._jobs = {
-            peer_id: job for peer_id, peer in self.peers.items() if isinstance(job := peer.outstanding, Train)
-        }
+        self._jobs = {peer_id: job for peer_id, peer in self.peers.items() if (job := peer.outstanding) is not None}
 
 
 _HAPPENS: Mapping[EventKind, Callable[[Simulator, Any], None]] = {
     EventKind.ALARM: Simulator._ring_alarm,
-    EventKind.TRAINING_OVER: Simulator._finish_training,
+    EventKind.JOB_OVER: Simulator._finish_job,
     EventKind.AT_DOWNLINK: Simulator._enter_downlink,
     EventKind.ARRIVAL: Simulator._deliver,
     EventKind.SEND_FAILED: Simulator._fail,

@@ -92,9 +92,9 @@ def test_results_depend_neither_on_groups_nor_on_cuts(lengths, later, cost, num_
         patch.setattr(training_room, "time", SimpleNamespace(perf_counter=lambda: trainer.seconds))
 
         async def train_twice(room: TrainingRoom, peer_id: str, first: int, second: int | None) -> list[Update]:
-            updates = [await room.train(job(peer_id, first))]
+            updates = [await room.run(job(peer_id, first))]
             if second is not None:
-                updates.append(await room.train(job(peer_id, second, first_step=3)))
+                updates.append(await room.run(job(peer_id, second, first_step=3)))
             return updates
 
         async def run() -> list[list[Update]]:
@@ -123,7 +123,7 @@ def test_calls_last_about_as_long_as_they_should(clock):
 
     async def run() -> None:
         room = TrainingRoom(trainer, 1)
-        await asyncio.gather(*(room.train(job(peer_id, 500)) for peer_id in PEERS))
+        await asyncio.gather(*(room.run(job(peer_id, 500)) for peer_id in PEERS))
         await room.close()
 
     asyncio.run(run())
@@ -139,7 +139,7 @@ def test_jobs_that_are_asked_for_together_are_one_call(clock):
 
     async def run() -> None:
         room = TrainingRoom(trainer, 1)
-        await asyncio.gather(*(room.train(job(peer_id, 1)) for peer_id in PEERS))
+        await asyncio.gather(*(room.run(job(peer_id, 1)) for peer_id in PEERS))
         await room.close()
 
     asyncio.run(run())
@@ -153,7 +153,7 @@ def test_slots_train_at_the_same_time():
 
     async def run() -> None:
         room = TrainingRoom(trainer, 2)
-        await asyncio.gather(*(room.train(job(peer_id, 1)) for peer_id in PEERS))
+        await asyncio.gather(*(room.run(job(peer_id, 1)) for peer_id in PEERS))
         await room.close()
 
     asyncio.run(run())
@@ -167,7 +167,7 @@ def test_a_job_that_is_asked_for_when_the_last_one_ends_is_done():
         room = TrainingRoom(trainer, 1)
         async with asyncio.timeout(DEADLINE):
             for _ in range(50):
-                await room.train(job("a", 1))
+                await room.run(job("a", 1))
         await room.close()
 
     asyncio.run(run())
@@ -185,7 +185,7 @@ def test_a_job_that_fails_does_not_fail_the_others_of_its_group():
 
     async def run() -> list[Update | BaseException]:
         room = TrainingRoom(trainer, 1)
-        jobs = [room.train(job(peer_id, 5)) for peer_id in PEERS]
+        jobs = [room.run(job(peer_id, 5)) for peer_id in PEERS]
         async with asyncio.timeout(DEADLINE):
             results = await asyncio.gather(*jobs, return_exceptions=True)
         await room.close()
@@ -211,9 +211,9 @@ def test_a_job_that_nobody_waits_for_is_dropped_at_the_end_of_its_part():
 
     async def run() -> None:
         room = TrainingRoom(trainer, 1)
-        first, second = (asyncio.create_task(room.train(job(peer_id, 50))) for peer_id in "ab")
+        first, second = (asyncio.create_task(room.run(job(peer_id, 50))) for peer_id in "ab")
         await until(at_work.is_set)
-        third = asyncio.create_task(room.train(job("c", 50)))
+        third = asyncio.create_task(room.run(job("c", 50)))
         await asyncio.sleep(0)
         for dropped in (first, third):
             dropped.cancel()
@@ -245,7 +245,7 @@ def test_evaluation_goes_before_training():
         room = TrainingRoom(trainer, 1)
         evaluating = [asyncio.create_task(room.evaluate(evaluation)) for _ in range(2)]
         await until(begun.is_set)
-        training = asyncio.create_task(room.train(job("a", 2)))
+        training = asyncio.create_task(room.run(job("a", 2)))
         for _ in range(20):
             await asyncio.sleep(0)
         assert order == []
@@ -271,7 +271,7 @@ def test_an_evaluation_that_fails_lets_training_go_on():
         with pytest.raises(ValueError, match="no data"):
             await room.evaluate(failing)
         async with asyncio.timeout(DEADLINE):
-            update = await room.train(job("a", 2))
+            update = await room.run(job("a", 2))
         await room.close()
         return update
 
@@ -290,7 +290,7 @@ def test_closing_waits_for_the_call_that_runs_and_for_no_other():
 
     async def run() -> None:
         room = TrainingRoom(trainer, 1)
-        training = asyncio.create_task(room.train(job("a", 50)))
+        training = asyncio.create_task(room.run(job("a", 50)))
         await until(at_work.is_set)
         closing = asyncio.create_task(room.close())
         for _ in range(20):

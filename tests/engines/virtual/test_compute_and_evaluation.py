@@ -5,6 +5,7 @@ import pytest
 from federation import make_peers, random_models, ring, unequal_shards
 from numpy_trainer import NumpyTrainer
 
+from gossipfl.actions import Evaluate, Train
 from gossipfl.algorithms import LocalOnly
 from gossipfl.engines.evaluation import (
     EvaluationPlan,
@@ -17,6 +18,9 @@ from gossipfl.engines.evaluation import (
 )
 from gossipfl.engines.virtual.compute_model import ComputeModel, drawn_speeds
 from gossipfl.errors import ConfigurationError
+from gossipfl.weights import ModelVectors, frozen
+
+NOTHING = ModelVectors(frozen(np.zeros(1)), frozen(np.zeros(0)))
 
 
 @pytest.mark.parametrize("seconds", [-1.0, inf, nan])
@@ -33,9 +37,11 @@ def test_an_impossible_speed_is_refused(speed):
 
 def test_computing_takes_examples_times_pace_over_speed():
     model = ComputeModel(0.5, {"a": 4.0})
-    assert model.seconds("a", 8) == 1.0
-    assert model.seconds("b", 8) == 4.0
-    assert ComputeModel(0.0).seconds("a", 8) == 0.0
+    a, b = (Train(peer_id, 0, 0, 1, NOTHING.weights, NOTHING.statistics, {}) for peer_id in "ab")
+    assert model.seconds(a, 8) == 1.0
+    assert model.seconds(b, 8) == 4.0
+    assert ComputeModel(0.0).seconds(a, 8) == 0.0
+    assert model.seconds(Evaluate("b", 0, (NOTHING,) * 6, 0, 1), 8) == 6 / 3 * 4.0
 
 
 def test_drawn_speeds_have_median_one():
