@@ -124,6 +124,9 @@ CANDIDATES: dict[str, Candidate] = {
     "scaffold": Candidate(Scaffold(), unbiased="many", patient=Scaffold(client_fraction=0.6)),
     "fednova": Candidate(FedNova(), patient=FedNova(sgd=LocalSGD(momentum=0.9), patience=0.5)),
     "local": Candidate(LocalOnly(), agrees=False, patient=LocalOnly()),
+    "local, scoring itself": Candidate(
+        LocalOnly(scores_itself=True), agrees=False, patient=LocalOnly(scores_itself=True)
+    ),
     "centralized": Candidate(Centralized(), patient=Centralized()),
 }
 RANDOM = ("random_matchings", "epidemic_oracle", "epidemic_local")

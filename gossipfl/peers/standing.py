@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass
 
+from gossipfl.scores import Score
 from gossipfl.weights import ModelVectors, PeerId, Vector
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One peer at one moment: its model, the number of its training examples, and how many it has seen, with
-    repetition."""
+    """One peer at one moment: its model, the number of its training examples, how many it has seen, with repetition,
+    and how good the model is on them, where the peer has that scored itself."""
 
     peer_id: PeerId
     model: ModelVectors
     num_examples: int
     examples_seen: int = 0
+    own_score: Score | None = None
 
     @property
     def weights(self) -> Vector:

@@ -57,6 +57,8 @@ class PeerStatus:
     neighbors: tuple[NeighborStatus, ...]
     refusals: dict[str, int]
     num_rollbacks: int = 0
+    own_loss: float | None = None
+    """That of its model on its own examples, where it has that scored itself."""
 
     @property
     def num_reachable(self) -> int:
@@ -88,6 +90,7 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
         num_open=host.peer.num_open,
         loss=host.scores.get("loss"),
         accuracy=host.scores.get("accuracy"),
+        own_loss=None if standing is None or standing.own_score is None else standing.own_score.loss,
         training_loss=host.training_metrics.get("loss"),
         training_accuracy=host.training_metrics.get("accuracy"),
         sent=sum(link.traffic.sent for link in links),

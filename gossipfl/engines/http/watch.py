@@ -124,6 +124,7 @@ class _PeerCollector(Collector):
         yield from gauge("run_seconds", "Seconds that the peer has run.", status.seconds)
         yield from gauge("loss", "Loss on held-out data.", status.loss)
         yield from gauge("accuracy", "Accuracy on held-out data.", status.accuracy)
+        yield from gauge("own_loss", "Loss on the peer's own examples, where it has that scored.", status.own_loss)
         yield from gauge("training_loss", "Loss of the last local round.", status.training_loss)
         yield from gauge("training_accuracy", "Accuracy of the last local round.", status.training_accuracy)
         state = GaugeMetricFamily("gossipfl_state", "1 for the state that the peer is in.", labels=["peer", "state"])
