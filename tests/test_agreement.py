@@ -7,7 +7,7 @@ import pytest
 from reference import fedavg_with_fit
 
 from gossipfl import Scenario
-from gossipfl.deploy.deployment import run_facts
+from gossipfl.deploy.agreement import run_facts
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.weights import StoredModel
 

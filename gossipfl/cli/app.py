@@ -233,7 +233,7 @@ def peer(
 ) -> None:
     """Run one peer of a scenario, until its rounds or its time are done, or until SIGTERM."""
     from gossipfl.cli.commands.peer import run_one_peer
-    from gossipfl.deploy.peer_process import PeerOptions
+    from gossipfl.deploy.peer_options import PeerOptions
 
     run_one_peer(
         scenario,

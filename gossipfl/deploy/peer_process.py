@@ -6,15 +6,18 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from gossipfl.actions import Update
-from gossipfl.deploy.deployment import addresses, checked_address, host_and_port, is_loopback, revoked, run_facts
-from gossipfl.deploy.process_start import StoppedError, Where, check_free, shown, stoppable, taken
+from gossipfl.deploy.addresses import Where
+from gossipfl.deploy.agreement import run_facts
+from gossipfl.deploy.exposure import addresses_of_peer, check_exposure, listening_address
+from gossipfl.deploy.peer_options import PeerOptions
+from gossipfl.deploy.process_start import StoppedError, check_free, shown, stoppable, taken
+from gossipfl.deploy.revocation import revoked
 from gossipfl.engines.evaluation import TrainingMetrics, standings_of
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
@@ -33,35 +36,11 @@ from gossipfl.runs.manifest import run_manifest
 from gossipfl.runs.peer_directory import WAY_ON, PeerDirectory
 from gossipfl.scenario import Scenario
 from gossipfl.scores import Score
-from gossipfl.topology import Neighbors, all_neighbors
+from gossipfl.topology import Neighbors
 from gossipfl.training.trainer import Trainer
 from gossipfl.weights import PeerId, Vector
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PeerOptions:
-    """What the command line says of one peer, beyond the scenario."""
-
-    name: PeerId
-    run_directory: Path
-    command: str
-    algorithm: str | None = None
-    seed: int | None = None
-    listen: Where | None = None
-    listen_fd: int | None = None
-    addresses: Mapping[PeerId, str] = field(default_factory=dict)
-    watch: Where = ("127.0.0.1", 0)
-    certificates: Path | None = None
-    behind_proxy: bool = False
-    insecure: bool = False
-    shard: str | None = None
-    initial: Path | None = None
-    resume: bool = False
-    seconds: float | None = None
-    download: bool = False
-    gives_weights: bool = False
 
 
 def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[], None] = lambda: None) -> int:
@@ -80,9 +59,9 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     absent = revoked(scenario, section)
     if options.name in absent:
         raise ConfigurationError(f"{options.name} has been shut out of the run: http.revoked names it")
-    where = _addresses(scenario, options)
-    listen = _listening_address(options, where[options.name])
-    _check_exposure(options, where, listen, credentials)
+    where = addresses_of_peer(scenario, options)
+    listen = listening_address(options, where[options.name])
+    check_exposure(options, where, listen, credentials)
     caps_of_peer(len(where) - 1, scenario.http.max_connections)  # and again when TensorFlow has opened what it opens
     for port in (listen, options.watch):
         check_free(port, options.name)
@@ -103,79 +82,6 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     except StoppedError:
         _LOGGER.info("stopped before the run began")
         return 0
-
-
-def _addresses(scenario: Scenario, options: PeerOptions) -> dict[PeerId, str | None]:
-    """Addresses of the peer itself and of its neighbors."""
-    section = scenario.section(options.algorithm)
-    graph = scenario.graph(section)
-    network = scenario.recipe(section, graph).network(graph)
-    if options.name not in network:
-        raise ConfigurationError(f"there is no peer {options.name!r}; there are {', '.join(network)}")
-    where = addresses(scenario, network)
-    for name, address in options.addresses.items():
-        if name not in network:
-            raise ConfigurationError(f"--address names {name!r}; there are {', '.join(network)}")
-        where[name] = checked_address(name, address)
-    neighbors = all_neighbors(network, options.name)
-    missing = [name for name in neighbors if where[name] == "" and name not in scenario.http.revoked]
-    if missing:
-        raise ConfigurationError(
-            f"nothing says where {', '.join(missing)} can be reached: give peers an address in the topology, or "
-            f"--address {missing[0]}=http://HOST:PORT"
-        )
-    return {name: where[name] for name in (options.name, *neighbors)}
-
-
-def _listening_address(options: PeerOptions, own: str | None) -> Where | None:
-    """Where to listen; None for a peer that cannot be reached and polls."""
-    if own is None:
-        return None
-    if options.listen is not None:
-        return options.listen
-    if options.listen_fd is not None:
-        return None
-    if not own:
-        raise ConfigurationError(
-            f"nothing says where {options.name} listens: give it an address in the topology, or --listen HOST:PORT"
-        )
-    host, port = host_and_port(own)
-    return (host if is_loopback(host) else "0.0.0.0", port)
-
-
-def _check_exposure(
-    options: PeerOptions,
-    where: Mapping[PeerId, str | None],
-    listen: Where | None,
-    credentials: Credentials | None,
-) -> None:
-    """Raise ConfigurationError where words would leave this machine in the clear, or could not be understood."""
-    serves_tls = credentials is not None and not options.behind_proxy
-    for name, address in where.items():
-        if not address:
-            continue
-        if address.startswith("https:") and credentials is None:
-            raise ConfigurationError(
-                f"{name} is at {address}: TLS needs certificates (gossipfl certs init, gossipfl certs issue {name}, "
-                "then --certs DIRECTORY)"
-            )
-        host, _ = host_and_port(address)
-        if address.startswith("http:") and not is_loopback(host) and not options.insecure:
-            raise ConfigurationError(
-                f"{name} is at {address}, in the clear and not on this machine: use https:// and --certs, or say "
-                "--insecure"
-            )
-    own = where[options.name]
-    if own and serves_tls and own.startswith("http:"):
-        raise ConfigurationError(
-            f"the address of {options.name} is {own}, but with --certs it serves https://: change the address, or say "
-            "--behind-proxy where a proxy ends TLS"
-        )
-    if listen is not None and not serves_tls and not is_loopback(listen[0]) and not options.insecure:
-        raise ConfigurationError(
-            f"listening on {listen[0]}:{listen[1]} without TLS would be open to the network: give --certs, listen on "
-            "127.0.0.1, or say --insecure"
-        )
 
 
 def _experiment(scenario: Scenario, options: PeerOptions) -> Experiment:

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from gossipfl.codec import VectorSchema, decode
 from gossipfl.compression import decompress
-from gossipfl.deploy.deployment import addresses
+from gossipfl.deploy.addresses import addresses
 from gossipfl.engines.evaluation import Traffic, average_model, evaluate
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.errors import GossipFLError, RemoteProtocolError

@@ -6,12 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeAlias
 
+from gossipfl.deploy.addresses import Where
 from gossipfl.errors import ConfigurationError
 from gossipfl.weights import PeerId
-
-Where: TypeAlias = tuple[str, int]
 
 
 class StoppedError(BaseException):

@@ -64,7 +64,7 @@ class ModelPart(Part):
 
 
 class Agreed(Part):
-    """What the peers of a run agreed on (`gossipfl.deploy.deployment.run_facts`)."""
+    """What the peers of a run agreed on (`gossipfl.deploy.agreement`)."""
 
     participants: list[PeerId]
     """All of them in node order, a hub included."""

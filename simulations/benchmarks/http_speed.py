@@ -311,7 +311,7 @@ def fit() -> None:
 
 
 def launch_row() -> list[str]:
-    from gossipfl.deploy.deployment import loopback_federation
+    from gossipfl.deploy.loopback import loopback_federation
 
     made = experiment("mlp", 8, 30)
     made.trainer.prepare()

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from gossipfl import __version__
 from gossipfl.cli.app import app
 from gossipfl.cli.commands import catalogue, certs, directories, peer, run, status
-from gossipfl.deploy.deployment import addresses
+from gossipfl.deploy.addresses import addresses
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.engines.http.trust.certificates import create_authority, issue
 from gossipfl.engines.http.trust.credentials import load_credentials

@@ -8,7 +8,8 @@ import typer
 
 from gossipfl.cli.commands import loading
 from gossipfl.deploy import logs
-from gossipfl.deploy.peer_process import PeerOptions, run_peer
+from gossipfl.deploy.peer_options import PeerOptions
+from gossipfl.deploy.peer_process import run_peer
 from gossipfl.scenario import Scenario
 
 

@@ -83,7 +83,8 @@ def _prepare(options: RunOptions, console: Console) -> _Prepared:
 def _check_network(scenario: Scenario, mode: Mode) -> None:
     """Raises ConfigurationError when the peers of a scenario cannot all be started over HTTP on this machine."""
     if mode.is_over_http:
-        from gossipfl.deploy.deployment import check_descriptors, refuse_revoked
+        from gossipfl.deploy.loopback import check_descriptors
+        from gossipfl.deploy.revocation import refuse_revoked
 
         refuse_revoked(scenario)
         check_descriptors(scenario, as_processes=mode.engine is EngineKind.PROCESSES)
@@ -141,7 +142,7 @@ def _engines(prepared: _Prepared, progress: Progress) -> MakeEngine:
         case EngineKind.VIRTUAL_TIME:
             return prepared.checkpoints.simulator
         case EngineKind.LOOPBACK:
-            from gossipfl.deploy.deployment import loopback_federation
+            from gossipfl.deploy.loopback import loopback_federation
 
             return partial(loopback_federation, look=progress.look)
         case EngineKind.PROCESSES:

@@ -6,7 +6,7 @@ import pytest
 from loopback import bits
 
 from gossipfl import Scenario
-from gossipfl.deploy.deployment import loopback_federation
+from gossipfl.deploy.loopback import loopback_federation
 from gossipfl.experiments.experiment import Experiment
 
 keras = pytest.importorskip("keras")

@@ -1,0 +1,60 @@
+"""What all peers of an algorithm's run must agree on before they talk."""
+
+from typing import Any
+
+from gossipfl.codec import VectorSchema
+from gossipfl.engines.http.wire.envelope import PROTOCOL
+from gossipfl.engines.http.wire.run_facts import RunFacts, digest_of_model
+from gossipfl.experiments.experiment import Cast, Experiment
+from gossipfl.scenario.scenario import AGREED_FIELDS
+
+
+def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
+    """What all peers of an algorithm's run must agree on; this one may have examples of its own."""
+    experiment = cast.experiment
+    scenario, initial, trainer = experiment.scenario, experiment.initial(cast.section), cast.trainer
+    policies = cast.section.optimizer_state, scenario.training.statistics
+    vectors = {"weights": VectorSchema(initial.weights.size, str(initial.weights.dtype))}
+    if initial.statistics.size and policies[1] == "average":
+        vectors["statistics"] = VectorSchema(initial.statistics.size, str(initial.statistics.dtype))
+    if policies[0] == "average" and trainer.optimizer_size:
+        vectors["optimizer"] = VectorSchema(trainer.optimizer_size)
+    vectors |= dict.fromkeys(cast.recipe.extra_vectors, vectors["weights"])
+    fields = scenario.model_dump(mode="json")
+    agreed = {
+        "protocol": PROTOCOL,
+        **{name: fields[name] for name in AGREED_FIELDS},
+        "seed": experiment.seed,
+        "data": _held(experiment, has_own_examples),
+        "algorithm": cast.section.model_dump(mode="json", exclude={"label", "topology"}),
+        "participants": list(cast.network),
+        "hub": cast.recipe.hub,
+        "links": [list(link) for link in cast.network.edges],
+        "initial": digest_of_model(initial),
+        "constants": trainer.constants.digest,
+    }
+    num_peers = len(cast.network)
+    return RunFacts(
+        agreed,
+        vectors,
+        cast.recipe.num_rounds(scenario.rounds, len(experiment.scenario.graph(cast.section))),
+        num_peers,
+        gossip_steps=cast.recipe.gossip_steps,
+        numbers=cast.recipe.numbers(num_peers, scenario.rounds),
+    )
+
+
+def _held(experiment: Experiment, has_own_examples: bool) -> Any:
+    """Who holds what: the data by their content, wherever they lie on a host, and how they are dealt to whom.
+
+    A peer with examples of its own has not seen those that others share; it knows their digest where the scenario says
+    it. Where it does not, its neighbors have to hold examples of their own, too.
+    """
+    scenario = experiment.scenario
+    data = scenario.data
+    digest = data.digest if has_own_examples else experiment.dataset.digest
+    if digest is None:
+        return "examples of its own at every peer"
+    partition = data.partition.model_dump(mode="json")
+    holders = list(scenario.graph())
+    return {"digest": digest, "partition": partition, "seed": scenario.data_seed, "holders": holders}

@@ -1,0 +1,32 @@
+"""What the command line says of one peer, beyond the scenario."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gossipfl.deploy.addresses import Where
+from gossipfl.weights import PeerId
+
+
+@dataclass(frozen=True)
+class PeerOptions:
+    """The options of `gossipfl peer`."""
+
+    name: PeerId
+    run_directory: Path
+    command: str
+    algorithm: str | None = None
+    seed: int | None = None
+    listen: Where | None = None
+    listen_fd: int | None = None
+    addresses: Mapping[PeerId, str] = field(default_factory=dict)
+    watch: Where = ("127.0.0.1", 0)
+    certificates: Path | None = None
+    behind_proxy: bool = False
+    insecure: bool = False
+    shard: str | None = None
+    initial: Path | None = None
+    resume: bool = False
+    seconds: float | None = None
+    download: bool = False
+    gives_weights: bool = False
