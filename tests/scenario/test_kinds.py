@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import gossipfl
+from gossipfl.algorithms import ALGORITHMS
 from gossipfl.names import resources
 from gossipfl.scenario.kinds import KINDS
 
@@ -210,3 +211,9 @@ def test_each_member_can_be_made_without_arguments(kind):
     assert kind.members
     for makes in kind.members.values():
         assert makes() == makes()
+
+
+def test_a_name_means_one_thing():
+    """`gossipfl algorithms NAME` has to know which of them is meant."""
+    names = [*ALGORITHMS, *(name for kind in KINDS for name in kind.members)]
+    assert sorted({*names}) == sorted(names)
