@@ -53,19 +53,19 @@ class ValueSection(Section):
 
     def arguments(self, graph: nx.Graph) -> dict[str, Any]:
         fields = {field.name for field in dataclasses.fields(self.makes)}
-        return {name: _value_of(name, value, graph) for name, value in self if name in fields}
+        return {name: _value_of(value, graph) for name, value in self if name in fields}
 
 
 def _again(makes: type, given: Mapping[str, Any]) -> ValueSection:
     return _SECTION_OF[makes](**given)
 
 
-def _value_of(name: str, value: Any, graph: nx.Graph) -> Any:
+def _value_of(value: Any, graph: nx.Graph) -> Any:
     if isinstance(value, ValueSection):
         return value.value(graph)
     if isinstance(value, tuple):
-        return tuple(_value_of(name, one, graph) for one in value)
-    return checked_matrix(graph, value) if name == "mixing" and not isinstance(value, str) else value
+        return tuple(_value_of(one, graph) for one in value)
+    return checked_matrix(graph, value) if isinstance(value, list) else value  # of a MixingScheme; no other is a list
 
 
 def section_of(
