@@ -51,6 +51,9 @@ class Algorithm(ABC):
     """The fields of `LocalSGD` that it calculates with."""
     needs_everybody: ClassVar[str | None] = None
     """Why no participant can be shut out of a run, as a clause; None: one can."""
+    no_aggregator: ClassVar[str | None] = None
+    """Why the algorithm has no field `aggregator`, by which another rule takes the place of its mean, as a clause;
+    None: it has one."""
 
     @property
     @abstractmethod

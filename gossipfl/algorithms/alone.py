@@ -23,6 +23,7 @@ class Alone(Algorithm):
     follows_links: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
     patience: ClassVar[float | None] = 0.0
+    no_aggregator: ClassVar[str | None] = "nothing is received"
 
     def make_peer(self, seat: Seat) -> Peer:
         return LocalOnlyPeer(seat.model(self.sharing), scores_itself=self.scores_itself)

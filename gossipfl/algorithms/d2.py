@@ -18,7 +18,7 @@ _BORDER = -1 / 3
 _ROUNDING = 1e-9
 
 ONE_MATRIX = "each step corrects the one before, and both have to be mixed with one and the same matrix"
-"""Why nobody can be shut out of D2."""
+"""Why nobody can be shut out of D2, and no other rule take the place of the mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class D2Gossip(SynchronousRecipe):
     sharing: Sharing = field(default_factory=Sharing)
 
     needs_everybody: ClassVar[str | None] = ONE_MATRIX
+    no_aggregator: ClassVar[str | None] = ONE_MATRIX
 
     @property
     def schedule(self) -> Schedule:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from gossipfl.aggregators import Mean
 from gossipfl.algorithms.local_sgd import LocalSGD, not_plain_sgd
-from gossipfl.algorithms.rounds import GossipSteps, Patience, ScheduleField, SynchronousRecipe
+from gossipfl.algorithms.rounds import AggregatorField, GossipSteps, Patience, ScheduleField, SynchronousRecipe
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Sharing
 from gossipfl.schedules import Static
@@ -17,6 +18,7 @@ class DFedAvgM(SynchronousRecipe):
     sgd: LocalSGD
     schedule: ScheduleField = field(default_factory=Static)
     gossip_steps: GossipSteps = 1
+    aggregator: AggregatorField = field(default_factory=Mean)
     patience: Patience = None
     sharing: Sharing = field(default_factory=lambda: Sharing(optimizer_state="reset"))
 

@@ -1,7 +1,7 @@
 """DiLoCo: many local steps, then a step of an outer optimizer."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import networkx as nx
 
@@ -28,6 +28,10 @@ class DiLoCo(SynchronousRecipe):
     gossip_steps: GossipSteps = 1
     patience: Patience = None
     sharing: Sharing = field(default_factory=Sharing)
+
+    no_aggregator: ClassVar[str | None] = (
+        "how long an outer step may be depends on the eigenvalues of the mixing matrix, and no other rule has any"
+    )
 
     def __post_init__(self) -> None:
         SynchronousRecipe.__post_init__(self)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from gossipfl.algorithms.rounds import Patience, SynchronousRecipe
+from gossipfl.aggregators import Mean
+from gossipfl.algorithms.rounds import AggregatorField, Patience, SynchronousRecipe
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Sharing
 from gossipfl.schedules import EpidemicLocal, EpidemicOracle, Schedule
@@ -21,6 +22,7 @@ class EpidemicLearning(SynchronousRecipe):
         "oracle: a random regular graph that all draw alike, which keeps the mean; local: each draws for itself whom "
         "it sends to, so that some receive more than others.",
     ] = "oracle"
+    aggregator: AggregatorField = field(default_factory=Mean)
     patience: Patience = None
     sharing: Sharing = field(default_factory=Sharing)
 

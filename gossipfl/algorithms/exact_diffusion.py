@@ -20,6 +20,7 @@ class ExactDiffusion(SynchronousRecipe):
     sharing: Sharing = field(default_factory=Sharing)
 
     needs_everybody: ClassVar[str | None] = ONE_MATRIX
+    no_aggregator: ClassVar[str | None] = ONE_MATRIX
 
     @property
     def schedule(self) -> Schedule:

@@ -23,6 +23,7 @@ class FedNova(ServerRecipe):
     examples_bound: ExamplesBound = EXAMPLES_BOUND
 
     calculates_with: ClassVar[tuple[str, ...]] = ("momentum", "decay")
+    no_aggregator: ClassVar[str | None] = "clients are weighed by their steps, and no other rule weighs them"
 
     def __post_init__(self) -> None:
         ServerRecipe.__post_init__(self)

@@ -40,6 +40,9 @@ class GoSGD(Algorithm):
 
     family: ClassVar[Family] = "asynchronous gossip"
     patience: ClassVar[float | None] = 0.0
+    no_aggregator: ClassVar[str | None] = (
+        "the sums over peers of models times masses have to stay as they are, and no other rule keeps them"
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.push_probability <= 1:

@@ -9,6 +9,8 @@ from gossipfl.methods import GossipMethod, GradientTracking
 from gossipfl.peers import Sharing
 from gossipfl.schedules import Static
 
+_SUM = "trackers must sum to the sum of the gradients"
+
 
 @dataclass(frozen=True, slots=True)
 class GradientTrackingGossip(SynchronousRecipe):
@@ -21,10 +23,11 @@ class GradientTrackingGossip(SynchronousRecipe):
     needs_everybody: ClassVar[str | None] = (
         "the trackers of those who stay would go on with the gradients of the one that is gone"
     )
+    no_aggregator: ClassVar[str | None] = f"{_SUM}, and no other rule keeps it"
 
     def __post_init__(self) -> None:
         SynchronousRecipe.__post_init__(self)
-        check_keeps_mean(self.schedule, "trackers must sum to the sum of the gradients")
+        check_keeps_mean(self.schedule, _SUM)
 
     def method(self, work: LocalWork) -> GossipMethod:
         return GradientTracking()

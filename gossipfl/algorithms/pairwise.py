@@ -29,6 +29,9 @@ class PairwiseGossip(Algorithm):
     sharing: Sharing = field(default_factory=Sharing)
 
     family: ClassVar[Family] = "asynchronous gossip"
+    no_aggregator: ClassVar[str | None] = (
+        "an exchange gives one peer what it takes from the other, and no other rule keeps the sum of the two"
+    )
 
     def __post_init__(self) -> None:
         Backoff(self.timeout, self.max_backoff)

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from gossipfl.actions import LocalWork
+from gossipfl.aggregators import Mean
 from gossipfl.algorithms.local_sgd import LocalSGD, not_plain_sgd
-from gossipfl.algorithms.rounds import GossipSteps, Patience, ScheduleField, SynchronousRecipe
+from gossipfl.algorithms.rounds import AggregatorField, GossipSteps, Patience, ScheduleField, SynchronousRecipe
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods import GossipMethod, QuasiGlobalMomentum
 from gossipfl.peers import Sharing
@@ -22,6 +23,7 @@ class QuasiGlobalMomentumGossip(SynchronousRecipe):
     ] = 0.9
     schedule: ScheduleField = field(default_factory=Static)
     gossip_steps: GossipSteps = 1
+    aggregator: AggregatorField = field(default_factory=Mean)
     patience: Patience = None
     sharing: Sharing = field(default_factory=Sharing)
 

@@ -25,6 +25,9 @@ class RelaySumGossip(SynchronousRecipe):
     needs_everybody: ClassVar[str | None] = (
         "sums are relayed along all of the tree, which falls apart without one of its peers"
     )
+    no_aggregator: ClassVar[str | None] = (
+        "a message is the sum of many models, and no rule can tell one of them from the others"
+    )
 
     @property
     def schedule(self) -> Schedule:

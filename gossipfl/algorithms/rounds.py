@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, TypeAlias
 import networkx as nx
 
 from gossipfl.actions import LocalWork
-from gossipfl.aggregators import MixingRow
+from gossipfl.aggregators import Aggregator, Mean
 from gossipfl.algorithms.algorithm import NUM_EXAMPLES, Algorithm, Family, check_patience
 from gossipfl.algorithms.seat import Seat
 from gossipfl.errors import ConfigurationError
@@ -23,6 +23,10 @@ GossipSteps: TypeAlias = Annotated[
 ]
 Patience: TypeAlias = Annotated[
     float | None, "Seconds after which a peer mixes with whoever has answered; absent: it waits for ever."
+]
+
+AggregatorField: TypeAlias = Annotated[
+    Aggregator, "What becomes of the models of a step: mean, or a rule that bounds what a few that lie can do."
 ]
 
 _SOME_WORK = LocalWork(1, 1, 1)  # which vectors a method mixes does not depend on it
@@ -49,6 +53,10 @@ class SynchronousRecipe(Algorithm):
         return None
 
     @property
+    def aggregator(self) -> Aggregator:
+        return Mean()
+
+    @property
     def combines_first(self) -> bool:
         return False
 
@@ -60,7 +68,7 @@ class SynchronousRecipe(Algorithm):
         return self.method(_SOME_WORK).mixed
 
     def mixing_of(self, seat: Seat) -> Mixing:
-        return RowMixing(seat.peer_id, seat.work.num_examples, MixingRow())
+        return RowMixing(seat.peer_id, seat.work.num_examples, self.aggregator)
 
     def network(self, graph: nx.Graph) -> nx.Graph:
         if self.schedule.follows_links:
@@ -71,6 +79,8 @@ class SynchronousRecipe(Algorithm):
         return {"num_examples": NUM_EXAMPLES}
 
     def caveat(self, graph: nx.Graph) -> str | None:
+        if not self.aggregator.keeps_mean:
+            return f"keeps no mean over peers: each takes the {type(self.aggregator).__name__} of those that it hears"
         return None if self.schedule.keeps_mean else "keeps the mean over peers on average only, not in every round"
 
     def make_peer(self, seat: Seat) -> Peer:

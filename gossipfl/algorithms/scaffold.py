@@ -22,6 +22,9 @@ class Scaffold(ServerRecipe):
     needs_everybody: ClassVar[str | None] = "the server's control would keep what is of the client that is gone"
     weighting: Weighting = "uniform"
     patience: ClassVar[float | None] = None
+    no_aggregator: ClassVar[str | None] = (
+        "the server's control has to stay the mean of the clients', and no other rule keeps it"
+    )
     examples_bound: ExamplesBound = EXAMPLES_BOUND
 
     def __post_init__(self) -> None:

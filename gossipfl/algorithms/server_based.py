@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, TypeAlias
 
 import networkx as nx
 
+from gossipfl.aggregators import Aggregator, Mean
 from gossipfl.algorithms.algorithm import (
     NUM_EXAMPLES,
     Algorithm,
@@ -31,6 +32,12 @@ SERVER: PeerId = "server"
 
 ServerPatience: TypeAlias = Annotated[
     float | None, "Seconds after which the server averages whatever has come; absent: it waits for ever."
+]
+
+ClientAggregator: TypeAlias = Annotated[
+    Aggregator,
+    "What the server makes of the models of a round: their mean, or a rule that bounds what a few clients that lie can "
+    "do, for which clients count equally.",
 ]
 
 ExamplesBound: TypeAlias = Annotated[
@@ -71,10 +78,19 @@ class ServerRecipe(Algorithm):
         check_patience(self.patience)
         check_weighting(self.weighting)
         check_bound("examples_bound", self.examples_bound)
+        if self.weighting == "examples" and not self.aggregator.keeps_mean:
+            raise ConfigurationError(
+                f"for the aggregator {type(self.aggregator).__name__}, clients count equally: use weighting = "
+                "'uniform', or the mean, which counts them by their examples"
+            )
 
     @property
     @abstractmethod
     def weighting(self) -> Weighting: ...
+
+    @property
+    def aggregator(self) -> Aggregator:
+        return Mean()
 
     @property
     @abstractmethod
@@ -87,6 +103,11 @@ class ServerRecipe(Algorithm):
     @property
     def extra_vectors(self) -> frozenset[str]:
         return self.method.extra_vectors
+
+    def caveat(self, graph: nx.Graph) -> str | None:
+        if self.aggregator.keeps_mean:
+            return None
+        return f"keeps no mean over clients: the server takes the {type(self.aggregator).__name__} of their models"
 
     def network(self, graph: nx.Graph) -> nx.Graph:
         """A star: the server in the middle, at the last position; the links of `graph` play no part."""
@@ -116,6 +137,7 @@ class ServerRecipe(Algorithm):
             local,
             ClientSampling(clients, self.client_fraction, generator),
             self.server_optimizer,
+            aggregator=None if self.aggregator == Mean() else self.aggregator,
             by_examples=self.weighting == "examples",
             examples_bound=self.examples_bound,
             extra_vectors=self.extra_vectors,

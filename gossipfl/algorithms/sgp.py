@@ -30,6 +30,9 @@ class StochasticGradientPush(SynchronousRecipe):
     sharing: Sharing = field(default_factory=Sharing)
 
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
+    no_aggregator: ClassVar[str | None] = (
+        "the sums over peers of models times masses have to stay as they are, and no other rule keeps them"
+    )
 
     def __post_init__(self) -> None:
         SynchronousRecipe.__post_init__(self)

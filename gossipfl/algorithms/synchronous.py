@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from gossipfl.algorithms.rounds import GossipSteps, Patience, ScheduleField, SynchronousRecipe
+from gossipfl.aggregators import Mean
+from gossipfl.algorithms.rounds import AggregatorField, GossipSteps, Patience, ScheduleField, SynchronousRecipe
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Sharing
 from gossipfl.schedules import Static
@@ -21,6 +22,7 @@ class SynchronousGossip(SynchronousRecipe):
         "the mixing matrix has negative eigenvalues (a lazy one has none), much of it makes the peers diverge.",
     ] = "adapt_then_combine"
     gossip_steps: GossipSteps = 1
+    aggregator: AggregatorField = field(default_factory=Mean)
     patience: Patience = None
     sharing: Sharing = field(default_factory=Sharing)
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple, Protocol
 
-from gossipfl.aggregators import Aggregator, Contribution
+from gossipfl.aggregators import Aggregator, Context, Contribution, Memory
 from gossipfl.compression import decompress, encoded
 from gossipfl.messages import Encoded, Message
 from gossipfl.schedules import Meeting
-from gossipfl.snapshot import Snapshot
+from gossipfl.snapshot import Snapshot, read_only
 from gossipfl.weights import PeerId, Vector
 
 
@@ -37,9 +37,15 @@ class Mixing(Protocol):
         """What to send in a step to each receiver of the meeting, in their order."""
         ...
 
-    def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
+    def mix(
+        self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message], context: Context
+    ) -> dict[str, Vector]:
         """The mix of one's own vectors with those received; some of the meeting's may be missing,
         or without vectors: those were not taken in."""
+        ...
+
+    def go_back(self) -> None:
+        """What was mixed in since the last training is taken out again: nothing that was learnt of it is kept."""
         ...
 
     def snapshot(self) -> Snapshot: ...
@@ -48,7 +54,10 @@ class Mixing(Protocol):
 
 
 class RowMixing:
-    """x_i <- sum_j w_ij x_j with the meeting's row; the share of a silent neighbor goes to oneself."""
+    """x_i <- what the aggregator makes of the x_j of the meeting's row; the share of a silent neighbor goes to oneself.
+
+    The mean gives sum_j w_ij x_j.
+    """
 
     numbers: ClassVar[tuple[str, ...]] = ("num_examples",)
     step_scale = 1.0
@@ -58,6 +67,7 @@ class RowMixing:
         self._num_examples = num_examples
         self._numbers = {"num_examples": num_examples}
         self._aggregator = aggregator
+        self._memory: Memory = {}  # the aggregator's
 
     def num_models(self, message: Message) -> float:
         return 1.0
@@ -65,31 +75,40 @@ class RowMixing:
     def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
         return dict.fromkeys(meeting.receivers, Parcel(encoded(own), self._numbers))
 
-    def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
-        return {name: self._mixed(name, vector, meeting.row, received) for name, vector in own.items()}
-
-    def _mixed(self, name: str, own: Vector, row: Mapping[PeerId, float], received: Mapping[PeerId, Message]) -> Vector:
+    def mix(
+        self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message], context: Context
+    ) -> dict[str, Vector]:
         contributions: list[Contribution] = []
         mine, silent = 0, 0.0
-        for peer_id, share in row.items():  # node order, never the order of arrival
+        for peer_id, share in meeting.row.items():  # node order, never the order of arrival
             if peer_id == self._peer_id:
                 mine = len(contributions)
                 contributions.append(Contribution(peer_id, own, share, self._num_examples))
                 continue
             answer = received.get(peer_id)
-            theirs = None if answer is None else vector_of(answer, name, own.size)
-            if answer is None or theirs is None:
+            theirs = None if answer is None else _vectors_of(answer, own)
+            if answer is None or not theirs:
                 silent += share
             else:
                 contributions.append(Contribution(peer_id, theirs, share, int(answer.numbers["num_examples"])))
         if silent:
-            contributions[mine] = contributions[mine]._replace(mixing_weight=row[self._peer_id] + silent)
-        return self._aggregator(contributions)
+            contributions[mine] = contributions[mine]._replace(mixing_weight=meeting.row[self._peer_id] + silent)
+        mixed, self._memory = self._aggregator(contributions[mine], contributions, self._memory, context)
+        return mixed
+
+    def go_back(self) -> None:
+        self._memory = {}
 
     def snapshot(self) -> Snapshot:
-        return {}, {}
+        return self._memory, {}
 
-    def restore(self, snapshot: Snapshot) -> None: ...
+    def restore(self, snapshot: Snapshot) -> None:
+        self._memory = read_only(snapshot[0])
+
+
+def _vectors_of(message: Message, own: Mapping[str, Vector]) -> dict[str, Vector]:
+    found = {name: vector_of(message, name, vector.size) for name, vector in own.items()}
+    return {name: vector for name, vector in found.items() if vector is not None}
 
 
 def vector_of(message: Message, name: str, size: int) -> Vector | None:

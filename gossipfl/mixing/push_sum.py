@@ -17,7 +17,7 @@ a hundred times: masses next to nothing would move z without bound.
 from collections.abc import Mapping
 from typing import ClassVar
 
-from gossipfl.aggregators import Contribution, MixingRow
+from gossipfl.aggregators import Context, weighted_mean
 from gossipfl.compression import encoded
 from gossipfl.messages import Message
 from gossipfl.mixing.mixing import Parcel, vector_of
@@ -52,7 +52,9 @@ class PushSumMixing:
         vectors, shares = encoded(own), self._shares(meeting)
         return {receiver: Parcel(vectors, {"mass": shares[receiver] * self.mass}) for receiver in meeting.receivers}
 
-    def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
+    def mix(
+        self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message], context: Context
+    ) -> dict[str, Vector]:
         kept = max(self._shares(meeting)[self._peer_id] * self.mass, _LEAST_MASS * self._first_mass)
         masses = {
             peer_id: kept if peer_id == self._peer_id else received[peer_id].numbers["mass"] for peer_id in meeting.row
@@ -63,16 +65,19 @@ class PushSumMixing:
     def _mixed(
         self, name: str, own: Vector, masses: Mapping[PeerId, float], received: Mapping[PeerId, Message]
     ) -> Vector:
-        contributions = []
-        for peer_id, mass in masses.items():
+        vectors = []
+        for peer_id in masses:
             theirs = None if peer_id == self._peer_id else vector_of(received[peer_id], name, own.size)
-            contributions.append(Contribution(peer_id, own if theirs is None else theirs, mass / self.mass, 0))
-        return MixingRow()(contributions)
+            vectors.append(own if theirs is None else theirs)
+        return weighted_mean(list(masses), vectors, [mass / self.mass for mass in masses.values()])
 
     def _shares(self, meeting: Meeting) -> Mapping[PeerId, float]:
         """What goes to each receiver, and stays here, by peer."""
         peers = {self._peer_id, *meeting.receivers}
         return meeting.row if peers == meeting.row.keys() else dict.fromkeys(peers, 1 / len(peers))
+
+    def go_back(self) -> None:
+        """The mass stays, so that the sum over peers does."""
 
     def snapshot(self) -> Snapshot:
         return {}, {"mass": self.mass}

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from gossipfl.aggregators import Context
 from gossipfl.compression import encoded
 from gossipfl.messages import Message
 from gossipfl.mixing.mixing import Parcel, vector_of
@@ -44,7 +45,9 @@ class RelaySum:
             parcels[receiver] = Parcel(encoded(total), {"num_models": num_models})
         return parcels
 
-    def mix(self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message]) -> dict[str, Vector]:
+    def mix(
+        self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message], context: Context
+    ) -> dict[str, Vector]:
         self._relayed = {}
         missing: float = self._num_peers - 1
         for sender in meeting.row:
@@ -57,6 +60,9 @@ class RelaySum:
             name: frozen((_sum(name, vector, messages) + missing * vector) / self._num_peers)
             for name, vector in own.items()
         }
+
+    def go_back(self) -> None:
+        """What is relayed stays: others wait for it."""
 
     def snapshot(self) -> Snapshot:
         return snapshot_of_messages(self._relayed)

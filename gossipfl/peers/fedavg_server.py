@@ -13,20 +13,22 @@ N clients: the mean over all of them for the uniform mean, and by examples where
 n_i is the number that client i announced with its first update, and no more than `examples_bound` times the median of
 all that are known at the end of the round.
 
+With an aggregator in place of the mean, every client counts the same:  mean = aggregator of the y_i, and the step is 1.
+It takes weights, statistics and optimizer states together, with the server's own as where it stands.
+
 The server waits for every sampled client; with `patience`, at the latest that many seconds for those that have
 answered. After the last round it sends the final model to all clients.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from gossipfl.actions import Action, Refused, Send, Update
-from gossipfl.aggregators import Contribution, MixingRow
+from gossipfl.aggregators import Aggregator, Context, Contribution, Memory, weighted_mean
 from gossipfl.compression import encoded
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
-from gossipfl.methods import Memory
 from gossipfl.methods.server_optimizers import ServerOptimizer
 from gossipfl.peers.announced_examples import AnnouncedExamples
 from gossipfl.peers.client_sampling import ClientSampling
@@ -40,8 +42,6 @@ from gossipfl.weights import PeerId, Vector, frozen
 
 SMALLEST_STEP_WEIGHT = 1e-9
 """That of a billion steps, which nobody takes in a round; less would move the model without bound."""
-
-_WEIGHTED_MEAN = MixingRow()
 
 
 class FedAvgServer(ModelPeer):
@@ -57,6 +57,7 @@ class FedAvgServer(ModelPeer):
         sampling: ClientSampling,
         optimizer: ServerOptimizer,
         *,
+        aggregator: Aggregator | None = None,
         by_examples: bool,
         examples_bound: Bound = False,
         extra_vectors: frozenset[str] = frozenset(),
@@ -68,11 +69,13 @@ class FedAvgServer(ModelPeer):
         self._known = frozenset(sampling.clients)
         self._needs_everybody = needs_everybody
         self._optimizer = optimizer
+        self._aggregator = aggregator
         self._by_examples = by_examples
         self._examples = AnnouncedExamples(examples_bound)
         self._extra: dict[str, Vector] = dict.fromkeys(sorted(extra_vectors), frozen(np.zeros_like(local.weights)))
         self._patience = patience
         self._memory: Memory = {}  # the optimizer's
+        self._memory_of_aggregator: Memory = {}
         self._num_updates = 0  # that came in time
         self._sampled: list[PeerId] = []  # in node order
         self._awaited: set[PeerId] = set()  # sampled clients that have not answered yet
@@ -214,20 +217,33 @@ class FedAvgServer(ModelPeer):
 
     def _average(self, answers: Sequence[Message]) -> None:
         received = [self.local.received(answer) for answer in answers]
+        averaged = self._mean(answers, received) if self._aggregator is None else self._aggregated(answers, received)
+        averaged["weights"], self._memory = self._optimizer.step(self.local.weights, averaged["weights"], self._memory)
+        self.local.replace(averaged)
 
+    def _aggregated(self, answers: Sequence[Message], received: Sequence[Mapping[str, Vector]]) -> dict[str, Vector]:
+        assert self._aggregator is not None
+        own = Contribution(self.peer_id, {**received[0], **self.local.shared()}, 0.0, 0)
+        contributions = [
+            Contribution(answer.sender, vectors, 1 / len(answers), int(answer.numbers["num_examples"]))
+            for answer, vectors in zip(answers, received, strict=True)
+        ]
+        context = Context(self.round, self.num_rounds)
+        aggregated, self._memory_of_aggregator = self._aggregator(
+            own, contributions, self._memory_of_aggregator, context
+        )
+        return aggregated
+
+    def _mean(self, answers: Sequence[Message], received: Sequence[Mapping[str, Vector]]) -> dict[str, Vector]:
         def mean(name: str, weights: Sequence[float]) -> Vector:
             carrying = [
-                (answer, vectors[name], weight)
+                (answer.sender, vectors[name], weight)
                 for answer, vectors, weight in zip(answers, received, weights, strict=True)
                 if name in vectors
             ]
-            total = sum(weight for *_, weight in carrying)
-            return _WEIGHTED_MEAN(
-                [
-                    Contribution(answer.sender, vector, weight / total, int(answer.numbers["num_examples"]))
-                    for answer, vector, weight in carrying
-                ]
-            )
+            senders, vectors, shares = zip(*carrying, strict=True)
+            total = sum(shares)
+            return weighted_mean(senders, vectors, [share / total for share in shares])
 
         alike = [1.0] * len(answers)
         sizes = self._examples.counted(answer.sender for answer in answers) if self._by_examples else alike
@@ -236,10 +252,9 @@ class FedAvgServer(ModelPeer):
         if step != 1:
             y = x + step * (y - x)
         averaged = {name: mean(name, sizes) for name in received[0] if name != "weights" and name not in self._extra}
-        averaged["weights"], self._memory = self._optimizer.step(x, y, self._memory)
-        self.local.replace(averaged)
         answered = len(answers) / len(self._known)
         self._extra = {name: frozen(vector + answered * mean(name, sizes)) for name, vector in self._extra.items()}
+        return {**averaged, "weights": y}
 
     def _send_final(self, now: float) -> list[Action]:
         """To every client that has not confirmed it; repeated with patience, for a lost message."""
@@ -280,6 +295,7 @@ class FedAvgServer(ModelPeer):
             "examples": self._examples.snapshot(),
             "extra": (self._extra, {}),
             "memory": (self._memory, {}),
+            "memory_of_aggregator": (self._memory_of_aggregator, {}),
             "updates": snapshot_of_messages(self._updates),
             "retries": self._retries.snapshot(),
         }
@@ -291,6 +307,7 @@ class FedAvgServer(ModelPeer):
         self._examples.restore(part("examples", snapshot))
         self._extra = read_only(part("extra", snapshot)[0])
         self._memory = read_only(part("memory", snapshot)[0])
+        self._memory_of_aggregator = read_only(part("memory_of_aggregator", snapshot)[0])
         self._num_updates = values["num_updates"]
         self._sampled = list(values["sampled"])
         self._unacknowledged = dict.fromkeys(values["unacknowledged"])

@@ -22,6 +22,7 @@ is within the lead.
 from collections.abc import Callable, Mapping
 
 from gossipfl.actions import Action, Refused, Send, Update
+from gossipfl.aggregators import Context
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import GossipMethod, Memory
@@ -158,7 +159,8 @@ class SynchronousGossipPeer(ModelPeer):
     def _mix(self, now: float) -> list[Action]:
         assert self._in_the_mix is not None
         received, refusals = self._taken_in(self._in_the_mix, self._received.pop(self._step, {}))
-        mixed = self._mixing.mix(self._in_the_mix, self._meeting, received)
+        context = Context(self._step, self._num_steps)
+        mixed = self._mixing.mix(self._in_the_mix, self._meeting, received, context)
         self._deadline, self._since = None, now
         self._go_to_step(self._step + 1)
         if self._step % self._gossip_steps:
@@ -199,6 +201,7 @@ class SynchronousGossipPeer(ModelPeer):
 
     def _train_anew(self, undone: tuple[PeerId, ...]) -> list[Action]:
         self._memory = self._memory_before = self._memory_before if undone else {}
+        self._mixing.go_back()
         job = self.local.train(self._method.begin(self.weights, self._memory))
         if self._combine_first:  # others have what was there before; it cannot be taken back
             self._emitted = self._in_the_mix = self.local.shared()

@@ -9,14 +9,14 @@ from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import networkx as nx
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from gossipfl.algorithms import ALGORITHMS, Algorithm, LocalSGD, Weighting
 from gossipfl.algorithms.local_sgd import not_plain_sgd
 from gossipfl.names.visible_text import visible
 from gossipfl.peers import Sharing
 from gossipfl.scenario.kinds import Kind
-from gossipfl.scenario.section import by_name
+from gossipfl.scenario.section import by_name, name_of
 from gossipfl.scenario.sections import TopologySection, TrainingSection
 from gossipfl.scenario.values import VALUE_SECTIONS, BoundField, ValueSection, section_of
 
@@ -50,6 +50,13 @@ class AlgorithmSection(ValueSection):
     """A vector of others whose root mean square exceeds so many times that of one's own (of 1, if that is larger) is
     not taken in: its sender counts as silent. false: whatever is finite is. Higher: models that differ more in size
     are averaged, at the expense of what one peer can do to the others."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_why_it_takes_no_aggregator(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and "aggregator" in given and "aggregator" not in cls.model_fields:
+            raise ValueError(f"{name_of(cls)!r} takes no aggregator: {cls.makes.no_aggregator}; leave it out")
+        return given
 
     @property
     def follows_links(self) -> bool:

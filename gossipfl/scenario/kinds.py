@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gossipfl.aggregators import AGGREGATORS, Aggregator
 from gossipfl.methods.server_optimizers import SERVER_OPTIMIZERS, ServerOptimizer
 from gossipfl.schedules import SCHEDULES, Schedule
 
@@ -37,8 +38,13 @@ def _facts_of_schedule(schedule: Schedule) -> Mapping[str, Any]:
     return {"links": "topology" if schedule.follows_links else "its own", "keeps_mean": schedule.keeps_mean}
 
 
+def _facts_of_aggregator(aggregator: Aggregator) -> Mapping[str, Any]:
+    return {"keeps_mean": aggregator.keeps_mean}
+
+
 KINDS = (
     Kind("schedule", "who mixes with whom", Schedule, SCHEDULES, _facts_of_schedule),
+    Kind("aggregator", "what becomes of the models of a step", Aggregator, AGGREGATORS, _facts_of_aggregator),
     Kind("server optimizer", "what a server makes of the clients' mean", ServerOptimizer, SERVER_OPTIMIZERS),
 )
 """The kinds; a member of one may take a member of those above it."""
