@@ -29,10 +29,9 @@ from gossipfl.engines.http.watch import Watch
 from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Cast, Experiment, load_data
-from gossipfl.experiments.mode import Command, EngineKind, Mode
 from gossipfl.files.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint
+from gossipfl.runs.beginning import peer_manifest
 from gossipfl.runs.constant_files import write_constants
-from gossipfl.runs.manifest import run_manifest
 from gossipfl.runs.peer_directory import WAY_ON, PeerDirectory
 from gossipfl.scenario import Scenario
 from gossipfl.scores import Score
@@ -128,7 +127,7 @@ class _Process:
         checkpoint = newest_checkpoint(self._directory.path, WAY_ON) if options.resume else None
         caps = caps_of_peer(len(self._where) - 1, experiment.scenario.http.max_connections)
         host = self._host(checkpoint, caps)
-        manifest = self._manifest()
+        manifest = peer_manifest(self._cast, options.name, self._facts.run_id, self._facts.agreed, options.command)
         self._last_row = self._directory.begin(manifest, host.peer.round)
         write_constants(self._directory.path / "weights", experiment.seed, self._cast.trainer.constants)
         self._last_weights, self._rounds_done = host.peer.value, host.peer.rounds_done
@@ -174,7 +173,7 @@ class _Process:
             _LOGGER.info("stopped before the run began")
             return self._status
         (standing,) = standings_of([host.peer])
-        path = self._directory.finish(standing.model, manifest["constants"].get(str(experiment.seed)))
+        path = self._directory.finish(standing.model, manifest.constants.get(str(experiment.seed)))
         rounds = self._facts.num_rounds
         if host.peer.finished:
             _LOGGER.info("done after round %d of %d: %s", host.peer.round, rounds, path)
@@ -224,21 +223,6 @@ class _Process:
     def _interrupt(self, host: HTTPPeer) -> None:
         self._status = 130
         host.stop()
-
-    def _manifest(self) -> dict[str, Any]:
-        options, cast = self._options, self._cast
-        experiment = cast.experiment
-        mode = Mode(Command.PEER, EngineKind.PROCESSES)
-        manifest = run_manifest(experiment.scenario, experiment, [experiment.seed], mode, options.command)
-        label = experiment.scenario.label_of(cast.section)
-        counts = manifest["partition"]["label_counts"]
-        manifest["partition"]["label_counts"] = {name: row for name, row in counts.items() if name == options.name}
-        return manifest | {
-            "peer": options.name,
-            "run_id": self._facts.run_id,
-            "agreed": self._facts.agreed,
-            "algorithms": [entry for entry in manifest["algorithms"] if entry["label"] == label],
-        }
 
     # What the peer tells: a `Watcher`
 

@@ -5,7 +5,8 @@ from typing import Any, TypeAlias
 
 from gossipfl.report.contact import contact
 from gossipfl.report.layout import graph_positions
-from gossipfl.runs.files import HistoryRow, Manifest, Run, RunAlgorithm
+from gossipfl.runs.files import HistoryRow, Run
+from gossipfl.runs.manifest import Manifest, RunAlgorithm
 
 JSON: TypeAlias = dict[str, Any]
 
@@ -61,13 +62,15 @@ def page_payload(run: Run) -> JSON:
 
 def manifest_facts(manifest: Manifest) -> JSON:
     """The manifest without what the page receives in another form (nodes, links, label counts) or does not show."""
-    facts = manifest.model_dump(exclude={"algorithms": True, "partition": {"label_counts"}})
-    if isinstance(facts.get("model"), dict):
-        for shapes in ("segments", "statistics_segments"):
-            facts["model"].pop(shapes, None)
-    for topology in facts["topologies"].values():
-        del topology["nodes"], topology["links"]
-    return facts
+    return manifest.model_dump(
+        mode="json",
+        exclude={
+            "algorithms": True,
+            "partition": {"label_counts"},
+            "model": {"segments", "statistics_segments"},
+            "topologies": {"__all__": {"nodes", "links"}},
+        },
+    )
 
 
 def peer_order(run: Run) -> list[str]:

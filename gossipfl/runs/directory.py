@@ -28,8 +28,9 @@ from gossipfl.files.strict_json import json_lines, strict_json
 from gossipfl.files.weight_files import by_name, file_stems, write_weights
 from gossipfl.files.whole_files import kept_for_this_process, write_whole
 from gossipfl.history import Evaluation, History, history_row
+from gossipfl.runs.beginning import run_manifest
 from gossipfl.runs.constant_files import write_constants
-from gossipfl.runs.manifest import run_manifest
+from gossipfl.runs.manifest import EndedRun, Manifest, write_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 
@@ -55,7 +56,7 @@ class RunDirectory:
         self._mode = mode
         self._command = command
         self._checkpoint_every = checkpoint_every
-        self._manifest: dict[str, Any] = {}
+        self._manifest: Manifest | None = None
         self._seed = scenario.seed
         self._experiment: Experiment | None = None
         self._existed = path.exists()
@@ -93,18 +94,18 @@ class RunDirectory:
     ) -> None:
         """Leave nothing behind when the run has not begun."""
         self._open.close()
-        if not self._manifest:
+        if self._manifest is None:
             (self.path / "weights").rmdir()
             if not self._existed:
                 self.path.rmdir()
 
     @classmethod
     def resume(
-        cls, path: Path, scenario: Scenario, mode: Mode, manifest: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]
+        cls, path: Path, scenario: Scenario, mode: Mode, manifest: Manifest, rows: Iterable[Mapping[str, Any]]
     ) -> "RunDirectory":
         """The directory of a run that goes on, with its manifest, and `rows` for its history so far."""
-        directory = cls(path, scenario, len(manifest["seeds"]), mode, manifest["command"])
-        directory._manifest = dict(manifest)
+        directory = cls(path, scenario, len(manifest.seeds), mode, manifest.command)
+        directory._manifest = manifest
         directory._rows_before = rows
         return directory
 
@@ -116,7 +117,7 @@ class RunDirectory:
     @property
     def has_begun(self) -> bool:
         """Whether there is a run in it, though it may not be measured yet."""
-        return bool(self._manifest)
+        return self._manifest is not None
 
     def peers_directory(self, experiment: Experiment, section: AlgorithmSection) -> Path:
         """Where the peers of one algorithm, as processes, have their own run directories."""
@@ -124,23 +125,23 @@ class RunDirectory:
         return self.path / "peers" / f"{stem}-seed{experiment.seed}"
 
     def begins(self, experiment: Experiment) -> None:
-        if self._manifest and self._experiment is None:
+        if self._manifest is not None and self._experiment is None:
             self._check_resumed(experiment)
         self._experiment, self._seed = experiment, experiment.seed
-        if not self._manifest:  # data and versions are those of the first seed
+        if self._manifest is None:  # data and versions are those of the first seed
             self._manifest = run_manifest(self._scenario, experiment, self._seeds, self._mode, self._command)
-            self._manifest |= {"checkpoint_every": self._checkpoint_every, "ended": []}
-            self._write_manifest()
+            self._note({"checkpoint_every": self._checkpoint_every})
             (self.path / "history.jsonl").touch()
         constants = experiment.trainer.constants
-        if constants and str(self._seed) not in self._manifest["constants"]:
-            self._manifest["constants"] |= {str(self._seed): constants.digest}
-            self._write_manifest()
+        digests = self._begun.constants
+        if constants and str(self._seed) not in digests:
+            self._note({"constants": {**digests, str(self._seed): constants.digest}})
         write_constants(self.path / "weights", self._seed, constants)
 
     def check_data(self, dataset: Dataset) -> None:
         """Raise ConfigurationError when the data of the first seed are not those that the run began with."""
-        expected, now = self._manifest["data"]["digest"], dataset.digest
+        data, now = self._begun.data, dataset.digest
+        expected = None if data is None else data.digest
         if now != expected:
             raise ConfigurationError(
                 f"the data are not those that the run in {self.path} began with: {dataset.name} has the digest {now}, "
@@ -152,13 +153,13 @@ class RunDirectory:
 
         Raises ConfigurationError when the frozen variables of the model are not those that it began with.
         """
-        frozen_variables = self._manifest.get("constants", {}).get(str(experiment.seed))
+        frozen_variables = self._begun.constants.get(str(experiment.seed))
         if frozen_variables not in (None, experiment.trainer.constants.digest):
             raise ConfigurationError(
                 f"the model has other frozen variables than those that the run in {self.path} began with; let its "
                 f"function give the old ones, or begin a new run"
             )
-        before = self._manifest["flags"]
+        before = self._begun.flags
         changed = [
             f"{name} {before[name]}, then {flag}"
             for name, flag in experiment.trainer.flags.items()
@@ -166,8 +167,7 @@ class RunDirectory:
         ]
         if changed:
             note = f"The run was stopped and went on in another environment ({'; '.join(changed)})."
-            self._manifest["differences"] = [*self._manifest["differences"], note]
-            self._write_manifest()
+            self._note({"differences": [*self._begun.differences, note]})
 
     def evaluated(self, label: str, evaluation: Evaluation) -> None:
         with (self.path / "history.jsonl").open("a", encoding="utf-8") as file:
@@ -186,25 +186,36 @@ class RunDirectory:
                 f"{self._stems[history.algorithm]}-seed{history.seed}",
                 by_name(trainer.schema, average.weights) | by_name(trainer.statistics_schema, average.statistics),
                 history.final,
-                self._manifest["constants"].get(str(history.seed)),
+                self._begun.constants.get(str(history.seed)),
             )
         if not history.interrupted:
-            one = {"algorithm": history.algorithm, "seed": history.seed, "failure": history.failure}
-            counts = {name: getattr(history, name) for name in ("num_refused", "num_rollbacks", "num_open")}
-            self._manifest["ended"] = [*self._manifest["ended"], one | counts]
-            self._manifest["differences"] += history.notes()
-            self._write_manifest()
+            one = EndedRun(
+                algorithm=history.algorithm,
+                seed=history.seed,
+                failure=history.failure,
+                num_refused=history.num_refused,
+                num_rollbacks=history.num_rollbacks,
+                num_open=history.num_open,
+            )
+            before = self._begun
+            self._note({"ended": [*before.ended, one], "differences": [*before.differences, *history.notes()]})
 
     def finish(self, *, interrupted: bool = False, failures: Sequence[str] = ()) -> Path:
         """Write how the run ended; returns its directory, which has no summary and no report yet."""
-        self._manifest |= {"interrupted": interrupted, "failures": list(failures)}
-        self._write_manifest()
+        self._note({"interrupted": interrupted, "failures": list(failures)})
         if not interrupted:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
         return self.path
 
-    def _write_manifest(self) -> None:
-        write_whole(self.path / "manifest.json", strict_json(self._manifest, indent=1))
+    @property
+    def _begun(self) -> Manifest:
+        assert self._manifest is not None  # nobody asks before the run has begun
+        return self._manifest
+
+    def _note(self, facts: Mapping[str, Any]) -> None:
+        """Replace fields of the manifest, and write it."""
+        self._manifest = self._begun.model_copy(update=facts)
+        write_manifest(self.path, self._manifest)
 
 
 def make_run_directory(path: Path, option: str = "--output", *, may_be_begun: bool = False) -> None:

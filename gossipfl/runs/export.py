@@ -4,43 +4,27 @@ import errno
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field, PositiveInt
 
 from gossipfl.errors import ConfigurationError, GossipFLError, SchemaMismatchError
 from gossipfl.files.weight_files import file_stems
 from gossipfl.runs.constant_files import read_constants
-from gossipfl.runs.files import Manifest, Part, Seed, Segments, parsed
+from gossipfl.runs.manifest import Manifest, RunModel, read_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.own_scenario import refuse_functions
 from gossipfl.training.model_files import KERAS_SUFFIXES, read_arrays, vectors_of
-from gossipfl.weights import ModelVectors, Segment, StoredModel, WeightsSchema
+from gossipfl.weights import ModelVectors, StoredModel
 
 if TYPE_CHECKING:
     import keras
-
-
-class _ModelPart(Part):
-    input_shape: tuple[PositiveInt, ...]
-    num_classes: PositiveInt
-    segments: Segments
-    statistics_segments: Segments
 
 
 _HDF5_OVERHEAD = 4096
 """Bytes for each variable and layer beside their numbers, and some for the file; measured: 1,000 to 3,000."""
 
 _RESTORE = "Restore the file to export a model; the weights themselves are safetensors files in the folder `weights`."
-
-
-class _ExportManifest(Manifest):
-    scenario: dict[str, Any]
-    model: _ModelPart
-    seeds: list[Seed]
-    constants: dict[str, str] = Field(default_factory=dict)
-    peer: str | None = None
 
 
 def export(
@@ -56,13 +40,16 @@ def export(
         raise ConfigurationError(f"{output} should end in {' or '.join(KERAS_SUFFIXES)}")
     if output.exists():
         raise ConfigurationError(f"{output} is there already; give another --output, nothing was changed")
-    manifest = parsed(run / "manifest.json", _ExportManifest.model_validate_json, _RESTORE)
+    manifest = read_manifest(run, _RESTORE)
+    described = manifest.model
+    if described is None or not manifest.seeds:
+        raise ConfigurationError(f"{run} is of no single run: its manifest describes no model, or names no seed")
     scenario = _scenario(run, manifest) if own is None else own
     try:
-        vectors = _final(run, manifest, peer, label, seed)
+        vectors = _final(run, manifest, described, peer, label, seed)
         chosen = manifest.seeds[0] if seed is None else seed
         constants = read_constants(run / "weights", chosen, manifest.constants.get(str(chosen)))
-        model = _model(manifest, scenario, chosen, StoredModel(vectors, constants))
+        model = _model(described, scenario, chosen, StoredModel(vectors, constants))
     except SchemaMismatchError as error:
         raise ConfigurationError(f"the weights in {run} do not fit its model: {error}") from error
     save(model, output)
@@ -106,7 +93,9 @@ def _save_whole(model: "keras.Model", path: Path, way_out: str) -> None:
         ) from error
 
 
-def _final(run: Path, manifest: _ExportManifest, peer: str | None, label: str | None, seed: int | None) -> ModelVectors:
+def _final(
+    run: Path, manifest: Manifest, model: RunModel, peer: str | None, label: str | None, seed: int | None
+) -> ModelVectors:
     kind = "average" if peer is None else "peers"
     path = run / "weights" / f"{_stem(manifest, label, seed)}.{kind}.safetensors"
     if manifest.peer is not None:
@@ -121,14 +110,10 @@ def _final(run: Path, manifest: _ExportManifest, peer: str | None, label: str | 
             peers = sorted(name for name in arrays if not name.endswith("/statistics"))
             raise ConfigurationError(f"there is no peer {peer!r} in {run}; there are {', '.join(peers)}")
         arrays = {"weights": arrays[peer], "statistics": arrays.get(f"{peer}/statistics", np.zeros(0, np.float32))}
-    return vectors_of(arrays, _schema(manifest.model.segments), _schema(manifest.model.statistics_segments))
+    return vectors_of(arrays, model.schema_of_weights, model.schema_of_statistics)
 
 
-def _schema(segments: Segments) -> WeightsSchema:
-    return WeightsSchema(tuple(Segment(*segment) for segment in segments))
-
-
-def _stem(manifest: _ExportManifest, label: str | None, seed: int | None) -> str:
+def _stem(manifest: Manifest, label: str | None, seed: int | None) -> str:
     labels = [algorithm.label for algorithm in manifest.algorithms]
     if label is None and len(labels) > 1:
         raise ConfigurationError(f"the run has {', '.join(labels)}; name one with --algorithm")
@@ -140,20 +125,20 @@ def _stem(manifest: _ExportManifest, label: str | None, seed: int | None) -> str
     return f"{stems[label or labels[0]]}-seed{manifest.seeds[0] if seed is None else seed}"
 
 
-def _scenario(run: Path, manifest: _ExportManifest) -> Scenario:
+def _scenario(run: Path, manifest: Manifest) -> Scenario:
     """What the run says of its model; whoever wrote it chooses among built-in names only."""
     scenario = Scenario(**{key: value for key, value in manifest.scenario.items() if key in ("model", "training")})
     refuse_functions(run, scenario, "gossipfl export ... --scenario SCENARIO")
     return scenario
 
 
-def _model(manifest: _ExportManifest, scenario: Scenario, seed: int, stored: StoredModel) -> "keras.Model":
+def _model(described: RunModel, scenario: Scenario, seed: int, stored: StoredModel) -> "keras.Model":
     from gossipfl.training.keras.model import Task
     from gossipfl.training.keras.models import ModelRecipe
     from gossipfl.training.models import resolve
     from gossipfl.training.settings import TrainingSettings
 
-    task = Task(manifest.model.input_shape, manifest.model.num_classes)
+    task = Task(described.input_shape, described.num_classes)
     settings = TrainingSettings(scenario.optimizer(), scenario.training.loss)
     build = resolve(scenario.model, *task)  # a string: scenarios of files and manifests have no other models
     try:

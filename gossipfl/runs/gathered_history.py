@@ -128,7 +128,7 @@ def _scores(records: Sequence[PeerRecord], newest: Mapping[PeerId, PeerRow]) -> 
     hub = next((states.pop(record.peer, None) for record in records if record.is_hub), None)
     known = [state.accuracy for state in states.values() if state.accuracy is not None]
     manifest = records[0].manifest
-    if manifest.scenario.training.statistics == "local" and manifest.model.statistics_segments:
+    if records[0].scenario.training.statistics == "local" and records[0].model.statistics_segments:
         hub = None  # it has measured its weights with statistics that nobody uses
     average, mean = None if hub is None else hub.accuracy, fmean(known) if known else None
     deploys_average = manifest.algorithms[0].hub is not None

@@ -18,6 +18,7 @@ from gossipfl.peers import Standing
 from gossipfl.runs.constant_files import read_constants, write_constants
 from gossipfl.runs.directory import make_run_directory
 from gossipfl.runs.gathered_history import gathered_rows, timeline
+from gossipfl.runs.manifest import Manifest, write_manifest
 from gossipfl.runs.peer_records import PeerRecord, read_peer
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.differences import first_difference
@@ -26,7 +27,7 @@ from gossipfl.weights import ModelVectors, Vector, WeightsSchema
 
 JSON: TypeAlias = dict[str, Any]
 
-_OF_A_HOST = ("gossipfl", "versions", "machine", "flags")
+_OF_A_HOST = ("versions", "machine", "flags")
 """Fields of a manifest that may differ from host to host."""
 
 
@@ -43,9 +44,9 @@ def gather(directories: Sequence[Path], output: Path, own: Scenario | None = Non
     if own is not None:
         _check_scenario(records[0], own)
     manifest = records[0].manifest
-    label, seed = manifest.algorithms[0].label, manifest.seeds[0]
+    label, seed = records[0].label, manifest.seeds[0]
     happened = timeline(records)
-    rows = gathered_rows(records, happened, manifest.scenario.evaluation.every)
+    rows = gathered_rows(records, happened, records[0].scenario.evaluation.every)
     standings = [
         Standing(record.peer, record.final, record.num_examples)
         for record in records
@@ -56,15 +57,15 @@ def gather(directories: Sequence[Path], output: Path, own: Scenario | None = Non
     start = happened[0].wall if happened else min((event.wall for one in records for event in one.events), default=0.0)
 
     make_run_directory(output)
-    write_whole(output / "manifest.json", strict_json(_manifest(records), indent=1))
+    write_manifest(output, _manifest(records))
     of_the_run = {"algorithm": label, "seed": seed}
     write_whole(output / "history.jsonl", json_lines(of_the_run | row for row in rows))
     write_whole(output / "events.jsonl", json_lines(of_the_run | event for event in _events(records, start)))
     average = _average(records, standings)
     if average is not None:
-        model = manifest.model
-        named = _named("weights", average.weights, model.weights_schema)
-        named |= _named("statistics", average.statistics, model.statistics_schema)
+        model = records[0].model
+        named = _named("weights", average.weights, model.schema_of_weights)
+        named |= _named("statistics", average.statistics, model.schema_of_statistics)
         final = {record.peer: record.final for record in records if record.final is not None}
         digest = manifest.constants.get(str(seed))
         write_constants(output / "weights", seed, read_constants(records[0].directory / "weights", seed, digest))
@@ -79,13 +80,13 @@ def _of_one_run(records: Sequence[PeerRecord]) -> list[PeerRecord]:
     first = records[0]
     by_peer: dict[str, PeerRecord] = {}
     for record in records:
-        if record.manifest.run_id != first.manifest.run_id:
+        if record.run_id != first.run_id:
             raise ConfigurationError(
-                f"{first.directory} and {record.directory} are of two runs (run_id {first.manifest.run_id[:12]}... and "
-                f"{record.manifest.run_id[:12]}...); peers are of one run when they had the same scenario, data and "
+                f"{first.directory} and {record.directory} are of two runs (run_id {first.run_id[:12]}... and "
+                f"{record.run_id[:12]}...); peers are of one run when they had the same scenario, data and "
                 "versions"
             )
-        if record.manifest.model != first.manifest.model:
+        if record.model != first.model:
             raise ConfigurationError(f"the manifests of {first.directory} and {record.directory} describe two models")
         if record.peer in by_peer:
             raise ConfigurationError(
@@ -93,14 +94,14 @@ def _of_one_run(records: Sequence[PeerRecord]) -> list[PeerRecord]:
                 "one directory for each peer"
             )
         by_peer[record.peer] = record
-    ordered = [by_peer[peer] for peer in first.manifest.run.participants if peer in by_peer]
+    ordered = [by_peer[peer] for peer in first.participants if peer in by_peer]
     _check_shapes([record for record in ordered if record.final is not None])
     return ordered
 
 
 def _check_scenario(record: PeerRecord, own: Scenario) -> None:
     """Raises ConfigurationError unless the peers have agreed on what the user's own scenario says."""
-    agreed, said = record.manifest.agreed, own.model_dump(mode="json")
+    agreed, said = record.manifest.agreed or {}, own.model_dump(mode="json")
     for field in AGREED_FIELDS[1:]:  # a scenario may have another name
         other = first_difference(agreed.get(field), said[field], field)
         if other is not None:
@@ -119,35 +120,33 @@ def _check_shapes(records: Sequence[PeerRecord]) -> None:
             )
 
 
-def _manifest(records: Sequence[PeerRecord]) -> JSON:
+def _manifest(records: Sequence[PeerRecord]) -> Manifest:
     """That of the first peer, without what concerns only itself and with what concerns all."""
-    manifests = [record.manifest.model_dump(mode="json", exclude_unset=True, exclude={"peer"}) for record in records]
-    differences = _distinct(note for record in records for note in record.manifest.differences)
-    merged = manifests[0] | {
-        "interrupted": any(record.manifest.interrupted for record in records),
-        "failures": _distinct(failure for record in records for failure in record.manifest.failures),
+    manifests = [record.manifest for record in records]
+    differences = _distinct(note for manifest in manifests for note in manifest.differences)
+    created = [manifest.created for manifest in manifests if manifest.created is not None]
+    counts = {peer: row for manifest in manifests for peer, row in manifest.partition.label_counts.items()}
+    merged: JSON = {
+        "peer": None,
+        "interrupted": any(manifest.interrupted for manifest in manifests),
+        "failures": _distinct(failure for manifest in manifests for failure in manifest.failures),
         "differences": differences + [note for record in records for note in record.left_out] + _missing(records),
+        "created": min(created, default=None),
+        "command": "\n".join(_distinct(manifest.command for manifest in manifests if manifest.command)),
+        "partition": manifests[0].partition.model_copy(update={"label_counts": counts}),
+        "gossipfl": ", ".join(_distinct(manifest.gossipfl for manifest in manifests if manifest.gossipfl)) or None,
     }
-    created = [record.manifest.created for record in records if record.manifest.created is not None]
-    if created:
-        merged["created"] = min(created)
-    commands = _distinct(manifest["command"] for manifest in manifests if "command" in manifest)
-    if commands:
-        merged["command"] = "\n".join(commands)
-    counts = {peer: row for record in records for peer, row in record.manifest.partition.label_counts.items()}
-    if "partition" in merged:
-        merged["partition"] |= {"label_counts": counts}
     for field in _OF_A_HOST:
-        found = {record.peer: manifest.get(field) for record, manifest in zip(records, manifests, strict=True)}
+        found = {record.peer: getattr(record.manifest, field) for record in records}
         if len({strict_json(value) for value in found.values()}) > 1:
-            merged[field] = ", ".join(_distinct(map(str, found.values()))) if field == "gossipfl" else found
-    return merged
+            merged[field] = found
+    return manifests[0].model_copy(update=merged)
 
 
 def _missing(records: Sequence[PeerRecord]) -> list[str]:
     """What is not there, in sentences."""
     here = {record.peer for record in records}
-    absent = [peer for peer in records[0].manifest.run.participants if peer not in here]
+    absent = [peer for peer in records[0].participants if peer not in here]
     killed = [record.peer for record in records if record.final is None]
     notes = []
     if absent:
@@ -156,7 +155,7 @@ def _missing(records: Sequence[PeerRecord]) -> list[str]:
     if killed and len(killed) < len(records):
         notes.append(f"Without final weights: {', '.join(killed)}.")
     num_open = sum(record.rows[-1].num_open for record in records if record.rows)
-    label = records[0].manifest.algorithms[0].label
+    label = records[0].label
     notes += filter(None, [open_exchanges(label, num_open)])
     return notes
 
@@ -182,7 +181,7 @@ def _average(records: Sequence[PeerRecord], standings: Sequence[Standing]) -> Mo
     if not standings:
         return hub
     by_examples = all(standing.num_examples for standing in standings)
-    scenario = records[0].manifest.scenario
+    scenario = records[0].scenario
     plan = EvaluationPlan(
         weighting=scenario.weighting if by_examples else "uniform", statistics=scenario.training.statistics
     )

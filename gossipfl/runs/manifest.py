@@ -1,119 +1,139 @@
-"""What the manifest of a run says: everything needed to repeat it, and what a reader of its numbers should know."""
+"""`manifest.json`, the same model for whoever writes or reads it: of a run, of one peer of a run, and of a sweep."""
 
-import os
-import platform
-from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
 
-import networkx as nx
+from pydantic import Field, PositiveInt
 
-from gossipfl import __version__
-from gossipfl.algorithms import ALGORITHMS, BOUNDS
-from gossipfl.data.partition import label_counts, partition_digest
-from gossipfl.experiments.experiment import Experiment
-from gossipfl.experiments.fairness import caveats, differences, spread
 from gossipfl.experiments.mode import Mode
-from gossipfl.scenario import Scenario
-from gossipfl.topology import summarize
-from gossipfl.weights import WeightsSchema
+from gossipfl.files.strict_json import strict_json
+from gossipfl.files.whole_files import write_whole
+from gossipfl.runs.parts import RESTORE, Count, Part, Seed, Segments, numbered
+from gossipfl.weights import PeerId, Segment, WeightsSchema
 
-_PACKAGES = ("aiohttp", "keras", "networkx", "numpy", "scipy", "tensorflow")
+FORMAT = 1
+"""Of the files in the directory of a run, a peer or a sweep; who changes what they mean raises it."""
 
-
-def run_manifest(
-    scenario: Scenario, experiment: Experiment, seeds: Sequence[int], mode: Mode, command: str
-) -> dict[str, Any]:
-    """What `manifest.json` says at the start of a run: everything needed to repeat it."""
-    dataset, trainer = experiment.dataset, experiment.trainer
-    parts = list(experiment.shards.values())
-    counts = label_counts(dataset.train_y, parts, dataset.num_classes)
-    return {
-        "name": scenario.name,
-        "description": scenario.description,
-        "command": command,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "gossipfl": __version__,
-        "mode": asdict(mode),
-        "interrupted": False,
-        "failures": [],
-        "seeds": list(seeds),
-        "scenario": scenario.model_dump(mode="json", exclude_none=True),
-        "versions": {"python": platform.python_version(), **_versions()},
-        "machine": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
-        "flags": dict(trainer.flags),
-        "data": {
-            "source": dataset.name,
-            "num_train": len(dataset.train_y),
-            "num_test": len(dataset.test_y),
-            "num_classes": dataset.num_classes,
-            "digest": dataset.digest,
-        },
-        "partition": {
-            "name": scenario.data.partition.name,
-            "parameters": scenario.data.partition.parameters,
-            "digest": partition_digest(parts),
-            "label_counts": dict(zip(experiment.shards, counts.tolist(), strict=True)),
-        },
-        "model": {
-            "name": scenario.model_dump()["model"],
-            "num_weights": trainer.schema.size,
-            "input_shape": list(dataset.input_shape),
-            "num_classes": dataset.num_classes,
-            "segments": _segments(trainer.schema),
-            "statistics_segments": _segments(trainer.statistics_schema),
-        },
-        "constants": {str(experiment.seed): trainer.constants.digest} if trainer.constants else {},
-        "topologies": _topologies(scenario),
-        "algorithms": _algorithms(scenario, seeds),
-        "targets": scenario.targets,
-        "differences": [*differences(scenario), *caveats(scenario)],
-        "spread": spread(scenario, seeds),
-    }
+RunId: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-def _segments(schema: WeightsSchema) -> list[tuple[str, list[int], str]]:
-    return [(segment.name, list(segment.shape), segment.dtype) for segment in schema.segments]
+class RunAlgorithm(Part):
+    """One line of the comparison; `bound` marks a reference (local only, centralized) rather than a competitor."""
+
+    label: str
+    algorithm: str = ""
+    topology: str | None = None
+    hub: str | None = None
+    bound: bool = False
+    seeds: list[Seed] = []
 
 
-def _topologies(scenario: Scenario) -> dict[str, Any]:
-    graphs: dict[str, nx.Graph] = {scenario.topology_label(): scenario.graph()}
-    for section in scenario.algorithms:
-        graphs.setdefault(scenario.topology_label(section), scenario.graph(section))
-    return {
-        label: {
-            **asdict(summarize(graph)),
-            "nodes": list(graph),
-            "links": [list(edge) for edge in graph.edges],
-        }
-        for label, graph in graphs.items()
-    }
+class RunTopology(Part):
+    """The graph of the peers; its facts (degrees, diameter, spectral gap) are passed on as they are."""
+
+    nodes: list[str]
+    links: list[tuple[str, str]]
+    directed: bool = False
 
 
-def _algorithms(scenario: Scenario, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    described = []
-    for section, label in zip(scenario.algorithms, scenario.labels, strict=True):
-        topology = scenario.topology_label(section) if section.follows_links else None
-        described.append(
-            {
-                "label": label,
-                "algorithm": section.name,
-                "topology": topology,
-                "hub": ALGORITHMS[section.name].hub,
-                "bound": section.name in BOUNDS,
-                "seeds": list(seeds),
-            }
-        )
-    return described
+class RunPartition(Part):
+    """How examples were given to peers; `label_counts[peer]` counts the examples of each class."""
+
+    name: str = ""
+    parameters: dict[str, Any] = {}
+    digest: str | None = None
+    label_counts: dict[str, list[Count]] = {}
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+class RunData(Part):
+    """The data that was trained on and held out."""
+
+    source: str
+    num_train: Count
+    num_test: Count
+    num_classes: PositiveInt
+    digest: str
+
+
+class RunModel(Part):
+    """The model, and the variables in its weights and statistics; a sweep, whose runs name them each in its own way,
+    leaves these out."""
+
+    name: Any = None
+    num_weights: Count = 0
+    input_shape: tuple[PositiveInt, ...]
+    num_classes: PositiveInt
+    segments: Segments = []
+    statistics_segments: Segments = []
+
+    @property
+    def schema_of_weights(self) -> WeightsSchema:
+        return WeightsSchema(tuple(Segment(*segment) for segment in self.segments))
+
+    @property
+    def schema_of_statistics(self) -> WeightsSchema:
+        return WeightsSchema(tuple(Segment(*segment) for segment in self.statistics_segments))
+
+
+class EndedRun(Part):
+    """One algorithm's run with one seed that has come to its end, or has failed."""
+
+    algorithm: str
+    seed: int
+    failure: str | None = None
+    num_refused: Count = 0
+    num_rollbacks: Count = 0
+    num_open: Count = 0
+
+
+class Manifest(Part):
+    """What was run, on what, by which versions: everything needed to repeat it, and to read its numbers.
+
+    A peer's names the `peer`, what the peers of its run `agreed` on, and the `run_id`, which is the digest of that; a
+    gathered run keeps the latter two. A sweep leaves out what its runs do not have in common.
+    """
+
+    format: int
+    mode: Mode
+    name: str
+    description: str | None = None
+    command: str = ""
+    created: str | None = None
+    gossipfl: str | None = None
+    interrupted: bool = False
+    failures: list[str] = []
+    ended: list[EndedRun] = []
+    checkpoint_every: int | None = None
+    seeds: list[Seed] = []
+    scenario: dict[str, Any] = {}
+    versions: dict[str, Any] = {}
+    machine: dict[str, Any] = {}
+    flags: dict[str, Any] = {}
+    """These three by peer where the hosts of a gathered run differ."""
+    data: RunData | None = None
+    partition: RunPartition = RunPartition()
+    model: RunModel | None = None
+    constants: dict[str, str] = {}
+    """Digests of what no training changes, by seed."""
+    topologies: dict[str, RunTopology] = {}
+    algorithms: list[RunAlgorithm]
+    targets: list[float] = []
+    differences: list[str] = []
+    spread: str | None = None
+    grid: dict[str, list[Any]] | None = None
+    peer: PeerId | None = None
+    run_id: RunId | None = None
+    agreed: dict[str, Any] | None = None
+
+
+def read_manifest(directory: Path, way_on: str = RESTORE) -> Manifest:
+    """The manifest in a directory.
+
+    Raises ConfigurationError when it is missing or of another format, and GarbledError when it is no manifest.
+    """
+    return numbered(directory / "manifest.json", Manifest, FORMAT, way_on)
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Write the manifest of a directory, whole or not at all."""
+    write_whole(directory / "manifest.json", strict_json(manifest.model_dump(mode="json"), indent=1))

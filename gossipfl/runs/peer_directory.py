@@ -19,7 +19,8 @@ from gossipfl.files.strict_json import strict_json
 from gossipfl.files.weight_files import metadata_of, write_arrays
 from gossipfl.files.whole_files import kept_for_this_process, write_whole
 from gossipfl.runs.directory import make_run_directory
-from gossipfl.runs.files import Part, parsed, rows_of, whole_lines
+from gossipfl.runs.manifest import Manifest, read_manifest, write_manifest
+from gossipfl.runs.parts import Part, rows_of, whole_lines
 from gossipfl.weights import ModelVectors, PeerId
 
 WAY_ON = (
@@ -35,11 +36,6 @@ _FILES = ("incarnation", "manifest.json", "history.jsonl", "events.jsonl", "addr
 """What is there before the first checkpoint, beside the folder for weights."""
 _FIRST_CHECKPOINT = ".checkpoint-1.safetensors.unfinished"
 """What a peer leaves that was killed while it wrote its first one."""
-
-
-class _Begun(Part):
-    run_id: str
-    peer: PeerId
 
 
 class _Round(Part):
@@ -69,6 +65,8 @@ class PeerDirectory:
                 raise ConfigurationError(
                     f"{path} holds a run already; go on with it (--resume), or give another --run-directory"
                 )
+            if not directory.is_new:
+                read_manifest(path, _RESTORE)  # of another format, it is refused before anything is made ready
             if not directory.is_new and not has_checkpoints(path):
                 raise ConfigurationError(f"{path} holds a run, but its checkpoints are gone; {WAY_ON}")
             try:
@@ -88,20 +86,19 @@ class PeerDirectory:
             and (not history.exists() or history.read_bytes().count(b"\n") <= 1)
         )
 
-    def begin(self, manifest: Mapping[str, Any], last_round: int) -> int:
+    def begin(self, manifest: Manifest, last_round: int) -> int:
         """Write the manifest of a new run, or check that a resumed one is the same, and drop what was measured after
         round `last_round`, from which it goes on; gives the last round that has been measured, -1 for none.
 
         Raises ConfigurationError when the directory holds another run, or files of it are garbled.
         """
-        path = self.path / "manifest.json"
         if self.is_new:
             (self.path / "events.jsonl").unlink(missing_ok=True)
             write_whole(self.path / "history.jsonl", "")
-            write_whole(path, strict_json(manifest, indent=1))
+            write_manifest(self.path, manifest)
             return -1
-        before = parsed(path, _Begun.model_validate_json, _RESTORE)
-        if (before.run_id, before.peer) != (manifest["run_id"], manifest["peer"]):
+        before = read_manifest(self.path, _RESTORE)
+        if (before.run_id, before.peer) != (manifest.run_id, manifest.peer):
             raise ConfigurationError(
                 f"{self.path} holds the run of another peer, scenario, model or seed; give another --run-directory"
             )

@@ -8,31 +8,29 @@ weights/final.safetensors   "weights" and, where there are any, "statistics": fl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, FiniteFloat, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError
 
 from gossipfl.algorithms import Weighting
 from gossipfl.engines.http.wire.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
-from gossipfl.runs.files import (
-    ContactEvent,
-    Count,
-    Manifest,
-    Measured,
-    Part,
-    RunAlgorithm,
-    Seed,
-    Segments,
-    parsed,
-    rows_of,
-)
+from gossipfl.runs.files import ContactEvent
+from gossipfl.runs.manifest import Manifest, RunAlgorithm, RunId, RunModel, read_manifest
+from gossipfl.runs.parts import Count, GarbledError, Measured, Part, Seed, first_fault, rows_of
 from gossipfl.scenario.scenario import AGREED_FIELDS
 from gossipfl.training.model_files import read_arrays
-from gossipfl.weights import ModelVectors, PeerId, Segment, Vector, WeightsSchema, frozen
+from gossipfl.weights import ModelVectors, PeerId, Vector, WeightsSchema, frozen
+
+
+class Agreed(Part):
+    """What the peers of a run agreed on (`gossipfl.deploy.agreement`)."""
+
+    participants: list[PeerId]
+    """All of them in node order, a hub included."""
+    hub: PeerId | None = None
 
 
 class PlanPart(Part):
@@ -44,67 +42,26 @@ class TrainingPart(Part):
 
 
 class ScenarioPart(Part):
+    """What is looked at of a scenario that others have written."""
+
     evaluation: PlanPart = PlanPart()
     training: TrainingPart = TrainingPart()
     weighting: Weighting = "uniform"
 
 
-class ModelPart(Part):
-    segments: Segments = Field(default_factory=list)
-    statistics_segments: Segments = Field(default_factory=list)
-
-    @property
-    def weights_schema(self) -> WeightsSchema:
-        """The variables behind the weights; none where the manifest does not name them."""
-        return WeightsSchema(tuple(Segment(*segment) for segment in self.segments))
-
-    @property
-    def statistics_schema(self) -> WeightsSchema:
-        return WeightsSchema(tuple(Segment(*segment) for segment in self.statistics_segments))
-
-
-class Agreed(Part):
-    """What the peers of a run agreed on (`gossipfl.deploy.agreement`)."""
-
-    participants: list[PeerId]
-    """All of them in node order, a hub included."""
-    hub: PeerId | None = None
-
-
-class PeerManifest(Manifest):
-    """`manifest.json` of a peer: that of the run, with one algorithm and one seed."""
+class OfPeer(Part):
+    """The part of a manifest that only a peer has to have, with one seed and one algorithm."""
 
     peer: PeerId
-    run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    agreed: dict[str, Any]
-    """What the peers of the run agreed on, of which `run_id` is the digest."""
+    run_id: RunId
+    agreed: Agreed
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=1)]
     algorithms: Annotated[list[RunAlgorithm], Field(min_length=1, max_length=1)]
-    scenario: ScenarioPart = ScenarioPart()
-    model: ModelPart = ModelPart()
-    constants: dict[str, str] = Field(default_factory=dict)
+    model: RunModel
+    scenario: ScenarioPart
 
-    @cached_property
-    def run(self) -> Agreed:
-        """What was agreed, as far as it is looked at."""
-        return Agreed.model_validate(self.agreed)
 
-    @model_validator(mode="after")
-    def _is_what_was_agreed(self) -> "PeerManifest":
-        """The id of the run is computed, not believed; whatever else a manifest says of the run has to be in it."""
-        if self.run_id != run_id_of(self.agreed):
-            raise ValueError("run_id is not the digest of what was agreed")
-        if self.peer not in self.run.participants:
-            raise ValueError(f"its peer {self.peer!r} is not among its participants")
-        said = self.scenario.model_dump(mode="json", exclude_unset=True) | {
-            "seed": self.seeds[0],
-            "hub": self.algorithms[0].hub,
-        }
-        for field in (*AGREED_FIELDS, "seed", "hub"):
-            agreed = self.agreed.get(field)
-            if field in said and _without_none(said[field]) != _without_none(agreed):
-                raise ValueError(f"{field} is not what was agreed: {said[field]!r}, agreed was {agreed!r}")
-        return self
+_WAY_ON = "Restore the file, or leave this directory out: the others make a run without it."
 
 
 def _without_none(value: Any) -> Any:
@@ -151,7 +108,8 @@ class PeerRecord:
     """The run directory of one peer, read and checked; `final` is None when it left no weights."""
 
     directory: Path
-    manifest: PeerManifest
+    manifest: Manifest
+    described: OfPeer
     rows: Sequence[PeerRow]
     events: Sequence[PeerEvent]
     final: ModelVectors | None
@@ -160,11 +118,33 @@ class PeerRecord:
 
     @property
     def peer(self) -> PeerId:
-        return self.manifest.peer
+        return self.described.peer
+
+    @property
+    def run_id(self) -> str:
+        return self.described.run_id
+
+    @property
+    def participants(self) -> Sequence[PeerId]:
+        """All of them in node order, a hub included."""
+        return self.described.agreed.participants
+
+    @property
+    def label(self) -> str:
+        """The algorithm of the run."""
+        return self.described.algorithms[0].label
+
+    @property
+    def model(self) -> RunModel:
+        return self.described.model
+
+    @property
+    def scenario(self) -> ScenarioPart:
+        return self.described.scenario
 
     @property
     def is_hub(self) -> bool:
-        return self.peer == self.manifest.run.hub
+        return self.peer == self.described.agreed.hub
 
     @property
     def num_examples(self) -> int:
@@ -178,22 +158,51 @@ def read_peer(directory: Path) -> PeerRecord:
 
     Raises ConfigurationError, naming the file, when it is not the run directory of a peer, or another file is garbled.
     """
-    manifest = _read_manifest(_there(directory / "manifest.json"))
+    manifest = read_manifest(_there(directory / "manifest.json").parent, _WAY_ON)
+    if manifest.peer is None:
+        raise ConfigurationError(
+            f"{directory} is not the run directory of a single peer: its manifest.json names no peer. Give the "
+            "directories that the peers of one run wrote on their hosts"
+        )
+    try:
+        described = _checked(manifest)
+    except ValueError as error:
+        fault = first_fault(error) if isinstance(error, ValidationError) else str(error)
+        raise GarbledError(f"{directory / 'manifest.json'} is not what a run writes: {fault}. {_WAY_ON}") from error
     events = directory / "events.jsonl"
     left_out: list[str] = []
     record = PeerRecord(
         directory,
         manifest,
+        described,
         rows_of(_there(directory / "history.jsonl"), PeerRow, left_out),
         rows_of(_own(events), PeerEvent, left_out) if events.is_file() else [],
         _read_weights(directory / "weights" / "final.safetensors"),
         left_out,
     )
     if record.final is not None:
-        model = manifest.model
-        _check_size(directory, "weights", record.final.weights, model.weights_schema)
-        _check_size(directory, "statistics", record.final.statistics, model.statistics_schema)
+        _check_size(directory, "weights", record.final.weights, record.model.schema_of_weights)
+        _check_size(directory, "statistics", record.final.statistics, record.model.schema_of_statistics)
     return record
+
+
+def _checked(manifest: Manifest) -> OfPeer:
+    """What a peer's manifest says, and no other has to. The id of the run is computed, not believed; whatever else the
+    manifest says of the run has to be in it. Raises ValueError."""
+    described = OfPeer.model_validate(manifest.model_dump(include=set(OfPeer.model_fields), exclude_none=True))
+    agreed = manifest.agreed or {}
+    if described.run_id != run_id_of(agreed):
+        raise ValueError("run_id is not the digest of what was agreed")
+    if described.peer not in described.agreed.participants:
+        raise ValueError(f"its peer {described.peer!r} is not among its participants")
+    said = described.scenario.model_dump(mode="json", exclude_unset=True) | {
+        "seed": described.seeds[0],
+        "hub": described.algorithms[0].hub,
+    }
+    for field in (*AGREED_FIELDS, "seed", "hub"):
+        if field in said and _without_none(said[field]) != _without_none(agreed.get(field)):
+            raise ValueError(f"{field} is not what was agreed: {said[field]!r}, agreed was {agreed.get(field)!r}")
+    return described
 
 
 def _check_size(directory: Path, name: str, vector: Vector, schema: WeightsSchema) -> None:
@@ -215,22 +224,6 @@ def _own(path: Path) -> Path:
     if path.is_symlink():
         raise ConfigurationError(f"{path} is a symbolic link; a peer writes none, so it was put there: remove it")
     return path
-
-
-def _read_manifest(path: Path) -> PeerManifest:
-    def manifest(content: bytes) -> PeerManifest:
-        try:
-            return PeerManifest.model_validate_json(content)
-        except ValidationError as error:
-            missing = [fault["loc"] for fault in error.errors() if fault["type"] == "missing"]
-            if ("peer",) not in missing:
-                raise
-        raise ConfigurationError(
-            f"{path.parent} is not the run directory of a single peer: its manifest.json names no peer. Give the "
-            "directories that the peers of one run wrote on their hosts"
-        )
-
-    return parsed(path, manifest, "Restore the file, or leave this directory out: the others make a run without it.")
 
 
 def _read_weights(path: Path) -> ModelVectors | None:

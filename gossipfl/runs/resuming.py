@@ -6,16 +6,15 @@ from math import nan
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pydantic import Field
-
 from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.fairness import with_bounds
-from gossipfl.experiments.mode import Mode
 from gossipfl.files.checkpoints import CheckpointWriter, newest_checkpoint
 from gossipfl.history import Evaluation, History, history_row
-from gossipfl.runs.files import HistoryRow, Manifest, Part, parsed, rows_of
+from gossipfl.runs.files import HistoryRow
+from gossipfl.runs.manifest import Manifest, read_manifest
+from gossipfl.runs.parts import rows_of
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.differences import first_difference
@@ -68,31 +67,13 @@ class Checkpoints:
         return simulator
 
 
-class _Data(Part):
-    digest: str
-
-
-class _Manifest(Manifest):
-    """What a manifest has to say before its run can be gone on with."""
-
-    mode: Mode
-    command: str
-    seeds: list[int] = Field(min_length=1)
-    scenario: dict[str, Any]
-    data: _Data
-    checkpoint_every: int | None = None
-
-
 @dataclass(frozen=True)
 class StoppedRun:
     """What a run directory says of a run that is to go on."""
 
     path: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     scenario: Scenario
-    mode: Mode
-    num_seeds: int
-    checkpoint_every: int | None
     ended: Mapping[RunName, History]
 
     def rows(self, saved: Mapping[RunName, Sequence[Evaluation]]) -> Iterator[dict[str, Any]]:
@@ -110,9 +91,7 @@ def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
     if not (path / "manifest.json").is_file():
         raise ConfigurationError(f"{path} is not the directory of a run: there is no manifest.json in it")
     report = f"`gossipfl report {path}` makes a report of what was measured."
-    manifest = parsed(
-        path / "manifest.json", _Manifest.model_validate_json, f"Restore the file to go on with the run; {report}"
-    )
+    manifest = read_manifest(path, f"Restore the file to go on with the run; {report}")
     if not manifest.mode.can_go_on:
         raise ConfigurationError(
             f"{path} is not a run of `simulate` or `compare` in virtual time, and only those can be gone on with; "
@@ -134,11 +113,8 @@ def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
             ended[row.algorithm, row.seed].evaluations.append(_evaluation(row))
     return StoppedRun(
         path=path,
-        manifest={"ended": [], **manifest.model_dump(mode="json", exclude_unset=True)},
+        manifest=manifest,
         scenario=scenario,
-        mode=manifest.mode,
-        num_seeds=len(manifest.seeds),
-        checkpoint_every=manifest.checkpoint_every,
         ended=ended,
     )
 

@@ -17,7 +17,9 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.files.strict_json import json_lines, strict_json
 from gossipfl.files.whole_files import kept_for_this_process, write_whole
 from gossipfl.report.complete import complete
-from gossipfl.runs.files import HistoryRow, Manifest, Part, parsed, rows_of
+from gossipfl.runs.files import HistoryRow
+from gossipfl.runs.manifest import FORMAT, Manifest, read_manifest, write_manifest
+from gossipfl.runs.parts import Part, numbered, rows_of
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.differences import first_difference
 from gossipfl.sweep.grid import Point, identity, without
@@ -43,7 +45,7 @@ class SweepDirectory:
     def check(self) -> None:
         """Raise ConfigurationError when there is something else at its path."""
         if (self.path / "sweep.json").is_file():
-            before = parsed(self.path / "sweep.json", _Sweep.model_validate_json)
+            before = numbered(self.path / "sweep.json", _Sweep, FORMAT)
             free = {*self._fields, *before.grid}
             other = first_difference(without(before.scenario, free), without(self.base, free))
             if other is not None:
@@ -68,7 +70,9 @@ class SweepDirectory:
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Write sweep.json."""
-        write_whole(self.path / "sweep.json", strict_json({"scenario": self.base, **content}, indent=1))
+        write_whole(
+            self.path / "sweep.json", strict_json({"format": FORMAT, "scenario": self.base, **content}, indent=1)
+        )
 
     def of(self, run: Run) -> Path:
         """The directory of a run."""
@@ -79,7 +83,7 @@ class SweepDirectory:
         path = self.of(run)
         if not path.exists():
             return False
-        before = Scenario(**_manifest(path).get("scenario", {}))
+        before = Scenario(**read_manifest(path).scenario)
         other = first_difference(identity(before), identity(run.scenario))
         if other is not None:
             raise ConfigurationError(
@@ -99,16 +103,12 @@ class SweepDirectory:
     def read(self, run: Run) -> Measured:
         """A run that is done."""
         path = self.of(run)
-        return Measured(_manifest(path), [row.model_dump() for row in rows_of(path / "history.jsonl", HistoryRow)])
+        return Measured(read_manifest(path), [row.model_dump() for row in rows_of(path / "history.jsonl", HistoryRow)])
 
 
-def _manifest(path: Path) -> JSON:
-    return parsed(path / "manifest.json", Manifest.model_validate_json).model_dump(mode="json", exclude_unset=True)
-
-
-def write_run(path: Path, manifest: JSON, rows: Iterable[Mapping[str, Any]]) -> Path:
+def write_run(path: Path, manifest: Manifest, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write the files of a run directory, without weights; gives the path of its report."""
-    write_whole(path / "manifest.json", strict_json(manifest, indent=1))
+    write_manifest(path, manifest)
     write_whole(path / "history.jsonl", json_lines(rows))
     return complete(path)
 

@@ -9,7 +9,8 @@ from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.mode import Command, Mode
 from gossipfl.experiments.running import run_section
 from gossipfl.history import History
-from gossipfl.runs.manifest import run_manifest
+from gossipfl.runs.beginning import run_manifest
+from gossipfl.runs.manifest import Manifest
 from gossipfl.scenario import Scenario
 from gossipfl.sweep.grid import Point
 
@@ -39,7 +40,7 @@ class Measured:
     """The manifest and the history rows of a run; an algorithm that failed ends there, which the manifest says under
     `failures`."""
 
-    manifest: JSON
+    manifest: Manifest
     rows: Sequence[Mapping[str, Any]]
 
 
@@ -66,4 +67,4 @@ def execute(run: Run) -> Outcome:
         return Lost(str(error))
     failures = [history.failure for history in histories if history.failure is not None]
     rows = [row for history in histories for row in history.rows()]
-    return Measured(manifest | {"failures": failures}, rows)
+    return Measured(manifest.model_copy(update={"failures": failures}), rows)

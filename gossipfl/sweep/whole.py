@@ -1,14 +1,14 @@
 """All runs of a sweep as one: its algorithms are those of every point, its manifest is what the runs have in common."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from gossipfl.experiments.fairness import spread
 from gossipfl.experiments.mode import Command, Mode
-from gossipfl.files.strict_json import strict_json
+from gossipfl.runs.manifest import FORMAT, EndedRun, Manifest, RunTopology
 from gossipfl.sweep.grid import Point, named
-from gossipfl.sweep.run import JSON, Measured, Run
+from gossipfl.sweep.run import Measured, Run
 
 _FACTS = ("gossipfl", "versions", "machine", "flags", "model")
 """Fields of a manifest that are kept where they are the same in all runs."""
@@ -27,11 +27,11 @@ def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measure
     # Each seed has a split of its own; as in any other run, that of the first is shown.
     first_seed = min(run.seed for run, _ in runs)
     dealt, dealt_otherwise = _common([m.manifest for run, m in runs if run.seed == first_seed], ["data", "partition"])
-    graphs, names = _graphs([(point, measured[0][1].manifest["topologies"]) for point, measured in by_point])
+    graphs, names = _graphs([(point, measured[0][1].manifest.topologies) for point, measured in by_point])
     left_out = ", ".join([*differing, *dealt_otherwise])
-    notes = list(dict.fromkeys(note for manifest in manifests for note in manifest["differences"]))
+    notes = list(dict.fromkeys(note for manifest in manifests for note in manifest.differences))
     notes += _varied([point for point, _ in by_point])
-    sizes = sorted({len(graph["nodes"]) for graph in graphs.values()})
+    sizes = sorted({len(graph.nodes) for graph in graphs.values()})
     if len(sizes) > 1:
         notes.append(f"The number of peers is not the same in all runs: {', '.join(map(str, sizes))}")
     if left_out:
@@ -40,38 +40,37 @@ def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measure
         notes.append(f"{num_missing} of {len(runs) + num_missing} runs are not here")
     scenario = runs[0][0].point.scenario
     seeds = sorted({run.seed for run, _ in runs})
-    manifest = {
-        "mode": asdict(Mode(Command.SWEEP)),
-        "name": scenario.name,
-        "description": scenario.description,
-        "created": min(manifest["created"] for manifest in manifests),
-        "interrupted": False,
-        "failures": [
-            ", ".join([run.name, failure]) for run, measured in runs for failure in measured.manifest["failures"]
-        ],
-        "ended": [
-            {"algorithm": label(algorithm, run.point), "seed": run.seed}
+    manifest = Manifest(
+        format=FORMAT,
+        mode=Mode(Command.SWEEP),
+        name=scenario.name,
+        description=scenario.description,
+        created=min(manifest.created or "" for manifest in manifests),
+        failures=[", ".join([run.name, failure]) for run, measured in runs for failure in measured.manifest.failures],
+        ended=[
+            EndedRun(algorithm=label(algorithm, run.point), seed=run.seed)
             for run, _ in runs
             for algorithm in run.point.scenario.labels
         ],
-        "seeds": seeds,
-        "spread": spread(scenario, seeds),
+        seeds=seeds,
+        spread=spread(scenario, seeds),
         **facts,
         **dealt,
-        "topologies": graphs,
-        "algorithms": [
-            algorithm
-            | {
-                "label": label(algorithm["label"], point),
-                "topology": names.get((point, algorithm["topology"])),
-                "seeds": [run.seed for run, _ in measured],
-            }
+        topologies=graphs,
+        algorithms=[
+            algorithm.model_copy(
+                update={
+                    "label": label(algorithm.label, point),
+                    "topology": None if algorithm.topology is None else names.get((point, algorithm.topology)),
+                    "seeds": [run.seed for run, _ in measured],
+                }
+            )
             for point, measured in by_point
-            for algorithm in measured[0][1].manifest["algorithms"]
+            for algorithm in measured[0][1].manifest.algorithms
         ],
-        "targets": scenario.targets,
-        "differences": notes,
-    }
+        targets=scenario.targets,
+        differences=notes,
+    )
     rows = [
         dict(row) | {"algorithm": label(row["algorithm"], run.point)} for run, measured in runs for row in measured.rows
     ]
@@ -88,18 +87,24 @@ def _varied(points: Sequence[Point]) -> list[str]:
     return [f"Varied: {'; '.join(varied)}"] if varied else []
 
 
-def _without_names_of_variables(manifest: JSON) -> JSON:
+def _without_names_of_variables(manifest: Manifest) -> Manifest:
     """Keras numbers the models of a process, so one model has other names in each of its runs."""
-    return manifest | {"model": {k: v for k, v in manifest["model"].items() if not k.endswith("segments")}}
+    if manifest.model is None:
+        return manifest
+    unnamed = manifest.model.model_copy(update={"segments": [], "statistics_segments": []})
+    return manifest.model_copy(update={"model": unnamed})
 
 
-def _common(manifests: Sequence[JSON], fields: Sequence[str]) -> tuple[JSON, list[str]]:
+def _common(manifests: Sequence[Manifest], fields: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """The fields that are the same in all manifests, and the names of the others."""
-    same = {field for field in fields if len({strict_json(manifest[field]) for manifest in manifests}) == 1}
-    return {field: manifests[0][field] for field in fields if field in same}, [f for f in fields if f not in same]
+    first = manifests[0]
+    same = [field for field in fields if all(getattr(one, field) == getattr(first, field) for one in manifests)]
+    return {field: getattr(first, field) for field in same}, [field for field in fields if field not in same]
 
 
-def _graphs(used: Sequence[tuple[Point, JSON]]) -> tuple[JSON, dict[tuple[Point, str], str]]:
+def _graphs(
+    used: Sequence[tuple[Point, Mapping[str, RunTopology]]],
+) -> tuple[dict[str, RunTopology], dict[tuple[Point, str], str]]:
     """The graphs that the points use, by a name of their own, and that name by point and by what the point calls it.
 
     Where points mean different graphs by one name, what is the same at all points of a graph tells it from the others.
@@ -107,8 +112,8 @@ def _graphs(used: Sequence[tuple[Point, JSON]]) -> tuple[JSON, dict[tuple[Point,
     users: dict[str, dict[str, list[Point]]] = {}
     for point, graphs in used:
         for called, graph in graphs.items():
-            users.setdefault(called, {}).setdefault(strict_json(graph), []).append(point)
-    found: JSON = {}
+            users.setdefault(called, {}).setdefault(graph.model_dump_json(), []).append(point)
+    found: dict[str, RunTopology] = {}
     names: dict[tuple[Point, str], str] = {}
     contents = {(point, called): graph for point, graphs in used for called, graph in graphs.items()}
     for called, by_graph in users.items():

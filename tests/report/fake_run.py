@@ -168,6 +168,7 @@ def manifest_of(
     generator: np.random.Generator,
 ) -> JSON:
     return {
+        "format": 1,
         "name": "Label skew: gossip against FedAvg",
         "description": "Sixteen peers hold a few classes each. How much does the topology of a gossip network matter, "
         "and what does it cost next to a server?",

@@ -56,7 +56,7 @@ def test_a_missing_file_is_named(run: Path, name: str) -> None:
         write_report(run)
 
 
-GARBAGE = pytest.mark.parametrize("garbage", [b"{\n", b"[]\n", b"\xff\xfe\n", b'{"rows": 5}\n', b"null\n"])
+GARBAGE = pytest.mark.parametrize("garbage", [b"{\n", b"[]\n", b"\xff\xfe\n", b'{"format": 1, "rows": 5}\n', b"null\n"])
 
 
 @GARBAGE

@@ -275,7 +275,9 @@ def test_sparse_runs_are_shown_all_the_same(tmp_path: Path) -> None:
     (interrupted / "summary.json").write_text(json.dumps({"rows": []}))
     nothing = tmp_path / "nothing"
     nothing.mkdir()
-    (nothing / "manifest.json").write_text('{"name": "<b>nothing</b>", "algorithms": [{"label": "a"}]}')
+    (nothing / "manifest.json").write_text(
+        '{"format": 1, "mode": {"command": "simulate"}, "name": "<b>nothing</b>", "algorithms": [{"label": "a"}]}'
+    )
     (nothing / "summary.json").write_text('{"rows": [{"label": "a"}]}')
     (nothing / "history.jsonl").write_text("")
 

@@ -21,6 +21,7 @@ from gossipfl.report.complete import complete
 from gossipfl.runs.files import read_run
 from gossipfl.runs.gathered_history import gathered_rows, timeline
 from gossipfl.runs.gathering import gather
+from gossipfl.runs.manifest import Manifest
 from gossipfl.runs.peer_records import read_peer
 from gossipfl.scenario import Scenario
 
@@ -31,12 +32,16 @@ START = 1_790_000_000.0
 FILES = {"manifest.json", "history.jsonl", "history.parquet", "summary.json", "events.jsonl", "report.html", "weights"}
 
 
+MODEL = {"name": "softmax", "num_weights": 4, "input_shape": [2], "num_classes": 2}
+
+
 def manifest(peer: str, names: Sequence[str] = NAMES, hub: str | None = None, **fields: Any) -> JSON:
     participants = [*names, *([hub] if hub else [])]
     weighting = fields.get("scenario", {}).get("weighting", "uniform")
     usual = {"rounds": 2, "weighting": weighting, "seed": 4, "participants": participants, "hub": hub}
     agreed = fields.pop("agreed", usual)
     return {
+        "format": 1,
         "name": "cities",
         "command": f"gossipfl peer cities --name {peer}",
         "created": f"2026-11-22T10:00:0{participants.index(peer) % 10}+00:00",
@@ -51,9 +56,9 @@ def manifest(peer: str, names: Sequence[str] = NAMES, hub: str | None = None, **
         "scenario": {"evaluation": {"every": 1, "peers": "all"}, "weighting": "uniform", "rounds": 2},
         "versions": {"python": "3.12.1"},
         "machine": {"system": "Linux", "cores": 4},
-        "data": {"source": "digits", "num_train": 60, "num_test": 10, "num_classes": 2},
+        "data": {"source": "digits", "num_train": 60, "num_test": 10, "num_classes": 2, "digest": "d"},
         "partition": {"name": "iid", "label_counts": {} if peer == hub else {peer: [10, 10 * len(peer)]}},
-        "model": {"name": "softmax", "num_weights": 4},
+        "model": MODEL,
         "topologies": {} if hub else {"ring": {"nodes": list(names), "links": [["delhi", "berlin"]], "rho": 0.5}},
         "algorithms": [
             {"label": "fed avg" if hub else "pairwise", "topology": None if hub else "ring", "hub": hub, "seeds": [4]}
@@ -308,7 +313,7 @@ class TestFiles:
     )
     def test_variables_have_their_names_and_statistics_are_kept(self, tmp_path, statistics_segments, expected):
         segments = [["dense/kernel", [1, 3], "float32"], ["dense/bias", [1], "float32"]]
-        model = {"name": "mlp", "segments": segments, "statistics_segments": statistics_segments}
+        model = {**MODEL, "segments": segments, "statistics_segments": statistics_segments}
         directories = [
             peer_directory(tmp_path / name, manifest(name, model=model), [row(0, 0)], [], [1, 2, 3, place], [place, 0])
             for place, name in enumerate(NAMES)
@@ -412,7 +417,7 @@ class TestManifest:
         directories = cities(tmp_path)
         gather(directories[::-1], tmp_path / "run")
         found = json_in(tmp_path / "run" / "manifest.json")
-        assert "peer" not in found
+        assert found["peer"] is None
         assert found["agreed"]["participants"] == list(NAMES)
         assert found["partition"]["label_counts"] == {"delhi": [10, 50], "berlin": [10, 60], "cairo": [10, 50]}
         assert list(found["partition"]["label_counts"]) == list(NAMES)
@@ -431,7 +436,8 @@ class TestManifest:
             "model",
             "data",
         )
-        assert {key: found[key] for key in kept} == {key: manifest("delhi")[key] for key in kept}
+        of_delhi = Manifest.model_validate(manifest("delhi")).model_dump(mode="json")
+        assert {key: found[key] for key in kept} == {key: of_delhi[key] for key in kept}
 
     def test_missing_peers_are_listed(self, tmp_path):
         delhi, berlin, _ = cities(tmp_path)
@@ -517,7 +523,7 @@ class TestRefused:
 
     def test_a_manifest_that_describes_another_model(self, tmp_path):
         directories = cities(tmp_path)
-        model = {"name": "softmax", "num_weights": 4, "segments": [["kernel", [2, 2], "float32"]]}
+        model = {**MODEL, "segments": [["kernel", [2, 2], "float32"]]}
         (directories[2] / "manifest.json").write_text(json.dumps(manifest("cairo", model=model)))
         with pytest.raises(ConfigurationError, match=r"from-delhi and .*from-cairo describe two models"):
             gather(directories, tmp_path / "run")
@@ -644,7 +650,7 @@ class TestRefused:
             gather(directories, tmp_path / "run")
 
     def test_weights_of_another_model_than_the_manifests(self, tmp_path):
-        model = {"segments": [["kernel", [3], "float32"]]}
+        model = {**MODEL, "segments": [["kernel", [3], "float32"]]}
         directory = peer_directory(tmp_path / "delhi", manifest("delhi", model=model), [])
         with pytest.raises(
             ConfigurationError, match="final weights are 4 numbers, but the model in its manifest has 3"

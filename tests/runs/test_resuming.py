@@ -19,6 +19,7 @@ from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 from gossipfl.files import checkpoints
 from gossipfl.files.checkpoints import newest_checkpoint
 from gossipfl.runs import directory as run_directory
+from gossipfl.runs import manifest as run_manifests
 
 TOY = """
 rounds = 5
@@ -256,7 +257,7 @@ def test_what_the_machine_refuses_is_a_sentence_and_the_run_goes_on_later(
         if where == "checkpoint":
             patch.setattr(*failing("gossipfl.files.checkpoints.durable", checkpoints.durable))
         if where == "everything":
-            patch.setattr(*failing("gossipfl.runs.directory.write_whole", run_directory.write_whole))
+            patch.setattr(*failing("gossipfl.runs.manifest.write_whole", run_manifests.write_whole))
         outcome = gossipfl_("simulate", "toy.toml", "--seeds", "2", "--output", "run", "--checkpoint-every", "1")
     assert (outcome.status, outcome.err.count("\n")) == (1, 1)
     assert outcome.err.startswith(f"Error: {said}")
@@ -290,7 +291,7 @@ def test_damaged_checkpoints_are_said_and_the_algorithm_can_be_run_again(gossipf
     assert content(Path("run")) == undisturbed
 
 
-@pytest.mark.parametrize("garbage", [b"\x00\xff", b"null", b"{}", b"[" * 100_000])
+@pytest.mark.parametrize("garbage", [b"\x00\xff", b"null", b'{"format": 1}', b"[" * 100_000])
 @pytest.mark.parametrize("name", ["manifest.json", "history.jsonl"])
 def test_a_garbled_file_keeps_the_report_and_says_how_to_go_on(gossipfl_, monkeypatch, name, garbage):
     stop_training(monkeypatch, 15, KeyboardInterrupt())

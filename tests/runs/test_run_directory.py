@@ -320,11 +320,11 @@ class TestInterruptedAndKilled:
     @pytest.mark.parametrize(
         ("file", "content"),
         [
-            ("manifest.json", "{}"),
+            ("manifest.json", '{"format": 1}'),
             ("manifest.json", "[]"),
             ("manifest.json", "3"),
             ("manifest.json", ""),
-            ("manifest.json", '{"name": "x", "algorithms": [3]}'),
+            ("manifest.json", '{"format": 1, "name": "x", "algorithms": [3]}'),
             ("manifest.json", "\udcff"),
             ("history.jsonl", "[]\n"),
             ("history.jsonl", "{}\n"),
@@ -347,7 +347,7 @@ class TestInterruptedAndKilled:
     @pytest.mark.parametrize(
         ("file", "content"),
         [
-            ("manifest.json", '{"name": "x", "algorithms": []}'),
+            ("manifest.json", '{"format": 1, "mode": {"command": "compare"}, "name": "x", "algorithms": []}'),
             ("history.jsonl", '{"algorithm": "other", "seed": 0, "round": 1}\n'),
         ],
     )

@@ -113,6 +113,8 @@ def run_directory(path: Path, model: str, training: dict[str, object] | None = N
     """As a peer leaves one, but for its measurements."""
     segments = [["softmax/kernel", [64, 10], "float32"], ["softmax/bias", [10], "float32"]]
     manifest = {
+        "format": 1,
+        "mode": {"command": "peer", "engine": "HTTP between processes"},
         "name": "toy",
         "peer": "a",
         "scenario": {"model": model, "training": training or {}},

@@ -246,7 +246,7 @@ def test_a_run_that_was_half_written_is_made_again(sweep):
     half = HERE / "runs/.training.batch_size=5-seed0.unfinished"
     half.mkdir(parents=True)
     (half / "manifest.json").write_text("{")
-    (HERE / "sweep.json").write_text('{"scenario": {}, "grid": {}}')
+    (HERE / "sweep.json").write_text('{"format": 1, "scenario": {}, "grid": {}}')
     assert sweep("toy.toml", "--set-grid", "training.batch_size=5", "--output", "new").status == 0
     half.rename(Path("new/runs") / half.name)
     assert sweep("toy.toml", "--set-grid", "training.batch_size=5", "--seeds", "2", "--output", "new").status == 0

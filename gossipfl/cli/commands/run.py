@@ -58,8 +58,9 @@ def _prepare(options: RunOptions, console: Console) -> _Prepared:
     own = None if name is None else loading.load_with_data(name, options.overrides, options.data)
     stopped = None if options.resume is None else stopped_run(options.resume, own)
     if stopped is not None:
-        scenario, num_seeds, every = stopped.scenario, stopped.num_seeds, every or stopped.checkpoint_every
-        mode = replace(mode, command=stopped.mode.command)
+        begun = stopped.manifest
+        scenario, num_seeds, every = stopped.scenario, len(begun.seeds), every or begun.checkpoint_every
+        mode = replace(mode, command=begun.mode.command)
     else:
         assert own is not None
         scenario = with_bounds(own) if mode.adds_bounds else own

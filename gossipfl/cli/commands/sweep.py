@@ -139,7 +139,7 @@ def _run(
                     if isinstance(outcome, Lost):
                         lost[run] = outcome.reason
                     else:
-                        manifest = outcome.manifest | {"command": options.words_of_run(run)}
+                        manifest = outcome.manifest.model_copy(update={"command": options.words_of_run(run)})
                         directory.add(run, Measured(manifest, outcome.rows))
                     bar.ended(run, len(lost))
         except KeyboardInterrupt:
@@ -158,14 +158,14 @@ def _finish(
     """Print the table and write the report over all runs that are done; gives the rows for machines."""
     together = whole(done, num_runs - len(done))
     scenario = done[0][0].point.scenario
-    manifest = together.manifest | {"command": options.words(), "scenario": directory.base, **content}
+    manifest = together.manifest.model_copy(update={"command": options.words(), "scenario": directory.base, **content})
     report = write_run(directory.path, manifest, together.rows)
-    ended = [(one["algorithm"], one["seed"]) for one in together.manifest["ended"]]
+    ended = [(one.algorithm, one.seed) for one in together.manifest.ended]
     table = summarize(together.rows, scenario.targets, ended)
-    notes = list(filter(None, [together.manifest["spread"]]))
+    notes = list(filter(None, [together.manifest.spread]))
     for shown in comparison_tables(table, scenario, Mode(Command.SWEEP), console.width, notes):
         console.print(shown)
-    for failure in together.manifest["failures"]:
+    for failure in together.manifest.failures:
         console.print(f"Ended early: {failure}", soft_wrap=True)
     console.print(f"Sweep: {directory.path}\nReport: {report}", soft_wrap=True)
     by_label = {row.label: row.as_json() for row in table}
