@@ -46,6 +46,10 @@ class PublicRandomness:
         """A generator for the purpose `name`, independent of those with any other name."""
         return generator(self.seed, *name)
 
+    def of(self, *name: str | int) -> "PublicRandomness":
+        """That of a part of the run, independent of those with any other name."""
+        return PublicRandomness(derived_seed(self.seed, *name))
+
 
 class SecretRandomness(Protocol):
     """What nobody else may be able to compute."""
@@ -55,6 +59,10 @@ class SecretRandomness(Protocol):
 
     def random_bytes(self, size: int, *name: str | int) -> bytes:
         """`size` bytes for one purpose: a name is used once."""
+        ...
+
+    def of(self, *name: str | int) -> "SecretRandomness":
+        """Those of a part of what the peer does."""
         ...
 
 
@@ -74,6 +82,9 @@ class SeededSecrets:
         seed = derived_seed(self.seed, "secret", *name)
         return hashlib.shake_256(seed.to_bytes(16, "little")).digest(size)
 
+    def of(self, *name: str | int) -> "SeededSecrets":
+        return SeededSecrets(derived_seed(self.seed, "part", *name))
+
 
 @dataclass(frozen=True, slots=True)
 class Randomness:
@@ -86,3 +97,7 @@ class Randomness:
     def of_seed(cls, seed: int) -> "Randomness":
         """Both from the seed of a run, for virtual time."""
         return cls(PublicRandomness(seed), SeededSecrets(seed))
+
+    def of(self, *name: str | int) -> "Randomness":
+        """Those of a part of what the peer does."""
+        return Randomness(self.public.of(*name), self.secret.of(*name))

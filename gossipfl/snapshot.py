@@ -28,12 +28,20 @@ def under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def snapshot_of_message(message: Message) -> Snapshot:
-    arrays = {
-        f"{vector}/{name}": array
-        for vector, encoded in message.vectors.items()
-        for name, array in encoded.arrays.items()
+def snapshot_of_encoded(vectors: Mapping[str, Encoded]) -> Snapshot:
+    arrays = {f"{vector}/{name}": array for vector, one in vectors.items() for name, array in one.arrays.items()}
+    return arrays, {name: [one.encoding, one.size] for name, one in vectors.items()}
+
+
+def encoded_of_snapshot(snapshot: Snapshot) -> dict[str, Encoded]:
+    arrays, values = snapshot
+    return {
+        name: Encoded(encoding, read_only(under(f"{name}/", arrays)), size) for name, (encoding, size) in values.items()
     }
+
+
+def snapshot_of_message(message: Message) -> Snapshot:
+    arrays, vectors = snapshot_of_encoded(message.vectors)
     exchange = message.exchange
     return arrays, {
         "sender": message.sender,
@@ -41,7 +49,7 @@ def snapshot_of_message(message: Message) -> Snapshot:
         "kind": str(message.kind),
         "round": message.round,
         "exchange": None if exchange is None else [exchange.initiator, exchange.responder, exchange.number],
-        "vectors": {name: [encoded.encoding, encoded.size] for name, encoded in message.vectors.items()},
+        "vectors": vectors,
         "numbers": dict(message.numbers),
     }
 
@@ -54,10 +62,7 @@ def message_of_snapshot(snapshot: Snapshot) -> Message:
         kind=Kind(values["kind"]),
         round=values["round"],
         exchange=None if values["exchange"] is None else ExchangeId(*values["exchange"]),
-        vectors={
-            name: Encoded(encoding, read_only(under(f"{name}/", arrays)), size)
-            for name, (encoding, size) in values["vectors"].items()
-        },
+        vectors=encoded_of_snapshot((arrays, values["vectors"])),
         numbers=values["numbers"],
     )
 

@@ -35,12 +35,14 @@ from gossipfl.algorithms import (
     StochasticGradientPush,
     SynchronousGossip,
 )
+from gossipfl.compression import Clip
 from gossipfl.methods.server_optimizers import ServerAdam, ServerSGD, ServerYogi
 from gossipfl.peers import Sharing
 from gossipfl.schedules import SCHEDULES, Static
 from gossipfl.topology import canonical
 
 AVERAGE = Sharing(optimizer_state="average")
+CLIPPED = (Clip(0.3),)  # of models whose training moves them by about 1
 
 
 def tree(num_peers: int) -> nx.Graph:
@@ -91,6 +93,21 @@ CANDIDATES: dict[str, Candidate] = {
         SynchronousGossip(gossip_steps=3), patient=SynchronousGossip(gossip_steps=3, patience=0.2)
     ),
     "synchronous, lazy": Candidate(SynchronousGossip(Static(lazy=True))),
+    "synchronous, clipped": Candidate(
+        SynchronousGossip(outgoing=CLIPPED), patient=SynchronousGossip(patience=0.2, outgoing=CLIPPED)
+    ),
+    "synchronous, combine then adapt, clipped": Candidate(
+        SynchronousGossip(order="combine_then_adapt", outgoing=CLIPPED),
+        patient=SynchronousGossip(order="combine_then_adapt", patience=0.2, outgoing=CLIPPED),
+    ),
+    "synchronous, three gossip steps, clipped": Candidate(SynchronousGossip(gossip_steps=3, outgoing=CLIPPED)),
+    "gossip_learning, clipped": Candidate(
+        GossipLearning(outgoing=CLIPPED),
+        is_random=True,
+        waits=False,
+        conserves=False,
+        patient=GossipLearning(outgoing=CLIPPED),
+    ),
     "epidemic_learning": Candidate(EpidemicLearning(), is_random=True, patient=EpidemicLearning(patience=0.2)),
     "epidemic_learning, local": Candidate(
         EpidemicLearning(variant="local"),

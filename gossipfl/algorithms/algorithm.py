@@ -5,11 +5,12 @@ A recipe is a frozen value. It makes one peer at a time, so that a host builds i
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal, TypeAlias, get_args
+from typing import Annotated, ClassVar, Literal, TypeAlias, get_args
 
 import networkx as nx
 
 from gossipfl.algorithms.seat import Seat
+from gossipfl.compression import Link
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.peers import Peer, Sharing
@@ -21,6 +22,11 @@ LARGEST_NUM_EXAMPLES = 10**9
 """What a peer may claim to have trained on; one that claims more would outweigh all others."""
 
 NUM_EXAMPLES = NumberSchema(1, LARGEST_NUM_EXAMPLES, is_integer=True)
+
+OutgoingField: TypeAlias = Annotated[
+    tuple[Link, ...],
+    "Links that what a peer sends passes on its way out, one after the other (`gossipfl algorithms` lists them).",
+]
 
 Family: TypeAlias = Literal["gossip in rounds", "asynchronous gossip", "with a server", "bounds"]
 
@@ -54,6 +60,9 @@ class Algorithm(ABC):
     no_aggregator: ClassVar[str | None] = None
     """Why the algorithm has no field `aggregator`, by which another rule takes the place of its mean, as a clause;
     None: it has one."""
+    no_outgoing: ClassVar[str | None] = None
+    """Why the algorithm has no field `outgoing`, the links that messages pass on their way out, as a clause; None: it
+    has one."""
 
     @property
     @abstractmethod

@@ -19,6 +19,7 @@ class Alone(Algorithm):
     ] = False
     sharing: Sharing = field(default_factory=Sharing)
 
+    no_outgoing: ClassVar[str | None] = "nothing leaves its participants"
     family: ClassVar[Family] = "bounds"
     follows_links: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})

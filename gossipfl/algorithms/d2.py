@@ -28,6 +28,7 @@ class D2Gossip(SynchronousRecipe):
     mixing: MixingField = "metropolis_hastings"
     sharing: Sharing = field(default_factory=Sharing)
 
+    no_outgoing: ClassVar[str | None] = ONE_MATRIX
     needs_everybody: ClassVar[str | None] = ONE_MATRIX
     no_aggregator: ClassVar[str | None] = ONE_MATRIX
 

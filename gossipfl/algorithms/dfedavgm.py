@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from gossipfl.aggregators import Mean
+from gossipfl.algorithms.algorithm import OutgoingField
 from gossipfl.algorithms.local_sgd import LocalSGD, not_plain_sgd
 from gossipfl.algorithms.rounds import AggregatorField, GossipSteps, Patience, ScheduleField, SynchronousRecipe
 from gossipfl.errors import ConfigurationError
@@ -20,6 +21,7 @@ class DFedAvgM(SynchronousRecipe):
     gossip_steps: GossipSteps = 1
     aggregator: AggregatorField = field(default_factory=Mean)
     patience: Patience = None
+    outgoing: OutgoingField = ()
     sharing: Sharing = field(default_factory=lambda: Sharing(optimizer_state="reset"))
 
     calculates_with: ClassVar[tuple[str, ...]] = ("momentum",)

@@ -32,6 +32,9 @@ class DiLoCo(SynchronousRecipe):
     no_aggregator: ClassVar[str | None] = (
         "how long an outer step may be depends on the eigenvalues of the mixing matrix, and no other rule has any"
     )
+    no_outgoing: ClassVar[str | None] = (
+        "its momentum is made of what mixing changes, and would take what comes late for a direction"
+    )
 
     def __post_init__(self) -> None:
         SynchronousRecipe.__post_init__(self)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from gossipfl.aggregators import Mean
+from gossipfl.algorithms.algorithm import OutgoingField
 from gossipfl.algorithms.rounds import AggregatorField, Patience, SynchronousRecipe
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers import Sharing
@@ -24,6 +25,7 @@ class EpidemicLearning(SynchronousRecipe):
     ] = "oracle"
     aggregator: AggregatorField = field(default_factory=Mean)
     patience: Patience = None
+    outgoing: OutgoingField = ()
     sharing: Sharing = field(default_factory=Sharing)
 
     follows_links: ClassVar[bool] = False

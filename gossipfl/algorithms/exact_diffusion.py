@@ -19,6 +19,7 @@ class ExactDiffusion(SynchronousRecipe):
     mixing: MixingField = "metropolis_hastings"
     sharing: Sharing = field(default_factory=Sharing)
 
+    no_outgoing: ClassVar[str | None] = ONE_MATRIX
     needs_everybody: ClassVar[str | None] = ONE_MATRIX
     no_aggregator: ClassVar[str | None] = ONE_MATRIX
 

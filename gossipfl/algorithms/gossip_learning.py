@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 import networkx as nx
 
-from gossipfl.algorithms.algorithm import Algorithm, Family
+from gossipfl.algorithms.algorithm import Algorithm, Family, OutgoingField
 from gossipfl.algorithms.seat import Seat
 from gossipfl.messages import NumberSchema
 from gossipfl.peers import GossipLearningPeer, MergeRule, Peer, Sharing
@@ -33,6 +33,7 @@ class GossipLearning(Algorithm):
         "Only for limited: rounds by which ages may differ for two models to be averaged. Higher: more is averaged, at "
         "the expense of models that fell behind pulling others back.",
     ] = 1
+    outgoing: OutgoingField = ()
     sharing: Sharing = field(default_factory=Sharing)
 
     family: ClassVar[Family] = "asynchronous gossip"
@@ -58,5 +59,6 @@ class GossipLearning(Algorithm):
             seat.model(self.sharing),
             seat.neighbors(),
             MergeRule(self.merge, self.age_limit),
+            seat.leaving(self.outgoing),
             seat.generator("gossip learning"),
         )

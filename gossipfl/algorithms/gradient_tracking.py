@@ -20,6 +20,9 @@ class GradientTrackingGossip(SynchronousRecipe):
     gossip_steps: GossipSteps = 1
     sharing: Sharing = field(default_factory=Sharing)
 
+    no_outgoing: ClassVar[str | None] = (
+        "trackers must sum to the sum of the gradients, and what a link held back would be missing"
+    )
     needs_everybody: ClassVar[str | None] = (
         "the trackers of those who stay would go on with the gradients of the one that is gone"
     )

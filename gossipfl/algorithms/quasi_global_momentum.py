@@ -27,6 +27,9 @@ class QuasiGlobalMomentumGossip(SynchronousRecipe):
     patience: Patience = None
     sharing: Sharing = field(default_factory=Sharing)
 
+    no_outgoing: ClassVar[str | None] = (
+        "its momentum is made of what mixing changes, and would take what comes late for a direction"
+    )
     calculates_with: ClassVar[tuple[str, ...]] = ("learning_rate",)
 
     def __post_init__(self) -> None:

@@ -22,6 +22,9 @@ class RelaySumGossip(SynchronousRecipe):
     patience: Patience = None
     sharing: Sharing = field(default_factory=Sharing)
 
+    no_outgoing: ClassVar[str | None] = (
+        "it sends sums of models, and what a link held back of one would be missing in all that follow"
+    )
     needs_everybody: ClassVar[str | None] = (
         "sums are relayed along all of the tree, which falls apart without one of its peers"
     )

@@ -10,6 +10,7 @@ from gossipfl.actions import LocalWork
 from gossipfl.aggregators import Aggregator, Mean
 from gossipfl.algorithms.algorithm import NUM_EXAMPLES, Algorithm, Family, check_patience
 from gossipfl.algorithms.seat import Seat
+from gossipfl.compression import Link
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.methods import GossipMethod, Uncorrected
@@ -57,6 +58,10 @@ class SynchronousRecipe(Algorithm):
         return Mean()
 
     @property
+    def outgoing(self) -> tuple[Link, ...]:
+        return ()
+
+    @property
     def combines_first(self) -> bool:
         return False
 
@@ -94,6 +99,7 @@ class SynchronousRecipe(Algorithm):
             seat.neighbors,
             self.method(seat.work),
             self.mixing_of(seat),
+            seat.leaving(self.outgoing),
             gossip_steps=self.gossip_steps,
             combine_first=self.combines_first,
             lead=lead,

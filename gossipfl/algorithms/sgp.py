@@ -29,6 +29,9 @@ class StochasticGradientPush(SynchronousRecipe):
     weighting: Weighting = "uniform"
     sharing: Sharing = field(default_factory=Sharing)
 
+    no_outgoing: ClassVar[str | None] = (
+        "a share of the mass goes with what is sent, and what a link held back would go with none"
+    )
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
     no_aggregator: ClassVar[str | None] = (
         "the sums over peers of models times masses have to stay as they are, and no other rule keeps them"

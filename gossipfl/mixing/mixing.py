@@ -1,14 +1,16 @@
 """How a peer mixes in one gossip step: what it sends to whom, and what it makes of what it has received."""
 
-from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import ClassVar, NamedTuple, Protocol, TypeAlias
 
 from gossipfl.aggregators import Aggregator, Context, Contribution, Memory
-from gossipfl.compression import decompress, encoded
+from gossipfl.compression import decompress
 from gossipfl.messages import Encoded, Message
 from gossipfl.schedules import Meeting
 from gossipfl.snapshot import Snapshot, read_only
 from gossipfl.weights import PeerId, Vector
+
+Encode: TypeAlias = Callable[[Mapping[str, Vector]], Mapping[str, Encoded]]
 
 
 class Parcel(NamedTuple):
@@ -33,8 +35,8 @@ class Mixing(Protocol):
         """Of how many models the vectors of a message are the sum."""
         ...
 
-    def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
-        """What to send in a step to each receiver of the meeting, in their order."""
+    def parcels(self, own: Mapping[str, Vector], meeting: Meeting, encode: Encode) -> Mapping[PeerId, Parcel]:
+        """What to send in a step to each receiver of the meeting, in their order; `encode` makes it ready to leave."""
         ...
 
     def mix(
@@ -72,8 +74,10 @@ class RowMixing:
     def num_models(self, message: Message) -> float:
         return 1.0
 
-    def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
-        return dict.fromkeys(meeting.receivers, Parcel(encoded(own), self._numbers))
+    def parcels(self, own: Mapping[str, Vector], meeting: Meeting, encode: Encode) -> Mapping[PeerId, Parcel]:
+        if not meeting.receivers:
+            return {}
+        return dict.fromkeys(meeting.receivers, Parcel(encode(own), self._numbers))
 
     def mix(
         self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message], context: Context

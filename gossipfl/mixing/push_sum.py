@@ -18,9 +18,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from gossipfl.aggregators import Context, weighted_mean
-from gossipfl.compression import encoded
 from gossipfl.messages import Message
-from gossipfl.mixing.mixing import Parcel, vector_of
+from gossipfl.mixing.mixing import Encode, Parcel, vector_of
 from gossipfl.schedules import Meeting
 from gossipfl.snapshot import Snapshot
 from gossipfl.weights import PeerId, Vector
@@ -48,8 +47,8 @@ class PushSumMixing:
     def num_models(self, message: Message) -> float:
         return 1.0
 
-    def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
-        vectors, shares = encoded(own), self._shares(meeting)
+    def parcels(self, own: Mapping[str, Vector], meeting: Meeting, encode: Encode) -> Mapping[PeerId, Parcel]:
+        vectors, shares = encode(own), self._shares(meeting)
         return {receiver: Parcel(vectors, {"mass": shares[receiver] * self.mass}) for receiver in meeting.receivers}
 
     def mix(

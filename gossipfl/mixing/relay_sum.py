@@ -15,9 +15,8 @@ from typing import ClassVar
 import numpy as np
 
 from gossipfl.aggregators import Context
-from gossipfl.compression import encoded
 from gossipfl.messages import Message
-from gossipfl.mixing.mixing import Parcel, vector_of
+from gossipfl.mixing.mixing import Encode, Parcel, vector_of
 from gossipfl.schedules import Meeting
 from gossipfl.snapshot import Snapshot, messages_of_snapshot, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
@@ -36,13 +35,13 @@ class RelaySum:
     def num_models(self, message: Message) -> float:
         return message.numbers["num_models"]
 
-    def parcels(self, own: Mapping[str, Vector], meeting: Meeting) -> Mapping[PeerId, Parcel]:
+    def parcels(self, own: Mapping[str, Vector], meeting: Meeting, encode: Encode) -> Mapping[PeerId, Parcel]:
         parcels = {}
         for receiver in meeting.receivers:
             others = [message for sender, message in self._relayed.items() if sender != receiver]
             total = {name: frozen(_sum(name, vector, others)) for name, vector in own.items()}
             num_models = 1 + sum(message.numbers["num_models"] for message in others)
-            parcels[receiver] = Parcel(encoded(total), {"num_models": num_models})
+            parcels[receiver] = Parcel(encode(total), {"num_models": num_models})
         return parcels
 
     def mix(

@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from gossipfl.actions import Action, Send, Update
-from gossipfl.compression import encoded
+from gossipfl.compression import Leaving
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.mixing.mixing import vector_of
@@ -76,11 +76,13 @@ class GossipLearningPeer(ModelPeer):
         local: LocalModel,
         neighbors: Neighbors,
         rule: MergeRule,
+        leaving: Leaving,
         generator: np.random.Generator,
     ) -> None:
         super().__init__(local)
         self.age = 0
         self._rule = rule
+        self._leaving = leaving
         self._generator = generator
         self._arrived: dict[PeerId, Message] = {}  # during training, by sender
         self._newest: dict[PeerId, int] = {}  # the round of the newest model of each sender, arrived or merged
@@ -124,7 +126,7 @@ class GossipLearningPeer(ModelPeer):
         if not self._receivers:
             return []
         receiver = self._receivers[int(self._generator.random() * len(self._receivers))]
-        vectors, numbers = encoded(self.local.shared()), {"age": self.age}
+        vectors, numbers = self._leaving.encode(self.local.shared()), {"age": self.age}
         return [Send(Message(self.peer_id, receiver, Kind.PUSH, self.round, None, vectors, numbers))]
 
     def _merge(self, message: Message) -> list[Action]:
@@ -159,7 +161,9 @@ class GossipLearningPeer(ModelPeer):
             "newest": dict(self._newest),
             "generator": self._generator.bit_generator.state,
         }
-        return self._snapshot_with(values, {"arrived": snapshot_of_messages(self._arrived)})
+        return self._snapshot_with(
+            values, {"arrived": snapshot_of_messages(self._arrived), "leaving": self._leaving.snapshot()}
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
         super().restore(snapshot)
@@ -167,4 +171,5 @@ class GossipLearningPeer(ModelPeer):
         self.age = values["age"]
         self._newest = dict(values["newest"])
         self._generator.bit_generator.state = values["generator"]
+        self._leaving.restore(part("leaving", snapshot))
         self._arrived = messages_of_snapshot(part("arrived", snapshot))

@@ -23,10 +23,11 @@ from collections.abc import Callable, Mapping
 
 from gossipfl.actions import Action, Refused, Send, Update
 from gossipfl.aggregators import Context
+from gossipfl.compression import Leaving
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import GossipMethod, Memory
-from gossipfl.mixing import Mixing
+from gossipfl.mixing import Encode, Mixing
 from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.peers.retries import Retries, wake_at_first
@@ -53,6 +54,7 @@ class SynchronousGossipPeer(ModelPeer):
         everybody: Callable[[], Neighbors],
         method: GossipMethod,
         mixing: Mixing,
+        leaving: Leaving,
         *,
         gossip_steps: int = 1,
         combine_first: bool = False,
@@ -68,6 +70,7 @@ class SynchronousGossipPeer(ModelPeer):
         self._absent: frozenset[PeerId] = frozenset()
         self._method = method
         self._mixing = mixing
+        self._leaving = leaving
         self._gossip_steps = gossip_steps
         self._combine_first = combine_first
         self._lead = lead
@@ -102,7 +105,7 @@ class SynchronousGossipPeer(ModelPeer):
         return [*self._go_on(now), *wake_at_first(self._deadline, self._retries.time)]
 
     def _go_on(self, now: float) -> list[Action]:
-        sends = [] if self._in_the_mix is None else self._send(self._in_the_mix)
+        sends = [] if self._in_the_mix is None else self._parcels(self._in_the_mix, self._leaving.again)
         if self.local.outstanding is not None:
             return [self.local.outstanding, *sends]
         if self._in_the_mix is not None:
@@ -144,10 +147,13 @@ class SynchronousGossipPeer(ModelPeer):
         return self._send(emitted)
 
     def _send(self, own: Mapping[str, Vector]) -> list[Action]:
+        return self._parcels(own, self._leaving.encode)
+
+    def _parcels(self, own: Mapping[str, Vector], encode: Encode) -> list[Action]:
         return [
             # By position: reading keywords takes as long as making the message.
             Send(Message(self.peer_id, receiver, Kind.MODEL, self._step, None, vectors, numbers))
-            for receiver, (vectors, numbers) in self._mixing.parcels(own, self._meeting).items()
+            for receiver, (vectors, numbers) in self._mixing.parcels(own, self._meeting, encode).items()
         ]
 
     def _mix_if_complete(self, now: float) -> list[Action]:
@@ -158,9 +164,11 @@ class SynchronousGossipPeer(ModelPeer):
 
     def _mix(self, now: float) -> list[Action]:
         assert self._in_the_mix is not None
-        received, refusals = self._taken_in(self._in_the_mix, self._received.pop(self._step, {}))
+        own = self._in_the_mix
+        received, refusals = self._taken_in(own, self._received.pop(self._step, {}))
         context = Context(self._step, self._num_steps)
-        mixed = self._mixing.mix(self._in_the_mix, self._meeting, received, context)
+        mixed = self._mixing.mix(self._leaving.seen(own), self._meeting, received, context)
+        mixed = self._leaving.with_the_rest(own, mixed)
         self._deadline, self._since = None, now
         self._go_to_step(self._step + 1)
         if self._step % self._gossip_steps:
@@ -327,6 +335,7 @@ class SynchronousGossipPeer(ModelPeer):
         emitted = {} if self._emitted is self._in_the_mix else self._emitted
         parts = {
             "mixing": self._mixing.snapshot(),
+            "leaving": self._leaving.snapshot(),
             "memory": (self._memory, {}),
             "memory_before": ({} if self._memory_before is self._memory else self._memory_before, {}),
             "emitted": (emitted, {}),
@@ -344,6 +353,7 @@ class SynchronousGossipPeer(ModelPeer):
         super().restore(snapshot)
         _, values = snapshot
         self._mixing.restore(part("mixing", snapshot))
+        self._leaving.restore(part("leaving", snapshot))
         self._retries.restore(part("retries", snapshot))
         self._deadline, self._since, self._num_skipped = values["deadline"], values["since"], values["skipped"]
         self._go_to_step(values["step"])

@@ -53,9 +53,10 @@ class AlgorithmSection(ValueSection):
 
     @model_validator(mode="before")
     @classmethod
-    def _says_why_it_takes_no_aggregator(cls, given: Any) -> Any:
-        if isinstance(given, Mapping) and "aggregator" in given and "aggregator" not in cls.model_fields:
-            raise ValueError(f"{name_of(cls)!r} takes no aggregator: {cls.makes.no_aggregator}; leave it out")
+    def _says_why_it_has_no_such_field(cls, given: Any) -> Any:
+        for field, reason in (("aggregator", cls.makes.no_aggregator), ("outgoing", cls.makes.no_outgoing)):
+            if isinstance(given, Mapping) and field in given and reason is not None:
+                raise ValueError(f"{name_of(cls)!r} takes no {field}: {reason}; leave it out")
         return given
 
     @property

@@ -13,3 +13,6 @@ class SystemSecrets:
 
     def random_bytes(self, size: int, *name: str | int) -> bytes:
         return secrets.token_bytes(size)
+
+    def of(self, *name: str | int) -> "SystemSecrets":
+        return self
