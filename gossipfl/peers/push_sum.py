@@ -17,21 +17,18 @@ before that, count the pushes that were not applied. Links need to work in one d
 
 import numpy as np
 
-from gossipfl.actions import Action, Send, Update
+from gossipfl.actions import Action, Update
 from gossipfl.compression import encoded
 from gossipfl.errors import RemoteProtocolError
-from gossipfl.messages import Kind, Message
+from gossipfl.messages import ExchangeId, Kind, Message
 from gossipfl.peers.averaging_while_training import AveragedModel
-from gossipfl.peers.exchanges import Exchanges
 from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.model_peer import ModelPeer
-from gossipfl.peers.random_neighbors import Backoff, RandomNeighbors
-from gossipfl.snapshot import Snapshot, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.peers.pushes import LEAST_MASS, Pushes, check_mass
+from gossipfl.peers.random_neighbors import Backoff
+from gossipfl.snapshot import Snapshot, part
 from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId
-
-_ROUNDING = 1e-9
-_LEAST_MASS = 2.0**-500  # what has less keeps it: halves and ratios of masses stay far from where floats lose precision
 
 
 class PushSumPeer(ModelPeer):
@@ -52,22 +49,19 @@ class PushSumPeer(ModelPeer):
     ) -> None:
         super().__init__(local)
         self.mass = 1.0
-        self._receivers, self._senders = neighbors.receivers, neighbors.senders
         self._total_mass = total_mass
         self._push_probability = push_probability
         self._generator = generator
         self._model = AveragedModel(local)
-        self._random_receivers = RandomNeighbors(neighbors.receivers, backoff, generator)
-        self._exchanges = Exchanges(local.peer_id)
-        self._pushes: dict[PeerId, Message] = {}  # by receiver: at most one that has no receipt yet
+        self._pushes = Pushes(local.peer_id, neighbors, backoff, generator, self._half)
 
     @property
     def is_drained(self) -> bool:
-        return self.finished and not self._open_pushes()
+        return self.finished and not self._pushes.unconfirmed
 
     @property
     def awaits(self) -> tuple[PeerId, ...]:
-        return tuple(self._open_pushes()) if self.finished else ()
+        return tuple(self._pushes.unconfirmed) if self.finished else ()
 
     def start(self, now: float) -> list[Action]:
         return [self.local.outstanding] if self.local.outstanding is not None else self._train_on(now)
@@ -77,10 +71,7 @@ class PushSumPeer(ModelPeer):
         self.round = self.local.num_jobs
         pushes: list[Action] = []
         if self._generator.random() < self._push_probability:
-            receiver = self._random_receivers.choose(now)
-            if receiver is not None and (receiver in self._pushes or self.mass >= _LEAST_MASS):
-                self._random_receivers.leave_alone(receiver, now)
-                pushes.append(self._push(receiver))
+            pushes = self._pushes.push(now, has_something=self.mass >= LEAST_MASS)
         return [*pushes, *self._train_on(now)]
 
     def _train_anew(self, undone: tuple[PeerId, ...]) -> list[Action]:
@@ -88,49 +79,31 @@ class PushSumPeer(ModelPeer):
         return [self.local.train()]
 
     def wake(self, now: float) -> list[Action]:
-        return self._drain(now) if self.finished else []
+        return self._pushes.drain(now) if self.finished else []
 
     def send_failed(self, message: Message, now: float) -> list[Action]:
         return []  # a push that has not arrived is repeated anyway
 
     def receive(self, message: Message, now: float) -> list[Action]:
-        match message.kind:
-            case Kind.PUSH if message.sender in self._senders:
-                return self._receive_push(message)
-            case Kind.ACKNOWLEDGE if message.sender in self._receivers:
-                if self._exchanges.resolve(message):
-                    del self._pushes[message.sender]
-                    self._random_receivers.answered(message.sender)
-                return []
-            case _:
-                raise RemoteProtocolError(
-                    f"peer {self.peer_id} of push-sum expects no {message.kind} from peer {message.sender}"
-                )
-
-    def _push(self, receiver: PeerId) -> Send:
-        if receiver not in self._pushes:
-            self.mass /= 2
-            self._pushes[receiver] = Message(
-                self.peer_id,
-                receiver,
-                Kind.PUSH,
-                self.round,
-                self._exchanges.open(receiver),
-                encoded(self.local.shared()),
-                {"mass": self.mass},
+        if self._pushes.is_push(message):
+            return self._receive_push(message)
+        if not self._pushes.is_receipt(message):
+            raise RemoteProtocolError(
+                f"peer {self.peer_id} of push-sum expects no {message.kind} from peer {message.sender}"
             )
-        return Send(self._pushes[receiver])
+        self._pushes.confirmed(message)
+        return []
+
+    def _half(self, exchange: ExchangeId) -> Message:
+        self.mass /= 2
+        vectors = encoded(self.local.shared())
+        return Message(self.peer_id, exchange.responder, Kind.PUSH, self.round, exchange, vectors, {"mass": self.mass})
 
     def _receive_push(self, push: Message) -> list[Action]:
-        decision = self._exchanges.decision(push)
         actions: list[Action] = []
-        if decision == "new":
+        if self._pushes.is_new(push):
             theirs, mass = self.local.received(push), push.number("mass")
-            if self.mass + mass > self._total_mass * (1 + _ROUNDING):
-                raise RemoteProtocolError(
-                    f"peer {push.sender} pushes a mass of {mass}; with {self.mass} here it would be more than all "
-                    f"peers have ({self._total_mass})"
-                )
+            check_mass(push, self.mass, self._total_mass)
             refused = self.local.refusal(push, self.local.shared())
             if refused is None:
                 self._model.average(theirs, mass / (self.mass + mass))
@@ -138,40 +111,23 @@ class PushSumPeer(ModelPeer):
             else:
                 actions.append(refused)
             self.mass += mass
-            decision = Message(self.peer_id, push.sender, Kind.ACKNOWLEDGE, self.round, push.exchange)
-            self._exchanges.decide(decision)
-        return actions if decision == "old" else [*actions, Send(decision)]
+        return [*actions, *self._pushes.receipt(push, self.round)]
 
     def _train_on(self, now: float) -> list[Action]:
-        return [self.local.train()] if self._goes_on() else self._drain(now)
-
-    def _drain(self, now: float) -> list[Action]:
-        return self._random_receivers.drain(self._open_pushes(), self._push, now)
-
-    def _open_pushes(self) -> list[PeerId]:
-        """Who has not confirmed a push; of one that was revoked since, no receipt is awaited."""
-        return [receiver for receiver in self._pushes if receiver in self._receivers]
+        return [self.local.train()] if self._goes_on() else self._pushes.drain(now)
 
     def _meet(self, neighbors: Neighbors) -> None:
-        self._receivers, self._senders = neighbors.receivers, neighbors.senders
-        self._random_receivers.meet(neighbors.receivers)
+        self._pushes.meet(neighbors)
 
     def _go_on_without(self, now: float) -> list[Action]:
-        return self._drain(now) if self.finished else []
+        return self._pushes.drain(now) if self.finished else []
 
     def snapshot(self) -> Snapshot:
-        parts = {
-            "model": self._model.snapshot(),
-            "receivers": self._random_receivers.snapshot(),
-            "exchanges": self._exchanges.snapshot(),
-            "pushes": snapshot_of_messages(self._pushes),
-        }
+        parts = {"model": self._model.snapshot(), "pushes": self._pushes.snapshot()}
         return self._snapshot_with({"mass": self.mass}, parts)
 
     def restore(self, snapshot: Snapshot) -> None:
         super().restore(snapshot)
         self.mass = snapshot[1]["mass"]
         self._model.restore(part("model", snapshot))
-        self._random_receivers.restore(part("receivers", snapshot))
-        self._exchanges.restore(part("exchanges", snapshot))
-        self._pushes = messages_of_snapshot(part("pushes", snapshot))
+        self._pushes.restore(part("pushes", snapshot))

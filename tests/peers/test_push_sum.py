@@ -66,8 +66,8 @@ class MassConversation(Conversation):
     def on_their_way(self):
         """The pushes that have left their senders and were not applied."""
         for sender, peer in self.peers.items():
-            for receiver, push in messages_of_snapshot(part("pushes", peer.snapshot())).items():
-                decided = self.peers[receiver].snapshot()[1]["exchanges"]["decided"].get(sender, 0)
+            for receiver, push in messages_of_snapshot(part("open", part("pushes", peer.snapshot()))).items():
+                decided = self.peers[receiver].snapshot()[1]["pushes"]["exchanges"]["decided"].get(sender, 0)
                 assert decided in (push.exchange.number, push.exchange.number - 1)
                 if decided < push.exchange.number:
                     yield push

@@ -46,7 +46,7 @@ def held(snapshot: Snapshot, peer: Peer) -> set[tuple[Any, ...]]:
     repeated = list(peer._retries._messages.values()) if hasattr(peer, "_retries") else []
     said = [action.message for action in peer.start(0.0) if isinstance(action, Send)]
     messages = [*messages_of_snapshot(part("mail", snapshot)).values(), *repeated, *said]
-    exchanges = getattr(peer, "_exchanges", None)
+    exchanges = getattr(getattr(peer, "_pushes", peer), "_exchanges", None)
     return {key(message) for message in messages} | {
         exchanges.open(neighbor) for neighbor in (exchanges.unresolved() if exchanges is not None else ())
     }
