@@ -57,12 +57,8 @@ class Algorithm(ABC):
     """The fields of `LocalSGD` that it calculates with."""
     needs_everybody: ClassVar[str | None] = None
     """Why no participant can be shut out of a run, as a clause; None: one can."""
-    no_aggregator: ClassVar[str | None] = None
-    """Why the algorithm has no field `aggregator`, by which another rule takes the place of its mean, as a clause;
-    None: it has one."""
-    no_outgoing: ClassVar[str | None] = None
-    """Why the algorithm has no field `outgoing`, the links that messages pass on their way out, as a clause; None: it
-    has one."""
+    takes_no: ClassVar[Mapping[str, str]] = {}
+    """Why the algorithm has no field by which others take one of a kind (`aggregator`, `outgoing`), as a clause."""
 
     @property
     @abstractmethod

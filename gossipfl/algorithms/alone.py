@@ -1,5 +1,6 @@
 """What the recipes without any exchange have in common."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
@@ -19,12 +20,14 @@ class Alone(Algorithm):
     ] = False
     sharing: Sharing = field(default_factory=Sharing)
 
-    no_outgoing: ClassVar[str | None] = "nothing leaves its participants"
+    takes_no: ClassVar[Mapping[str, str]] = {
+        "aggregator": "nothing is received",
+        "outgoing": "nothing leaves its participants",
+    }
     family: ClassVar[Family] = "bounds"
     follows_links: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
     patience: ClassVar[float | None] = 0.0
-    no_aggregator: ClassVar[str | None] = "nothing is received"
 
     def make_peer(self, seat: Seat) -> Peer:
         return LocalOnlyPeer(seat.model(self.sharing), scores_itself=self.scores_itself)

@@ -1,5 +1,6 @@
 """D2: synchronous gossip without the bias of different data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -28,9 +29,11 @@ class D2Gossip(SynchronousRecipe):
     mixing: MixingField = "metropolis_hastings"
     sharing: Sharing = field(default_factory=Sharing)
 
-    no_outgoing: ClassVar[str | None] = ONE_MATRIX
+    takes_no: ClassVar[Mapping[str, str]] = {
+        "aggregator": ONE_MATRIX,
+        "outgoing": ONE_MATRIX,
+    }
     needs_everybody: ClassVar[str | None] = ONE_MATRIX
-    no_aggregator: ClassVar[str | None] = ONE_MATRIX
 
     @property
     def schedule(self) -> Schedule:

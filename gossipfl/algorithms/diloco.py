@@ -1,5 +1,6 @@
 """DiLoCo: many local steps, then a step of an outer optimizer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
@@ -29,12 +30,12 @@ class DiLoCo(SynchronousRecipe):
     patience: Patience = None
     sharing: Sharing = field(default_factory=Sharing)
 
-    no_aggregator: ClassVar[str | None] = (
-        "how long an outer step may be depends on the eigenvalues of the mixing matrix, and no other rule has any"
-    )
-    no_outgoing: ClassVar[str | None] = (
-        "its momentum is made of what mixing changes, and would take what comes late for a direction"
-    )
+    takes_no: ClassVar[Mapping[str, str]] = {
+        "aggregator": (
+            "how long an outer step may be depends on the eigenvalues of the mixing matrix, and no other rule has any"
+        ),
+        "outgoing": "its momentum is made of what mixing changes, and would take what comes late for a direction",
+    }
 
     def __post_init__(self) -> None:
         SynchronousRecipe.__post_init__(self)

@@ -1,5 +1,6 @@
 """Exact diffusion: D2 that is sound on every graph."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -19,9 +20,11 @@ class ExactDiffusion(SynchronousRecipe):
     mixing: MixingField = "metropolis_hastings"
     sharing: Sharing = field(default_factory=Sharing)
 
-    no_outgoing: ClassVar[str | None] = ONE_MATRIX
+    takes_no: ClassVar[Mapping[str, str]] = {
+        "aggregator": ONE_MATRIX,
+        "outgoing": ONE_MATRIX,
+    }
     needs_everybody: ClassVar[str | None] = ONE_MATRIX
-    no_aggregator: ClassVar[str | None] = ONE_MATRIX
 
     @property
     def schedule(self) -> Schedule:

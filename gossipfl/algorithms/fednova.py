@@ -1,5 +1,6 @@
 """FedNova: clients whose steps count alike, however many they take."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -23,7 +24,10 @@ class FedNova(ServerRecipe):
     examples_bound: ExamplesBound = EXAMPLES_BOUND
 
     calculates_with: ClassVar[tuple[str, ...]] = ("momentum", "decay")
-    no_aggregator: ClassVar[str | None] = "clients are weighed by their steps, and no other rule weighs them"
+    takes_no: ClassVar[Mapping[str, str]] = {
+        **ServerRecipe.takes_no,
+        "aggregator": "clients are weighed by their steps, and no other rule weighs them",
+    }
 
     def __post_init__(self) -> None:
         ServerRecipe.__post_init__(self)

@@ -38,14 +38,14 @@ class GoSGD(Algorithm):
     max_backoff: Annotated[float, "At most so many seconds a silent neighbor is left alone."] = 600.0
     sharing: Sharing = field(default_factory=Sharing)
 
-    no_outgoing: ClassVar[str | None] = (
-        "half of the mass goes with what is sent, and what a link held back would go with none"
-    )
+    takes_no: ClassVar[Mapping[str, str]] = {
+        "aggregator": (
+            "the sums over peers of models times masses have to stay as they are, and no other rule keeps them"
+        ),
+        "outgoing": "half of the mass goes with what is sent, and what a link held back would go with none",
+    }
     family: ClassVar[Family] = "asynchronous gossip"
     patience: ClassVar[float | None] = 0.0
-    no_aggregator: ClassVar[str | None] = (
-        "the sums over peers of models times masses have to stay as they are, and no other rule keeps them"
-    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.push_probability <= 1:

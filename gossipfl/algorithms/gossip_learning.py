@@ -38,9 +38,9 @@ class GossipLearning(Algorithm):
 
     family: ClassVar[Family] = "asynchronous gossip"
     patience: ClassVar[float | None] = 0.0
-    no_aggregator: ClassVar[str | None] = (
-        "models are merged one at a time by their ages, and no rule can tell which of two is wrong"
-    )
+    takes_no: ClassVar[Mapping[str, str]] = {
+        "aggregator": "models are merged one at a time by their ages, and no rule can tell which of two is wrong",
+    }
 
     def __post_init__(self) -> None:
         MergeRule(self.merge, self.age_limit)

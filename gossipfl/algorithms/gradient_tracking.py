@@ -1,5 +1,6 @@
 """Gradient tracking: peers train with an estimate of everybody's mean gradient."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -20,13 +21,13 @@ class GradientTrackingGossip(SynchronousRecipe):
     gossip_steps: GossipSteps = 1
     sharing: Sharing = field(default_factory=Sharing)
 
-    no_outgoing: ClassVar[str | None] = (
-        "trackers must sum to the sum of the gradients, and what a link held back would be missing"
-    )
+    takes_no: ClassVar[Mapping[str, str]] = {
+        "aggregator": f"{_SUM}, and no other rule keeps it",
+        "outgoing": "trackers must sum to the sum of the gradients, and what a link held back would be missing",
+    }
     needs_everybody: ClassVar[str | None] = (
         "the trackers of those who stay would go on with the gradients of the one that is gone"
     )
-    no_aggregator: ClassVar[str | None] = f"{_SUM}, and no other rule keeps it"
 
     def __post_init__(self) -> None:
         SynchronousRecipe.__post_init__(self)

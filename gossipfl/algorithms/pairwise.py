@@ -1,5 +1,6 @@
 """Asynchronous gossip in random pairs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
@@ -28,13 +29,15 @@ class PairwiseGossip(Algorithm):
     max_backoff: Annotated[float, "At most so many seconds a silent neighbor is left alone."] = 600.0
     sharing: Sharing = field(default_factory=Sharing)
 
-    no_outgoing: ClassVar[str | None] = (
-        "the two of a pair add and take off half of one difference, and what a link made of it would be another"
-    )
+    takes_no: ClassVar[Mapping[str, str]] = {
+        "aggregator": (
+            "an exchange gives one peer what it takes from the other, and no other rule keeps the sum of the two"
+        ),
+        "outgoing": (
+            "the two of a pair add and take off half of one difference, and what a link made of it would be another"
+        ),
+    }
     family: ClassVar[Family] = "asynchronous gossip"
-    no_aggregator: ClassVar[str | None] = (
-        "an exchange gives one peer what it takes from the other, and no other rule keeps the sum of the two"
-    )
 
     def __post_init__(self) -> None:
         Backoff(self.timeout, self.max_backoff)

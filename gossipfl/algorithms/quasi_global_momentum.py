@@ -1,5 +1,6 @@
 """Quasi-global momentum: momentum of how the mixed weights move."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
@@ -27,9 +28,9 @@ class QuasiGlobalMomentumGossip(SynchronousRecipe):
     patience: Patience = None
     sharing: Sharing = field(default_factory=Sharing)
 
-    no_outgoing: ClassVar[str | None] = (
-        "its momentum is made of what mixing changes, and would take what comes late for a direction"
-    )
+    takes_no: ClassVar[Mapping[str, str]] = {
+        "outgoing": "its momentum is made of what mixing changes, and would take what comes late for a direction",
+    }
     calculates_with: ClassVar[tuple[str, ...]] = ("learning_rate",)
 
     def __post_init__(self) -> None:

@@ -22,14 +22,12 @@ class RelaySumGossip(SynchronousRecipe):
     patience: Patience = None
     sharing: Sharing = field(default_factory=Sharing)
 
-    no_outgoing: ClassVar[str | None] = (
-        "it sends sums of models, and what a link held back of one would be missing in all that follow"
-    )
+    takes_no: ClassVar[Mapping[str, str]] = {
+        "aggregator": "a message is the sum of many models, and no rule can tell one of them from the others",
+        "outgoing": "it sends sums of models, and what a link held back of one would be missing in all that follow",
+    }
     needs_everybody: ClassVar[str | None] = (
         "sums are relayed along all of the tree, which falls apart without one of its peers"
-    )
-    no_aggregator: ClassVar[str | None] = (
-        "a message is the sum of many models, and no rule can tell one of them from the others"
     )
 
     @property

@@ -1,5 +1,6 @@
 """SCAFFOLD: clients whose drift is corrected by control variates."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,9 +23,10 @@ class Scaffold(ServerRecipe):
     needs_everybody: ClassVar[str | None] = "the server's control would keep what is of the client that is gone"
     weighting: Weighting = "uniform"
     patience: ClassVar[float | None] = None
-    no_aggregator: ClassVar[str | None] = (
-        "the server's control has to stay the mean of the clients', and no other rule keeps it"
-    )
+    takes_no: ClassVar[Mapping[str, str]] = {
+        **ServerRecipe.takes_no,
+        "aggregator": "the server's control has to stay the mean of the clients', and no other rule keeps it",
+    }
     examples_bound: ExamplesBound = EXAMPLES_BOUND
 
     def __post_init__(self) -> None:

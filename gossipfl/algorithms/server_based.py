@@ -67,9 +67,11 @@ class ServerRecipe(Algorithm):
     ] = field(default_factory=ServerSGD)
     sharing: Sharing = field(default_factory=lambda: Sharing(optimizer_state="reset"))
 
-    no_outgoing: ClassVar[str | None] = (
-        "what a client has changed is counted from the model of the server, and not from what it sent before"
-    )
+    takes_no: ClassVar[Mapping[str, str]] = {
+        "outgoing": (
+            "what a client has changed is counted from the model of the server, and not from what it sent before"
+        ),
+    }
     family: ClassVar[Family] = "with a server"
     hub: ClassVar[PeerId | None] = SERVER
     follows_links: ClassVar[bool] = False

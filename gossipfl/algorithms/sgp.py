@@ -29,13 +29,13 @@ class StochasticGradientPush(SynchronousRecipe):
     weighting: Weighting = "uniform"
     sharing: Sharing = field(default_factory=Sharing)
 
-    no_outgoing: ClassVar[str | None] = (
-        "a share of the mass goes with what is sent, and what a link held back would go with none"
-    )
+    takes_no: ClassVar[Mapping[str, str]] = {
+        "aggregator": (
+            "the sums over peers of models times masses have to stay as they are, and no other rule keeps them"
+        ),
+        "outgoing": "a share of the mass goes with what is sent, and what a link held back would go with none",
+    }
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
-    no_aggregator: ClassVar[str | None] = (
-        "the sums over peers of models times masses have to stay as they are, and no other rule keeps them"
-    )
 
     def __post_init__(self) -> None:
         SynchronousRecipe.__post_init__(self)

@@ -54,8 +54,8 @@ class AlgorithmSection(ValueSection):
     @model_validator(mode="before")
     @classmethod
     def _says_why_it_has_no_such_field(cls, given: Any) -> Any:
-        for field, reason in (("aggregator", cls.makes.no_aggregator), ("outgoing", cls.makes.no_outgoing)):
-            if isinstance(given, Mapping) and field in given and reason is not None:
+        for field, reason in cls.makes.takes_no.items():
+            if isinstance(given, Mapping) and field in given:
                 raise ValueError(f"{name_of(cls)!r} takes no {field}: {reason}; leave it out")
         return given
 

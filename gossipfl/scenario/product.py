@@ -48,7 +48,10 @@ def _singles(entry: Any) -> Iterator[Any]:
 
 def _not_taken_by(name: Any) -> set[str]:
     section = _known(SECTIONS["algorithms"], name)
-    return set() if section is None else set(_CHOSEN) - set(section.model_fields)
+    if section is None:
+        return set()
+    # What it says why it takes none of stays, and is refused: left out, it would pass for having taken it.
+    return set(_CHOSEN) - {*section.model_fields, *section.makes.takes_no}
 
 
 def _follows_links(entry: Mapping[str, Any]) -> bool:

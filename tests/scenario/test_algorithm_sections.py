@@ -1,6 +1,7 @@
 """What a scenario says of algorithms reaches their recipes: schedules, optimizers, goals, and what does not fit."""
 
 import pickle
+from dataclasses import fields
 
 import pytest
 
@@ -110,6 +111,18 @@ def test_an_optimizer_that_does_not_fit_is_refused(algorithm, optimizer, reason)
 def test_what_is_not_sound_is_refused_with_the_reason(algorithm, reason):
     with pytest.raises(ConfigurationError, match=rf"(?s)algorithms\.0.*{reason}"):
         recipe(algorithm)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_an_algorithm_takes_what_others_take_or_says_why_not(name):
+    explained = {field for makes in ALGORITHMS.values() for field in makes.takes_no}
+    assert {"aggregator", "outgoing"} <= explained
+    assert explained - {field.name for field in fields(ALGORITHMS[name])} == {*ALGORITHMS[name].takes_no}
+
+
+def test_what_would_pass_for_taken_is_refused_in_products_too():
+    with pytest.raises(ConfigurationError, match=r"'pairwise' takes no aggregator: an exchange gives"):
+        Scenario(algorithms=[{"name": ["synchronous", "pairwise"], "aggregator": ["median"]}])
 
 
 def test_a_lossy_network_needs_an_algorithm_with_patience():
