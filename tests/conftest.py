@@ -26,7 +26,10 @@ settings.register_profile("thorough", settings.get_profile("at any speed"), max_
 """pytest --hypothesis-profile=thorough: ten times as many examples."""
 settings.register_profile("quick", settings.get_profile("at any speed"), max_examples=5)
 
-FRAMEWORKS = re.compile(r"^\s*(?:import|from) (?:tensorflow|keras|toy_models|fit_oracle|random_models)\b", re.MULTILINE)
+FRAMEWORKS = re.compile(
+    r"""^\s*(?:import|from) (?:tensorflow|keras|toy_models|fit_oracle|random_models)\b|importorskip\("keras""",
+    re.MULTILINE,
+)
 SLOW_ROOMS = {"cli", "deploy", "engines", "experiments", "hostile", "hosts", "report", "runs", "sweep", "training"}
 """Folders of tests that start processes, open ports or wait for real time."""
 
