@@ -145,7 +145,6 @@ class ServerRecipe(Algorithm):
             aggregator=None if self.aggregator == Mean() else self.aggregator,
             by_examples=self.weighting == "examples",
             examples_bound=self.examples_bound,
-            extra_vectors=self.extra_vectors,
             patience=self.patience,
             needs_everybody=self.needs_everybody,
         )

@@ -60,7 +60,6 @@ class FedAvgServer(ModelPeer):
         aggregator: Aggregator | None = None,
         by_examples: bool,
         examples_bound: Bound = False,
-        extra_vectors: frozenset[str] = frozenset(),
         patience: float | None = None,
         needs_everybody: str | None = None,
     ) -> None:
@@ -72,7 +71,7 @@ class FedAvgServer(ModelPeer):
         self._aggregator = aggregator
         self._by_examples = by_examples
         self._examples = AnnouncedExamples(examples_bound)
-        self._extra: dict[str, Vector] = dict.fromkeys(sorted(extra_vectors), frozen(np.zeros_like(local.weights)))
+        self._extra: dict[str, Vector] = dict.fromkeys(local.extra_vectors, frozen(np.zeros_like(local.weights)))
         self._patience = patience
         self._memory: Memory = {}  # the optimizer's
         self._memory_of_aggregator: Memory = {}

@@ -58,7 +58,8 @@ class LocalModel:
         self.peer_id = peer_id
         self.work = work
         self.sharing = sharing
-        self._required_vectors = ("weights", *sorted(extra_vectors))
+        self.extra_vectors = tuple(sorted(extra_vectors))
+        self._required_vectors = ("weights", *self.extra_vectors)
         self.weights: Vector = initial.weights
         self.statistics: Vector = initial.statistics
         self.state: State = {}
