@@ -45,7 +45,7 @@ def federation(
     members = [Member(peer, tuple(network.neighbors(peer_id)), hosting) for peer_id, peer in peers.items()]
     for k, port in enumerate(ports):
         members[k] = Member(members[k].peer, members[k].neighbors, HOSTING, port)
-    facts = facts_for(trainer.initial(), num_rounds=num_rounds, num_participants=len(network))
+    facts = facts_for(trainer.initial(), num_rounds=num_rounds, num_participants=len(network), algorithm=algorithm)
     return LoopbackFederation(members, facts, trainer, hub=algorithm.hub, label="test", **options)
 
 
