@@ -1,39 +1,73 @@
 """Decentralized deep learning for Keras: peers train on their own data and average weights with their neighbors.
 
-The names below are imported when they are first used (PEP 562), so that `import gossipfl` costs nothing: neither
-TensorFlow nor aiohttp nor NumPy is imported by it.
+The names below are the public surface; the modules behind it may change. They are imported when they are first used
+(PEP 562), so that `import gossipfl` costs nothing: neither TensorFlow nor aiohttp nor NumPy is imported by it.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gossipfl.data.dataset import Dataset
+    from gossipfl.errors import (
+        ConfigurationError,
+        DataError,
+        GossipFLError,
+        LocalProtocolError,
+        ProtocolError,
+        RemoteProtocolError,
+        SchemaMismatchError,
+        TopologyError,
+        TrainingError,
+        TransportError,
+    )
     from gossipfl.experiments.comparison import Comparison
-    from gossipfl.experiments.simulation import compare, initialize, simulate
-    from gossipfl.history import Evaluation, History
-    from gossipfl.scenario import Scenario
+    from gossipfl.experiments.simulation import Simulation, compare, initialize, simulate
+    from gossipfl.history import Contact, Evaluation, History
+    from gossipfl.scenario import Scenario, load_scenario
 
 __version__ = "0.1.0"
 
-__all__ = ["Comparison", "Evaluation", "History", "Scenario", "__version__", "compare", "initialize", "simulate"]
+__all__ = [
+    "Comparison",
+    "ConfigurationError",
+    "Contact",
+    "DataError",
+    "Dataset",
+    "Evaluation",
+    "GossipFLError",
+    "History",
+    "LocalProtocolError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "Scenario",
+    "SchemaMismatchError",
+    "Simulation",
+    "TopologyError",
+    "TrainingError",
+    "TransportError",
+    "__version__",
+    "compare",
+    "initialize",
+    "load_scenario",
+    "simulate",
+]
 
 _MODULES = {
-    "Comparison": "gossipfl.experiments.comparison",
-    "Evaluation": "gossipfl.history",
-    "History": "gossipfl.history",
-    "Scenario": "gossipfl.scenario",
-    "compare": "gossipfl.experiments.simulation",
-    "initialize": "gossipfl.experiments.simulation",
-    "simulate": "gossipfl.experiments.simulation",
+    "gossipfl.data.dataset": ("Dataset",),
+    "gossipfl.experiments.comparison": ("Comparison",),
+    "gossipfl.experiments.simulation": ("Simulation", "compare", "initialize", "simulate"),
+    "gossipfl.history": ("Contact", "Evaluation", "History"),
+    "gossipfl.scenario": ("Scenario", "load_scenario"),
 }
+"""Where the public names are; all others are errors."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in __all__:
         raise AttributeError(f"module 'gossipfl' has no attribute {name!r}")
-    value = getattr(import_module(_MODULES[name]), name)
-    globals()[name] = value
-    return value
+    module = next((module for module, names in _MODULES.items() if name in names), "gossipfl.errors")
+    return getattr(import_module(module), name)
 
 
 def __dir__() -> list[str]:

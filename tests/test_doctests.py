@@ -7,9 +7,13 @@ import pytest
 from test_architecture import MODULES, ROOT, dotted
 
 EXAMPLES = [dotted(path) for path in MODULES if ">>> " in (ROOT / path).read_text(encoding="utf-8")]
+TRAINING = {"gossipfl.experiments.simulation"}
+"""Modules whose examples need TensorFlow."""
 
 
-@pytest.mark.parametrize("module", EXAMPLES)
+@pytest.mark.parametrize(
+    "module", [pytest.param(name, marks=pytest.mark.slow) if name in TRAINING else name for name in EXAMPLES]
+)
 def test_examples_in_docstrings(module: str) -> None:
     results = doctest.testmod(import_module(module))
     assert results.attempted > 0

@@ -27,6 +27,11 @@ class Dataset:
     [N] with values in [0, num_classes); `test_x` and `test_y` likewise. `from_arrays` converts other dtypes.
 
     Raises DataError when a part is empty, lengths or shapes differ, labels are out of range, or features not finite.
+
+    >>> train, test = (np.eye(4), np.array([0, 1, 0, 1])), (np.eye(4)[:2], np.array([0, 1]))
+    >>> dataset = Dataset.from_arrays("toy", train, test)  # for a scenario: Scenario(data=dataset)
+    >>> dataset.input_shape, dataset.num_classes
+    ((4,), 2)
     """
 
     name: str

@@ -1,12 +1,4 @@
-"""What the commands do, for Python: run scenarios in virtual time.
-
-history = simulate(Scenario(algorithms=["pairwise"], rounds=10))
-comparison = compare(Scenario(algorithms=["pairwise", "fedavg"]), num_seeds=3)
-
-simulation = initialize(Scenario(algorithms=["pairwise"]))
-while (evaluation := simulation.next()) is not None:
-    print(evaluation.round, evaluation.mean_accuracy, simulation.weights("3"))
-"""
+"""The commands for Python: run scenarios in virtual time, or step by step."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -92,16 +84,34 @@ class Simulation:
 
 
 def initialize(scenario: Scenario, algorithm: str | None = None) -> Simulation:
-    """One algorithm of the scenario (its label or name; None when there is only one), ready to be stepped."""
+    """Prepare one algorithm of the scenario (its label or name; None when there is only one), to be stepped.
+
+    >>> simulation = initialize(Scenario(model="softmax", rounds=1))
+    >>> while (evaluation := simulation.next()) is not None:
+    ...     kernel, bias = simulation.weights("3")
+    ...     print(evaluation.round, kernel.shape)
+    0 (64, 10)
+    1 (64, 10)
+    """
     return Simulation(Experiment(scenario), scenario.section(algorithm))
 
 
 def simulate(scenario: Scenario, algorithm: str | None = None) -> History:
-    """Run one algorithm of the scenario (its label or name; None when there is only one) to the end."""
+    """Run one algorithm of the scenario (its label or name; None when there is only one) to the end.
+
+    >>> history = simulate(Scenario(model="softmax", rounds=1), "pairwise")
+    >>> [evaluation.round for evaluation in history], history.last.mean_accuracy > history.evaluations[0].mean_accuracy
+    ([0, 1], True)
+    """
     return initialize(scenario, algorithm).run()
 
 
 def compare(scenario: Scenario, num_seeds: int = 1) -> Comparison:
     """Run all algorithms of the scenario and the bounds, with the seeds s, s + 1, ... after the scenario's s: each is
-    the run of that seed alone, with a graph and a split of its own where the scenario does not fix them."""
+    the run of that seed alone, with a graph and a split of its own where the scenario does not fix them.
+
+    >>> comparison = compare(Scenario(model="softmax", rounds=1, algorithms=["fedavg"]))
+    >>> [row.label for row in comparison.table]
+    ['fedavg', 'local', 'centralized']
+    """
     return run_all(with_bounds(scenario), num_seeds)

@@ -18,6 +18,9 @@ def load_scenario(name: str | Path, overrides: Sequence[str] = ()) -> Scenario:
 
     Each override is `field.subfield=value` with a TOML value, quotes around a plain word being optional.
     Raises ConfigurationError for a missing or garbled file and for whatever is wrong with the scenario.
+
+    >>> load_scenario("ring_vs_fedavg", ["rounds=3"]).rounds
+    3
     """
     path = _find(str(name))
     try:

@@ -33,7 +33,7 @@ AGREED_FIELDS = ("name", "rounds", "weighting", "model", "training")
 
 
 class Scenario(Section):
-    """What is trained, by whom, on which data, over which network, and with which algorithms.
+    """All that a run depends on: what is trained, by whom, on which data, over which network, with which algorithms.
 
     Raises ConfigurationError naming each wrong field, its value, what is allowed and the nearest spelling.
     """
@@ -200,7 +200,11 @@ class Scenario(Section):
         return self.labels[next(i for i, other in enumerate(self.algorithms) if other is section)]
 
     def with_changes(self, **changes: Any) -> "Scenario":
-        """The same scenario with other fields."""
+        """The same scenario with other fields.
+
+        >>> Scenario(rounds=5, algorithms=["pairwise", "fedavg"]).with_changes(rounds=7).rounds
+        7
+        """
         return Scenario(**{name: getattr(self, name) for name in self.model_fields_set} | changes)
 
     def with_seed(self, seed: int) -> "Scenario":
