@@ -2,9 +2,56 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import nan
 from typing import Any
 
+from gossipfl.scores import Metric, Score
 from gossipfl.weights import ModelVectors, PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One metric, or the loss, at one moment: of the `training` since the evaluation before, of the `average` model,
+    and of each of the evaluated `peers`' own; None where nobody has measured it.
+
+    >>> accuracy = Measured(Metric("accuracy"), 0.9, 0.8, {"a": 0.5, "b": 0.75})
+    >>> accuracy.mean, accuracy.worst, accuracy.best, accuracy.deployed
+    (0.625, 0.5, 0.75, 0.625)
+    """
+
+    metric: Metric
+    training: float | None
+    average: float | None
+    peers: Mapping[PeerId, float | None]
+    deploys_average: bool = False
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over the evaluated peers."""
+        return sum(known) / len(known) if (known := self._known) else None
+
+    @property
+    def worst(self) -> float | None:
+        """Value of the worst evaluated peer."""
+        return self.metric.worst(known) if (known := self._known) else None
+
+    @property
+    def best(self) -> float | None:
+        """Value of the best evaluated peer."""
+        return self.metric.best(known) if (known := self._known) else None
+
+    @property
+    def deployed(self) -> float | None:
+        """That of the server's model, or the mean over the peers' own: what targets are read off."""
+        return self.average if self.deploys_average else self.mean
+
+    @property
+    def _known(self) -> list[float]:
+        return [value for value in self.peers.values() if value is not None]
+
+
+ASPECTS = ("training", "average", "deployed", "mean", "worst", "best")
+"""What of a metric stands in a row of the history, in a column of its own: `mean_accuracy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +63,13 @@ class Evaluation:
     training examples seen so far, with repetition, and passes over the own shard, per peer in the mean. `time` is in
     seconds, traffic in bytes since the start, each message counted with its overhead when it was sent;
     `busiest_peer_bytes` is the largest sum of sent and received bytes over all participants, a FedAvg server included.
-    `training_*` are means over the examples of the local training that ended since the previous evaluation.
-    `average_*` belong to the mean of all peers' weights (the server's model, for FedAvg), measured on held-out data.
-    `peer_*` belong to each evaluated peer's own weights. What is deployed are the peers' own models; with
-    `deploys_average` it is the average one, a server's. `consensus_distance` is
-    sqrt(mean_i ||x_i - mean(x)||^2) over all peers (Kong et al., 2021).
+    `consensus_distance` is sqrt(mean_i ||x_i - mean(x)||^2) over all peers (Kong et al., 2021).
+
+    `loss` and the `metrics` by name are each of the training that ended since the previous evaluation (means over its
+    examples), of the mean of all peers' weights (the server's model, for FedAvg) and of each evaluated peer's own, the
+    latter two on held-out data. What is deployed are the peers' own models; with `deploys_average` it is the average
+    one, a server's. What a row of the history has of them is an attribute too: `evaluation.mean_accuracy`,
+    `evaluation.average_loss`, `evaluation.peer_accuracy`.
     """
 
     round: int
@@ -29,35 +78,47 @@ class Evaluation:
     num_messages: int
     busiest_peer_bytes: int
     consensus_distance: float
-    average_loss: float
-    average_accuracy: float
-    peer_loss: Mapping[PeerId, float]
-    peer_accuracy: Mapping[PeerId, float]
-    training_loss: float | None = None
-    training_accuracy: float | None = None
+    loss: Measured
+    metrics: Mapping[str, Measured]
     num_examples: float = 0.0
     epochs: float = 0.0
-    deploys_average: bool = False
 
     @property
-    def mean_accuracy(self) -> float:
-        """Mean accuracy over the evaluated peers."""
-        return sum(self.peer_accuracy.values()) / len(self.peer_accuracy)
+    def main(self) -> Measured:
+        """The first metric: the one that targets are values of."""
+        return next(iter(self.metrics.values()))
 
     @property
-    def worst_accuracy(self) -> float:
-        """Accuracy of the worst evaluated peer."""
-        return min(self.peer_accuracy.values())
+    def deploys_average(self) -> bool:
+        """Whether what is deployed is the average model, a server's, and not the peers' own."""
+        return self.loss.deploys_average
 
-    @property
-    def best_accuracy(self) -> float:
-        """Accuracy of the best evaluated peer."""
-        return max(self.peer_accuracy.values())
+    def score(self, peer_id: PeerId | None = None) -> Score:
+        """The score of an evaluated peer's own model, or without a peer, that of the average model."""
 
-    @property
-    def deployed_accuracy(self) -> float:
-        """The accuracy of the server's model, or the mean over the peers' own: what targets are read off."""
-        return self.average_accuracy if self.deploys_average else self.mean_accuracy
+        def of(measured: Measured) -> float:
+            value = measured.average if peer_id is None else measured.peers[peer_id]
+            return nan if value is None else value
+
+        return Score(of(self.loss), {name: of(measured) for name, measured in self.metrics.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        aspect, _, metric = name.partition("_")
+        if aspect in (*ASPECTS, "peer"):
+            measured = self.loss if metric == "loss" else self.metrics.get(metric)
+            if measured is not None:
+                return measured.peers if aspect == "peer" else getattr(measured, aspect)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def evaluation_of(values: Mapping[str, Any]) -> Evaluation:
+    """The evaluation that `dataclasses.asdict` has made these values of."""
+
+    def measured(of: Mapping[str, Any]) -> Measured:
+        return Measured(**{**of, "metric": Metric(**of["metric"])})
+
+    metrics = {name: measured(of) for name, of in values["metrics"].items()}
+    return Evaluation(**{**values, "loss": measured(values["loss"]), "metrics": metrics})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +208,7 @@ def open_exchanges(run: str, number: int) -> str | None:
 
 def history_row(algorithm: str, seed: int, evaluation: Evaluation) -> dict[str, Any]:
     """One flat, JSON-ready row: what a line of `history.jsonl` and a row of `history.parquet` hold."""
+    all_measured = (evaluation.loss, *evaluation.metrics.values())
     return {
         "algorithm": algorithm,
         "seed": seed,
@@ -158,15 +220,7 @@ def history_row(algorithm: str, seed: int, evaluation: Evaluation) -> dict[str, 
         "num_messages": evaluation.num_messages,
         "busiest_peer_bytes": evaluation.busiest_peer_bytes,
         "consensus_distance": evaluation.consensus_distance,
-        "training_loss": evaluation.training_loss,
-        "training_accuracy": evaluation.training_accuracy,
-        "average_loss": evaluation.average_loss,
-        "average_accuracy": evaluation.average_accuracy,
         "deploys_average": evaluation.deploys_average,
-        "deployed_accuracy": evaluation.deployed_accuracy,
-        "mean_accuracy": evaluation.mean_accuracy,
-        "worst_accuracy": evaluation.worst_accuracy,
-        "best_accuracy": evaluation.best_accuracy,
-        "peer_loss": dict(evaluation.peer_loss),
-        "peer_accuracy": dict(evaluation.peer_accuracy),
+        **{f"{aspect}_{one.metric.name}": getattr(one, aspect) for one in all_measured for aspect in ASPECTS},
+        **{f"peer_{one.metric.name}": dict(one.peers) for one in all_measured},
     }

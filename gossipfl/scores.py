@@ -1,8 +1,11 @@
 """How good a model is, in numbers: its loss, and whatever metrics a run has, each of which says which way is better."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from gossipfl.errors import ConfigurationError
 
 Unit: TypeAlias = Literal["share", "number"]
 """How a metric is shown: a share of 1 as percent, any other number as it is."""
@@ -20,6 +23,10 @@ class Metric:
     higher_is_better: bool = True
     unit: Unit = "share"
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z]\w{0,63}", self.name, re.ASCII):
+            raise ConfigurationError(f"a metric's name is a word of ASCII letters, digits and _; got {self.name!r}")
+
     def best(self, values: Iterable[float]) -> float:
         """The best of one or more values."""
         return max(values) if self.higher_is_better else min(values)
@@ -33,9 +40,17 @@ class Metric:
         return value >= target if self.higher_is_better else value <= target
 
 
+LOSS = Metric("loss", higher_is_better=False, unit="number")
+"""What training makes smaller; every model has one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """Mean `loss` of one model over some data, and its `metrics` there by name."""
 
     loss: float
     metrics: Mapping[str, float]
+
+    def value(self, metric: Metric) -> float:
+        """What it says by one of its metrics, or its loss."""
+        return self.loss if metric == LOSS else self.metrics[metric.name]

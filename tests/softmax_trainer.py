@@ -11,6 +11,7 @@ from gossipfl.errors import TrainingError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.scores import Score
 from gossipfl.training.batches import Batches
+from gossipfl.training.metrics import Predictions, scored
 from gossipfl.weights import Constants, ModelVectors, Segment, WeightsSchema, frozen
 
 
@@ -21,7 +22,8 @@ class SoftmaxTrainer:
     num_slots = 1
     constants = Constants()
 
-    def __init__(self, dataset: Dataset, batches: Batches) -> None:
+    def __init__(self, dataset: Dataset, batches: Batches, metrics: Sequence[str] = ("accuracy",)) -> None:
+        self.metrics = metrics
         self.dataset, self.batches = dataset, batches
         num_features = int(np.prod(dataset.input_shape))
         kernel = Segment("softmax/kernel", (num_features, dataset.num_classes), "float32")
@@ -81,7 +83,8 @@ class SoftmaxTrainer:
         x = x.reshape(len(y), -1)
         probabilities = softmax(x @ kernel + bias)
         loss = float(-np.log(probabilities[np.arange(len(y)), y]).mean())
-        return Score(loss, {"accuracy": float((probabilities.argmax(axis=1) == y).mean())})
+        num_correct = int((probabilities.argmax(axis=1) == y).sum())
+        return scored(Predictions(loss, num_correct, y, probabilities), self.metrics)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -98,7 +101,9 @@ def run_without_tensorflow(
 
     def trainer(experiment: Experiment, section: object) -> SoftmaxTrainer:
         if id(experiment._batches) not in built:
-            built[id(experiment._batches)] = make(experiment.dataset, experiment._batches)
+            built[id(experiment._batches)] = make(
+                experiment.dataset, experiment._batches, experiment.scenario.evaluation.metrics
+            )
             kept.append(built[id(experiment._batches)])
         return built[id(experiment._batches)]
 

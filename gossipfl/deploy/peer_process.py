@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from gossipfl.deploy.exposure import addresses_of_peer, check_exposure, listenin
 from gossipfl.deploy.peer_options import PeerOptions
 from gossipfl.deploy.process_start import StoppedError, check_free, shown, stoppable, taken
 from gossipfl.deploy.revocation import revoked
-from gossipfl.engines.evaluation import TrainingMetrics, standings_of
+from gossipfl.engines.evaluation import standings_of
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.serving.descriptors import Caps, caps_of_peer
@@ -27,6 +27,7 @@ from gossipfl.engines.http.trust.credentials import Credentials, load_credential
 from gossipfl.engines.http.trust.system_secrets import SystemSecrets
 from gossipfl.engines.http.watch import Watch
 from gossipfl.engines.http.wire.run_facts import RunFacts
+from gossipfl.engines.progress import TrainingSums
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Cast, Experiment, load_data
 from gossipfl.files.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint
@@ -113,7 +114,7 @@ class _Process:
         self._listen = listen
         self._directory = directory
         self._trainer: Trainer = cast.trainer
-        self._training = TrainingMetrics()
+        self._training = TrainingSums()
         self._due: asyncio.Queue[Callable[[], Any] | None] = asyncio.Queue()
         self._status = 0
         self._last_row = -1  # the newest round of which there is a row, and the weights in it
@@ -233,7 +234,7 @@ class _Process:
             self._request_row(host)
 
     def trained(self, host: HTTPPeer, update: Update) -> None:
-        self._training.add(update)
+        self._training.add(update.metrics, update.num_examples)
 
     def contact(self, host: HTTPPeer, neighbor: PeerId, event: str) -> None:
         self._directory.event(host.peer.peer_id, neighbor, event, host.now())
@@ -243,8 +244,7 @@ class _Process:
     def _request_row(self, host: HTTPPeer) -> None:
         """Evaluate the peer's own model as it is now, when the trainer is free."""
         (standing,) = standings_of([host.peer])
-        num_examples = self._training.num_examples
-        training_loss, training_accuracy = self._training.take()
+        training_examples = self._training.num_examples
         self._last_row, self._last_weights, self._last_open = host.peer.round, host.peer.value, host.peer.num_open
         self._last_traffic = _traffic(host)
         row: dict[str, Any] = {
@@ -253,9 +253,8 @@ class _Process:
             "examples_seen": standing.examples_seen,
             "time": host.now() if host.state != "new" else 0.0,
             "wall": time.time(),
-            "training_loss": training_loss,
-            "training_accuracy": training_accuracy,
-            "training_examples": num_examples,
+            "training": self._training.take(),
+            "training_examples": training_examples,
             **self._last_traffic,
             "num_open": host.peer.num_open,
         }
@@ -270,15 +269,10 @@ class _Process:
         rounds = self._facts.num_rounds
         while (evaluate := await self._due.get()) is not None:
             score, row = await evaluate()
-            host.scores = {"loss": score.loss, **score.metrics}
-            self._directory.row(row | host.scores)
-            _LOGGER.info(
-                "after round %d of %d: loss %.4f, accuracy %.4f on held-out data",
-                row["round"],
-                rounds,
-                score.loss,
-                score.metrics["accuracy"],
-            )
+            host.score = score
+            self._directory.row(row | asdict(score))
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in {"loss": score.loss, **score.metrics}.items())
+            _LOGGER.info("after round %d of %d: %s on held-out data", row["round"], rounds, shown)
 
 
 _TRAFFIC = ("num_messages", "sent", "received")

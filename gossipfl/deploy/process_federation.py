@@ -22,8 +22,9 @@ from typing import IO, Any
 from gossipfl.codec import VectorSchema, decode
 from gossipfl.compression import decompress
 from gossipfl.deploy.addresses import addresses
-from gossipfl.engines.evaluation import Traffic, average_model, evaluate
-from gossipfl.engines.http.status import NeighborStatus, PeerStatus
+from gossipfl.engines.evaluation import average_model, evaluate
+from gossipfl.engines.http.status import NeighborStatus, PeerStatus, complete_history
+from gossipfl.engines.progress import Rounds, Traffic, TrainingSums
 from gossipfl.errors import GossipFLError, RemoteProtocolError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.files.strict_json import strict_json
@@ -83,28 +84,26 @@ class ProcessFederation:
         self._label = experiment.scenario.label_of(section)
         self.history = History(self._label, experiment.seed)
         self._hub = self._cast.recipe.hub
+        data_peers = [name for name in self._cast.network if name != self._hub]
+        self._rounds = Rounds(data_peers, self._cast.plan.every, experiment.scenario.rounds)
         self._children: dict[PeerId, _Child] = {}
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="look")
         self._began = 0.0
         self._is_closed = False
 
     def __iter__(self) -> Iterator[Evaluation]:
-        rounds = self._experiment.scenario.rounds
-        every = self._cast.plan.every
-        next_round = every
         self._start()
         yield self._evaluate(0, 0.0)
         while any(child.is_running for child in self._children.values()):
             time.sleep(LOOK_SECONDS)
             self._refresh()
-            progress = self._progress()
-            if next_round <= progress < rounds:
-                next_round = every * (progress // every + 1)
+            reached = self._reached()
+            if self._rounds.is_due():
                 at = self._now()
                 self._fetch_models()
-                yield self._evaluate(progress, at)
+                yield self._evaluate(reached, at)
         self._read_final()
-        yield self._evaluate(self._progress(), self._now())
+        yield self._evaluate(self._reached(), self._now())
         self.close()
 
     def close(self) -> None:
@@ -117,19 +116,9 @@ class ProcessFederation:
             return
         self._read_final()
         failures = [self._failure(child) for child in self._children.values() if child.process.returncode != 0]
-        statuses = self._statuses()
         history = self.history
         history.failure = history.failure or "; ".join(failures) or None
-        history.peer_bytes = {name: (status.sent, status.received) for name, status in statuses.items()}
-        history.link_traffic = {
-            (name, neighbor.name): (neighbor.num_messages, neighbor.sent)
-            for name, status in statuses.items()
-            for neighbor in status.neighbors
-            if neighbor.num_messages
-        }
-        history.num_open = sum(status.num_open for status in statuses.values())
-        history.num_refused = sum(sum(status.refusals.values()) for status in statuses.values())
-        history.num_rollbacks = sum(status.num_rollbacks for status in statuses.values())
+        complete_history(history, self._statuses().values())
         history.contacts = sorted(self._contacts(), key=lambda contact: contact.time)
         history.end_with({name: child.model for name, child in self._children.items()}, self._average(), self._hub)
 
@@ -259,10 +248,10 @@ class ProcessFederation:
 
     # Measuring
 
-    def _progress(self) -> int:
-        statuses = self._statuses()
-        names = self._experiment.shards if self._hub is not None else self._children
-        return sum(statuses[name].rounds_done for name in names if name in statuses) // len(names)
+    def _reached(self) -> int:
+        for name, status in self._statuses().items():
+            self._rounds.count(name, status.rounds_done)
+        return self._rounds.reached
 
     def _standings(self) -> list[Standing]:
         return [
@@ -276,18 +265,12 @@ class ProcessFederation:
         return average_model(self._standings(), self._cast.plan, hub)
 
     def _evaluate(self, round: int, at: float) -> Evaluation:
-        statuses = self._statuses().values()
-        traffic = Traffic(
-            sum(status.sent for status in statuses),
-            sum(status.num_messages for status in statuses),
-            max((status.sent + status.received for status in statuses), default=0),
-        )
         evaluation = evaluate(
             self._cast.trainer,
             self._cast.plan,
             self._standings(),
             self._average(),
-            traffic,
+            Traffic.of(self._statuses().values()),
             self._training(),
             round=round,
             time=at,
@@ -296,22 +279,15 @@ class ProcessFederation:
         self.history.evaluations.append(evaluation)
         return evaluation
 
-    def _training(self) -> tuple[float | None, float | None]:
+    def _training(self) -> Mapping[str, float]:
         """Means over the examples of the local training that the peers have written down since last time."""
-        rows = []
+        sums = TrainingSums()
         for child in self._children.values():
             lines = _lines(child.directory / "history.jsonl")
-            rows += lines[child.rows_read :]
+            for row in lines[child.rows_read :]:
+                sums.add(row["training"], row["training_examples"])
             child.rows_read = len(lines)
-        rows = [row for row in rows if row["training_examples"]]
-        total = sum(row["training_examples"] for row in rows)
-        if not total:
-            return None, None
-        loss, accuracy = (
-            sum(row[name] * row["training_examples"] for row in rows) / total
-            for name in ("training_loss", "training_accuracy")
-        )
-        return loss, accuracy
+        return sums.take()
 
     def _contacts(self) -> Iterator[Contact]:
         for child in self._children.values():

@@ -8,12 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from gossipfl.actions import Update
 from gossipfl.algorithms import Weighting
+from gossipfl.engines.progress import Traffic
 from gossipfl.errors import ConfigurationError
-from gossipfl.history import Evaluation
+from gossipfl.history import Evaluation, Measured
 from gossipfl.peers import Peer, Standing
-from gossipfl.scores import Score
+from gossipfl.scores import LOSS, Metric, Score
+from gossipfl.training.metrics import METRICS
 from gossipfl.training.trainer import Trainer
 from gossipfl.weights import ModelVectors, PeerId, Vector, frozen
 
@@ -68,36 +69,6 @@ def _blocks(size: int) -> list[slice]:
 def standings_of(peers: Iterable[Peer]) -> list[Standing]:
     """How far those of the peers are that have a model."""
     return [standing for peer in peers if (standing := peer.standing) is not None]
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What was sent since the start, in all, and the largest sum of sent and received bytes at one participant."""
-
-    num_bytes: int
-    num_messages: int
-    busiest_peer_bytes: int
-
-
-@dataclass(slots=True)
-class TrainingMetrics:
-    """Sums over the local training that has ended since they were last taken."""
-
-    loss: float = 0.0
-    accuracy: float = 0.0
-    num_examples: int = 0
-
-    def add(self, update: Update) -> None:
-        self.loss += update.metrics["loss"] * update.num_examples
-        self.accuracy += update.metrics["accuracy"] * update.num_examples
-        self.num_examples += update.num_examples
-
-    def take(self) -> tuple[float | None, float | None]:
-        """Mean loss and accuracy over the examples, None without any; then begin anew."""
-        num_examples = self.num_examples
-        means = (self.loss / num_examples, self.accuracy / num_examples) if num_examples else (None, None)
-        self.loss, self.accuracy, self.num_examples = 0.0, 0.0, 0
-        return means
 
 
 def average_model(standings: Sequence[Standing], plan: EvaluationPlan, hub: ModelVectors | None = None) -> ModelVectors:
@@ -155,7 +126,7 @@ def evaluate(
     standings: Sequence[Standing],
     average: ModelVectors,
     traffic: Traffic,
-    training: tuple[float | None, float | None],
+    training: Mapping[str, float],
     *,
     round: int,
     time: float,
@@ -169,7 +140,11 @@ def evaluate(
         evaluated = frozenset(plan.peers)  # of 10,000 peers, to look each up in the tuple would take a second
         chosen = [standing for standing in standings if standing.peer_id in evaluated]
     average_score, peer_scores = scores(trainer, chosen, average)
-    training_loss, training_accuracy = training
+
+    def measured(metric: Metric) -> Measured:
+        values = {peer_id: score.value(metric) for peer_id, score in peer_scores.items()}
+        return Measured(metric, training.get(metric.name), average_score.value(metric), values, has_hub)
+
     return Evaluation(
         round=round,
         time=time,
@@ -177,12 +152,7 @@ def evaluate(
         num_messages=traffic.num_messages,
         busiest_peer_bytes=traffic.busiest_peer_bytes,
         consensus_distance=consensus_distance(standings, uniform_mean),
-        average_loss=average_score.loss,
-        average_accuracy=average_score.metrics["accuracy"],
-        peer_loss={peer_id: score.loss for peer_id, score in peer_scores.items()},
-        peer_accuracy={peer_id: score.metrics["accuracy"] for peer_id, score in peer_scores.items()},
-        training_loss=training_loss,
-        training_accuracy=training_accuracy,
-        deploys_average=has_hub,
+        loss=measured(LOSS),
+        metrics={name: measured(METRICS[name].metric) for name in average_score.metrics},
         **work_done(standings),
     )

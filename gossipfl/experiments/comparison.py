@@ -8,16 +8,15 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from gossipfl.history import History
+from gossipfl.scores import Metric
 
 if TYPE_CHECKING:
     from gossipfl.scenario import Scenario
 
+HELD_OUT = ("deployed", "mean", "worst", "best", "average")
+"""What of every metric has a column in the table: `mean_accuracy`."""
+
 MEASURES = {
-    "deployed_accuracy": "deployed_accuracy",
-    "mean_accuracy": "mean_accuracy",
-    "worst_accuracy": "worst_accuracy",
-    "best_accuracy": "best_accuracy",
-    "average_accuracy": "average_accuracy",
     "consensus_distance": "consensus_distance",
     "rounds": "round",
     "epochs": "epochs",
@@ -26,7 +25,7 @@ MEASURES = {
     "num_bytes": "num_bytes",
     "busiest_peer_bytes": "busiest_peer_bytes",
 }
-"""The columns of the table, each with the field of a history row that it is; the last row of each run counts."""
+"""The other columns of the table, each with the field of a history row that it is; the last row of each run counts."""
 
 COSTS = {
     "rounds": "round",
@@ -34,7 +33,7 @@ COSTS = {
     "time": "time",
     "busiest_peer_bytes": "busiest_peer_bytes",
 }
-"""What reaching a target accuracy costs, each with the field of the first history row that reaches it."""
+"""What reaching a target costs, each with the field of the first history row that reaches it."""
 
 CONTESTS = ("num_bytes", "time", "busiest_peer_bytes", "spread")
 """What algorithms that reach a target compete in: the least of each wins."""
@@ -57,10 +56,10 @@ class Statistic:
 
 @dataclass(frozen=True, slots=True)
 class TargetCost:
-    """What it cost until what an algorithm deploys had the accuracy `target`, in the `reached` of `of` seeds that did:
-    the server's model, or else the peers' own in the mean.
+    """What it cost until what an algorithm deploys was as good as `target` by the first metric, in the `reached` of
+    `of` seeds that did: the server's model, or else the peers' own in the mean.
 
-    `spread` is the accuracy of the best peer less that of the worst, at that moment; a server deploys one model to all.
+    `spread` is how far the best and the worst peer are apart by it, at that moment; a server deploys one model to all.
     """
 
     target: float
@@ -112,25 +111,34 @@ class Winners:
 
 
 def summarize(
-    history_rows: Iterable[Mapping[str, Any]], targets: Sequence[float], ended: Iterable[tuple[str, int]] = ()
+    history_rows: Iterable[Mapping[str, Any]],
+    metrics: Sequence[Metric],
+    targets: Sequence[float],
+    ended: Iterable[tuple[str, int]] = (),
 ) -> list[Row]:
     """The table of a run's history rows (`History.rows`, or with None for NaN as `history.jsonl` has it), algorithms in
-    order of appearance.
+    order of appearance; the `targets` are values of the first of the `metrics`.
 
     Of those that have `ended`, by label and seed, the ones that failed before they were measured reach no target.
     """
     runs: dict[str, dict[int, list[Mapping[str, Any]]]] = {}
     for row in history_rows:
         runs.setdefault(row["algorithm"], {}).setdefault(row["seed"], []).append(row)
+    measures = {f"{aspect}_{metric.name}": f"{aspect}_{metric.name}" for metric in metrics for aspect in HELD_OUT}
+    measures |= MEASURES
     num_unmeasured = Counter(label for label, seed in set(ended) if seed not in runs.get(label, {}))
     return [
         Row(
             label,
             {
-                measure: Statistic.of([rows[-1][name] for rows in by_seed.values()])
-                for measure, name in MEASURES.items()
+                measure: Statistic.of([rows[-1].get(name) for rows in by_seed.values()])
+                for measure, name in measures.items()
             },
-            [_target_cost([*by_seed.values(), *[()] * num_unmeasured[label]], target) for target in targets],
+            [
+                _target_cost([*by_seed.values(), *[()] * num_unmeasured[label]], metric, target)
+                for metric in metrics[:1]
+                for target in targets
+            ],
         )
         for label, by_seed in runs.items()
     ]
@@ -162,23 +170,23 @@ def _least(costs: Sequence[tuple[str, TargetCost]], contest: str) -> str | None:
     return min(figures, key=lambda one: one[0])[1] if figures else None
 
 
-def _target_cost(runs: Sequence[Sequence[Mapping[str, Any]]], target: float) -> TargetCost:
-    firsts = [first for rows in runs if (first := _first_reaching(rows, target)) is not None]
+def _target_cost(runs: Sequence[Sequence[Mapping[str, Any]]], metric: Metric, target: float) -> TargetCost:
+    firsts = [first for rows in runs if (first := _first_reaching(rows, metric, target)) is not None]
     costs = {cost: Statistic.of([first[name] for first in firsts]) if firsts else None for cost, name in COSTS.items()}
-    spread = Statistic.of([_spread(first) for first in firsts]) if firsts else None
+    spread = Statistic.of([_spread(first, metric) for first in firsts]) if firsts else None
     return TargetCost(target, len(firsts), len(runs), costs, spread)
 
 
-def _spread(row: Mapping[str, Any]) -> float | None:
+def _spread(row: Mapping[str, Any], metric: Metric) -> float | None:
     if row["deploys_average"]:
         return 0.0
-    best, worst = row["best_accuracy"], row["worst_accuracy"]
-    return None if best is None or worst is None else best - worst
+    best, worst = row.get(f"best_{metric.name}"), row.get(f"worst_{metric.name}")
+    return None if best is None or worst is None else abs(best - worst)
 
 
-def _first_reaching(rows: Sequence[Mapping[str, Any]], target: float) -> Mapping[str, Any] | None:
-    reached = (row for row in rows if row["deployed_accuracy"] is not None and row["deployed_accuracy"] >= target)
-    return next(reached, None)
+def _first_reaching(rows: Sequence[Mapping[str, Any]], metric: Metric, target: float) -> Mapping[str, Any] | None:
+    deployed = ((row, row.get(f"deployed_{metric.name}")) for row in rows)
+    return next((row for row, value in deployed if value is not None and metric.reaches(value, target)), None)
 
 
 @dataclass(slots=True)
@@ -201,7 +209,7 @@ class Comparison:
         """One row per algorithm."""
         rows = (row for history in self.histories for row in history.rows())
         ended = [(history.algorithm, history.seed) for history in self.histories]
-        return summarize(rows, self.scenario.targets, ended)
+        return summarize(rows, self.scenario.metrics, self.scenario.targets, ended)
 
     @property
     def winners(self) -> list[Winners]:

@@ -5,16 +5,16 @@ summary.json       the common table
 report.html
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.comparison import summarize, winners
 from gossipfl.files.strict_json import strict_json
 from gossipfl.files.whole_files import whole, write_whole
 from gossipfl.report import write_report
-from gossipfl.runs.files import manifest_and_history
+from gossipfl.runs.files import HistoryRow, manifest_and_history
+from gossipfl.scores import Metric
 
 
 def complete(path: Path, left_out: list[str] | None = None) -> Path:
@@ -29,9 +29,9 @@ def complete(path: Path, left_out: list[str] | None = None) -> Path:
     if left_out is not None:
         left_out += garbled
     rows = [row.model_dump() for row in history]
-    _write_parquet(path / "history.parquet", rows)
+    _write_parquet(path / "history.parquet", history, manifest.metrics)
     bounds = {algorithm.label: algorithm.bound for algorithm in manifest.algorithms}
-    table = summarize(rows, manifest.targets, [(one.algorithm, one.seed) for one in manifest.ended])
+    table = summarize(rows, manifest.metrics, manifest.targets, [(one.algorithm, one.seed) for one in manifest.ended])
     summary = {
         "rows": [{**row.as_json(), "bound": bounds.get(row.label, False)} for row in table],
         "winners": [winner.as_json() for winner in winners(table)],
@@ -40,21 +40,22 @@ def complete(path: Path, left_out: list[str] | None = None) -> Path:
     return write_report(path)
 
 
-def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def _write_parquet(path: Path, history: Sequence[HistoryRow], metrics: Sequence[Metric]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not rows:
+    if not history:
         return
+    of_peers = ["loss", *(metric.name for metric in metrics)]
     flat = [
-        {name: value for name, value in row.items() if not name.startswith("peer_")}
+        {name: value for name, value in row.model_dump().items() if not isinstance(value, dict)}
         | {
             "peers": [
-                {"peer": peer_id, "loss": row["peer_loss"].get(peer_id), "accuracy": accuracy}
-                for peer_id, accuracy in row["peer_accuracy"].items()
+                {"peer": peer_id, **{name: row.of_peers(name).get(peer_id) for name in of_peers}}
+                for peer_id in row.of_peers("loss")
             ]
         }
-        for row in rows
+        for row in history
     ]
     with whole(path) as unfinished:
         pq.write_table(pa.Table.from_pylist(flat), unfinished)

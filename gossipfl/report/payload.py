@@ -1,8 +1,10 @@
 """What the page of a report receives: a run in a few plain lists that the page's scripts draw from."""
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import Any, TypeAlias
 
+from gossipfl.history import ASPECTS
 from gossipfl.report.contact import contact
 from gossipfl.report.layout import graph_positions
 from gossipfl.runs.files import HistoryRow, Run
@@ -17,7 +19,7 @@ MAX_DRAWN_PEERS = 2_000
 """Graphs of more peers are not drawn: dots would hardly be larger than a pixel, and placing them takes O(n^2) time."""
 
 MAX_PEER_VALUES = 200_000
-"""Accuracies of single peers kept in the page (about 1.2 MB); longer runs keep every k-th evaluation and the last."""
+"""Values of single peers kept in the page (about 1.2 MB); longer runs keep every k-th evaluation and the last."""
 
 COLUMNS = (
     "round",
@@ -28,21 +30,15 @@ COLUMNS = (
     "num_messages",
     "busiest_peer_bytes",
     "consensus_distance",
-    "training_loss",
-    "training_accuracy",
-    "average_loss",
-    "average_accuracy",
-    "deployed_accuracy",
-    "mean_accuracy",
-    "worst_accuracy",
-    "best_accuracy",
 )
+"""What every row of a history has beside its loss and its metrics."""
 
 
 def page_payload(run: Run) -> JSON:
-    """The run as JSON: manifest, summary, one table of columns per algorithm and seed, per-peer accuracies of the first
+    """The run as JSON: manifest, summary, one table of columns per algorithm and seed, per-peer metrics of the first
     seed, positions and links of every drawing, label counts per peer, interruptions of the contact between peers."""
     peers = peer_order(run)
+    metrics = [metric.name for metric in run.manifest.metrics]
     return {
         "manifest": manifest_facts(run.manifest),
         "over_http": run.manifest.mode.is_over_http,
@@ -50,10 +46,10 @@ def page_payload(run: Run) -> JSON:
         "summary": [row.model_dump() for row in run.summary.rows],
         "winners": [winner.model_dump() for winner in run.summary.winners],
         "histories": {
-            algorithm.label: histories(rows_of(run, algorithm.label)) for algorithm in run.manifest.algorithms
+            algorithm.label: histories(rows_of(run, algorithm.label), metrics) for algorithm in run.manifest.algorithms
         },
         "peers": peers,
-        "peer_accuracy": peer_accuracies(run, peers),
+        "of_peers": {metric: of_peers(run, peers, metric, len(metrics)) for metric in metrics},
         "drawings": drawings(run, peers),
         "label_counts": [run.manifest.partition.label_counts.get(peer) for peer in peers],
         "contact": contact(run),
@@ -83,7 +79,7 @@ def peer_order(run: Run) -> list[str]:
     bounds = {algorithm.label for algorithm in run.manifest.algorithms if algorithm.bound}
     for row in run.history:
         if row.algorithm not in bounds:
-            named.update(dict.fromkeys(row.peer_accuracy))
+            named.update(dict.fromkeys(row.of_peers("loss")))
     return [peer for peer in named if peer not in hubs]
 
 
@@ -91,31 +87,35 @@ def rows_of(run: Run, label: str) -> list[HistoryRow]:
     return [row for row in run.history if row.algorithm == label]
 
 
-def histories(rows: Sequence[HistoryRow]) -> list[JSON]:
+def histories(rows: Sequence[HistoryRow], metrics: Sequence[str]) -> list[JSON]:
     """One table per seed, as columns: {"seed": 0, "round": [...], "time": [...], ...}."""
     seeds = sorted({row.seed for row in rows})
-    return [
-        {"seed": seed}
-        | {column: [rounded(getattr(row, column)) for row in rows if row.seed == seed] for column in COLUMNS}
-        for seed in seeds
-    ]
+    tables = []
+    for seed in seeds:
+        own = [row for row in rows if row.seed == seed]
+        table = {"seed": seed} | {column: [rounded(getattr(row, column)) for row in own] for column in COLUMNS}
+        for aspect, metric in product(ASPECTS, ["loss", *metrics]):
+            table[f"{aspect}_{metric}"] = [rounded(row.column(aspect, metric)) for row in own]
+        tables.append(table)
+    return tables
 
 
-def rounded(value: float | None) -> float | None:
-    """Six significant digits; whole numbers (rounds, bytes) are kept exactly."""
-    return value if value is None or isinstance(value, int) else float(f"{value:.6g}")
+def rounded(value: float | None, digits: int = 6) -> float | None:
+    """Significant digits; whole numbers (rounds, bytes) are kept exactly."""
+    return value if value is None or isinstance(value, int) else float(f"{value:.{digits}g}")
 
 
-def peer_accuracies(run: Run, peers: Sequence[str]) -> JSON:
-    """Per algorithm, of its first seed: {"seed", "rounds": [...], "values": [per evaluation, one number per peer]}.
+def of_peers(run: Run, peers: Sequence[str], metric: str, num_metrics: int) -> JSON:
+    """A metric of each peer, per algorithm, of its first seed: {"seed", "rounds": [...], "values": [per evaluation, one
+    number per peer]}.
 
     One seed, not a mean over seeds: another seed gives another partition, so peer 3 is then somebody else.
     """
     kept: JSON = {}
-    room = MAX_PEER_VALUES // max(1, len(peers) * len(run.manifest.algorithms))
+    room = MAX_PEER_VALUES // max(1, len(peers) * len(run.manifest.algorithms) * num_metrics)
     for algorithm in run.manifest.algorithms:
-        rows = [row for row in rows_of(run, algorithm.label) if row.peer_accuracy]
-        if not rows or not set(peers) & set(rows[-1].peer_accuracy):
+        rows = [row for row in rows_of(run, algorithm.label) if row.of_peers(metric)]
+        if not rows or not set(peers) & set(rows[-1].of_peers(metric)):
             continue
         seed = min(row.seed for row in rows)
         rows = [row for row in rows if row.seed == seed]
@@ -124,13 +124,9 @@ def peer_accuracies(run: Run, peers: Sequence[str]) -> JSON:
         kept[algorithm.label] = {
             "seed": seed,
             "rounds": [row.round for row in rows],
-            "values": [[four_decimals(row.peer_accuracy.get(peer)) for peer in peers] for row in rows],
+            "values": [[rounded(row.of_peers(metric).get(peer), 4) for peer in peers] for row in rows],
         }
     return kept
-
-
-def four_decimals(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
 
 
 def drawings(run: Run, peers: Sequence[str]) -> list[JSON]:

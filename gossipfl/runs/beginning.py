@@ -77,6 +77,7 @@ def run_manifest(
         constants={str(experiment.seed): trainer.constants.digest} if trainer.constants else {},
         topologies=_topologies(scenario),
         algorithms=_algorithms(scenario, seeds),
+        metrics=list(scenario.metrics),
         targets=scenario.targets,
         differences=[*differences(scenario), *caveats(scenario)],
         spread=spread(scenario, seeds),

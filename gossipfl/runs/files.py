@@ -1,19 +1,21 @@
 """The files of a run directory that the report reads, and what they must hold."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from pydantic import FiniteFloat
+from pydantic import FiniteFloat, model_validator
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.mode import Command, Mode
 from gossipfl.runs.manifest import FORMAT, Manifest, RunAlgorithm, read_manifest
 from gossipfl.runs.parts import Count, GarbledError, Measured, MeasuredOfPeers, Part, Seed, parsed, rows_of
+from gossipfl.training.metrics import METRICS, declared
 
 
 class HistoryRow(Part):
-    """One line of `history.jsonl`: one evaluation (`gossipfl.history.history_row`)."""
+    """One line of `history.jsonl`: one evaluation (`gossipfl.history.history_row`), with columns for every metric."""
 
     algorithm: str
     seed: Seed
@@ -25,17 +27,25 @@ class HistoryRow(Part):
     num_messages: Count | None = None
     busiest_peer_bytes: Count | None = None
     consensus_distance: Measured = None
-    training_loss: Measured = None
-    training_accuracy: Measured = None
-    average_loss: Measured = None
-    average_accuracy: Measured = None
     deploys_average: bool = False
-    deployed_accuracy: Measured = None
-    mean_accuracy: Measured = None
-    worst_accuracy: Measured = None
-    best_accuracy: Measured = None
-    peer_accuracy: MeasuredOfPeers = {}
-    peer_loss: MeasuredOfPeers = {}
+    __pydantic_extra__: dict[str, Measured | MeasuredOfPeers]
+
+    @model_validator(mode="after")
+    def _has_values_of_peers_by_peer(self) -> "HistoryRow":
+        for name, value in self.__pydantic_extra__.items():
+            if isinstance(value, dict) != name.startswith("peer_"):
+                raise ValueError(f"{name} should be {'one number' if isinstance(value, dict) else 'a number by peer'}")
+        return self
+
+    def column(self, aspect: str, metric: str) -> float | None:
+        """What one of `gossipfl.history.ASPECTS` of a metric, or of the loss, is; None where it was not measured."""
+        value = self.__pydantic_extra__.get(f"{aspect}_{metric}")
+        return None if isinstance(value, dict) else value
+
+    def of_peers(self, metric: str) -> Mapping[str, float | None]:
+        """A metric, or the loss, of each evaluated peer's own model."""
+        value = self.__pydantic_extra__.get(f"peer_{metric}")
+        return value if isinstance(value, dict) else {}
 
 
 ContactEvent: TypeAlias = Literal["unreachable", "reachable", "left"]
@@ -74,15 +84,10 @@ class SummaryTarget(Part):
 
 
 class SummaryRow(Part):
-    """The last evaluation of one algorithm, over its seeds."""
+    """The last evaluation of one algorithm, over its seeds, with columns for every metric."""
 
     label: str
     bound: bool = False
-    deployed_accuracy: MeanAndSpread | None = None
-    mean_accuracy: MeanAndSpread | None = None
-    worst_accuracy: MeanAndSpread | None = None
-    best_accuracy: MeanAndSpread | None = None
-    average_accuracy: MeanAndSpread | None = None
     consensus_distance: MeanAndSpread | None = None
     rounds: MeanAndSpread | None = None
     epochs: MeanAndSpread | None = None
@@ -91,6 +96,7 @@ class SummaryRow(Part):
     num_bytes: MeanAndSpread | None = None
     busiest_peer_bytes: MeanAndSpread | None = None
     targets: list[SummaryTarget] = []
+    __pydantic_extra__: dict[str, MeanAndSpread | None]
 
 
 class SummaryWinners(Part):
@@ -171,5 +177,6 @@ def manifest_and_history(directory: Path) -> tuple[Manifest, list[HistoryRow], l
             mode=Mode(Command.SIMULATE),
             name=directory.name,
             algorithms=[RunAlgorithm(label=label) for label in labels],
+            metrics=list(declared([name for name in METRICS if any(row.of_peers(name) for row in history)])),
         )
     return manifest, history, left_out

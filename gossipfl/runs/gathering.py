@@ -5,6 +5,7 @@ known at the end only, from the final weights; a FedAvg server has measured its 
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,11 +14,11 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.files.strict_json import json_lines, strict_json
 from gossipfl.files.weight_files import Arrays, by_name, file_stems, write_weights
 from gossipfl.files.whole_files import write_whole
-from gossipfl.history import open_exchanges
+from gossipfl.history import history_row, open_exchanges
 from gossipfl.peers import Standing
 from gossipfl.runs.constant_files import read_constants, write_constants
 from gossipfl.runs.directory import make_run_directory
-from gossipfl.runs.gathered_history import gathered_rows, timeline
+from gossipfl.runs.gathered_history import gathered_history, timeline
 from gossipfl.runs.manifest import Manifest, write_manifest
 from gossipfl.runs.peer_records import PeerRecord, read_peer
 from gossipfl.scenario import Scenario
@@ -46,20 +47,20 @@ def gather(directories: Sequence[Path], output: Path, own: Scenario | None = Non
     manifest = records[0].manifest
     label, seed = records[0].label, manifest.seeds[0]
     happened = timeline(records)
-    rows = gathered_rows(records, happened, records[0].scenario.evaluation.every)
+    evaluations = gathered_history(records, happened, records[0].scenario.evaluation.every)
     standings = [
         Standing(record.peer, record.final, record.num_examples)
         for record in records
         if record.final is not None and not record.is_hub
     ]
-    if rows and len(standings) >= 2:
-        rows[-1]["consensus_distance"] = consensus_distance(standings)
+    if evaluations and len(standings) >= 2:
+        evaluations[-1] = replace(evaluations[-1], consensus_distance=consensus_distance(standings))
     start = happened[0].wall if happened else min((event.wall for one in records for event in one.events), default=0.0)
 
     make_run_directory(output)
     write_manifest(output, _manifest(records))
+    write_whole(output / "history.jsonl", json_lines(history_row(label, seed, one) for one in evaluations))
     of_the_run = {"algorithm": label, "seed": seed}
-    write_whole(output / "history.jsonl", json_lines(of_the_run | row for row in rows))
     write_whole(output / "events.jsonl", json_lines(of_the_run | event for event in _events(records, start)))
     average = _average(records, standings)
     if average is not None:

@@ -9,6 +9,7 @@ from gossipfl.experiments.mode import Mode
 from gossipfl.files.strict_json import strict_json
 from gossipfl.files.whole_files import write_whole
 from gossipfl.runs.parts import RESTORE, Count, Part, Seed, Segments, numbered
+from gossipfl.scores import Metric
 from gossipfl.weights import PeerId, Segment, WeightsSchema
 
 FORMAT = 1
@@ -117,6 +118,8 @@ class Manifest(Part):
     """Digests of what no training changes, by seed."""
     topologies: dict[str, RunTopology] = {}
     algorithms: list[RunAlgorithm]
+    metrics: list[Metric] = []
+    """What models were scored by, beside their loss; targets are values of the first."""
     targets: list[float] = []
     differences: list[str] = []
     spread: str | None = None

@@ -21,6 +21,7 @@ from gossipfl.runs.files import ContactEvent
 from gossipfl.runs.manifest import Manifest, RunAlgorithm, RunId, RunModel, read_manifest
 from gossipfl.runs.parts import Count, GarbledError, Measured, Part, Seed, first_fault, rows_of
 from gossipfl.scenario.scenario import AGREED_FIELDS
+from gossipfl.scores import LOSS, Metric
 from gossipfl.training.model_files import read_arrays
 from gossipfl.weights import ModelVectors, PeerId, Vector, WeightsSchema, frozen
 
@@ -75,7 +76,7 @@ class PeerRow(Part):
     """One line of a peer's `history.jsonl`.
 
     `wall` is Unix time; `rounds_done` (rounds with local work), `examples_seen`, `sent`, `received` (bytes) and
-    `num_messages` count from the start; `training_*` are means over the `training_examples` since the row before;
+    `num_messages` count from the start; `training` has means over the `training_examples` since the row before;
     `num_open` exchanges have no answer.
     """
 
@@ -84,14 +85,17 @@ class PeerRow(Part):
     examples_seen: Count = 0
     wall: FiniteFloat
     loss: Measured = None
-    accuracy: Measured = None
-    training_loss: Measured = None
-    training_accuracy: Measured = None
+    metrics: dict[str, Measured] = Field({})
+    training: dict[str, Measured] = Field({})
     training_examples: Count = 0
     sent: Count = 0
     received: Count = 0
     num_messages: Count = 0
     num_open: Count = 0
+
+    def value(self, metric: Metric) -> float | None:
+        """The loss, or a metric, if it was measured."""
+        return self.loss if metric == LOSS else self.metrics.get(metric.name)
 
 
 class PeerEvent(Part):

@@ -11,7 +11,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.fairness import with_bounds
 from gossipfl.files.checkpoints import CheckpointWriter, newest_checkpoint
-from gossipfl.history import Evaluation, History, history_row
+from gossipfl.history import Evaluation, History, Measured, evaluation_of, history_row
 from gossipfl.runs.files import HistoryRow
 from gossipfl.runs.manifest import Manifest, read_manifest
 from gossipfl.runs.parts import rows_of
@@ -19,6 +19,7 @@ from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.differences import first_difference
 from gossipfl.scenario.own_scenario import refuse_functions
+from gossipfl.scores import LOSS, Metric
 
 RunName: TypeAlias = tuple[str, int]
 """Label and seed of one algorithm's run."""
@@ -41,7 +42,7 @@ class Checkpoints:
         if self._saved is None:
             return {}
         values = self._saved.values
-        evaluations = [Evaluation(**evaluation) for evaluation in values["simulator"]["evaluations"]]
+        evaluations = [evaluation_of(one) for one in values["simulator"]["evaluations"]]
         return {(values["algorithm"], values["seed"]): evaluations}
 
     def simulator(self, experiment: Experiment, section: AlgorithmSection) -> Simulator:
@@ -108,9 +109,10 @@ def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
                 f"{path} holds a run of another scenario ({other}); name that one to go on with it, or none"
             )
     ended = {(one.algorithm, one.seed): History(**one.model_dump()) for one in manifest.ended}
+    metrics = scenario.metrics
     for row in rows_of(path / "history.jsonl", HistoryRow):
         if (row.algorithm, row.seed) in ended:
-            ended[row.algorithm, row.seed].evaluations.append(_evaluation(row))
+            ended[row.algorithm, row.seed].evaluations.append(_evaluation(row, metrics))
     return StoppedRun(
         path=path,
         manifest=manifest,
@@ -119,10 +121,14 @@ def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
     )
 
 
-def _evaluation(row: HistoryRow) -> Evaluation:
-    values: dict[str, Any] = {field.name: getattr(row, field.name) for field in fields(Evaluation)}
-    for name in ("num_examples", "epochs", "time", "consensus_distance", "average_loss", "average_accuracy"):
+def _evaluation(row: HistoryRow, metrics: Sequence[Metric]) -> Evaluation:
+    def measured(metric: Metric) -> Measured:
+        name = metric.name
+        peers = {peer: nan if value is None else value for peer, value in row.of_peers(name).items()}
+        average, training = row.column("average", name), row.column("training", name)
+        return Measured(metric, training, nan if average is None else average, peers, row.deploys_average)
+
+    values: dict[str, Any] = {field.name: getattr(row, field.name, None) for field in fields(Evaluation)}
+    for name in ("num_examples", "epochs", "time", "consensus_distance"):
         values[name] = nan if values[name] is None else values[name]
-    for name in ("peer_loss", "peer_accuracy"):
-        values[name] = {peer: nan if value is None else value for peer, value in values[name].items()}
-    return Evaluation(**values)
+    return Evaluation(**values | {"loss": measured(LOSS), "metrics": {one.name: measured(one) for one in metrics}})

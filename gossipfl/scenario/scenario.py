@@ -13,10 +13,12 @@ from gossipfl.scenario.algorithms import AlgorithmSection, AnyAlgorithmSection, 
 from gossipfl.scenario.http import HTTPSection
 from gossipfl.scenario.labels import labels_of
 from gossipfl.scenario.product import product_of
-from gossipfl.scenario.section import Count, Section, by_name
+from gossipfl.scenario.section import Count, Positive, Section, by_name
 from gossipfl.scenario.sections import DataSection, EvaluationSection, TopologySection, TrainingSection
 from gossipfl.scenario.validation import described
 from gossipfl.scenario.world import ComputeSection, NetworkSection
+from gossipfl.scores import Metric
+from gossipfl.training.metrics import declared
 from gossipfl.training.models import MODELS, check_name
 
 
@@ -50,9 +52,9 @@ class Scenario(Section):
     weighting: Weighting = "uniform"
     """The goal: the mean of the peers' objectives, each counting the same or by its examples. Gossip that is not
     push-sum keeps the uniform mean only."""
-    targets: list[Annotated[float, Field(gt=0, le=1)]] = [0.8, 0.9]
-    """Accuracies of what is deployed (a server's model, or else the peers' own in the mean) for which a comparison says
-    at what cost they were reached."""
+    targets: list[Positive] = [0.8, 0.9]
+    """Values of the first of `evaluation.metrics`, accuracies unless it says otherwise, of what is deployed (a server's
+    model, or else the peers' own in the mean), for which a comparison says at what cost they were reached."""
     model: Any = "mlp"
     """`softmax`, `mlp` or `cnn`, or `package.module:function` that returns a Keras model; in Python also a function."""
     data: Annotated[DataSection, BeforeValidator(_source_only, json_schema_input_type=str | DataSection)] = (
@@ -112,6 +114,11 @@ class Scenario(Section):
         doubled = [label for label in labels if labels.count(label) > 1]
         if doubled:
             raise ConfigurationError(f"two algorithms are called {doubled[0]!r}; give one of them another label")
+        for position, target in enumerate(self.targets):
+            if target > 1 and self.metrics[0].unit == "share":
+                raise ConfigurationError(
+                    f"targets.{position} is {target:g}: it should be at most 1, as {self.metrics[0].name} is"
+                )
         with _naming("topology"):
             common = self.graph()
             nodes = list(common)
@@ -157,6 +164,11 @@ class Scenario(Section):
     def labels(self) -> list[str]:
         """What tables call the algorithms, in their order."""
         return labels_of(self.algorithms, self.topology_label)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What models are scored by, beside their loss; targets are values of the first."""
+        return declared(self.evaluation.metrics)
 
     def _topology(self, section: AlgorithmSection | None) -> TopologySection:
         return section.topology if section is not None and section.topology is not None else self.topology

@@ -68,6 +68,7 @@ def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measure
             for point, measured in by_point
             for algorithm in measured[0][1].manifest.algorithms
         ],
+        metrics=list(scenario.metrics),
         targets=scenario.targets,
         differences=notes,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from evaluations import changed, evaluation
 from rich.console import Console
 
 from gossipfl.cli.terminal.console import new_console, print_json
@@ -17,10 +18,13 @@ from gossipfl.cli.terminal.progress import Progress
 from gossipfl.cli.terminal.tables import comparison_tables, winner_tables
 from gossipfl.experiments.comparison import Comparison
 from gossipfl.experiments.mode import Command, EngineKind, Mode
-from gossipfl.history import Evaluation, History
+from gossipfl.history import History
 from gossipfl.scenario import Scenario
+from gossipfl.scores import Metric
 
-LAST = Evaluation(
+ACCURACY = Metric("accuracy")
+
+LAST = evaluation(
     round=3,
     time=12.5,
     num_bytes=31_400,
@@ -71,7 +75,7 @@ def test_an_evaluation_is_one_line_with_four_decimals():
         "fedavg: round 3, training accuracy 0.9123, test accuracy of the average model 0.8438, of the peers 0.8250 "
         "(0.7500 to 0.9000)"
     )
-    assert "training" not in evaluation_line("fedavg", replace(LAST, training_accuracy=None))
+    assert "training" not in evaluation_line("fedavg", changed(LAST, training_accuracy=None))
     final = evaluation_line("fedavg", LAST, final=True)
     assert final.startswith("fedavg: final model, test accuracy of the average model 0.8438")
 
@@ -119,7 +123,7 @@ def test_the_table_shows_what_was_measured_with_bounds_last():
     assert "nobody has it until it is gathered" in " ".join(text.split())
 
 
-SECOND = replace(LAST, time=10.0, num_bytes=40_000, peer_accuracy={"a": 0.8, "b": 0.85})
+SECOND = changed(LAST, time=10.0, num_bytes=40_000, peer_accuracy={"a": 0.8, "b": 0.85})
 
 
 def test_who_reached_a_target_with_the_least_is_said_once_there_are_two():
@@ -133,7 +137,9 @@ def test_who_reached_a_target_with_the_least_is_said_once_there_are_two():
     assert "least at the busiest gossip 9 kB 15.00" in lines
     assert "closest peers other [x] 5.00" in lines
     assert "cheapest way to 92.5%" not in text  # that nobody reached
-    assert "least real time" in printed(*winner_tables(compared.table, Mode(Command.COMPARE, EngineKind.LOOPBACK)))
+    assert "least real time" in printed(
+        *winner_tables(compared.table, ACCURACY, Mode(Command.COMPARE, EngineKind.LOOPBACK))
+    )
 
 
 def test_winners_of_several_seeds_have_a_spread():
@@ -143,7 +149,7 @@ def test_winners_of_several_seeds_have_a_spread():
         for label, last in (("pairwise", LAST), ("fedavg", SECOND))
     ]
     compared = Comparison(Scenario(algorithms=["pairwise", "fedavg"], targets=[0.8]), histories)
-    text = printed(*winner_tables(compared.table, COMPARE))
+    text = printed(*winner_tables(compared.table, ACCURACY, COMPARE))
     assert "cheapest way to 80% with all 2 seeds" in text
     assert "10.5 s ± 0.707 s" in text
 
@@ -164,7 +170,7 @@ def test_a_table_for_another_program_is_not_cut_to_80_columns():
 @pytest.mark.parametrize("num_seeds", [1, 2])
 def test_no_number_is_cut_on_a_terminal_of_80_columns(num_seeds):
     label = "pairwise (random-regular)"
-    other = replace(LAST, peer_accuracy={"a": 0.5, "b": 1.0}, time=13.25, consensus_distance=0.0987)
+    other = changed(LAST, peer_accuracy={"a": 0.5, "b": 1.0}, time=13.25, consensus_distance=0.0987)
     histories = [History(label, seed, [last]) for seed, last in enumerate([LAST, other][:num_seeds])]
     histories += [History("fedavg", history.seed, history.evaluations) for history in histories]
     compared = Comparison(Scenario(algorithms=[{"name": "pairwise", "label": label}, "fedavg"]), histories)
@@ -182,7 +188,7 @@ def test_no_number_is_cut_on_a_terminal_of_80_columns(num_seeds):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_that_are_none_do_no_harm(value, capsys):
-    histories = [History("pairwise", seed, [replace(LAST, average_accuracy=value, time=value)]) for seed in (0, 1)]
+    histories = [History("pairwise", seed, [changed(LAST, average_accuracy=value, time=value)]) for seed in (0, 1)]
     compared = Comparison(Scenario(), histories)
     printed(*comparison_tables(compared.table, compared.scenario, COMPARE, 160))
     evaluation_line("pairwise", histories[0].last)
@@ -208,7 +214,7 @@ def shown_while_running(label: str, algorithm: dict[str, object], *, width: int,
     scenario = Scenario(rounds=7, algorithms=[{"label": label, **algorithm}])
     with Progress(console, scenario, COMPARE, clock=lambda: next(clock)) as progress:
         progress.begins(SimpleNamespace(seed=scenario.seed, shards=dict.fromkeys(range(num_peers))))
-        progress.evaluated(label, replace(LAST, round=0))
+        progress.evaluated(label, changed(LAST, round=0))
         console.file.truncate(console.file.seek(0))
         progress.evaluated(label, LAST)
         shown = console.file.getvalue()

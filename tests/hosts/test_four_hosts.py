@@ -178,7 +178,7 @@ def test_a_host_that_is_cut_off_comes_back_and_all_end_nearly_equal(hosts: dict[
     assert statuses == dict.fromkeys(NAMES, 0), {name: log.read_text()[-2000:] for name, log in logs.items()}
 
     last = {name: rows(run / "history.jsonl")[-NUM_LAST:] for name, run in runs.items()}
-    accuracies = [mean(row["accuracy"] for row in measured) for measured in last.values()]
+    accuracies = [mean(row["metrics"]["accuracy"] for row in measured) for measured in last.values()]
     assert min(accuracies) > 0.7, "with half of the classes nobody gets above 0.5 alone"
     assert max(accuracies) - min(accuracies) < 0.15
 

@@ -126,7 +126,7 @@ def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
 
 def status(text: str) -> PeerStatus:
     neighbor = NeighborStatus(text, text, 1.0, 1, 1, 1, 0, 0, {text: 1})
-    values = {"seconds": 1.0, "loss": 1.0, "accuracy": 1.0, "training_loss": 1.0, "training_accuracy": 1.0}
+    values = {"seconds": 1.0, "loss": 1.0, "metrics": {"accuracy": 1.0}, "training": {"loss": 1.0, "accuracy": 1.0}}
     counts = {"round": 1, "rounds": 2, "incarnation": 1, "sent": 1, "received": 1, "num_messages": 1}
     counts |= {"num_open": 0, "rounds_done": 1, "examples_seen": 9}
     words = {"peer": text, "run": text, "state": text, "awaits": (text,), "refusals": {text: 1}}

@@ -211,6 +211,7 @@ def manifest_of(
             }
             for algorithm in algorithms
         ],
+        "metrics": [{"name": "accuracy", "higher_is_better": True, "unit": "share"}],
         "targets": list(targets),
         "differences": ["FedAvg resets the optimizer state each round, gossip keeps it"],
     }

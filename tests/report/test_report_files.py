@@ -135,8 +135,12 @@ def test_numbers_that_are_not_finite_are_missing(run: Path) -> None:
     row = '{"algorithm": "pairwise (ring)", "seed": 0, "round": 4, "average_loss": NaN, "consensus_distance": Infinity'
     append_rows(run, row + ', "mean_accuracy": null, "peer_accuracy": {"0": null, "1": 0.5, "2": NaN}}\n')
     last = read_run(run).history[-1]
-    assert (last.average_loss, last.consensus_distance, last.mean_accuracy) == (None, None, None)
-    assert last.peer_accuracy == {"0": None, "1": 0.5, "2": None}
+    assert (last.column("average", "loss"), last.consensus_distance, last.column("mean", "accuracy")) == (
+        None,
+        None,
+        None,
+    )
+    assert last.of_peers("accuracy") == {"0": None, "1": 0.5, "2": None}
     assert write_report(run).exists()
 
 

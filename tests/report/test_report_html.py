@@ -123,9 +123,9 @@ def test_figures_are_those_of_the_history(run: Path, text: str) -> None:
     assert table["num_bytes"][position] == row["num_bytes"]
     for column in ("training_accuracy", "mean_accuracy", "average_loss"):
         assert table[column][position] == pytest.approx(row[column], rel=1e-5)
-    assert data["peer_accuracy"]["FedAvg"]["seed"] == 0
+    assert data["of_peers"]["accuracy"]["FedAvg"]["seed"] == 0
     first = next(row for row in rows if (row["algorithm"], row["seed"], row["round"]) == ("FedAvg", 0, 4))
-    values = dict(zip(data["peers"], data["peer_accuracy"]["FedAvg"]["values"][-1], strict=True))
+    values = dict(zip(data["peers"], data["of_peers"]["accuracy"]["FedAvg"]["values"][-1], strict=True))
     assert values == {peer: pytest.approx(value, abs=1e-4) for peer, value in first["peer_accuracy"].items()}
 
 
@@ -176,7 +176,7 @@ def test_long_runs_keep_some_evaluations_of_peers_and_always_the_last(
 ) -> None:
     run = read_run(fake_run(tmp_path, algorithms=FIVE_AND_BOUNDS[:1], num_seeds=1, num_rounds=50))
     monkeypatch.setattr(payload_module, "MAX_PEER_VALUES", 16 * 10)
-    kept = page_payload(run)["peer_accuracy"]["pairwise (ring)"]
+    kept = page_payload(run)["of_peers"]["accuracy"]["pairwise (ring)"]
     assert kept["rounds"] == list(range(5, 51, 5))
     assert len(kept["values"]) == 10
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from evaluations import evaluation
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
@@ -16,10 +17,11 @@ from safetensors.numpy import load_file, save_file
 from gossipfl.engines.http.wire.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.comparison import MEASURES
-from gossipfl.history import Evaluation, history_row
+from gossipfl.files.strict_json import strict_json
+from gossipfl.history import history_row
 from gossipfl.report.complete import complete
 from gossipfl.runs.files import read_run
-from gossipfl.runs.gathered_history import gathered_rows, timeline
+from gossipfl.runs.gathered_history import gathered_history, timeline
 from gossipfl.runs.gathering import gather
 from gossipfl.runs.manifest import Manifest
 from gossipfl.runs.peer_records import read_peer
@@ -63,6 +65,7 @@ def manifest(peer: str, names: Sequence[str] = NAMES, hub: str | None = None, **
         "algorithms": [
             {"label": "fed avg" if hub else "pairwise", "topology": None if hub else "ring", "hub": hub, "seeds": [4]}
         ],
+        "metrics": [{"name": "accuracy"}],
         "targets": [0.5],
         "differences": [],
     } | fields
@@ -77,9 +80,8 @@ def row(round: int, seconds: float, accuracy: float | None = 0.5, **fields: Any)
         "time": seconds,
         "wall": START + seconds,
         "loss": None if accuracy is None else 1 - accuracy,
-        "accuracy": accuracy,
-        "training_loss": 1.0 if round else None,
-        "training_accuracy": 0.25 if round else None,
+        "metrics": {"accuracy": accuracy},
+        "training": {"loss": 1.0, "accuracy": 0.25} if round else {},
         "training_examples": 10 if round else 0,
         "sent": 100 * round,
         "received": 50 * round,
@@ -138,7 +140,9 @@ def records_of(tmp_path: Path, histories: dict[str, list[JSON]], hub: str | None
 
 
 def gathered(records: list[Any], every: int = 1) -> list[JSON]:
-    return gathered_rows(records, timeline(records), every)
+    history = gathered_history(records, timeline(records), every)
+    rows: list[JSON] = json.loads(strict_json([history_row("pairwise", 4, one) for one in history]))
+    return rows
 
 
 class TestRows:
@@ -160,7 +164,7 @@ class TestRows:
 
     def test_they_have_the_fields_of_any_history(self, tmp_path):
         gather(cities(tmp_path), tmp_path / "run")
-        usual = history_row("pairwise", 4, Evaluation(0, 0.0, 0, 0, 0, 0.0, 0.0, 0.0, {"a": 0.0}, {"a": 0.0}))
+        usual = history_row("pairwise", 4, evaluation())
         for one in rows_in(tmp_path / "run"):
             assert one.keys() == usual.keys()
             assert (one["algorithm"], one["seed"]) == ("pairwise", 4)
@@ -194,8 +198,8 @@ class TestRows:
         ]
 
     def test_training_is_weighted_by_examples_since_the_last_row(self, tmp_path):
-        few = {"training_examples": 10, "training_loss": 3.0, "training_accuracy": 0.0}
-        many = {"training_examples": 30, "training_loss": 1.0, "training_accuracy": None}
+        few = {"training_examples": 10, "training": {"loss": 3.0, "accuracy": 0.0}}
+        many = {"training_examples": 30, "training": {"loss": 1.0, "accuracy": None}}
         histories = {
             "a": [row(0, 0), row(1, 1, **few), row(2, 3, **few)],
             "b": [row(0, 0), row(1, 2, **many), row(2, 3)],
@@ -252,7 +256,7 @@ def test_bytes_add_up_and_rounds_go_on(tmp_path_factory: Any, histories: dict[st
     assert last["num_bytes"] == sum(end["sent"] for end in ends)
     assert last["num_messages"] == sum(end["num_messages"] for end in ends)
     assert last["busiest_peer_bytes"] == max(end["sent"] + end["received"] for end in ends)
-    assert last["peer_accuracy"] == {name: one[-1]["accuracy"] for name, one in histories.items()}
+    assert last["peer_accuracy"] == {name: one[-1]["metrics"]["accuracy"] for name, one in histories.items()}
     assert last["round"] == sum(end["round"] for end in ends) // len(ends)
     for key in ("round", "time"):
         assert [one[key] for one in rows] == sorted(one[key] for one in rows)
@@ -282,7 +286,7 @@ class TestFiles:
         assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
         assert pq.read_table(tmp_path / "run" / "history.parquet").num_rows == 3
         (summary,) = json_in(tmp_path / "run" / "summary.json")["rows"]
-        assert set(MEASURES) < set(summary)
+        assert {*MEASURES, "mean_accuracy"} < set(summary)
         assert summary["mean_accuracy"]["mean"] == pytest.approx(0.8)
         assert summary["average_accuracy"]["mean"] is None
         assert (summary["targets"][0]["reached"], summary["targets"][0]["time"]["mean"]) == (1, 9.0)

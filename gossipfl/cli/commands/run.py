@@ -199,7 +199,7 @@ def _print_results(comparison: Comparison, mode: Mode, console: Console) -> None
             console.print(evaluation_line(name, history.last, final=True), soft_wrap=True)
         for note in history.notes():
             console.print(note, soft_wrap=True)
-    for table in winner_tables(comparison.table, mode):
+    for table in winner_tables(comparison.table, scenario.metrics[0], mode):
         console.print(table)
 
 

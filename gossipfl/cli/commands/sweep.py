@@ -161,7 +161,7 @@ def _finish(
     manifest = together.manifest.model_copy(update={"command": options.words(), "scenario": directory.base, **content})
     report = write_run(directory.path, manifest, together.rows)
     ended = [(one.algorithm, one.seed) for one in together.manifest.ended]
-    table = summarize(together.rows, scenario.targets, ended)
+    table = summarize(together.rows, scenario.metrics, scenario.targets, ended)
     notes = list(filter(None, [together.manifest.spread]))
     for shown in comparison_tables(table, scenario, Mode(Command.SWEEP), console.width, notes):
         console.print(shown)

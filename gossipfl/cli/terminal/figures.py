@@ -1,9 +1,27 @@
 """Numbers as people read them."""
 
+from collections.abc import Callable
+
+from gossipfl.scores import Metric
+
 
 def percent(share: float) -> str:
     """A share in percent, two decimals."""
     return f"{100 * share:.2f}"
+
+
+def by(metric: Metric) -> Callable[[float], str]:
+    """How values of a metric are shown: shares in percent, other numbers with four digits."""
+    return percent if metric.unit == "share" else "{:.4g}".format
+
+
+def shown_target(target: float, metric: Metric) -> str:
+    """A value of a metric, as it was given.
+
+    >>> shown_target(0.85, Metric("accuracy")), shown_target(8.5, Metric("perplexity", unit="number"))
+    ('85%', '8.5')
+    """
+    return f"{100 * target:g}%" if metric.unit == "share" else f"{target:g}"
 
 
 def num_bytes(size: float) -> str:

@@ -10,13 +10,11 @@ def run_name(label: str, seed: int, scenario: Scenario) -> str:
 
 
 def evaluation_line(label: str, evaluation: Evaluation, *, final: bool = False) -> str:
-    """One evaluation in one line; accuracies with four decimals."""
+    """One evaluation in one line; metrics with four decimals."""
     parts = [f"{label}: {'final model' if final else f'round {evaluation.round}'}"]
-    if evaluation.training_accuracy is not None and not final:
-        parts.append(f"training accuracy {evaluation.training_accuracy:.4f}")
-    parts.append(f"test accuracy of the average model {evaluation.average_accuracy:.4f}")
-    parts.append(
-        f"of the peers {evaluation.mean_accuracy:.4f} ({evaluation.worst_accuracy:.4f} to "
-        f"{evaluation.best_accuracy:.4f})"
-    )
+    for name, of in evaluation.metrics.items():
+        if of.training is not None and not final:
+            parts.append(f"training {name} {of.training:.4f}")
+        parts.append(f"test {name} of the average model {of.average:.4f}")
+        parts.append(f"of the peers {of.mean:.4f} ({of.worst:.4f} to {of.best:.4f})")
     return ", ".join(parts)

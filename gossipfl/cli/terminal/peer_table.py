@@ -7,30 +7,34 @@ from rich import box
 from rich.table import Table
 
 from gossipfl.cli.terminal.figures import num_bytes
+from gossipfl.training.metrics import METRICS
 
 
 def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> Table:
     """One line for each peer, from its status as JSON has it; what does not fit in `height` lines is counted."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("peer", "state", "round", "loss", "accuracy", "neighbors", "sent", "received", "failures"):
+    scores = ["loss", *(name for name in METRICS if any(name in status["metrics"] for status in statuses))]
+    columns = ["peer", "state", "round", *scores, "neighbors", "sent", "received", "failures"]
+    for column in columns:
         table.add_column(column, justify="left" if column in ("peer", "state") else "right", overflow="fold")
     num_shown = len(statuses) if len(statuses) + 8 <= height else max(1, height - 9)
     for status in statuses[:num_shown]:
         neighbors = status["neighbors"]
+        measured = {"loss": status["loss"], **status["metrics"]}
         silent = sum(neighbor["contact"] in ("unreachable", "left") for neighbor in neighbors)
         refused = sum(status["refusals"].values()) + sum(sum(n["refused"].values()) for n in neighbors)
         table.add_row(
             status["peer"],
             status["state"] + _awaited(status["awaits"]),
             f"{status['round']}/{status['rounds']}",
-            *("" if status[name] is None else f"{status[name]:.4f}" for name in ("loss", "accuracy")),
+            *("" if measured.get(name) is None else f"{measured[name]:.4f}" for name in scores),
             f"{len(neighbors) - silent}/{len(neighbors)}",
             num_bytes(status["sent"]),
             num_bytes(status["received"]),
             str(silent + refused),
         )
     if num_shown < len(statuses):
-        table.add_row(f"and {len(statuses) - num_shown} more", *[""] * 8)
+        table.add_row(f"and {len(statuses) - num_shown} more", *[""] * (len(columns) - 1))
     return table
 
 

@@ -26,7 +26,7 @@ from gossipfl.scenario import Scenario
 
 
 class Progress:
-    """Shows a bar per algorithm (round, accuracy so far) and a line on what is going on; an `Observer`.
+    """Shows a bar per algorithm (round, first metric so far) and a line on what is going on; an `Observer`.
 
     The line has the time, rounds and peers trained per second since the first evaluation, and the memory in use.
     Peers over HTTP are shown in a table too, from what `look` is told. Without a terminal there is none of it. In a
@@ -92,7 +92,7 @@ class Progress:
             self._began, self._first_round = self._clock(), evaluation.round  # not 0 where a run goes on
         num_rounds = evaluation.round - self._first_round
         rate = num_rounds / max(self._clock() - self._began, 1e-9)
-        state = f"accuracy {evaluation.deployed_accuracy:.4f}"
+        state = f"{evaluation.main.metric.name} {evaluation.main.deployed:.4f}"
         self._progress.update(self._task, completed=evaluation.round, state=state)
         parts = [f"{seconds(evaluation.time)} {self._mode.clock}"]
         if num_rounds:

@@ -8,10 +8,11 @@ from rich.table import Table
 
 from gossipfl.algorithms import BOUNDS
 from gossipfl.cli.terminal.console import in_this_encoding
-from gossipfl.cli.terminal.figures import num_bytes, percent, seconds
+from gossipfl.cli.terminal.figures import by, num_bytes, seconds, shown_target
 from gossipfl.experiments.comparison import Row, Statistic, TargetCost, winners
 from gossipfl.experiments.mode import Mode
 from gossipfl.scenario import Scenario
+from gossipfl.scores import Metric
 
 _SPREAD = "best minus\nworst peer"
 _WORK = "rounds, epochs, examples: local work done, per peer in the mean"
@@ -28,9 +29,9 @@ def comparison_tables(
     width: int,
     notes: Sequence[str] = (),
 ) -> list[Table]:
-    """The common table: what each algorithm reached at the end, and for each target what it took to get there.
+    """The common table: what each algorithm reached at the end by each metric, and what it took to get to each target.
 
-    Where the first does not fit in `width` characters it comes in two parts, accuracy and cost: a number is never cut.
+    Where the first does not fit in `width` characters it comes in two parts, metric and cost: a number is never cut.
     Where the others do not fit, their columns on the busiest and on the spread of the peers are left out.
     At the end it says who reached each target with the least. `notes` stand below the common table.
     """
@@ -39,7 +40,8 @@ def comparison_tables(
     }
     ordered = sorted(rows, key=lambda row: row.label in bounds)
     styles = ["dim" if row.label in bounds else "" for row in ordered]
-    reached = ["peers", "worst", "best", "average\nmodel", "consensus\ndistance"]
+    main, *others = scenario.metrics
+    by_metric = ["peers", "worst", "best", "average\nmodel"]
     time_ = f"{mode.clock}\ntime"
     spent = ["rounds", "epochs", "examples", time_, "bytes", "bytes at\nbusiest"]
 
@@ -47,33 +49,34 @@ def comparison_tables(
         lines = [[row.label, *those] for row, those in zip(ordered, cells, strict=True)]
         return _table(title, ["algorithm", *headings], lines, styles)
 
-    title = f"{scenario.name}: accuracy on held-out data in %"
-    accuracies, costs = [_reached(row) for row in ordered], [_cost(row) for row in ordered]
-    both = [accuracy + cost for accuracy, cost in zip(accuracies, costs, strict=True)]
+    title, reached = _title(scenario, main), [*by_metric, "consensus\ndistance"]
+    values, costs = [[*_by_metric(row, main), _consensus(row)] for row in ordered], [_cost(row) for row in ordered]
+    both = [value + cost for value, cost in zip(values, costs, strict=True)]
     tables = [table(f"{title}, and what it cost", reached + spent, both)]
     if _natural_width(tables[0]) > width:
-        tables = [table(title, reached, accuracies), table(f"{scenario.name}: what it cost", spent, costs)]
+        tables = [table(title, reached, values), table(f"{scenario.name}: what it cost", spent, costs)]
+    tables[1:1] = [table(_title(scenario, one), by_metric, [_by_metric(row, one) for row in ordered]) for one in others]
     tables[-1].caption = "\n".join([_WORK, _AVERAGE, *notes])
     tables[-1].caption_justify = "left"
     to_target = ["rounds", time_, "bytes", "seeds", "bytes at\nbusiest", _SPREAD]
     for position, target in enumerate(scenario.targets):
-        cells = [_cost_of_target(row.targets[position]) for row in ordered]
-        title = f"what it took until the accuracy of what is deployed was {100 * target:g}%"
+        cells = [_cost_of_target(row.targets[position], main) for row in ordered]
+        title = f"what it took until the {main.name} of what is deployed was {shown_target(target, main)}"
         whole = table(title, to_target, cells)
         tables.append(whole if _natural_width(whole) <= width else table(title, to_target[:4], [c[:4] for c in cells]))
-    return [*tables, *winner_tables([row for row in ordered if row.label not in bounds], mode)]
+    return [*tables, *winner_tables([row for row in ordered if row.label not in bounds], main, mode)]
 
 
-def winner_tables(rows: Sequence[Row], mode: Mode) -> list[Table]:
-    """For each target that any of several communicating algorithms reached: who did with the least, and with what
-    accuracy of the best peer less that of the worst, at that moment."""
+def winner_tables(rows: Sequence[Row], metric: Metric, mode: Mode) -> list[Table]:
+    """For each target that any of several communicating algorithms reached: who did with the least, and how far the
+    best and the worst peer were apart by the metric, at that moment."""
     if sum(row.values["num_bytes"].mean > 0 for row in rows) < 2:
         return []
     contests: dict[str, tuple[str, Callable[[float], str]]] = {
         "num_bytes": ("fewest bytes", num_bytes),
         "time": (f"least {mode.clock} time", seconds),
         "busiest_peer_bytes": ("least at the busiest", num_bytes),
-        "spread": ("closest peers", percent),
+        "spread": ("closest peers", by(metric)),
     }
     by_label = {row.label: row for row in rows}
     tables = []
@@ -83,10 +86,10 @@ def winner_tables(rows: Sequence[Row], mode: Mode) -> list[Table]:
             if (label := winner.labels[contest]) is not None:
                 cost = by_label[label].targets[position]
                 with_ = "" if contest == "spread" else _of_target(cost, contest, shown)
-                lines.append([what, label, with_, _of_target(cost, "spread", percent)])
+                lines.append([what, label, with_, _of_target(cost, "spread", by(metric))])
         if lines:
             seeds = f" with all {winner.of} seeds" if winner.of > 1 else ""
-            title = f"cheapest way to {100 * winner.target:g}%{seeds}"
+            title = f"cheapest way to {shown_target(winner.target, metric)}{seeds}"
             table = _table(title, ["", "algorithm", "with", _SPREAD], lines, [""] * len(lines))
             table.columns[1].justify = "left"
             table.columns[1].min_width = None
@@ -116,12 +119,17 @@ def _natural_width(table: Table) -> int:
     return console.measure(table).maximum
 
 
-def _reached(row: Row) -> list[str]:
-    accuracies = ("mean_accuracy", "worst_accuracy", "best_accuracy", "average_accuracy")
-    return [
-        *(_statistic(row.values[name], percent) for name in accuracies),
-        _statistic(row.values["consensus_distance"], "{:.3g}".format),
-    ]
+def _title(scenario: Scenario, metric: Metric) -> str:
+    return f"{scenario.name}: {metric.name} on held-out data{' in %' if metric.unit == 'share' else ''}"
+
+
+def _by_metric(row: Row, metric: Metric) -> list[str]:
+    columns = (f"{aspect}_{metric.name}" for aspect in ("mean", "worst", "best", "average"))
+    return [_statistic(row.values[column], by(metric)) for column in columns]
+
+
+def _consensus(row: Row) -> str:
+    return _statistic(row.values["consensus_distance"], "{:.3g}".format)
 
 
 def _cost(row: Row) -> list[str]:
@@ -135,13 +143,14 @@ def _cost(row: Row) -> list[str]:
     ]
 
 
-def _cost_of_target(target: TargetCost) -> list[str]:
+def _cost_of_target(target: TargetCost, metric: Metric) -> list[str]:
     rounds = _of_target(target, "rounds", "{:.3g}".format) if target.reached else "not reached"
     size, busiest = (
         "" if (cost := target[name]) is None else num_bytes(cost.mean) for name in ("num_bytes", "busiest_peer_bytes")
     )
     seeds = f"{target.reached} of {target.of}"
-    return [rounds, _of_target(target, "time", seconds), size, seeds, busiest, _of_target(target, "spread", percent)]
+    apart = _of_target(target, "spread", by(metric))
+    return [rounds, _of_target(target, "time", seconds), size, seeds, busiest, apart]
 
 
 def _of_target(target: TargetCost, name: str, shown: Callable[[float], str]) -> str:

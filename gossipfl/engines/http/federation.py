@@ -5,17 +5,18 @@ the peers were at the moment when that round was crossed.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gossipfl.actions import Update
-from gossipfl.engines.evaluation import EvaluationPlan, Traffic, TrainingMetrics, average_model, evaluate, standings_of
+from gossipfl.engines.evaluation import EvaluationPlan, average_model, evaluate, standings_of
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
-from gossipfl.engines.http.status import PeerStatus, status_of
+from gossipfl.engines.http.status import PeerStatus, complete_history, status_of
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.wire.run_facts import RunFacts
+from gossipfl.engines.progress import Rounds, Traffic, TrainingSums
 from gossipfl.history import Contact, Evaluation, History
 from gossipfl.peers import Peer, Standing
 from gossipfl.training.trainer import Trainer
@@ -68,10 +69,9 @@ class LoopbackFederation:
         self._evaluations: asyncio.Queue[Evaluation | None] = asyncio.Queue()
         self._due: asyncio.Queue[Callable[[Trainer], Evaluation] | None] = asyncio.Queue()
         self._data_peers = [peer_id for peer_id in self.peers if peer_id != hub]
-        self._num_rounds = max(self.peers[peer_id].num_rounds for peer_id in self._data_peers)
-        self._rounds_done = dict.fromkeys(self._data_peers, 0)
-        self._next_round = self._plan.every
-        self._training = TrainingMetrics()
+        num_rounds = max(self.peers[peer_id].num_rounds for peer_id in self._data_peers)
+        self._rounds = Rounds(self._data_peers, self._plan.every, num_rounds)
+        self._training = TrainingSums()
         self._began = 0.0
         self._last_change = 0.0
 
@@ -104,8 +104,6 @@ class LoopbackFederation:
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
-        if self._hosts:
-            self._complete_history()
         runner.run(self._stop())
         runner.close()
 
@@ -121,6 +119,10 @@ class LoopbackFederation:
         return asking.result()
 
     async def _stop(self) -> None:
+        if self._hosts:
+            complete_history(self.history, self.statuses())
+            if models := {standing.peer_id: standing.model for standing in standings_of(self.peers.values())}:
+                self.history.end_with(models, self.average(), self._hub)
         if self._work is not None:
             self._work.cancel()
             await asyncio.wait([self._work])
@@ -201,16 +203,12 @@ class LoopbackFederation:
     def reacted(self, host: HTTPPeer, round_before: int) -> None:
         peer = host.peer
         self._last_change = self._now()
-        if peer.peer_id != self._hub:
-            self._rounds_done[peer.peer_id] = peer.rounds_done
-        if peer.round == round_before or self._hub not in (None, peer.peer_id):
-            return
-        if self._next_round <= self._progress() < self._num_rounds:
+        self._rounds.count(peer.peer_id, peer.rounds_done)
+        if peer.round != round_before and self._hub in (None, peer.peer_id) and self._rounds.is_due():
             self._request_evaluation()
-            self._next_round = self._plan.every * (self._progress() // self._plan.every + 1)
 
     def trained(self, host: HTTPPeer, update: Update) -> None:
-        self._training.add(update)
+        self._training.add(update.metrics, update.num_examples)
 
     def contact(self, host: HTTPPeer, neighbor: PeerId, event: str) -> None:
         self.history.contacts.append(Contact(self._now(), host.peer.peer_id, neighbor, event))
@@ -219,9 +217,6 @@ class LoopbackFederation:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time() - self._began if self._began else 0.0
-
-    def _progress(self) -> int:
-        return sum(self._rounds_done.values()) // len(self._data_peers)
 
     def average(self) -> ModelVectors:
         """The hub's model, or else the mean of all peers' models."""
@@ -241,11 +236,11 @@ class LoopbackFederation:
             return
         hub = self._hub_model()
         measured: dict[str, Any] = {
-            "round": self._progress(),
+            "round": self._rounds.reached,
             "time": self._last_change if final else self._now(),
             "has_hub": hub is not None,
         }
-        traffic, training = self._traffic(), self._training.take()
+        traffic, training = Traffic.of(self.statuses()), self._training.take()
 
         def make(trainer: Trainer) -> Evaluation:
             average = average_model(standings, self._plan, hub)
@@ -263,43 +258,9 @@ class LoopbackFederation:
             return False
         assert self._room is not None
         evaluation = await self._room.evaluate(make)
-        for peer_id, accuracy in evaluation.peer_accuracy.items():
-            self._hosts[peer_id].scores = {"loss": evaluation.peer_loss[peer_id], "accuracy": accuracy}
+        for peer_id in evaluation.loss.peers:
+            self._hosts[peer_id].score = evaluation.score(peer_id)
         if self._hub is not None:
-            self._hosts[self._hub].scores = {
-                "loss": evaluation.average_loss,
-                "accuracy": evaluation.average_accuracy,
-            }
+            self._hosts[self._hub].score = evaluation.score()
         self._evaluations.put_nowait(evaluation)
         return True
-
-    def _traffic(self) -> Traffic:
-        sent, received = self._bytes_sent(), self._bytes_received()
-        num_messages = sum(
-            link.traffic.num_messages for host in self._hosts.values() for link in host.neighbors.values()
-        )
-        return Traffic(sum(sent.values()), num_messages, max(sent[name] + received[name] for name in sent))
-
-    def _bytes_sent(self) -> Mapping[PeerId, int]:
-        return {name: sum(link.traffic.sent for link in host.neighbors.values()) for name, host in self._hosts.items()}
-
-    def _bytes_received(self) -> Mapping[PeerId, int]:
-        return {
-            name: sum(link.traffic.received for link in host.neighbors.values()) for name, host in self._hosts.items()
-        }
-
-    def _complete_history(self) -> None:
-        history = self.history
-        sent, received = self._bytes_sent(), self._bytes_received()
-        history.peer_bytes = {name: (sent[name], received[name]) for name in sent}
-        history.link_traffic = {
-            (name, link.name): (link.traffic.num_messages, link.traffic.sent)
-            for name, host in self._hosts.items()
-            for link in host.neighbors.values()
-            if link.traffic.num_messages
-        }
-        history.num_refused = sum(sum(host.refusals.values()) for host in self._hosts.values())
-        history.num_rollbacks = sum(host.num_rollbacks for host in self._hosts.values())
-        history.num_open = sum(peer.num_open for peer in self.peers.values())
-        if models := {standing.peer_id: standing.model for standing in standings_of(self.peers.values())}:
-            history.end_with(models, self.average(), self._hub)

@@ -40,6 +40,7 @@ from gossipfl.errors import RemoteProtocolError, TrainingError
 from gossipfl.files.checkpoints import Arrays, Checkpoint
 from gossipfl.messages import Message
 from gossipfl.peers import Peer
+from gossipfl.scores import Score
 from gossipfl.snapshot import compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId
 
@@ -69,8 +70,8 @@ class HTTPPeer:
         """What was refused of others, by reason."""
         self.num_rollbacks = 0
         """Times that it could not train on what it had mixed in."""
-        self.scores: dict[str, float] = {}
-        """Loss and accuracy on held-out data, from whoever has evaluated the peer last."""
+        self.score: Score | None = None
+        """On held-out data, from whoever has evaluated the peer last."""
         self.training_metrics: Mapping[str, float] = {}
         self.incarnation = 1 if self.hosting.directory is None else next_incarnation(self.hosting.directory)
         generator = np.random.default_rng(secrets.randbits(64))  # for jitter alone: no result depends on it

@@ -1,10 +1,12 @@
 """What a running peer says of itself."""
 
 import asyncio
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gossipfl.engines.http.waiting import awaited_by
+from gossipfl.history import History
 from gossipfl.weights import PeerId
 
 if TYPE_CHECKING:
@@ -48,9 +50,10 @@ class PeerStatus:
     num_open: int
     """Exchanges that it has no answer to, after it has finished."""
     loss: float | None
-    accuracy: float | None
-    training_loss: float | None
-    training_accuracy: float | None
+    metrics: Mapping[str, float | None]
+    """Like the loss, on held-out data, by whoever has evaluated the peer last."""
+    training: Mapping[str, float | None]
+    """Loss and metrics of its last local round."""
     sent: int
     received: int
     num_messages: int
@@ -88,11 +91,10 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
         seconds=host.now() if host.state != "new" else 0.0,
         awaits=awaited_by(host),
         num_open=host.peer.num_open,
-        loss=host.scores.get("loss"),
-        accuracy=host.scores.get("accuracy"),
+        loss=None if host.score is None else host.score.loss,
+        metrics={} if host.score is None else dict(host.score.metrics),
         own_loss=None if standing is None or standing.own_score is None else standing.own_score.loss,
-        training_loss=host.training_metrics.get("loss"),
-        training_accuracy=host.training_metrics.get("accuracy"),
+        training=dict(host.training_metrics),
         sent=sum(link.traffic.sent for link in links),
         received=sum(link.traffic.received for link in links),
         num_messages=sum(link.traffic.num_messages for link in links),
@@ -113,6 +115,16 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
     )
 
 
-def as_json(status: PeerStatus) -> dict[str, Any]:
-    """The status as JSON-ready values."""
-    return asdict(status)
+def complete_history(history: History, statuses: Iterable[PeerStatus]) -> None:
+    """Note what the last statuses of all participants say of their traffic, and of what went wrong."""
+    for status in statuses:
+        history.peer_bytes[status.peer] = (status.sent, status.received)
+        assert history.link_traffic is not None
+        history.link_traffic |= {
+            (status.peer, neighbor.name): (neighbor.num_messages, neighbor.sent)
+            for neighbor in status.neighbors
+            if neighbor.num_messages
+        }
+        history.num_open += status.num_open
+        history.num_refused += sum(status.refusals.values())
+        history.num_rollbacks += status.num_rollbacks

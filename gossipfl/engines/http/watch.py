@@ -123,10 +123,11 @@ class _PeerCollector(Collector):
         yield from gauge("incarnation", "Starts of this peer from its run directory.", status.incarnation)
         yield from gauge("run_seconds", "Seconds that the peer has run.", status.seconds)
         yield from gauge("loss", "Loss on held-out data.", status.loss)
-        yield from gauge("accuracy", "Accuracy on held-out data.", status.accuracy)
+        for metric, value in status.metrics.items():
+            yield from gauge(metric, f"{metric.capitalize()} on held-out data.", value)
         yield from gauge("own_loss", "Loss on the peer's own examples, where it has that scored.", status.own_loss)
-        yield from gauge("training_loss", "Loss of the last local round.", status.training_loss)
-        yield from gauge("training_accuracy", "Accuracy of the last local round.", status.training_accuracy)
+        for metric, value in status.training.items():
+            yield from gauge(f"training_{metric}", f"{metric.capitalize()} of the last local round.", value)
         state = GaugeMetricFamily("gossipfl_state", "1 for the state that the peer is in.", labels=["peer", "state"])
         for name in STATES:
             state.add_metric([*peer, name], float(name == status.state))

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from gossipfl.codec import encoded_size
-from gossipfl.engines.evaluation import Traffic
+from gossipfl.engines.progress import Traffic
 from gossipfl.engines.virtual.network_model import NetworkModel
 from gossipfl.messages import Message
 from gossipfl.randomness import derived_seed

@@ -18,14 +18,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gossipfl.actions import Action, Evaluate, Job, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
-from gossipfl.engines.evaluation import EvaluationPlan, TrainingMetrics, average_model, evaluate, standings_of
+from gossipfl.engines.evaluation import EvaluationPlan, average_model, evaluate, standings_of
+from gossipfl.engines.progress import Rounds, TrainingSums
 from gossipfl.engines.virtual.compute_model import ComputeModel
 from gossipfl.engines.virtual.event_snapshots import Event, EventKind, events_of_snapshot, snapshot_of_events
 from gossipfl.engines.virtual.garbage import seldom_collected
 from gossipfl.engines.virtual.network import Transfer, VirtualNetwork
 from gossipfl.engines.virtual.network_model import IDEAL, NetworkModel
 from gossipfl.errors import ConfigurationError, RemoteProtocolError, TrainingError
-from gossipfl.history import Evaluation, History
+from gossipfl.history import Evaluation, History, evaluation_of
 from gossipfl.messages import Message
 from gossipfl.peers import Peer, Standing
 from gossipfl.snapshot import Snapshot, compose, under
@@ -82,24 +83,26 @@ class Simulator:
         self._wake_times: dict[PeerId, float] = {}  # what each peer wishes
         self._alarms: dict[PeerId, float] = {}  # when each peer's next event of that kind is due: then, or earlier
         self._data_peers = [peer_id for peer_id in self.peers if peer_id != hub]
-        self._num_rounds = max(self.peers[peer_id].num_rounds for peer_id in self._data_peers)
-        self._sum_of_rounds = 0  # that the data holders have done
+        num_rounds = max(self.peers[peer_id].num_rounds for peer_id in self._data_peers)
+        self._rounds = Rounds(self._data_peers, self._plan.every, num_rounds)
         self._num_unfinished = sum(not peer.finished for peer in self.peers.values())
         self._end = inf
         self._last_change = 0.0
         self._reached = 0  # equivalent rounds, when a peer (the hub, if there is one) last ended one of its own
-        self.round = 0
-        """The last equivalent round that is over."""
-        self._next_evaluation = self._plan.every
         self.on_round: Callable[[int], None] = lambda round: None
         """Called with the equivalent round whenever one is over, evaluated already if it is to be: a snapshot taken
         then is on the boundary of a round."""
-        self._training = TrainingMetrics()
+        self._training = TrainingSums()
         self._state = "new"
         data_peers = set(self._data_peers)
         for peer_id in self._plan.peers or ():
             if peer_id not in data_peers:
                 raise ConfigurationError(f"evaluation of peer {peer_id!r}: expected one of {self._data_peers}")
+
+    @property
+    def round(self) -> int:
+        """The last equivalent round that is over."""
+        return self._rounds.round
 
     # Running
 
@@ -133,7 +136,7 @@ class Simulator:
                 return evaluation
         heap = self._heap
         while heap and heap[0][0] <= self._end:
-            if self._reached > self.round and heap[0][0] > self.now:
+            if self._reached > self._rounds.round and heap[0][0] > self.now:
                 evaluation = self._end_round()
                 if evaluation is not None:
                     return evaluation
@@ -141,16 +144,12 @@ class Simulator:
         self._check_finished()
         self._state = "over"
         self.now = self._last_change
-        evaluation = self._evaluate(self._progress())
+        evaluation = self._evaluate(self._rounds.reached)
         self.close()
         return evaluation
 
     def _end_round(self) -> Evaluation | None:
-        self.round = self._reached
-        evaluation = None
-        if self._next_evaluation <= self.round < self._num_rounds:
-            self._next_evaluation = self._plan.every * (self.round // self._plan.every + 1)
-            evaluation = self._evaluate(self.round)
+        evaluation = self._evaluate(self._reached) if self._rounds.is_due(self._reached) else None
         self.on_round(self.round)
         return evaluation
 
@@ -171,13 +170,13 @@ class Simulator:
         actions = method(*arguments, self.now)
         if peer.value is not value_before:
             self._last_change = self.now
-        if peer.peer_id != self._hub:
-            self._sum_of_rounds += peer.rounds_done - done_before
+        if peer.rounds_done != done_before:
+            self._rounds.count(peer.peer_id, peer.rounds_done)
         if peer.round != round_before:
             self._last_change = self.now
             # With a hub, an equivalent round is over when the hub has made something of it.
             if self._hub in (None, peer.peer_id):
-                self._reached = self._progress()
+                self._reached = self._rounds.reached
         if peer.finished and not was_finished:
             self._last_change = self.now  # also where a client's last model is, by chance, the one that it has
             self._num_unfinished -= 1
@@ -220,10 +219,6 @@ class Simulator:
             del self._wake_times[peer_id]
             self._call(self.peers[peer_id], self.peers[peer_id].wake)
 
-    def _progress(self) -> int:
-        """The equivalent round: rounds of local work done, per data holder in the mean."""
-        return self._sum_of_rounds // len(self._data_peers)
-
     def _check_finished(self) -> None:
         waiting = [peer_id for peer_id, peer in self.peers.items() if not peer.finished]
         if waiting and self._hub is not None and self.peers[self._hub].finished:
@@ -249,7 +244,7 @@ class Simulator:
         outcome, peer = self._outcomes.pop(peer_id), self.peers[peer_id]
         self._last_change = self.now
         if isinstance(outcome, Update):
-            self._training.add(outcome)
+            self._training.add(outcome.metrics, outcome.num_examples)
         try:
             self._call(peer, peer.completed, outcome)
         except TrainingError as error:
@@ -339,6 +334,7 @@ class Simulator:
         events, messages = snapshot_of_events(self._heap)
         values = {name: getattr(self, name) for name in _VALUES}
         values |= {
+            "round": self.round,
             "training": asdict(self._training),
             "events": events,
             "network": self._network.snapshot(),
@@ -354,11 +350,13 @@ class Simulator:
         by_peer, by_message = (_split(under(f"{part}/", arrays)) for part in ("peers", "messages"))
         for peer_id, peer in self.peers.items():
             peer.restore((by_peer.get(peer_id, {}), values["peers"][peer_id]))
+            self._rounds.count(peer_id, peer.rounds_done)
+        self._rounds.round = values["round"]
         for name in _VALUES:
             setattr(self, name, values[name])
-        self._training = TrainingMetrics(**values["training"])
+        self._training = TrainingSums(**values["training"])
         self._network.restore(values["network"])
-        self.history.evaluations[:] = [Evaluation(**evaluation) for evaluation in values["evaluations"]]
+        self.history.evaluations[:] = [evaluation_of(one) for one in values["evaluations"]]
         self.history.num_refused, self.history.num_rollbacks = values["num_refused"], values["num_rollbacks"]
         self._heap = events_of_snapshot(values["events"], values["messages"], by_message)
         self._outcomes.clear()
@@ -374,8 +372,8 @@ _HAPPENS: Mapping[EventKind, Callable[[Simulator, Any], None]] = {
 }
 
 _VALUES = (
-    *("now", "num_events", "_num_scheduled", "_wake_times", "_alarms", "_sum_of_rounds", "_num_unfinished", "_end"),
-    *("_last_change", "_reached", "round", "_next_evaluation", "_state"),
+    *("now", "num_events", "_num_scheduled", "_wake_times", "_alarms", "_num_unfinished", "_end"),
+    *("_last_change", "_reached", "_state"),
 )
 """Attributes of a simulator that are JSON-ready as they are."""
 

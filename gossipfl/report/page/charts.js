@@ -1,4 +1,4 @@
-// Which charts there are: accuracy, spread over peers, consensus distance and loss, and the legend that they share.
+// Which charts there are: metrics, their spread over peers, consensus distance and loss, and the legend that they share.
 
 // The lines of one measure for all visible algorithms.
 function algorithmLines(measure, against, x, y = {}) {
@@ -44,15 +44,16 @@ function xAxis(against, log) {
   };
 }
 
-function accuracyChart() {
-  const measures = [
-    ["deployed_accuracy", "Deployed"],
-    ["average_accuracy", "Average model"],
-    ["mean_accuracy", "Mean of peers"],
-    ["worst_accuracy", "Worst peer"],
-    ["training_accuracy", "Training"],
+function metricChart(metric) {
+  const aspects = [
+    ["deployed", "Deployed"],
+    ["average", "Average model"],
+    ["mean", "Mean of peers"],
+    ["worst", "Worst peer"],
+    ["training", "Training"],
   ];
-  let measure = "deployed_accuracy";
+  const title = capitalized(metric.words);
+  let aspect = "deployed";
   let against = "round";
   let log = false;
   const logToggle = toggle("log x", log, (on) => {
@@ -61,8 +62,8 @@ function accuracyChart() {
   });
   logToggle.hidden = true;
   const controls = [
-    segmented("Accuracy of", measures, measure, (value) => {
-      measure = value;
+    segmented(`${title} of`, aspects, aspect, (value) => {
+      aspect = value;
       chart.draw();
     }),
     segmented(
@@ -82,30 +83,29 @@ function accuracyChart() {
     logToggle,
   ];
   const explained = {
-    deployed_accuracy:
-      "Held-out accuracy of what is deployed: the server’s model, or else each peer’s own weights, averaged over peers.",
-    average_accuracy:
-      "Held-out accuracy of the average of all peers’ weights, which nobody has until it is gathered; of an algorithm with a server, of the server’s model.",
-    mean_accuracy: "Held-out accuracy of each peer’s own weights, averaged over peers.",
-    worst_accuracy: "Held-out accuracy of the peer that does worst.",
-    training_accuracy:
-      "Accuracy over the examples of the local training since the previous evaluation, before each step’s update.",
+    deployed: `Held-out ${metric.words} of what is deployed: the server’s model, or else each peer’s own weights, averaged over peers.`,
+    average: `Held-out ${metric.words} of the average of all peers’ weights, which nobody has until it is gathered; of an algorithm with a server, of the server’s model.`,
+    mean: `Held-out ${metric.words} of each peer’s own weights, averaged over peers.`,
+    worst: `Held-out ${metric.words} of the peer that does worst.`,
+    training: `${title} over the examples of the local training since the previous evaluation, before each step’s update.`,
   };
   const chart = chartCard(
-    "Accuracy",
+    title,
     controls,
     () => {
       const x = xAxis(against, log);
+      const measure = `${aspect}_${metric.name}`;
+      const targets = metric === MAIN ? (RUN.manifest.targets ?? []) : [];
       return {
         lines: algorithmLines(measure, against, x),
         x,
-        y: { kind: "percent", top: 1 },
+        y: { kind: metric.kind, top: metric.top },
         marks: [
-          ...(RUN.manifest.targets ?? []).map((target) => ({ value: target, text: `target ${shownTarget(target)}` })),
+          ...targets.map((target) => ({ value: target, text: `target ${shownTarget(target)}` })),
           ...(against === "num_bytes" ? silentLevels(measure) : []),
         ],
-        caption: `${explained[measure]} ${seedsCaption()}Drag to zoom, double-click to return.`,
-        empty: `No ${measure === "training_accuracy" ? "training accuracy" : "accuracy"} was measured for the algorithms shown.`,
+        caption: `${explained[aspect]} ${seedsCaption()}Drag to zoom, double-click to return.`,
+        empty: `No ${aspect === "training" ? "training " : ""}${metric.words} was measured for the algorithms shown.`,
       };
     },
     { tall: true },
@@ -176,8 +176,8 @@ function consensusChart() {
 
 const MANY_PEERS = 60; // more peers than this are shown as a distribution
 
-function spreadChart() {
-  const withPeers = LABELS.filter((label) => RUN.peer_accuracy[label]?.rounds.length);
+function spreadChart(metric) {
+  const withPeers = LABELS.filter((label) => metric.ofPeers[label]?.rounds.length);
   const measured = withPeers.length ? withPeers : MEASURED;
   let chosen = measured.find((label) => !ALGORITHM[label].bound) ?? measured[0];
   const controls =
@@ -189,13 +189,13 @@ function spreadChart() {
           }),
         ]
       : [];
-  const chart = chartCard("Spread over peers", controls, () => {
+  const chart = chartCard(metric === MAIN ? "Spread over peers" : `Spread over peers: ${metric.words}`, controls, () => {
     const x = xAxis("round", false);
-    const y = { kind: "percent", top: 1 };
+    const y = { kind: metric.kind, top: metric.top };
     if (chosen === undefined) return { lines: [], x, y };
     const { property } = LOOK[chosen];
-    const seen = RUN.peer_accuracy[chosen];
-    if (!seen) return { lines: spreadFromSummary(chosen), x, y, caption: "Mean, best and worst peer." };
+    const seen = metric.ofPeers[chosen];
+    if (!seen) return { lines: spreadFromSummary(chosen, metric), x, y, caption: "Mean, best and worst peer." };
     const rows = seen.values
       .map((values, index) => ({ x: seen.rounds[index], sorted: values.filter(isNumber).sort((a, b) => a - b) }))
       .filter(({ sorted }) => sorted.length);
@@ -235,10 +235,10 @@ function spreadChart() {
     return {
       lines: [
         ...detail,
-        summary("best peer", (sorted) => sorted[sorted.length - 1], { width: 1, opacity: 0.8 }),
+        summary("best peer", (sorted) => bestOf(metric, sorted), { width: 1, opacity: 0.8 }),
         ...(many ? [summary("median peer", (sorted) => quantile(sorted, 0.5), { width: 1.5, dash: [6, 4] })] : []),
         summary("mean of peers", mean, { width: 3 }),
-        summary("worst peer", (sorted) => sorted[0], { width: 1, opacity: 0.8 }),
+        summary("worst peer", (sorted) => worstOf(metric, sorted), { width: 1, opacity: 0.8 }),
       ],
       x,
       y,
@@ -248,14 +248,12 @@ function spreadChart() {
   return chart;
 }
 
-function spreadFromSummary(label) {
-  const low = curve(label, "worst_accuracy", "round");
-  const high = curve(label, "best_accuracy", "round");
-  const points = curve(label, "mean_accuracy", "round").map((point, index) => ({
-    ...point,
-    low: low[index].y,
-    high: high[index].y,
-  }));
+function spreadFromSummary(label, metric) {
+  const [one, other] = ["worst", "best"].map((aspect) => curve(label, `${aspect}_${metric.name}`, "round"));
+  const points = curve(label, `mean_${metric.name}`, "round").map((point, index) => {
+    const ends = [one[index].y, other[index].y].filter(isNumber);
+    return { ...point, low: ends.length ? Math.min(...ends) : null, high: ends.length ? Math.max(...ends) : null };
+  });
   return [{ name: "mean of peers", points, property: LOOK[label].property, width: 3, band: 0.15 }];
 }
 
@@ -298,12 +296,12 @@ function legend() {
 }
 
 function drawCurves(section) {
-  const lead = accuracyChart();
-  const others = [spreadChart(), consensusChart(), lossChart()];
+  const leads = METRICS.map(metricChart);
+  const others = [...METRICS.map(spreadChart), consensusChart(), lossChart()];
   section.append(
     sectionHead("Learning curves"),
     LABELS.length > 1 ? legend() : "",
-    lead.card,
+    ...leads.map((chart) => chart.card),
     element(
       "div",
       { class: "grid" },
@@ -311,5 +309,5 @@ function drawCurves(section) {
       trafficCard(),
     ),
   );
-  [lead, ...others].forEach((chart) => chart.draw());
+  [...leads, ...others].forEach((chart) => chart.draw());
 }

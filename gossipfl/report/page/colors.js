@@ -1,4 +1,4 @@
-// Accuracy in color: the scale, its legend, and a histogram along it.
+// The first metric in color: the scale, its legend, and a histogram along it; bright is better.
 
 // Viridis (Smith and van der Walt, 2015): even steps to the eye, also for color-blind people and in grey.
 const VIRIDIS = [
@@ -21,44 +21,48 @@ function viridis(share) {
   );
 }
 
-// One color scale for all drawings: the accuracies that peers end with.
-function accuracyScale() {
+// One color scale for all drawings, from the worst to the best value that peers end with, at least 2 percent apart.
+function metricScale() {
   const labels = RUN.drawings.flatMap((drawing) => drawing.algorithms);
   const finals = labels
-    .map((label) => (RUN.peer_accuracy[label]?.values.at(-1) ?? []).filter(isNumber))
+    .map((label) => (MAIN?.ofPeers[label]?.values.at(-1) ?? []).filter(isNumber))
     .filter((values) => values.length);
   if (finals.length === 0) return null;
-  const high = Math.max(...finals.map((values) => Math.max(...values)));
-  const low = Math.min(high - 0.02, ...finals.map((values) => Math.min(...values)));
-  return { low, high, share: (value) => (value - low) / (high - low) };
+  const best = bestOf(MAIN, finals.map((values) => bestOf(MAIN, values)));
+  const apart = 0.02 * (MAIN.kind === "percent" ? 1 : Math.abs(best) || 1) * (MAIN.better === "high" ? -1 : 1);
+  const worst = worstOf(MAIN, [best + apart, ...finals.map((values) => worstOf(MAIN, values))]);
+  return { worst, best, share: (value) => (value - worst) / (best - worst) };
 }
 
-function colorScale({ low, high }) {
+// The worse end of the scale, to which everything worse belongs.
+const shownWorst = (worst) => `${MAIN.better === "high" ? "≤" : "≥"}${SPACE}${shown(worst, MAIN.kind)}`;
+
+function colorScale({ worst, best }) {
   const colors = VIRIDIS.map((color) => `rgb(${color})`).join(", ");
   const ramp = element("div", { class: "ramp", style: { background: `linear-gradient(90deg, ${colors})` } });
   return element(
     "div",
     { class: "color-scale" },
-    element("span", {}, `accuracy ≤${SPACE}${shown(low, "percent")}`),
+    element("span", {}, `${MAIN.words} ${shownWorst(worst)}`),
     ramp,
-    element("span", {}, shown(high, "percent")),
+    element("span", {}, shown(best, MAIN.kind)),
   );
 }
 
-// How many peers have which accuracy: bars along the color scale, and its ends.
-function accuracyBars(values, { low, high, share }) {
+// How many peers have which value: bars along the color scale, and its ends.
+function metricBars(values, { worst, best, share }) {
   const numBins = 40;
   const bins = new Array(numBins).fill(0);
   for (const value of values) bins[Math.max(0, Math.min(numBins - 1, Math.floor(numBins * share(value))))] += 1;
   const top = Math.max(...bins, 1);
-  const border = (bin) => shown(low + (bin * (high - low)) / numBins, "percent");
+  const border = (bin) => shown(worst + (bin * (best - worst)) / numBins, MAIN.kind);
   const bars = shape(
     "svg",
     {
       viewBox: `0 0 ${10 * numBins} 70`,
       preserveAspectRatio: "none",
       role: "img",
-      "aria-label": `Accuracies of ${values.length} peers`,
+      "aria-label": `${capitalized(MAIN.words)} of ${values.length} peers`,
     },
     shape("line", { class: "whole", x1: 0, x2: 10 * numBins, y1: 69.5, y2: 69.5 }),
     bins.map((size, bin) => {
@@ -72,7 +76,7 @@ function accuracyBars(values, { low, high, share }) {
               event.clientX,
               event.clientY,
               element("div", { class: "tip-title" }, plural(size, "peer")),
-              element("div", {}, `accuracy ${from} to ${border(bin + 1)}`),
+              element("div", {}, `${MAIN.words} ${from} to ${border(bin + 1)}`),
             ),
           onpointerleave: () => tooltip.hide(),
         },
@@ -87,7 +91,7 @@ function accuracyBars(values, { low, high, share }) {
       );
     }),
   );
-  const ends = [`≤${SPACE}${shown(low, "percent")}`, "peers by accuracy", shown(high, "percent")];
+  const ends = [shownWorst(worst), `peers by ${MAIN.words}`, shown(best, MAIN.kind)];
   return [
     bars,
     element(

@@ -11,10 +11,24 @@ const CLOCK = IS_REAL ? "real time" : "virtual time";
 const CLOCK_TITLE = IS_REAL ? "Real time" : "Virtual time";
 const NUM_SEEDS = Math.max(1, ...LABELS.map((label) => RUN.histories[label].length));
 const MEASURED = LABELS.filter((label) => RUN.histories[label].length > 0);
-// Peers whose accuracy was measured at the end; a scenario may ask for a sample.
+// What models were scored by; targets, colors and findings go by the first.
+const METRICS = RUN.manifest.metrics.map((metric) => ({
+  ...metric,
+  words: metric.name.replaceAll("_", " "),
+  kind: metric.unit === "share" ? "percent" : "number",
+  better: metric.higher_is_better ? "high" : "low",
+  top: metric.unit === "share" ? 1 : undefined,
+  ofPeers: RUN.of_peers[metric.name],
+}));
+const [MAIN] = METRICS;
+const APART_KIND = MAIN?.kind === "percent" ? "points" : MAIN?.kind;
+const capitalized = (text) => text[0].toUpperCase() + text.slice(1);
+const bestOf = (metric, values) => (metric.better === "high" ? Math.max(...values) : Math.min(...values));
+const worstOf = (metric, values) => (metric.better === "high" ? Math.min(...values) : Math.max(...values));
+// Peers that were measured at the end; a scenario may ask for a sample.
 const NUM_EVALUATED = Math.max(
   0,
-  ...COMPETITORS.map((label) => (RUN.peer_accuracy[label]?.values.at(-1) ?? []).filter(isNumber).length),
+  ...COMPETITORS.map((label) => (MAIN?.ofPeers[label]?.values.at(-1) ?? []).filter(isNumber).length),
 );
 const SUMMARY = Object.fromEntries(RUN.summary.map((row) => [row.label, row]));
 

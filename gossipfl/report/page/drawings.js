@@ -1,10 +1,10 @@
-// Topologies, drawn with peers colored by accuracy, at the end or at any round.
+// Topologies, drawn with peers colored by the first metric, at the end or at any round.
 
 const PEER_INDEX = new Map(RUN.peers.map((peer, index) => [peer, index]));
 
-// Accuracies at the last evaluation until `round`, in the order of RUN.peers; empty when there is none.
-function accuraciesAt(label, round) {
-  const seen = RUN.peer_accuracy[label];
+// Values at the last evaluation until `round`, in the order of RUN.peers; empty when there is none.
+function valuesAt(label, round) {
+  const seen = MAIN?.ofPeers[label];
   if (!seen) return [];
   let index = seen.rounds.length - 1;
   while (index > 0 && seen.rounds[index] > round) index -= 1;
@@ -13,10 +13,10 @@ function accuraciesAt(label, round) {
 
 function drawTopologies(section) {
   if (RUN.drawings.length === 0) return;
-  const scale = accuracyScale();
+  const scale = metricScale();
   const rounds = [
     ...new Set(
-      RUN.drawings.flatMap((drawing) => drawing.algorithms.flatMap((label) => RUN.peer_accuracy[label]?.rounds ?? [])),
+      RUN.drawings.flatMap((drawing) => drawing.algorithms.flatMap((label) => MAIN?.ofPeers[label]?.rounds ?? [])),
     ),
   ].sort((a, b) => a - b);
   const state = { round: rounds.at(-1) ?? 0 };
@@ -27,7 +27,7 @@ function drawTopologies(section) {
       "Topologies",
       "Who talks to whom. ",
       RUN.drawings.some(({ nodes }) => nodes.length)
-        ? "Point at a peer for its accuracy, its neighbors and its data."
+        ? `Point at a peer for its ${MAIN ? `${MAIN.words}, its ` : ""}neighbors and its data.`
         : "",
     ),
     scale
@@ -93,7 +93,7 @@ function player(rounds, state, update) {
 
 function drawingCard(drawing, scale, state) {
   const { nodes, positions, links, hub, num_nodes: numNodes } = drawing;
-  const colored = drawing.algorithms.filter((label) => RUN.peer_accuracy[label]);
+  const colored = drawing.algorithms.filter((label) => MAIN?.ofPeers[label]);
   let chosen = colored[0] ?? null;
   const radius = peerRadius(positions);
   const hubSize = Math.max(0.1, 2.6 * radius);
@@ -175,12 +175,12 @@ function drawingCard(drawing, scale, state) {
   const histogram = numNodes > MANY_PEERS && scale && colored.length ? element("div", { class: "histogram" }) : null;
 
   function paint() {
-    const accuracies = chosen === null ? [] : accuraciesAt(chosen, state.round);
-    const values = accuracies.filter(isNumber);
+    const ofPeers = chosen === null ? [] : valuesAt(chosen, state.round);
+    const values = ofPeers.filter(isNumber);
     const faint = numNodes > MANY_PEERS && values.length > 0; // else a sample is lost among the others
     for (const { node, dot, text } of dots) {
       if (node === hub) continue;
-      const value = accuracies[PEER_INDEX.get(node)];
+      const value = ofPeers[PEER_INDEX.get(node)];
       const color = isNumber(value) && scale ? viridis(scale.share(value)) : null;
       dot.classList.toggle("unmeasured", color === null && !faint);
       dot.style.fill = color ? `rgb(${color})` : faint ? "var(--line)" : "var(--card)";
@@ -196,18 +196,18 @@ function drawingCard(drawing, scale, state) {
       : links.length < drawing.num_links
         ? ` (${count(links.length)} drawn)`
         : "";
-    note.textContent = size + shownLinks + (values.length ? ` · ${accuracySummary(accuracies, values)}` : "");
-    histogram?.replaceChildren(...accuracyBars(values, scale));
+    note.textContent = size + shownLinks + (values.length ? ` · ${peersSummary(ofPeers, values)}` : "");
+    histogram?.replaceChildren(...metricBars(values, scale));
   }
   function point(index, event) {
     near.setAttribute("d", path([...neighbors[index]].map((other) => [index, other])));
     const node = nodes[index];
-    const value = chosen === null ? null : accuraciesAt(chosen, state.round)[PEER_INDEX.get(node)];
+    const value = chosen === null ? null : valuesAt(chosen, state.round)[PEER_INDEX.get(node)];
     tooltip.show(
       event.clientX,
       event.clientY,
       element("div", { class: "tip-title" }, node === hub ? node : `peer ${node}`),
-      isNumber(value) ? element("div", {}, `accuracy ${shown(value, "percent")}`) : "",
+      isNumber(value) ? element("div", {}, `${MAIN.words} ${shown(value, MAIN.kind)}`) : "",
       drawing.has_own_links
         ? ""
         : element(
@@ -242,12 +242,12 @@ function drawingCard(drawing, scale, state) {
 }
 
 // Of many peers the worst is named: among so many dots nobody finds it.
-function accuracySummary(accuracies, values) {
-  const worst = Math.min(...values);
-  const text = `mean ${shown(mean(values), "percent")}, worst ${shown(worst, "percent")}`;
+function peersSummary(ofPeers, values) {
+  const worst = worstOf(MAIN, values);
+  const text = `mean ${shown(mean(values), MAIN.kind)}, worst ${shown(worst, MAIN.kind)}`;
   if (values.length <= MANY_PEERS) return text;
   const sampled = values.length < RUN.peers.length ? `${plural(values.length, "peer")} evaluated: ` : "";
-  const named = Math.max(...values) > worst ? ` (${inWords(RUN.peers[accuracies.indexOf(worst)])})` : "";
+  const named = bestOf(MAIN, values) !== worst ? ` (${inWords(RUN.peers[ofPeers.indexOf(worst)])})` : "";
   return sampled + text + named;
 }
 

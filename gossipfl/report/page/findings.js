@@ -89,7 +89,7 @@ function best(figure, better) {
   return ranked.length ? { ...ranked[0], second: ranked[1] ?? null } : null;
 }
 
-// The highest target that somebody reached with every seed, else with any.
+// The best target that somebody reached with every seed, else with any.
 function decisiveTarget() {
   const reached = (whole) =>
     (RUN.manifest.targets ?? []).filter((target) =>
@@ -99,7 +99,7 @@ function decisiveTarget() {
       }),
     );
   const candidates = reached(true).length ? reached(true) : reached(false);
-  return candidates.length ? Math.max(...candidates) : null;
+  return candidates.length ? bestOf(MAIN, candidates) : null;
 }
 
 const isWhole = (row) => row !== null && row.reached > 0 && row.reached === row.of;
@@ -118,18 +118,16 @@ function toTarget(target, cost) {
 function findings() {
   const target = decisiveTarget();
   const alone = COMPETITORS.length === 1;
-  const list = [
-    {
-      title: alone ? "Accuracy of what is deployed" : "Best accuracy of what is deployed",
-      kind: "percent",
-      found: best((row) => row.deployed_accuracy, "high"),
-    },
-    {
-      title: alone ? "Accuracy of the worst peer" : "Best accuracy of the worst peer",
-      kind: "percent",
-      found: best((row) => row.worst_accuracy, "high"),
-    },
-  ];
+  const list = METRICS.flatMap(({ name, words, kind, better }) =>
+    [
+      ["deployed", "what is deployed"],
+      ["worst", "the worst peer"],
+    ].map(([aspect, whose]) => ({
+      title: `${alone ? capitalized(words) : `Best ${words}`} of ${whose}`,
+      kind,
+      found: best((row) => row[`${aspect}_${name}`], better),
+    })),
+  );
   if (target !== null) {
     list.push({
       title: `${alone ? "Bytes" : "Fewest bytes"} to ${shownTarget(target)}`,
@@ -195,7 +193,8 @@ function verdict(list) {
       : `${name}: ${found.label}, ${shownWithSpread(found.number, kind)}`;
   });
   const sentence = (alone ? `${COMPETITORS[0]}: ` : "") + parts.join("; ");
-  const bounds = BOUNDS.filter((label) => isNumber(SUMMARY[label]?.deployed_accuracy?.mean));
-  const limits = bounds.map((label) => `${label} ${shown(SUMMARY[label].deployed_accuracy.mean, "percent")}`).join(", ");
+  const deployed = (label) => SUMMARY[label]?.[`deployed_${MAIN?.name}`]?.mean;
+  const bounds = BOUNDS.filter((label) => isNumber(deployed(label)));
+  const limits = bounds.map((label) => `${label} ${shown(deployed(label), MAIN.kind)}`).join(", ");
   return `${sentence}.${limits ? ` For reference: ${limits}.` : ""}`;
 }

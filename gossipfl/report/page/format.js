@@ -85,7 +85,8 @@ function shownWithSpread(number, kind) {
   return `${text(number.mean / divide)}${SPACE}±${SPACE}${spread}${suffix}`;
 }
 
-const shownTarget = (target) => `${Number((100 * target).toFixed(2))}${SPACE}%`;
+const shownTarget = (target) =>
+  MAIN?.kind === "percent" ? `${Number((100 * target).toFixed(2))}${SPACE}%` : significant(target);
 
 // Tick labels of an axis: one unit for all of them, no more decimals than the ticks need.
 function tickLabels(kind, logarithmic) {

@@ -1,46 +1,29 @@
 // Tables of the algorithms that sort by any column; bounds stay below the competitors.
 
 const DEPLOYED = "The server’s model, or else the peers’ own, averaged over peers";
+const AVERAGE = "Nobody has the average of the peers’ models until it is gathered; a server has its own";
 const BUSIEST = "Bytes sent and received by the busiest participant";
-const APART = "Accuracy of the best peer less that of the worst, in percentage points, when the target was reached";
+const APART = `How far the best and the worst peer were apart${APART_KIND === "points" ? ", in percentage points," : ""} when the target was reached`;
 
 function comparisonColumns() {
   const own = (key) => (label) => SUMMARY[label]?.[key] ?? null;
+  const byMetric = ({ name, words, kind, better, top }) =>
+    [
+      ["deployed", "Deployed", DEPLOYED],
+      ["worst", "Worst peer"],
+      ["best", "Best peer"],
+      ["average", "Average model", AVERAGE],
+    ].map(([aspect, title, hint]) => ({
+      group: `Held-out ${words}`,
+      title,
+      kind,
+      better,
+      number: own(`${aspect}_${name}`),
+      top,
+      hint,
+    }));
   const columns = [
-    {
-      group: "Held-out accuracy",
-      title: "Deployed",
-      kind: "percent",
-      better: "high",
-      number: own("deployed_accuracy"),
-      top: 1,
-      hint: DEPLOYED,
-    },
-    {
-      group: "Held-out accuracy",
-      title: "Worst peer",
-      kind: "percent",
-      better: "high",
-      number: own("worst_accuracy"),
-      top: 1,
-    },
-    {
-      group: "Held-out accuracy",
-      title: "Best peer",
-      kind: "percent",
-      better: "high",
-      number: own("best_accuracy"),
-      top: 1,
-    },
-    {
-      group: "Held-out accuracy",
-      title: "Average model",
-      kind: "percent",
-      better: "high",
-      number: own("average_accuracy"),
-      top: 1,
-      hint: "Nobody has the average of the peers’ models until it is gathered; a server has its own",
-    },
+    ...METRICS.flatMap(byMetric),
     { group: "Agreement", title: "Consensus distance", kind: "number", number: own("consensus_distance") },
     { group: "Cost of the whole run", title: "Rounds", kind: "count", number: own("rounds") },
     {
@@ -79,7 +62,7 @@ function targetColumns() {
       { title: "Time", kind: "seconds", number: cost("time"), hint: CLOCK_TITLE },
       { title: "Bytes", kind: "bytes", number: cost("num_bytes") },
       { title: "Busiest", kind: "bytes", number: cost("busiest_peer_bytes"), hint: BUSIEST, optional: true },
-      { title: "Peers apart", kind: "points", number: cost("spread"), hint: APART, optional: true },
+      { title: "Peers apart", kind: APART_KIND, number: cost("spread"), hint: APART, optional: true },
     ]
       .filter((column) => !column.optional || LABELS.some(column.number))
       .map((column) => ({ ...column, group, better: "low", target }));
@@ -264,14 +247,16 @@ function measurements() {
     ["num_examples", "Examples", "count"],
     ["time", CLOCK_TITLE, "seconds"],
     ["num_bytes", "Bytes", "bytes"],
-    ["training_accuracy", "Training accuracy", "percent"],
     ["training_loss", "Training loss", "number"],
-    ["deployed_accuracy", "Deployed", "percent"],
-    ["average_accuracy", "Average model", "percent"],
     ["average_loss", "Average loss", "number"],
-    ["mean_accuracy", "Mean of peers", "percent"],
-    ["worst_accuracy", "Worst peer", "percent"],
-    ["best_accuracy", "Best peer", "percent"],
+    ...METRICS.flatMap(({ name, words, kind }) => [
+      [`training_${name}`, `Training ${words}`, kind],
+      [`deployed_${name}`, METRICS.length > 1 ? `Deployed ${words}` : "Deployed", kind],
+      [`average_${name}`, "Average model", kind],
+      [`mean_${name}`, "Mean of peers", kind],
+      [`worst_${name}`, "Worst peer", kind],
+      [`best_${name}`, "Best peer", kind],
+    ]),
     ["consensus_distance", "Consensus distance", "number"],
   ];
   let chosen = MEASURED[0];

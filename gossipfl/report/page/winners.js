@@ -4,7 +4,7 @@ const CONTESTS = [
   ["num_bytes", "Fewest bytes", "bytes"],
   ["time", `Least ${CLOCK}`, "seconds"],
   ["busiest_peer_bytes", "Least at the busiest", "bytes"],
-  ["spread", "Closest peers", "points"],
+  ["spread", "Closest peers", APART_KIND],
 ];
 
 function winnersTable() {
@@ -37,7 +37,7 @@ function winnersTable() {
 function winnerCell(label, target, contest, kind) {
   if (label === null) return NONE;
   const row = targetRow(label, target);
-  const apart = contest === "spread" ? "" : `peers ${shownWithSpread(row.spread, "points")} apart`;
+  const apart = contest === "spread" ? "" : `peers ${shownWithSpread(row.spread, APART_KIND)} apart`;
   return [
     element("div", { class: "winner" }, swatch(label), label),
     element("div", {}, shownWithSpread(row[contest], kind), contest === "spread" ? " apart" : ""),

@@ -152,7 +152,7 @@ def test_somebody_may_look_while_it_runs():
     assert [status.peer for status in seen[-1]] == list(GRAPH)
     assert {status.state for status in seen[-1]} == {"over"}
     assert {status.round for status in seen[-1]} == {5}
-    assert all(status.accuracy is not None for status in seen[-1])
+    assert all(status.metrics["accuracy"] is not None for status in seen[-1])
 
 
 def test_two_of_them_do_not_disturb_each_other():

@@ -22,6 +22,7 @@ from gossipfl.compression import decompress
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.status import status_of
 from gossipfl.engines.http.watch import STATES, Watch
+from gossipfl.scores import Score
 
 GRAPH = complete(3)
 
@@ -95,7 +96,7 @@ async def test_health_is_that_of_the_peer(scene):
 
 @watching
 async def test_the_status_is_strict_json_of_all_that_is_known(scene):
-    scene.host.scores = {"loss": float("nan"), "accuracy": 0.5}
+    scene.host.score = Score(float("nan"), {"accuracy": 0.5})
 
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
@@ -106,7 +107,7 @@ async def test_the_status_is_strict_json_of_all_that_is_known(scene):
     assert status == 200
     assert told.keys() == known.keys()
     assert (told["peer"], told["run"], told["rounds"]) == ("0", scene.loopback.facts.run_id, 10**6)
-    assert (told["loss"], told["accuracy"]) == (None, 0.5)
+    assert (told["loss"], told["metrics"]) == (None, {"accuracy": 0.5})
     assert 5 <= told["round"] <= known["round"]
     assert [neighbor["name"] for neighbor in told["neighbors"]] == ["1", "2"]
     assert all(neighbor["contact"] == "reachable" for neighbor in told["neighbors"])
@@ -116,7 +117,7 @@ async def test_the_status_is_strict_json_of_all_that_is_known(scene):
 
 @watching
 async def test_metrics_can_be_read_by_prometheus(scene):
-    scene.host.scores = {"loss": 0.25, "accuracy": 0.5}
+    scene.host.score = Score(0.25, {"accuracy": 0.5})
     metrics = await scene.metrics()
     assert all(name.startswith("gossipfl_") for name in metrics)
     assert all(sample.labels["peer"] == "0" for family in metrics.values() for sample in family.samples)

@@ -329,9 +329,9 @@ def test_memory_does_not_grow_with_rounds(name):
 
     def mean_memory(first_round, last_round):
         held = []
-        while simulator._progress() <= last_round:
+        while simulator._rounds.reached <= last_round:
             simulator.step()
-            if simulator._progress() >= first_round:
+            if simulator._rounds.reached >= first_round:
                 if len(held) % 10 == 0:
                     gc.collect()  # Python keeps up to 2,000 dead tuples of each length
                 held.append(tracemalloc.get_traced_memory()[0])

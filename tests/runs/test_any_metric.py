@@ -1,0 +1,95 @@
+"""A metric that only the table of metrics knows is measured, compared, shown and written like any other."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from softmax_trainer import run_without_tensorflow
+
+from gossipfl.cli.terminal.console import new_console
+from gossipfl.cli.terminal.lines import evaluation_line
+from gossipfl.cli.terminal.tables import comparison_tables
+from gossipfl.experiments.mode import Command, Mode
+from gossipfl.experiments.simulation import run_all
+from gossipfl.report.complete import complete
+from gossipfl.runs.directory import RunDirectory
+from gossipfl.runs.resuming import stopped_run
+from gossipfl.scenario import Scenario
+from gossipfl.scores import Metric
+from gossipfl.training.metrics import METRICS, Predictions, Rule
+
+
+def squared_error(seen: Predictions) -> float:
+    return float(((seen.outputs - np.eye(seen.outputs.shape[1])[seen.labels]) ** 2).sum(axis=1).mean())
+
+
+@pytest.fixture
+def _brier(monkeypatch):
+    rule = Rule(Metric("brier", higher_is_better=False, unit="number"), squared_error)
+    monkeypatch.setitem(METRICS, "brier", rule)
+    run_without_tensorflow(monkeypatch)
+
+
+def scenario(metrics: list[str], **fields: object) -> Scenario:
+    data = {"source": "digits", "partition": {"name": "labels", "per_peer": 3}, "max_train": 120, "max_test": 40}
+    return Scenario(
+        name="toy",
+        rounds=2,
+        model="softmax",
+        data=data,
+        topology={"name": "ring", "arguments": {"n": 4}},
+        algorithms=["pairwise", "fedavg"],
+        evaluation={"metrics": metrics},
+        **fields,
+    )
+
+
+def run(path, scenario):
+    directory = RunDirectory.create(path, scenario, 1, Mode(Command.COMPARE), "gossipfl compare toy")
+    with directory:
+        comparison = run_all(scenario, 1, [directory])
+    return comparison, complete(directory.finish())
+
+
+@pytest.mark.usefixtures("_brier")
+def test_a_metric_is_in_every_record_of_a_run(tmp_path, capsys):
+    comparison, report = run(tmp_path, scenario(["accuracy", "brier"]))
+    last = comparison["pairwise"].last
+    brier = last.metrics["brier"]
+    assert brier.best == min(brier.peers.values()) < brier.mean < max(brier.peers.values()) == brier.worst
+    assert 0 < last.average_brier < 1
+    assert f"of the peers {brier.mean:.4f} ({brier.worst:.4f} to {brier.best:.4f})" in evaluation_line("x", last)
+
+    row = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()][2]
+    assert row["worst_brier"] == brier.worst
+    assert row["peer_brier"] == brier.peers
+    columns = pq.read_table(tmp_path / "history.parquet").to_pylist()[2]
+    assert columns["deployed_brier"] == columns["mean_brier"] == brier.mean
+    assert {peer["peer"]: peer["brier"] for peer in columns["peers"]} == brier.peers
+    (summary, _) = json.loads((tmp_path / "summary.json").read_text())["rows"]
+    assert summary["best_brier"] == {"mean": brier.best, "std": None}
+    data = json.loads(report.read_text().split('id="run">')[1].split("</script>")[0])
+    assert data["manifest"]["metrics"][1] == {"name": "brier", "higher_is_better": False, "unit": "number"}
+    assert data["of_peers"]["brier"]["pairwise"]["values"][-1] == pytest.approx(list(brier.peers.values()), rel=1e-3)
+    tables = comparison_tables(comparison.table, comparison.scenario, Mode(Command.COMPARE), 160)
+    for table in tables:
+        new_console().print(table)
+    shown = capsys.readouterr().out
+    assert "toy: accuracy on held-out data in %, and what it cost" in shown
+    assert "toy: brier on held-out data" in shown
+    assert f"{brier.worst:.4g}" in shown
+    resumed = stopped_run(tmp_path).ended["pairwise", 0].last
+    assert resumed == last
+
+
+@pytest.mark.usefixtures("_brier")
+def test_a_target_is_reached_from_above_where_lower_is_better(tmp_path):
+    untrained, trained = 0.9, 0.0  # ten classes, each with probability 0.1
+    comparison, _ = run(tmp_path, scenario(["brier"], targets=[2.0, 0.8999, 1e-9]))
+    for row in comparison.table:
+        above, between, below = row.targets
+        assert (above.reached, between.reached, below.reached) == (1, 1, 0)
+        assert above.costs["rounds"].mean == 0 < between.costs["rounds"].mean
+        assert trained < row.values["deployed_brier"].mean < untrained
+        assert "mean_accuracy" not in row.values
