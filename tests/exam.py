@@ -12,6 +12,7 @@ from typing import Literal
 import networkx as nx
 from federation import ring
 
+from gossipfl.aggregators import Median
 from gossipfl.algorithms import (
     Algorithm,
     Centralized,
@@ -92,6 +93,12 @@ CANDIDATES: dict[str, Candidate] = {
     "synchronous, three gossip steps": Candidate(
         SynchronousGossip(gossip_steps=3), patient=SynchronousGossip(gossip_steps=3, patience=0.2)
     ),
+    "synchronous, median": Candidate(
+        SynchronousGossip(aggregator=Median()),
+        conserves=False,
+        agrees=False,
+        patient=SynchronousGossip(aggregator=Median(), patience=0.2),
+    ),
     "synchronous, lazy": Candidate(SynchronousGossip(Static(lazy=True))),
     "synchronous, clipped": Candidate(
         SynchronousGossip(outgoing=CLIPPED), patient=SynchronousGossip(patience=0.2, outgoing=CLIPPED)
@@ -136,6 +143,10 @@ CANDIDATES: dict[str, Candidate] = {
         FedAvg(server_optimizer=ServerAdam(0.1)),
         has_own_momentum=True,
         patient=FedAvg(server_optimizer=ServerSGD(0.7, momentum=0.5), patience=0.5),
+    ),
+    "fedavg, median": Candidate(
+        FedAvg(aggregator=Median(), weighting="uniform"),
+        patient=FedAvg(aggregator=Median(), weighting="uniform", client_fraction=0.6, patience=0.5),
     ),
     "fedprox": Candidate(FedProx(mu=0.5), patient=FedProx(server_optimizer=ServerYogi(), mu=0.5, patience=0.5)),
     "scaffold": Candidate(Scaffold(), unbiased="many", patient=Scaffold(client_fraction=0.6)),

@@ -106,6 +106,11 @@ def test_an_optimizer_that_does_not_fit_is_refused(algorithm, optimizer, reason)
         ({"name": "synchronous", "patience": float("inf")}, "patience"),
         ({"name": "gradient_tracking", "schedule": "epidemic_local"}, "does not keep the mean"),
         ({"name": "gradient_tracking", "patience": 3.0}, "there is no such field"),
+        (
+            {"name": "pairwise", "aggregator": "median"},
+            "'pairwise' takes no aggregator: an exchange gives one peer what",
+        ),
+        ({"name": "synchronous", "aggregator": "medain"}, "allowed are mean, median. Did you mean 'median'"),
     ],
 )
 def test_what_is_not_sound_is_refused_with_the_reason(algorithm, reason):
@@ -125,6 +130,11 @@ def test_what_would_pass_for_taken_is_refused_in_products_too():
         Scenario(algorithms=[{"name": ["synchronous", "pairwise"], "aggregator": ["median"]}])
 
 
+def test_clients_do_not_count_by_examples_for_a_median():
+    with pytest.raises(ConfigurationError, match=r"Median, clients count equally.*weighting = 'uniform'"):
+        recipe({"name": "fedavg", "aggregator": "median"}, weighting="examples")
+
+
 def test_a_lossy_network_needs_an_algorithm_with_patience():
     with pytest.raises(ConfigurationError, match=r"'gradient_tracking' waits for ever.*if it can have one"):
         recipe("gradient_tracking", network={"loss": 0.1})
@@ -141,6 +151,8 @@ def test_a_lossy_network_needs_an_algorithm_with_patience():
         ({"name": "sgp", "schedule": "epidemic_local"}, "ring", None),
         ("pairwise", "star", None),
         ("fedavg", "star", None),
+        ({"name": "synchronous", "aggregator": "median"}, "ring", "keeps no mean over peers: each takes the Median of"),
+        ({"name": "fedavg", "aggregator": "median"}, "ring", "keeps no mean over clients: the server takes the Median"),
     ],
 )
 def test_what_an_algorithm_does_not_keep_of_the_goal_is_noted(algorithm, topology, caveat):
