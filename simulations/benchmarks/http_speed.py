@@ -136,6 +136,7 @@ def delivering_post(client: Client, url: str, size: int) -> Post:
     sent, arrived = message(size), asyncio.Event()
     neighbor = Correspondence("b", Limits(), lambda: 1.0)
     neighbor.url = url
+    neighbor.met("b" * 32, 0.0)
 
     async def fail(failed: object) -> None:
         raise AssertionError(failed)

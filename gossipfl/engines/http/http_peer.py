@@ -11,9 +11,9 @@ import secrets
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,16 +22,17 @@ from gossipfl.engines.http.delivering.client import Client
 from gossipfl.engines.http.delivering.correspondence import Correspondence
 from gossipfl.engines.http.delivering.delivery import RIDING, Delivery
 from gossipfl.engines.http.delivering.journal import Journal, next_incarnation
-from gossipfl.engines.http.delivering.letters import GOODBYES, Answer, Letter, Parcel, Traffic
+from gossipfl.engines.http.delivering.letters import GOODBYES, Answer, Letter, Parcel
 from gossipfl.engines.http.delivering.meeting import meet
 from gossipfl.engines.http.delivering.sealing import Sealer
-from gossipfl.engines.http.hosting import Hosting, State, Watcher
+from gossipfl.engines.http.hosting import Hosting, State
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
 from gossipfl.engines.http.peer_clock import PeerClock
 from gossipfl.engines.http.serving.server import PeerServer, Reply
+from gossipfl.engines.http.tasks import Tasks
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.trust.gate import Gate
-from gossipfl.engines.http.waiting import nobody_shares_the_run, warn_of_long_waits
+from gossipfl.engines.http.waiting import awaited, nobody_shares_the_run, warn_of_long_waits
 from gossipfl.engines.http.wire.envelope import Envelope
 from gossipfl.engines.http.wire.offloading import Offloading
 from gossipfl.engines.http.wire.refusals import Refusal
@@ -41,10 +42,26 @@ from gossipfl.files.checkpoints import Arrays, Checkpoint
 from gossipfl.messages import Message
 from gossipfl.peers import Peer
 from gossipfl.scores import Score
-from gossipfl.snapshot import compose, messages_of_snapshot, part, snapshot_of_messages
+from gossipfl.snapshot import compose, part
 from gossipfl.weights import PeerId
 
 _LOGGER = logging.getLogger(__name__)
+
+
+class Watcher(Protocol):
+    """Is told what becomes of a peer."""
+
+    def reacted(self, host: "HTTPPeer", round_before: int) -> None:
+        """The peer has reacted to something."""
+        ...
+
+    def trained(self, host: "HTTPPeer", update: Update) -> None:
+        """A round of local training has ended."""
+        ...
+
+    def contact(self, host: "HTTPPeer", neighbor: PeerId, event: str) -> None:
+        """A neighbor became "unreachable" or "reachable", or has "left"."""
+        ...
 
 
 class HTTPPeer:
@@ -88,9 +105,10 @@ class HTTPPeer:
         self.gate = Gate(facts, peer.peer_id, secrets.token_hex(16), neighbors, verifier, self.hosting.revoked)
         self._offloading = Offloading()
         self._sealer = Sealer(self.gate, self.incarnation, credentials, self._offloading)
+        self._tasks = Tasks(self._fail)
         self._delivery = Delivery(
             self.neighbors,
-            self._spawn,
+            self._tasks.spawn,
             self._send_failed,
             self._take_answer,
             self._check_over,
@@ -104,10 +122,9 @@ class HTTPPeer:
         self._over = asyncio.Event()
         self._is_leaving = self._is_closing = self._has_ended = False
         self._failure: BaseException | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._training: asyncio.Task[Any] | None = None
         self._lingering: asyncio.Task[Any] | None = None
-        self._clock = PeerClock(on_alarm=lambda: self._spawn(self._react(self.peer.wake)))
+        self._clock = PeerClock(on_alarm=lambda: self._tasks.spawn(self._react(self.peer.wake)))
 
     # Life
 
@@ -129,12 +146,7 @@ class HTTPPeer:
         snapshot = (checkpoint.arrays, checkpoint.values)
         self.peer.restore(part("peer", snapshot))
         self._clock.go_on_from(checkpoint.values["time"])
-        for name, traffic in checkpoint.values["traffic"].items():
-            has_finished = name in checkpoint.values["finished"]
-            self.neighbors[name].restore(Traffic(*traffic), has_finished=has_finished)
-        for message in messages_of_snapshot(part("mail", snapshot)).values():
-            if self.neighbors[message.receiver].contact != "revoked":
-                self._delivery.send(self._delivery.note(message))
+        self._delivery.restore(part("delivery", snapshot))
 
     async def run(self) -> None:
         """Live until all rounds are done and the neighbors know, or until `stop`.
@@ -145,7 +157,7 @@ class HTTPPeer:
         SPEAKER.set(self._log_facts)
         client = Client(self._sealer, self.hosting.limits, self._refuse)
         self._clock.start()
-        self._spawn(self._begin(client))
+        self._tasks.spawn(self._begin(client))
         try:
             await self._over.wait()
         finally:
@@ -170,12 +182,17 @@ class HTTPPeer:
             return "lingering"
         return "waiting" if self._training is None else "training"
 
+    @property
+    def awaits(self) -> tuple[PeerId, ...]:
+        """Neighbors without whom it does not go on at the moment."""
+        return awaited(self.state, self.peer, self.neighbors)
+
     def now(self) -> float:
         """Seconds since the peer began, time when it was not running left out."""
         return self._clock.now()
 
     async def _begin(self, client: Client) -> None:
-        self._spawn(warn_of_long_waits(self))
+        self._tasks.spawn(warn_of_long_waits(self.peer, self.neighbors, lambda: self.state, self.now))
         away = [neighbor for neighbor in self.neighbors.values() if neighbor.url is not None]
         if away and self.hosting.meeting_seconds:
             _LOGGER.info("waiting up to %g s for %s", self.hosting.meeting_seconds, ", ".join(n.name for n in away))
@@ -195,13 +212,13 @@ class HTTPPeer:
             self._is_closing = True
             self._clock.cancel_alarm()
             self._delivery.end()
-        await self._cancel_tasks()
+        await self._tasks.cancel()
         try:
             if self._failure is None and self._started.is_set():
                 await self._commit()
             if self._is_leaving or self._failure is not None:
                 await self._delivery.say_leaving(client)
-                await self._cancel_tasks()
+                await self._tasks.cancel()
         finally:
             await self._server.stop()
             await client.close()
@@ -209,22 +226,6 @@ class HTTPPeer:
                 await self._journal.close()
             self._offloading.close()
             self._has_ended = True
-
-    async def _cancel_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
@@ -256,7 +257,7 @@ class HTTPPeer:
                 for action in actions:
                     match action:
                         case Train() | Evaluate():
-                            self._training = self._spawn(self._work_on(action))
+                            self._training = self._tasks.spawn(self._work_on(action))
                         case WakeAt():
                             self._clock.set_alarm(action.time)
                         case Refused():
@@ -265,7 +266,7 @@ class HTTPPeer:
                             self.num_rollbacks += 1
                             _LOGGER.warning("%s", action)
                 if self.peer.finished and self._lingering is None:
-                    self._lingering = self._spawn(self._linger())
+                    self._lingering = self._tasks.spawn(self._linger())
                 self._watcher.reacted(self, round_before)
             await self._commit()
             riding = None
@@ -301,7 +302,7 @@ class HTTPPeer:
         await self._react(self.peer.completed, outcome)
 
     def _check_run(self) -> None:
-        if (error := nobody_shares_the_run(self)) is not None:
+        if (error := nobody_shares_the_run(self.peer.peer_id, self.facts.run_id, self.neighbors)) is not None:
             self._fail(error)
 
     def _check_over(self) -> None:
@@ -323,15 +324,8 @@ class HTTPPeer:
     async def _take(self) -> tuple[Arrays, Mapping[str, Any]]:
         """The present state, for a checkpoint."""
         async with self._lock:
-            messages = {str(i): message for i, message in enumerate(self._delivery.undelivered)}
-            neighbors = self.neighbors.values()
-            values = {
-                "time": self.now(),
-                "run": self.facts.run_id,
-                "traffic": {neighbor.name: neighbor.traffic for neighbor in neighbors},
-                "finished": [neighbor.name for neighbor in neighbors if neighbor.contact == "finished"],
-            }
-            return compose(values, {"peer": self.peer.snapshot(), "mail": snapshot_of_messages(messages)})
+            values = {"time": self.now(), "run": self.facts.run_id}
+            return compose(values, {"peer": self.peer.snapshot(), "delivery": self._delivery.snapshot()})
 
     # What comes in
 

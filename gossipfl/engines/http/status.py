@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gossipfl.engines.http.waiting import awaited_by
 from gossipfl.history import History
 from gossipfl.weights import PeerId
 
@@ -89,7 +88,7 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
         examples_seen=0 if standing is None else standing.examples_seen,
         incarnation=host.incarnation,
         seconds=host.now() if host.state != "new" else 0.0,
-        awaits=awaited_by(host),
+        awaits=host.awaits,
         num_open=host.peer.num_open,
         loss=None if host.score is None else host.score.loss,
         metrics={} if host.score is None else dict(host.score.metrics),

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
+from gossipfl.engines.http.delivering.correspondence import Correspondence
+from gossipfl.engines.http.hosting import State
 from gossipfl.errors import ConfigurationError
+from gossipfl.peers import Peer
 from gossipfl.weights import PeerId
 
-if TYPE_CHECKING:
-    from gossipfl.engines.http.http_peer import HTTPPeer
+Neighbors: TypeAlias = Mapping[PeerId, Correspondence]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -39,34 +42,34 @@ class LongWait:
         return waited
 
 
-def awaited_by(host: "HTTPPeer") -> tuple[PeerId, ...]:
+def awaited(state: State, peer: Peer, neighbors: Neighbors) -> tuple[PeerId, ...]:
     """Neighbors without whom a peer does not go on at the moment: to begin, in a round, or to end."""
-    neighbors = host.neighbors.values()
-    match host.state:
+    match state:
         case "meeting":
-            return tuple(neighbor.name for neighbor in neighbors if neighbor.url is not None and not neighbor.session)
+            return tuple(name for name, neighbor in neighbors.items() if neighbor.url and not neighbor.session)
         case "training" | "waiting":
-            return host.peer.awaits
+            return peer.awaits
         case "lingering":
-            return tuple(neighbor.name for neighbor in neighbors if not neighbor.is_settled)
+            return tuple(name for name, neighbor in neighbors.items() if not neighbor.is_settled)
         case _:
             return ()
 
 
-async def warn_of_long_waits(host: "HTTPPeer") -> None:
+async def warn_of_long_waits(
+    peer: Peer, neighbors: Neighbors, state: Callable[[], State], now: Callable[[], float]
+) -> None:
     """Look at a peer for ever; one that has finished has said how long it serves on, and for whom."""
     wait = LongWait()
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        awaits = () if host.peer.finished else awaited_by(host)
-        waited = wait.look(awaits, host.peer.round, host.now())
+        awaits = () if peer.finished else awaited(state(), peer, neighbors)
+        waited = wait.look(awaits, peer.round, now())
         if waited is not None:
-            those = ", ".join(f"{name} ({_how_it_is(host, name)})" for name in awaits)
+            those = ", ".join(f"{name} ({_how_it_is(neighbors[name])})" for name in awaits)
             _LOGGER.warning("has waited %.0f s for %s", waited, those)
 
 
-def _how_it_is(host: "HTTPPeer", name: PeerId) -> str:
-    neighbor = host.neighbors[name]
+def _how_it_is(neighbor: Correspondence) -> str:
     if neighbor.is_of_this_run is False:
         return "takes part in another run"
     if neighbor.contact == "unknown":
@@ -74,14 +77,14 @@ def _how_it_is(host: "HTTPPeer", name: PeerId) -> str:
     return neighbor.contact
 
 
-def nobody_shares_the_run(host: "HTTPPeer") -> ConfigurationError | None:
+def nobody_shares_the_run(name: PeerId, run: str, neighbors: Neighbors) -> ConfigurationError | None:
     """The error when all neighbors have refused a peer as of another run: it would train alone, or wait for ever."""
-    neighbors = [neighbor for neighbor in host.neighbors.values() if neighbor.contact != "revoked"]
-    if not neighbors or any(neighbor.is_of_this_run is not False for neighbor in neighbors):
+    asked = [neighbor for neighbor in neighbors.values() if neighbor.contact != "revoked"]
+    if not asked or any(neighbor.is_of_this_run is not False for neighbor in asked):
         return None
-    names = ", ".join(neighbor.name for neighbor in neighbors)
+    names = ", ".join(neighbor.name for neighbor in asked)
     return ConfigurationError(
-        f"{names} refused {host.peer.peer_id} as a peer of another run: they were started with "
+        f"{names} refused {name} as a peer of another run: they were started with "
         "another scenario, seed, data, model or version of gossipfl. Start all with the same; `gossipfl status` with "
-        f"--json tells the run of each (here it is {host.facts.run_id[:12]}...)."
+        f"--json tells the run of each (here it is {run[:12]}...)."
     )

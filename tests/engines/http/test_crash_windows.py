@@ -45,7 +45,7 @@ def held(snapshot: Snapshot, peer: Peer) -> set[tuple[Any, ...]]:
     peer.restore(part("peer", snapshot))
     repeated = list(peer._retries._messages.values()) if hasattr(peer, "_retries") else []
     said = [action.message for action in peer.start(0.0) if isinstance(action, Send)]
-    messages = [*messages_of_snapshot(part("mail", snapshot)).values(), *repeated, *said]
+    messages = [*messages_of_snapshot(part("mail", part("delivery", snapshot))).values(), *repeated, *said]
     exchanges = getattr(getattr(peer, "_pushes", peer), "_exchanges", None)
     return {key(message) for message in messages} | {
         exchanges.open(neighbor) for neighbor in (exchanges.unresolved() if exchanges is not None else ())
@@ -128,8 +128,7 @@ def test_a_message_that_fails_while_the_peer_works_is_in_the_checkpoint(tmp_path
         again = make_peer(SynchronousGossip(), graph, trainer, "0")
         known = held((checkpoint.arrays, checkpoint.values), again)
         await reaction
-        for task in host._tasks:
-            task.cancel()
+        await host._tasks.cancel()
         await host.room.close()
         return known
 

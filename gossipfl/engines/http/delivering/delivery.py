@@ -13,10 +13,11 @@ from typing import Any
 from gossipfl.engines.http.delivering.asks import Fail, Hand, Meet, Post, TakeIn, Tell
 from gossipfl.engines.http.delivering.client import Client
 from gossipfl.engines.http.delivering.correspondence import Correspondence
-from gossipfl.engines.http.delivering.letters import Answer, Letter, NotTaken, Parcel
+from gossipfl.engines.http.delivering.letters import Answer, Letter, NotTaken, Parcel, Traffic
 from gossipfl.engines.http.wire.envelope import Envelope, Purpose
 from gossipfl.errors import TransportError
 from gossipfl.messages import Kind, Message
+from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.weights import PeerId
 
 _LOGGER = logging.getLogger(__name__)
@@ -114,6 +115,25 @@ class Delivery:
                     self._progress.clear()
                     await self._progress.wait()
 
+    def snapshot(self) -> Snapshot:
+        """What a checkpoint holds of it: what may not have arrived, what has come and gone, and who has finished."""
+        neighbors = self._neighbors.values()
+        values = {
+            "traffic": {neighbor.name: neighbor.traffic for neighbor in neighbors},
+            "finished": [neighbor.name for neighbor in neighbors if neighbor.contact == "finished"],
+        }
+        mail = {str(i): message for i, message in enumerate(self.undelivered)}
+        return compose(values, {"mail": snapshot_of_messages(mail)})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot; to one that was revoked since, nothing is said any more."""
+        values = snapshot[1]
+        for name, traffic in values["traffic"].items():
+            self._neighbors[name].restore(Traffic(*traffic), has_finished=name in values["finished"])
+        for message in messages_of_snapshot(part("mail", snapshot)).values():
+            if self._neighbors[message.receiver].contact != "revoked":
+                self.send(self.note(message))
+
     # What neighbors do
 
     def arrived(self, neighbor: Correspondence, envelope: Envelope) -> None:
@@ -160,9 +180,9 @@ class Delivery:
                     self._contact_changed(neighbor.name, ask.event)
         if (alarm := self._alarms.pop(neighbor.name, None)) is not None:
             alarm.cancel()
-        if neighbor.wake_at < inf:
+        if (wake_at := neighbor.wake_at) < inf:
             loop = asyncio.get_running_loop()
-            self._alarms[neighbor.name] = loop.call_at(neighbor.wake_at, self._carry_on, neighbor)
+            self._alarms[neighbor.name] = loop.call_at(wake_at, self._carry_on, neighbor)
         self._progress.set()
 
     async def _meet(self, neighbor: Correspondence, parcel: Parcel) -> None:
@@ -185,7 +205,6 @@ class Delivery:
 
         def responded(session: str, size: int) -> None:
             neighbor.responded(letter, session, size, _now())
-            self._carry_on(neighbor)
 
         try:
             told = await self._client.post(neighbor.url, letter, responded)

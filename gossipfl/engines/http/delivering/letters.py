@@ -63,8 +63,8 @@ class Traffic(NamedTuple):
 
     def and_sent(self, size: int) -> "Traffic":
         """With one more message, of `size` bytes."""
-        return self._replace(num_messages=self.num_messages + 1, sent=self.sent + size + MESSAGE_OVERHEAD)
+        return Traffic(self.num_messages + 1, self.sent + size + MESSAGE_OVERHEAD, self.received)
 
     def and_received(self, size: int) -> "Traffic":
         """With one more message that has come, of `size` bytes."""
-        return self._replace(received=self.received + size + MESSAGE_OVERHEAD)
+        return Traffic(self.num_messages, self.sent, self.received + size + MESSAGE_OVERHEAD)
