@@ -91,8 +91,9 @@ class Experiment:
 
     @property
     def trainer(self) -> ModelTrainer:
-        """The trainer of all algorithms without an optimizer of their own."""
-        return self.trainer_for(None)
+        """One of the trainers, for what they have in common, optimizers apart: that of the first algorithm where there
+        is none yet."""
+        return next(iter(self._trainers.values()), None) or self.trainer_for(self.scenario.algorithms[0])
 
     def trainer_for(self, section: AlgorithmSection | None) -> ModelTrainer:
         """The trainer of an algorithm; built when it is first needed, because TensorFlow takes seconds, and shared with

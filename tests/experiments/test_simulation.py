@@ -18,9 +18,11 @@ from gossipfl.errors import (
 from gossipfl.experiments.comparison import Comparison
 from gossipfl.experiments.experiment import Experiment, load_data
 from gossipfl.experiments.fairness import with_bounds
+from gossipfl.experiments.mode import Command, Mode
 from gossipfl.experiments.running import run_all
 from gossipfl.experiments.simulation import compare, initialize, simulate
 from gossipfl.history import Evaluation, History
+from gossipfl.runs.directory import RunDirectory
 from gossipfl.scenario import Scenario
 
 TOY = {
@@ -438,6 +440,20 @@ class TestWithKeras:
         first, second = (experiment.trainer_for(section) for section in experiment.scenario.algorithms)
         assert first is not second
         assert first.constants.digest == second.constants.digest
+
+    def test_no_trainer_is_made_only_to_be_asked(self, tmp_path):
+        built = []
+
+        def make(build_model, dataset, batches, settings, seed):
+            built.append(settings.optimizer)
+            return SoftmaxTrainer(dataset, batches)
+
+        own = [{"name": "pairwise", "optimizer": optimizer} for optimizer in ("adam", "sgd")]
+        scenario = toy(*own, training={"optimizer": "rmsprop"}, rounds=1)
+        directory = RunDirectory.create(tmp_path / "run", scenario, 1, Mode(Command.SIMULATE), "")
+        with directory:
+            run_all(scenario, observers=[directory], make_trainer=make)
+        assert built == ["adam", "sgd"]
 
     def test_a_function_of_ones_own_may_build_the_model(self):
         def build():
