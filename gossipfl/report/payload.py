@@ -58,7 +58,7 @@ def page_payload(run: Run) -> JSON:
 
 def manifest_facts(manifest: Manifest) -> JSON:
     """The manifest without what the page receives in another form (nodes, links, label counts) or does not show."""
-    return manifest.model_dump(
+    facts = manifest.model_dump(
         mode="json",
         exclude={
             "algorithms": True,
@@ -67,6 +67,7 @@ def manifest_facts(manifest: Manifest) -> JSON:
             "topologies": {"__all__": {"nodes", "links"}},
         },
     )
+    return {name: fact for name, fact in facts.items() if fact not in (None, {}, "")}  # the page asks what is there
 
 
 def peer_order(run: Run) -> list[str]:
