@@ -55,9 +55,9 @@ def comparison_tables(
     tables = [table(f"{title}, and what it cost", reached + spent, both)]
     if _natural_width(tables[0]) > width:
         tables = [table(title, reached, values), table(f"{scenario.name}: what it cost", spent, costs)]
-    tables[1:1] = [table(_title(scenario, one), by_metric, [_by_metric(row, one) for row in ordered]) for one in others]
     tables[-1].caption = "\n".join([_WORK, _AVERAGE, *notes])
     tables[-1].caption_justify = "left"
+    tables[1:1] = [table(_title(scenario, one), by_metric, [_by_metric(row, one) for row in ordered]) for one in others]
     to_target = ["rounds", time_, "bytes", "seeds", "bytes at\nbusiest", _SPREAD]
     for position, target in enumerate(scenario.targets):
         cells = [_cost_of_target(row.targets[position], main) for row in ordered]
