@@ -204,6 +204,17 @@ def test_a_stranger_where_a_neighbor_should_be(credentials: Mapping[str, Credent
     assert besiege(assault, credentials, timeout=0.3, d_server=server) == {}
 
 
+def test_one_that_is_never_ready_to_be_met(credentials: Mapping[str, Credentials]) -> None:
+    """This once ended the peer that asked."""
+    server = HostileServer(refuses(403, {"reason": "not_ready", "message": ""}), meets=False)
+
+    async def assault(siege: Siege) -> None:
+        await siege.eventually(lambda: siege.victim.neighbors["d"].refusals["not_ready"] > 0)
+        await siege.exchanges_go_on()
+
+    assert besiege(assault, credentials, timeout=0.3, d_server=server) == {}
+
+
 def test_replies_that_do_not_get_through_do_not_pile_up(credentials: Mapping[str, Credentials]) -> None:
     """A neighbor that asks and asks, hangs up before each answer, and lets nobody else get through to it."""
     server = HostileServer(says(b""))
