@@ -15,6 +15,7 @@ sys.path.insert(0, str(BENCHMARKS))
 from fedavg_round import Federation, Work, with_gossipfl  # noqa: E402
 from measure_all import with_results  # noqa: E402
 from scale_picture import picture  # noqa: E402
+from simulator_speed import ALGORITHMS, microseconds_per_event  # noqa: E402
 
 NOWHERE = Path("nowhere")  # random images
 
@@ -41,6 +42,11 @@ def test_picture_is_well_formed_and_inside_its_frame() -> None:
 
     assert len(circles) == 4
     assert all(0 < float(circle.attrib["cy"]) < float(root.attrib["height"]) for circle in circles)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_the_simulator_runs_with_a_trainer_that_does_nothing(name: str) -> None:
+    assert microseconds_per_event(ALGORITHMS[name], num_peers=4, num_rounds=2) > 0
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import networkx as nx
 import numpy as np
 from measuring import print_table
 
-from gossipfl.actions import LocalWork, Train, Update
+from gossipfl.actions import Evaluate, LocalWork, Scores, Train, Update
 from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, Seat, SynchronousGossip
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.virtual.network_model import LAN
@@ -35,6 +35,8 @@ NO_METRICS = {"loss": 0.0, "accuracy": 0.0}
 class NoTraining:
     """Gives the weights back as they are: the least that a trainer can do."""
 
+    num_slots = 1
+
     def prepare(self) -> None:
         pass
 
@@ -46,6 +48,9 @@ class NoTraining:
             Update(job.peer_id, job.job, job.weights, job.statistics, job.state, 100, job.num_steps, NO_METRICS)
             for job in jobs
         ]
+
+    def score(self, jobs: Sequence[Evaluate]) -> list[Scores]:
+        return [Scores(job.peer_id, job.job, tuple(self.evaluate(job.models)), 100) for job in jobs]
 
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
         return [Score(0.0, {"accuracy": 0.0}) for _ in models]
