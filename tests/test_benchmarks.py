@@ -29,6 +29,11 @@ def test_readme_has_the_results_of_every_script() -> None:
     assert set(re.findall(r"<!-- (\w+) -->", text)) - {"end", "machine"} == scripts - {"measure_all"}
 
 
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_events_of_the_simulator_are_timed(name: str) -> None:
+    assert microseconds_per_event(ALGORITHMS[name], num_peers=4, num_rounds=1) > 0
+
+
 def test_results_replace_those_of_the_same_name_only() -> None:
     text = "<!-- a -->\n\nold\n\n<!-- end -->\nbetween\n<!-- b -->\n<!-- end -->\n"
 

@@ -23,8 +23,8 @@ class Parcel(NamedTuple):
 class Mixing(Protocol):
     """The mixing of one peer; it may remember something from step to step."""
 
-    numbers: ClassVar[tuple[str, ...]]
-    """Names of the numbers that its messages carry."""
+    number: ClassVar[str]
+    """The name of the number that each of its messages carries."""
 
     @property
     def step_scale(self) -> float:
@@ -61,7 +61,7 @@ class RowMixing:
     The mean gives sum_j w_ij x_j.
     """
 
-    numbers: ClassVar[tuple[str, ...]] = ("num_examples",)
+    number: ClassVar[str] = "num_examples"
     step_scale = 1.0
 
     def __init__(self, peer_id: PeerId, num_examples: int, aggregator: Aggregator) -> None:

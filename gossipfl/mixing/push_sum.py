@@ -34,7 +34,7 @@ _LARGEST_SCALE = 100.0  # recipes refuse graphs where it would settle above 10
 class PushSumMixing:
     """The mass of one peer, and its mixing; every message of a step has to arrive."""
 
-    numbers: ClassVar[tuple[str, ...]] = ("mass",)
+    number: ClassVar[str] = "mass"
 
     def __init__(self, peer_id: PeerId, mass: float) -> None:
         self._peer_id = peer_id

@@ -25,7 +25,7 @@ from gossipfl.weights import PeerId, Vector, frozen
 class RelaySum:
     """The mixing of one of `num_peers` peers of a tree; it remembers the messages of the step before."""
 
-    numbers: ClassVar[tuple[str, ...]] = ("num_models",)
+    number: ClassVar[str] = "num_models"
     step_scale = 1.0
 
     def __init__(self, num_peers: int) -> None:

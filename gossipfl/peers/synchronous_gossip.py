@@ -242,8 +242,8 @@ class SynchronousGossipPeer(ModelPeer):
         if sender not in (self._meeting if step == self._step else self._meeting_of(step)).row:
             raise RemoteProtocolError(f"peer {self.peer_id} does not hear from peer {sender} in gossip step {step}")
         self.local.received(message)
-        for name in self._mixing.numbers:
-            message.number(name)
+        if self._mixing.number not in message.numbers:
+            message.number(self._mixing.number)  # says that it is missing
         if step < self._step:
             return []
         if step > self._step and not self._has_room(sender, step):
