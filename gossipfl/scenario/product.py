@@ -7,7 +7,7 @@ from gossipfl.algorithms import ALGORITHMS
 from gossipfl.errors import ConfigurationError
 from gossipfl.scenario.algorithms import SECTIONS, takers
 from gossipfl.scenario.kinds import KINDS
-from gossipfl.scenario.section import by_name
+from gossipfl.scenario.values import section_for
 from gossipfl.schedules import SCHEDULES
 
 _CHOSEN = tuple(dict.fromkeys(field for kind in KINDS for _, field, is_list in takers(kind) if not is_list))
@@ -24,8 +24,8 @@ def product_of(entries: Any) -> Any:
     links of the topology once, not once for each topology. Raises ConfigurationError for an empty list.
     """
     if not isinstance(entries, list | tuple):
-        return by_name(entries)
-    return [single for entry in entries for single in _singles(by_name(entry))]
+        return section_for(entries)
+    return [single for entry in entries for single in _singles(section_for(entry))]
 
 
 def _singles(entry: Any) -> Iterator[Any]:
@@ -55,7 +55,7 @@ def _not_taken_by(name: Any) -> set[str]:
 
 
 def _follows_links(entry: Mapping[str, Any]) -> bool:
-    schedule = by_name(entry.get("schedule"))
+    schedule = section_for(entry.get("schedule"))
     if schedule is None and (section := _known(SECTIONS["algorithms"], entry.get("name"))) is not None:
         schedule = section.model_fields["schedule"].default if "schedule" in section.model_fields else None
     named = schedule.get("name") if isinstance(schedule, Mapping) else getattr(schedule, "name", None)

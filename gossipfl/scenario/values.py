@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_o
 import networkx as nx
 from pydantic import BeforeValidator, ConfigDict, Field, Strict, create_model
 
+from gossipfl.errors import ConfigurationError
 from gossipfl.peers.magnitudes import Bound
 from gossipfl.scenario.kinds import KINDS
 from gossipfl.scenario.section import Section, by_name, name_of
@@ -80,9 +81,8 @@ def section_of(
     fields: dict[str, Any] = {"name": (Literal[name], Field(description="Chooses this one."))}
     for field in dataclasses.fields(makes):
         if hints[field.name] not in elsewhere:
-            default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
             annotation, *notes = get_args(hints[field.name])
-            fields[field.name] = (_type_of(annotation), Field(_by_value(default), description=" ".join(notes)))
+            fields[field.name] = (_type_of(annotation), Field(_by_value(_default(field)), description=" ".join(notes)))
     section: type[ValueSection] = create_model(
         f"{makes.__name__}Section", __base__=base, __doc__=makes.__doc__, __module__=__name__, **fields, **others
     )
@@ -97,22 +97,44 @@ def _type_of(annotation: Any) -> Any:
     return _TYPES.get(annotation, annotation)
 
 
-def _by_value(default: Any) -> Any:
-    """A default as a section would have it."""
-    if default is dataclasses.MISSING:
+def section_for(given: Any) -> Any:
+    """What a scenario is given for a choice by name, as its section takes it: a plain string stands for a table that
+    has only this name, a frozen value of the library for its section.
+
+    Raises ConfigurationError for a value that says otherwise what the scenario says for all algorithms.
+    """
+    return by_name(given) if isinstance(given, str) else _by_value(given)
+
+
+def _by_value(value: Any) -> Any:
+    """A value, or a default, as a section would have it."""
+    if value is dataclasses.MISSING:
         return ...
-    if isinstance(default, tuple):
-        return tuple(_by_value(one) for one in default)
-    section = _SECTION_OF.get(type(default))
+    if isinstance(value, tuple):
+        return tuple(_by_value(one) for one in value)
+    section = _SECTION_OF.get(type(value))
     if section is None:
-        return default
-    given = {field.name: _by_value(getattr(default, field.name)) for field in dataclasses.fields(default)}
-    return section(name=name_of(section), **given)
+        return value
+    own = {}
+    for field in dataclasses.fields(value):
+        given = getattr(value, field.name)
+        if field.name in section.model_fields:
+            own[field.name] = _by_value(given)
+        elif given != _default(field):
+            raise ConfigurationError(
+                f"{type(value).__name__} is given a {field.name}, which the scenario says (weighting, training, "
+                f"optimizer, magnitude_bound): leave it out, or choose {name_of(section)!r} by name"
+            )
+    return section(name=name_of(section), **own)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _one_of(sections: Mapping[str, type[ValueSection]]) -> Any:
     union: Any = Annotated[reduce(or_, sections.values()), Field(discriminator="name")]
-    return Annotated[union, BeforeValidator(by_name, json_schema_input_type=str | union)]
+    return Annotated[union, BeforeValidator(section_for, json_schema_input_type=str | union)]
 
 
 VALUE_SECTIONS: dict[str, Mapping[str, type[ValueSection]]] = {}
