@@ -200,7 +200,7 @@ def test_an_update_that_answers_no_job_is_this_programs_fault(name):
     peers = make_peers(ALGORITHMS[name], ring(4), trainer)
     (job,) = [action for action in peers["0"].start(0.0) if action == peers["0"].local.outstanding]
     (update,) = trainer.train([job])
-    with pytest.raises(LocalProtocolError, match="outstanding is None"):
+    with pytest.raises(LocalProtocolError, match="outstanding is nothing"):
         peers["1"].completed(update, 0.0)
     peers["0"].completed(update, 0.0)
     with pytest.raises(LocalProtocolError, match="got the update of job 0"):
