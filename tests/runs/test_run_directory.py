@@ -17,7 +17,6 @@ from gossipfl.data.partition import partition_digest
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.comparison import Comparison
 from gossipfl.experiments.experiment import Experiment
-from gossipfl.experiments.fairness import differences, spread
 from gossipfl.experiments.mode import Command, Mode
 from gossipfl.experiments.running import run_all
 from gossipfl.history import Evaluation, History
@@ -200,21 +199,6 @@ class TestManifest:
             ("centralized", None, None, True),
         ]
         assert len(manifest["topologies"]["complete_graph"]["links"]) == 6
-
-    @pytest.mark.parametrize(
-        ("optimizer", "expected"),
-        [
-            ("sgd", 0),
-            ({"name": "sgd", "momentum": 0.9}, 1),
-            ({"name": "sgd", "learning_rate": {"name": "exponential_decay"}}, 0),  # it follows the peer's step
-            ("Adam", 1),
-            (None, 0),
-        ],
-    )
-    def test_a_difference_in_optimizer_state_is_told_where_there_is_a_state(self, optimizer, expected):
-        scenario = toy("pairwise", "fedavg", training={"optimizer": optimizer})
-        assert len(differences(scenario)) == expected
-        assert not differences(toy("pairwise", "local", training={"optimizer": "adam"}))
 
     def test_what_was_given_in_python_is_named(self, tmp_path):
         def build() -> None: ...
@@ -431,30 +415,3 @@ def test_statistics_are_kept_beside_the_weights(tmp_path, monkeypatch):
     assert peers.keys() == {name for peer in "0123" for name in (peer, f"{peer}/statistics")}
     final = comparison["pairwise"].final
     assert all(np.array_equal(peers[f"{peer}/statistics"], model.statistics) for peer, model in final.items())
-
-
-RANDOM = {"generator": "random_regular_graph", "arguments": {"n": 6, "d": 3}}
-FIXED = {"data": {"source": "digits", "seed": 0}}
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"topology": RANDOM}, "has its own graph, split of the data, initial weights and order of examples; "),
-        (
-            {},
-            "has its own split of the data, initial weights and order of examples, and all have the same graph; the "
-            "report shows the split of the data of seed 0.",
-        ),
-        ({"topology": RANDOM} | FIXED, "graph, initial weights and order of examples, and all have the same split of"),
-        (
-            {"topology": RANDOM | {"seed": 1}} | FIXED,
-            "has its own initial weights and order of examples, and all have the same graph and the same split of the "
-            "data.",
-        ),
-    ],
-)
-def test_the_spread_says_what_it_contains(fields, expected):
-    scenario = toy("pairwise", **fields)
-    assert expected in spread(scenario, [0, 1])
-    assert spread(scenario, [0]) is None
