@@ -203,5 +203,5 @@ def test_an_update_that_answers_no_job_is_this_programs_fault(name):
     with pytest.raises(LocalProtocolError, match="outstanding is nothing"):
         peers["1"].completed(update, 0.0)
     peers["0"].completed(update, 0.0)
-    with pytest.raises(LocalProtocolError, match="got the update of job 0"):
+    with pytest.raises(LocalProtocolError, match="got the Update of job 0"):
         peers["0"].completed(update, 0.0)
