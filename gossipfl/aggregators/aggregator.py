@@ -77,10 +77,11 @@ def check_alike(senders: Sequence[PeerId], vectors: Sequence[Vector]) -> None:
         raise SchemaMismatchError(
             f"vectors are one-dimensional and float32 or float64, that of {senders[0]!r} is {dtype}{shape}"
         )
-    for sender, vector in zip(senders, vectors, strict=True):
+    for i, vector in enumerate(vectors):
         if vector.shape != shape or vector.dtype != dtype:
             raise SchemaMismatchError(
-                f"the vector of {sender!r} is {vector.dtype}{vector.shape}, that of {senders[0]!r} is {dtype}{shape}"
+                f"the vector of {senders[i]!r} is {vector.dtype}{vector.shape}, that of {senders[0]!r} is "
+                f"{dtype}{shape}"
             )
 
 

@@ -38,25 +38,27 @@ class Mean:
     def __call__(
         self, own: Contribution, received: Sequence[Contribution], memory: Memory, context: Context
     ) -> tuple[dict[str, Vector], Memory]:
-        return {name: _mean_of(name, own, received) for name in own.vectors}, memory
+        senders = [contribution.sender for contribution in received]
+        weights = [float(contribution.mixing_weight) for contribution in received]
+        means = {}
+        for name in own.vectors:
+            try:
+                vectors = [contribution.vectors[name] for contribution in received]
+            except KeyError:
+                means[name] = _mean_of_some(name, own, received)
+            else:
+                means[name] = weighted_mean(senders, vectors, weights)
+        return means, memory
 
 
-def _mean_of(name: str, own: Contribution, received: Sequence[Contribution]) -> Vector:
-    senders, vectors, weights = list[PeerId](), list[Vector](), list[float]()
-    mine, lacking = 0, 0.0
-    for contribution in received:
-        vector = contribution.vectors.get(name)
-        if vector is None:
-            lacking += contribution.mixing_weight
-            continue
-        if contribution is own:
-            mine = len(weights)
-        senders.append(contribution.sender)
-        vectors.append(vector)
-        weights.append(contribution.mixing_weight)
-    if lacking:
-        weights[mine] += lacking
-    return weighted_mean(senders, vectors, weights)
+def _mean_of_some(name: str, own: Contribution, received: Sequence[Contribution]) -> Vector:
+    some = [contribution for contribution in received if name in contribution.vectors]
+    lacking = sum(contribution.mixing_weight for contribution in received if name not in contribution.vectors)
+    return weighted_mean(
+        [contribution.sender for contribution in some],
+        [contribution.vectors[name] for contribution in some],
+        [float(contribution.mixing_weight) + (lacking if contribution is own else 0) for contribution in some],
+    )
 
 
 def weighted_mean(senders: Sequence[PeerId], vectors: Sequence[Vector], weights: Sequence[float]) -> Vector:
@@ -66,18 +68,18 @@ def weighted_mean(senders: Sequence[PeerId], vectors: Sequence[Vector], weights:
     naming the first sender whose vector is none of floats, or differs from the first in shape or dtype.
     """
     check_alike(senders, vectors)
-    weights = [float(weight) for weight in weights]
-    if not abs(sum(weights) - 1) <= MIXING_ROW_TOLERANCE:
+    total_weight = sum(weights)
+    if not abs(total_weight - 1) <= MIXING_ROW_TOLERANCE:
         by_sender = ", ".join(f"{sender}: {weight}" for sender, weight in zip(senders, weights, strict=True))
         raise LocalProtocolError(
-            f"the weights of a mixing row sum to 1, these to {sum(weights)!r}: {by_sender}; "
+            f"the weights of a mixing row sum to 1, these to {total_weight!r}: {by_sender}; "
             "the share of a silent neighbor goes to oneself"
         )
     first = vectors[0]
     if len(vectors) == 1 or first.size == 0:
         return frozen(first)
     axpy = _AXPY[first.dtype]
-    others = list(zip(vectors, weights, strict=True))[1:]
+    others = [*zip(vectors, weights, strict=True)][1:]
     total = first * weights[0]
     for start in range(0, first.size, _BLOCK):
         size = min(_BLOCK, first.size - start)

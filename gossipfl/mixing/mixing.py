@@ -111,8 +111,12 @@ class RowMixing:
 
 
 def _vectors_of(message: Message, own: Mapping[str, Vector]) -> dict[str, Vector]:
-    found = {name: vector_of(message, name, vector.size) for name, vector in own.items()}
-    return {name: vector for name, vector in found.items() if vector is not None}
+    vectors = {}
+    for name, mine in own.items():
+        theirs = vector_of(message, name, mine.size)
+        if theirs is not None:
+            vectors[name] = theirs
+    return vectors
 
 
 def vector_of(message: Message, name: str, size: int) -> Vector | None:
