@@ -127,7 +127,8 @@ class KerasTrainer:
         return int(self._format.initial_optimizer.size)
 
     def prepare(self) -> None:
-        """Build the graphs of training and evaluation, which takes a second or two each."""
+        """Build the graphs of training and evaluation, which takes a second or two each; those of corrections and of
+        scores are built when they are first needed."""
         self._pool.trace("train")
         self._pool.trace("evaluate")
 
