@@ -197,7 +197,7 @@ class EvaluationSection(Section):
     """A seeded sample of so many peers, or "all" of them; the average model always is. More: a truer spread, at the
     expense of one pass over the held-out data for each."""
     metrics: Annotated[list[str], Field(min_length=1)] = ["accuracy"]
-    """What models are scored by, beside their loss: `accuracy`. Targets are values of the first."""
+    """What models are scored by, beside their loss, by name; targets are values of the first."""
 
     @field_validator("metrics")
     @classmethod

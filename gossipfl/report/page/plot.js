@@ -185,7 +185,7 @@ function axisWidth(plot, labels, axisIndex, cycle) {
   return Math.ceil(widest) + 14;
 }
 
-// Horizontal reference lines, such as a target accuracy.
+// Horizontal reference lines, such as a target.
 function drawMarks(plot, marks) {
   const { ctx, bbox } = plot;
   for (const { value, text } of marks) {
