@@ -102,9 +102,3 @@ def test_memory_is_measured() -> None:
         early, late = held(NOWHERE, "pairwise", True, traced, 6, [1, 3])
         assert early > 0
         assert late > 0
-
-
-def test_simulator_is_timed() -> None:
-    from simulator_speed import ALGORITHMS, microseconds_per_event
-
-    assert all(microseconds_per_event(algorithm, num_peers=8, num_rounds=2) > 0 for algorithm in ALGORITHMS.values())
