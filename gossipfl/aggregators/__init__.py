@@ -6,7 +6,16 @@ from gossipfl.aggregators.aggregator import Aggregator, Context, Contribution, M
 from gossipfl.aggregators.mean import Mean, weighted_mean
 from gossipfl.aggregators.median import Median
 
-__all__ = ["AGGREGATORS", "Aggregator", "Context", "Contribution", "Mean", "Median", "Memory", "weighted_mean"]
+__all__ = [
+    "AGGREGATORS",
+    "Aggregator",
+    "Context",
+    "Contribution",
+    "Mean",
+    "Median",
+    "Memory",
+    "weighted_mean",
+]
 
 AGGREGATORS: Mapping[str, type[Aggregator]] = {
     "mean": Mean,
