@@ -66,6 +66,21 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
+class VectorSchema:
+    """What a receiver expects of one named vector: number of elements and dtype ("float32" or "float64").
+
+    Raises ConfigurationError for a negative size or another dtype.
+    """
+
+    size: int
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.size < 0 or self.dtype not in ("float32", "float64"):
+            raise ConfigurationError(f"a vector has a size >= 0 and is float32 or float64, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
 class NumberSchema:
     """What a receiver expects of one named number: at least `lower`, at most `upper`, and whether it is an integer.
 

@@ -20,7 +20,7 @@ MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "gossipfl").rglob("*
 
 FLOORS = {
     0: {"actions", "errors", "files", "history", "messages", "names", "randomness", "scores", "snapshot", "weights"},
-    1: {"aggregators", "codec", "compression", "number_list", "schedules", "topology"},
+    1: {"aggregators", "codec", "compression", "schedules", "topology"},
     2: {"algorithms", "analytics", "methods", "mixing", "peers"},
     3: {"data", "training"},
     4: {"engines"},

@@ -15,7 +15,7 @@ from scipy import stats
 from test_algorithms import bias
 
 from gossipfl.algorithms import ALGORITHMS, D2Gossip, StochasticGradientPush
-from gossipfl.codec import MESSAGE_OVERHEAD
+from gossipfl.codec.sizes import MESSAGE_OVERHEAD
 from gossipfl.compression import LINKS
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods.server_optimizers import SERVER_OPTIMIZERS

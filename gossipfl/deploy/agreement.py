@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from gossipfl.codec import VectorSchema
 from gossipfl.engines.http.wire.envelope import PROTOCOL
 from gossipfl.engines.http.wire.run_facts import RunFacts, digest_of_model
 from gossipfl.experiments.experiment import Cast, Experiment
+from gossipfl.messages import VectorSchema
 from gossipfl.scenario.scenario import AGREED_FIELDS
 
 
@@ -33,14 +33,12 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
         "initial": digest_of_model(initial),
         "constants": trainer.constants.digest,
     }
-    num_peers = len(cast.network)
     return RunFacts(
         agreed,
         vectors,
         cast.recipe.num_rounds(scenario.rounds, len(experiment.scenario.graph(cast.section))),
-        num_peers,
         gossip_steps=cast.recipe.gossip_steps,
-        numbers=cast.recipe.numbers(num_peers, scenario.rounds),
+        numbers=cast.recipe.numbers(len(cast.network), scenario.rounds),
     )
 
 

@@ -7,8 +7,8 @@ import networkx as nx
 
 from gossipfl.deploy.addresses import addresses, host_and_port, is_loopback
 from gossipfl.deploy.agreement import run_facts
-from gossipfl.engines.http.federation import LoopbackFederation, Member
 from gossipfl.engines.http.hosting import Hosting
+from gossipfl.engines.http.loopback_federation import LoopbackFederation, Member
 from gossipfl.engines.http.serving.descriptors import caps_of_loopback, check_launcher
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.engines.http.trust.system_secrets import SystemSecrets

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from gossipfl.codec import VectorSchema, decode
+from gossipfl.codec.messages import decode
 from gossipfl.compression import decompress
 from gossipfl.deploy.addresses import addresses
 from gossipfl.engines.evaluation import average_model, evaluate
@@ -30,6 +30,7 @@ from gossipfl.experiments.experiment import Experiment
 from gossipfl.files.strict_json import strict_json
 from gossipfl.files.whole_files import write_whole
 from gossipfl.history import Contact, Evaluation, History
+from gossipfl.messages import VectorSchema
 from gossipfl.peers import Standing
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.topology import all_neighbors

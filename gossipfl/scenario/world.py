@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar
 import numpy as np
 from pydantic import Field
 
-from gossipfl.codec import MESSAGE_OVERHEAD
+from gossipfl.codec.sizes import MESSAGE_OVERHEAD
 from gossipfl.engines.virtual.compute_model import ComputeModel, drawn_speeds
 from gossipfl.engines.virtual.network_model import PRESETS, Link, NetworkModel, Rates
 from gossipfl.scenario.section import NonNegative, Positive, Section

@@ -35,7 +35,7 @@ import numpy as np
 from aiohttp import web
 from measuring import print_table
 
-from gossipfl.codec import VectorSchema, encode_parts
+from gossipfl.codec.messages import encode_parts
 from gossipfl.compression import dense
 from gossipfl.engines.http.delivering.client import Client
 from gossipfl.engines.http.delivering.correspondence import Correspondence
@@ -50,7 +50,7 @@ from gossipfl.engines.http.wire.bodies import as_data
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.engines.http.wire.offloading import Offloading
 from gossipfl.engines.http.wire.run_facts import RunFacts
-from gossipfl.messages import Kind, Message
+from gossipfl.messages import Kind, Message, VectorSchema
 from gossipfl.weights import frozen
 
 SIZES = {"31 kB": 7_850, "0.8 MB": 199_210, "6.6 MB": 1_663_370, "100 MB": 25_000_000}
@@ -58,7 +58,7 @@ WAYS = ("bare", "unsigned", "signed", "bare, TLS", "signed, TLS")
 
 
 def facts(size: int) -> RunFacts:
-    return RunFacts({"benchmark": size}, {"weights": VectorSchema(size)}, 10, 2)
+    return RunFacts({"benchmark": size}, {"weights": VectorSchema(size)}, 10)
 
 
 def message(size: int) -> Message:

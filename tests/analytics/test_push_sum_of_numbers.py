@@ -14,7 +14,6 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import Send, Update
 from gossipfl.analytics import summing_peer
-from gossipfl.codec import VectorSchema
 from gossipfl.compression import dense
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
@@ -24,7 +23,7 @@ from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.engines.virtual.network_model import Link, NetworkModel
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError
-from gossipfl.messages import Kind, NumberSchema
+from gossipfl.messages import Kind, NumberSchema, VectorSchema
 from gossipfl.peers import Backoff
 from gossipfl.randomness import PublicRandomness
 from gossipfl.snapshot import messages_of_snapshot, part
@@ -144,7 +143,7 @@ def test_over_http_they_come_to_the_same_as_in_virtual_time():
     simulator = simulator_of(graph, num_rounds=150)
     simulator.run()
     facts = RunFacts(
-        {"run": "mean"}, {"values": VectorSchema(3, "float64")}, 150, SIZE, numbers={"mass": NumberSchema(0, SIZE)}
+        {"run": "mean"}, {"values": VectorSchema(3, "float64")}, 150, numbers={"mass": NumberSchema(0, SIZE)}
     )
 
     async def run():

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gossipfl.codec import VectorSchema, decode, encode
+from gossipfl.codec.messages import decode, encode
 from gossipfl.compression import ENCODINGS, ArrayHeader, Dense, decompress, dense
 from gossipfl.errors import LocalProtocolError, SchemaMismatchError
-from gossipfl.messages import Encoded, Kind, Message
+from gossipfl.messages import Encoded, Kind, Message, VectorSchema
 
 COMPRESSORS = [
     pytest.param(Dense(), 1.0, id="dense"),  # compressor, delta of its contract

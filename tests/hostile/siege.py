@@ -28,7 +28,7 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import Train, Update
 from gossipfl.algorithms import PairwiseGossip
-from gossipfl.codec import decode, encode
+from gossipfl.codec.messages import decode, encode
 from gossipfl.compression import decompress, dense
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer

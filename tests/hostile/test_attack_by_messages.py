@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from siege import Siege, besiege
 
-from gossipfl.codec import encode
+from gossipfl.codec.messages import encode
 from gossipfl.compression import dense
 from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.messages import ExchangeId, Kind, Message

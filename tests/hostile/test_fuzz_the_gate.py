@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import facts_for
 
-from gossipfl.codec import encode
+from gossipfl.codec.messages import encode
 from gossipfl.compression import dense
 from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.trust.gate import Gate

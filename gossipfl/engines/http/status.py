@@ -63,10 +63,6 @@ class PeerStatus:
     """That of its model on its own examples, where it has that scored itself."""
 
     @property
-    def num_reachable(self) -> int:
-        return sum(neighbor.contact in ("reachable", "finished") for neighbor in self.neighbors)
-
-    @property
     def num_failures(self) -> int:
         """Neighbors that do not answer, and messages refused on either side."""
         refused = sum(sum(neighbor.refused.values()) for neighbor in self.neighbors)

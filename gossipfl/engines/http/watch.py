@@ -10,7 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from gossipfl.codec import MESSAGE_OVERHEAD, encode
+from gossipfl.codec.messages import encode
+from gossipfl.codec.sizes import MESSAGE_OVERHEAD
 from gossipfl.compression import dense
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.serving.connections import SERVER, Connection, ConnectionServer

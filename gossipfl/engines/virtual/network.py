@@ -10,7 +10,7 @@ from hashlib import blake2b
 from math import inf
 from typing import Any, NamedTuple
 
-from gossipfl.codec import encoded_size
+from gossipfl.codec.sizes import encoded_size
 from gossipfl.engines.progress import Traffic
 from gossipfl.engines.virtual.network_model import NetworkModel
 from gossipfl.messages import Message

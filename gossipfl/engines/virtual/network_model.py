@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from gossipfl.codec import MESSAGE_OVERHEAD
+from gossipfl.codec.sizes import MESSAGE_OVERHEAD
 from gossipfl.errors import ConfigurationError
 from gossipfl.weights import PeerId
 

@@ -11,12 +11,11 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import Algorithm
 from gossipfl.algorithms.algorithm import NUM_EXAMPLES
-from gossipfl.codec import VectorSchema
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.wire.run_facts import RunFacts
-from gossipfl.messages import NumberSchema
+from gossipfl.messages import NumberSchema, VectorSchema
 from gossipfl.mixing.push_sum import SMALLEST_MASS
 from gossipfl.peers import Peer
 from gossipfl.weights import ModelVectors, PeerId
@@ -54,7 +53,6 @@ def facts_for(
         {"run": "test", **agreed},
         vectors,
         num_rounds,
-        num_participants,
         gossip_steps=getattr(algorithm, "gossip_steps", 1),
         numbers=NUMBERS if algorithm is None else algorithm.numbers(num_participants, num_rounds),
     )

@@ -13,8 +13,8 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.actions import Action, Train, Update
 from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.evaluation import EvaluationPlan
-from gossipfl.engines.http.federation import LoopbackFederation, Member
 from gossipfl.engines.http.hosting import Hosting
+from gossipfl.engines.http.loopback_federation import LoopbackFederation, Member
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.errors import RemoteProtocolError, TrainingError

@@ -12,7 +12,7 @@ from loopback import Loopback
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, SynchronousGossip
-from gossipfl.codec import MESSAGE_OVERHEAD
+from gossipfl.codec.sizes import MESSAGE_OVERHEAD
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.trust.credentials import load_credentials
 

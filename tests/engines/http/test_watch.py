@@ -17,7 +17,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from gossipfl.algorithms import PairwiseGossip
-from gossipfl.codec import decode
+from gossipfl.codec.messages import decode
 from gossipfl.compression import decompress
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.status import status_of
@@ -171,7 +171,7 @@ def test_a_peer_that_is_new_can_be_watched():
         loopback = Loopback(PairwiseGossip(), GRAPH, NumpyTrainer(random_shards(GRAPH)))
         host = loopback.hosts["0"]
         status = status_of(host)
-        assert (status.state, status.seconds, status.num_reachable, status.num_failures) == ("new", 0.0, 0, 0)
+        assert (status.state, status.seconds, status.num_failures) == ("new", 0.0, 0)
         assert all(neighbor.seconds_since_contact is None for neighbor in status.neighbors)
         watch = Watch(host, gives_weights=True)
         address, port = await watch.start("127.0.0.1", 0)

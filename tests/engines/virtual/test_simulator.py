@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import SERVER, FedAvg, LocalOnly, PairwiseGossip, SynchronousGossip
-from gossipfl.codec import MESSAGE_OVERHEAD, encode
+from gossipfl.codec.messages import encode
+from gossipfl.codec.sizes import MESSAGE_OVERHEAD
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.virtual.compute_model import ComputeModel, drawn_speeds
 from gossipfl.engines.virtual.network_model import LAN, WAN, Link, NetworkModel, Rates

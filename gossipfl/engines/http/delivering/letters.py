@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gossipfl.codec import MESSAGE_OVERHEAD
+from gossipfl.codec.sizes import MESSAGE_OVERHEAD
 from gossipfl.engines.http.wire.envelope import Envelope, Purpose
 from gossipfl.messages import Message
 from gossipfl.weights import PeerId

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gossipfl.codec import encode_parts
+from gossipfl.codec.messages import encode_parts
 from gossipfl.engines.http.delivering.letters import Letter
 from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.trust.gate import Gate

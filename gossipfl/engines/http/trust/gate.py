@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gossipfl.codec import decode
+from gossipfl.codec.messages import decode
 from gossipfl.engines.http.trust.replay import ReplayWindow
 from gossipfl.engines.http.trust.verifier import BadCertificate, BadSignature, Verifier
 from gossipfl.engines.http.wire.envelope import NO_DIGEST, PROTOCOL, Envelope, Purpose, Sealed, read_line

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from gossipfl.codec import MAX_ARRAYS_PER_VECTOR, VERSION, VectorSchema, largest_size
+from gossipfl.codec.messages import VERSION
+from gossipfl.codec.sizes import MAX_ARRAYS_PER_VECTOR, largest_size
 from gossipfl.files.strict_json import without_nan
-from gossipfl.messages import Message, NumberSchema
+from gossipfl.messages import Message, NumberSchema, VectorSchema
 from gossipfl.weights import ModelVectors
 
 LARGEST_SHARE = 0.25
@@ -26,7 +27,6 @@ class RunFacts:
     agreed: Mapping[str, Any]
     vectors: Mapping[str, VectorSchema]
     num_rounds: int
-    num_participants: int
     numbers: Mapping[str, NumberSchema] = field(default_factory=dict)
     gossip_steps: int = 1
     """Gossip steps per round, by which messages are numbered."""

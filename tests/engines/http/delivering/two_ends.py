@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gossipfl.codec import VectorSchema
 from gossipfl.engines.http.delivering.asks import Ask, Fail, Hand, Meet, Post, TakeIn
 from gossipfl.engines.http.delivering.correspondence import Correspondence
 from gossipfl.engines.http.delivering.letters import Answer, Letter, NotTaken, Parcel, Traffic
@@ -21,9 +20,9 @@ from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.engines.http.wire.offloading import Offloading
 from gossipfl.engines.http.wire.refusals import Refusal
 from gossipfl.engines.http.wire.run_facts import RunFacts
-from gossipfl.messages import Kind, Message
+from gossipfl.messages import Kind, Message, VectorSchema
 
-FACTS = RunFacts({"run": 1}, {"weights": VectorSchema(10)}, 10, 2)
+FACTS = RunFacts({"run": 1}, {"weights": VectorSchema(10)}, 10)
 TIMEOUT, POLL_TIMEOUT = 2.0, 7.0
 REPEAT_SECONDS = 0.5
 LINGER = 60.0

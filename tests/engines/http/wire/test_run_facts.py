@@ -3,17 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.codec import VectorSchema, encoded_size
+from gossipfl.codec.sizes import encoded_size
 from gossipfl.compression import ENCODINGS, dense
 from gossipfl.engines.http.wire.run_facts import RunFacts, digest_of_model
-from gossipfl.messages import Kind, Message, NumberSchema
+from gossipfl.messages import Kind, Message, NumberSchema, VectorSchema
 from gossipfl.weights import ModelVectors, frozen
 
 FACTS = RunFacts(
     {"rounds": 5, "model": "softmax"},
     {"weights": VectorSchema(100), "statistics": VectorSchema(3, "float64")},
     num_rounds=5,
-    num_participants=4,
 )
 MASS = NumberSchema(0, 4)
 LAWFUL = Message("a", "b", Kind.MODEL, 5)
@@ -45,7 +44,7 @@ def test_a_round_after_the_last_one_is_absurd():
     ),
 )
 def test_runs_are_the_same_when_the_same_was_agreed(one, other):
-    ids = [RunFacts(agreed, {}, 1, 1).run_id for agreed in (one, dict(reversed(one.items())), other)]
+    ids = [RunFacts(agreed, {}, 1).run_id for agreed in (one, dict(reversed(one.items())), other)]
     assert ids[0] == ids[1]
     assert (ids[0] == ids[2]) == (one == other)
     assert all(len(run_id) == 64 for run_id in ids)
@@ -61,16 +60,16 @@ def test_runs_are_the_same_when_the_same_was_agreed(one, other):
     ],
 )
 def test_another_model_has_another_schema(vectors):
-    first = RunFacts({}, {"weights": VectorSchema(100)}, 1, 1)
-    assert RunFacts({}, vectors, 1, 1).schema != first.schema
+    first = RunFacts({}, {"weights": VectorSchema(100)}, 1)
+    assert RunFacts({}, vectors, 1).schema != first.schema
 
 
 @pytest.mark.parametrize(
     "numbers", [{}, {"mass": NumberSchema(0, 5)}, {"mass": NumberSchema(0, 4, is_integer=True)}, {"age": MASS}]
 )
 def test_other_numbers_are_another_schema(numbers):
-    first = RunFacts({}, {}, 1, 1, {"mass": MASS})
-    assert RunFacts({}, {}, 1, 1, numbers).schema != first.schema
+    first = RunFacts({}, {}, 1, {"mass": MASS})
+    assert RunFacts({}, {}, 1, numbers).schema != first.schema
 
 
 def test_no_message_of_the_run_is_larger_than_the_largest():

@@ -7,18 +7,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from gossipfl.codec import (
-    LARGEST_PAYLOAD,
-    VectorSchema,
-    decode,
-    encode,
-    encode_parts,
-    encoded_size,
-)
+from gossipfl.codec.messages import decode, encode, encode_parts
+from gossipfl.codec.number_list import MAX_NUMBERS
+from gossipfl.codec.sizes import LARGEST_PAYLOAD, encoded_size
 from gossipfl.compression import ENCODINGS, dense
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
-from gossipfl.messages import LARGEST_COUNT, Encoded, ExchangeId, Kind, Message, NumberSchema
-from gossipfl.number_list import MAX_NUMBERS
+from gossipfl.messages import LARGEST_COUNT, Encoded, ExchangeId, Kind, Message, NumberSchema, VectorSchema
 
 EXPECTED = {
     "weights": VectorSchema(5),

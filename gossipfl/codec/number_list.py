@@ -13,16 +13,18 @@ from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import LARGEST_COUNT, NumberSchema
 
 MAX_NUMBERS = 2
-"""For which the header of a message has room."""
+"""The header of a message has room for so many."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,15}")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,15}")
+"""The form of all names in a message: of numbers, vectors, arrays and encodings."""
+
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,15}")
 _FLOAT = re.compile(r"[0-9.e+-]{1,24}")
 
 
 def violation(numbers: Mapping[str, float]) -> str | None:
     """Why nobody could write these; None: they can be."""
-    if len(numbers) > MAX_NUMBERS or not all(map(_NAME.fullmatch, numbers)):
+    if len(numbers) > MAX_NUMBERS or not all(map(NAME.fullmatch, numbers)):
         return f"there are at most {MAX_NUMBERS} numbers, named by 1 to 16 of a-z, 0-9 and _, got {sorted(numbers)}"
     for name, number in numbers.items():
         if is_integer(number):

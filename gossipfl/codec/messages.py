@@ -16,76 +16,29 @@ Two rules go beyond safetensors:
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl import number_list
+from gossipfl.codec import number_list
+from gossipfl.codec.sizes import LARGEST_PAYLOAD, LENGTH_BYTES, MAX_ARRAYS_PER_VECTOR, header_size
 from gossipfl.compression import ENCODINGS, ArrayHeader
-from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
+from gossipfl.errors import LocalProtocolError, RemoteProtocolError
 from gossipfl.files.tensor_dtypes import NUMPY_DTYPES, TENSOR_DTYPES
-from gossipfl.messages import LARGEST_COUNT, Encoded, ExchangeId, Kind, Message, NumberSchema
+from gossipfl.messages import LARGEST_COUNT, Encoded, ExchangeId, Kind, Message, NumberSchema, VectorSchema
 
 VERSION = "1"
 """Of the wire format; a body of another version is refused."""
 
-MESSAGE_OVERHEAD = 1_500
-"""Bytes that a message costs beside its body: HTTP headers of request and answer, signature and certificate, TLS
-records, and the headers of TCP and IP.
-
-Measured on the wire with mutual TLS and bodies of a few kB: 1,410 to 1,540 (without TLS: 570 to 700). Larger bodies
-take up to 4 % of their size on top of it, which is not counted.
-"""
-
-LARGEST_PAYLOAD = 10**12 - 1
-"""Bytes of all arrays together: what keeps sizes and offsets in the header within 12 digits."""
-
-MAX_ARRAYS_PER_VECTOR = 4
-
-_LENGTH_BYTES = 8
-_HEADER_BYTES = 512
-_HEADER_BYTES_PER_ARRAY = 160
-
 _MANY = 2**16
 
 _PEER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,15}")
 _COUNT = re.compile(r"0|[1-9][0-9]{0,15}")
 _KINDS = {kind.value: kind for kind in Kind}
 _METADATA = frozenset({"gossipfl", "sender", "receiver", "kind", "round", "numbers", "vectors"})
 _OPTIONAL_METADATA = frozenset({"exchange"})
-
-
-@dataclass(frozen=True, slots=True)
-class VectorSchema:
-    """What a receiver expects of one named vector: number of elements and dtype ("float32" or "float64").
-
-    Raises ConfigurationError for a negative size or another dtype.
-    """
-
-    size: int
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        if self.size < 0 or self.dtype not in ("float32", "float64"):
-            raise ConfigurationError(f"a vector has a size >= 0 and is float32 or float64, got {self}")
-
-
-def encoded_size(message: Message) -> int:
-    """Exact number of bytes of `encode(message)`, by arithmetic: 8 + 512 + 160 a + payload, for a arrays."""
-    size = _LENGTH_BYTES + _HEADER_BYTES
-    for encoded in message.vectors.values():
-        for array in encoded.arrays.values():
-            size += _HEADER_BYTES_PER_ARRAY + array.nbytes
-    return size
-
-
-def largest_size(payload: int, num_arrays: int) -> int:
-    """Number of bytes of a message with `payload` bytes in at most `num_arrays` arrays."""
-    return _LENGTH_BYTES + _HEADER_BYTES + _HEADER_BYTES_PER_ARRAY * num_arrays + payload
 
 
 def encode(message: Message) -> bytes:
@@ -132,9 +85,9 @@ def encode_parts(message: Message) -> list[memoryview]:
             offset = end
     if offset > LARGEST_PAYLOAD:
         raise LocalProtocolError(f"cannot encode a message: its arrays have {offset} bytes, at most {LARGEST_PAYLOAD}")
-    size = _header_size(len(parts))
+    size = header_size(len(parts))
     header = "{" + ",".join(members) + "}"
-    return [memoryview(size.to_bytes(_LENGTH_BYTES, "little") + header.encode("ascii").ljust(size)), *parts]
+    return [memoryview(size.to_bytes(LENGTH_BYTES, "little") + header.encode("ascii").ljust(size)), *parts]
 
 
 def decode(
@@ -151,10 +104,10 @@ def decode(
     body = memoryview(body).cast("B")
     header, start = _read_header(body, len(expected) * MAX_ARRAYS_PER_VECTOR)
     fields = _read_metadata(header.pop("__metadata__", None))
-    if start != _LENGTH_BYTES + _header_size(len(header)):
+    if start != LENGTH_BYTES + header_size(len(header)):
         raise RemoteProtocolError(
-            f"the header of a message with {len(header)} arrays has {_header_size(len(header))} bytes, "
-            f"got {start - _LENGTH_BYTES}"
+            f"the header of a message with {len(header)} arrays has {header_size(len(header))} bytes, "
+            f"got {start - LENGTH_BYTES}"
         )
     arrays = _read_tensors(header, body, start)
     vectors: dict[str, Encoded] = {}
@@ -216,7 +169,7 @@ def _violation(message: Message) -> str | None:
 def _check_arrays(name: str, encoded: Encoded) -> None:
     """Raises LocalProtocolError when the arrays of a vector cannot be written."""
     reason = None
-    if not (_NAME.fullmatch(name) and all(map(_NAME.fullmatch, encoded.arrays))):
+    if not (number_list.NAME.fullmatch(name) and all(map(number_list.NAME.fullmatch, encoded.arrays))):
         reason = f"names of vectors and arrays are 1 to 16 of a-z, 0-9 and _, got {sorted(encoded.arrays)}"
     elif encoded.encoding not in ENCODINGS:
         reason = f"unknown encoding {encoded.encoding!r}, known are {', '.join(ENCODINGS)}"
@@ -233,22 +186,18 @@ def _check_arrays(name: str, encoded: Encoded) -> None:
         raise LocalProtocolError(f"cannot encode vector {name!r}: {reason}")
 
 
-def _header_size(num_arrays: int) -> int:
-    return _HEADER_BYTES + _HEADER_BYTES_PER_ARRAY * num_arrays
-
-
 def _read_header(body: memoryview, max_arrays: int) -> tuple[dict[str, Any], int]:
     """The JSON header and where the arrays start."""
-    size = int.from_bytes(body[:_LENGTH_BYTES], "little")
-    start = _LENGTH_BYTES + size
-    if not _header_size(0) <= size <= _header_size(max_arrays):
+    size = int.from_bytes(body[:LENGTH_BYTES], "little")
+    start = LENGTH_BYTES + size
+    if not header_size(0) <= size <= header_size(max_arrays):
         raise RemoteProtocolError(
-            f"the header has between {_header_size(0)} and {_header_size(max_arrays)} bytes, this one claims {size}"
+            f"the header has between {header_size(0)} and {header_size(max_arrays)} bytes, this one claims {size}"
         )
     if len(body) < start:
         raise RemoteProtocolError(f"the header ends at byte {start}, the body at {len(body)}")
     try:
-        text = str(body[_LENGTH_BYTES:start], "utf-8")
+        text = str(body[LENGTH_BYTES:start], "utf-8")
         header = _JSON.decode(text)
     except UnicodeDecodeError as error:
         raise RemoteProtocolError(f"the header is not UTF-8: {error.reason} at byte {error.start}") from None
@@ -293,7 +242,7 @@ def _read_tensors(header: Mapping[str, Any], body: memoryview, start: int) -> di
     position = start
     for key, tensor in header.items():
         name, _, array_name = key.partition(".")
-        if not (_NAME.fullmatch(name) and _NAME.fullmatch(array_name)):
+        if not (number_list.NAME.fullmatch(name) and number_list.NAME.fullmatch(array_name)):
             raise RemoteProtocolError(f"an array is named vector.array, got {_shown(key)}")
         if not isinstance(tensor, dict) or tensor.keys() != {"dtype", "shape", "data_offsets"}:
             raise RemoteProtocolError(f"{key} has exactly a dtype, a shape and data_offsets, got {_shown(tensor)}")
@@ -331,7 +280,7 @@ def _read_vector_list(text: str) -> list[tuple[str, str]]:
     """(name, encoding) of each vector, from "weights:dense,statistics:dense"."""
     pairs = [entry.partition(":")[::2] for entry in text.split(",")] if text else []
     for name, encoding in pairs:
-        if not (_NAME.fullmatch(name) and _NAME.fullmatch(encoding)):
+        if not (number_list.NAME.fullmatch(name) and number_list.NAME.fullmatch(encoding)):
             raise RemoteProtocolError(f"vectors are listed as name:encoding,name:encoding, got {_shown(text)}")
     return pairs
 

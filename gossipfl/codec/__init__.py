@@ -1,0 +1,1 @@
+"""Messages as bytes, and how many bytes they are."""
