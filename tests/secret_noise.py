@@ -1,4 +1,4 @@
-"""A link that draws secret noise: what a link of differential privacy will do, without its accounting."""
+"""A stage that draws secret noise: what a stage of differential privacy will do, without its accounting."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ from test_algorithms import bias
 
 from gossipfl.algorithms import ALGORITHMS, D2Gossip, StochasticGradientPush
 from gossipfl.codec.sizes import MESSAGE_OVERHEAD
-from gossipfl.compression import LINKS
+from gossipfl.compression import STAGES
 from gossipfl.errors import ConfigurationError
 from gossipfl.methods.server_optimizers import SERVER_OPTIMIZERS
 from gossipfl.names import resources
@@ -49,7 +49,7 @@ CHOICE = {named_in(row[0]): row for row in table("| name | family |")}
 
 def test_every_choice_has_its_section_and_no_section_is_about_anything_else():
     headings = re.findall(r"^### `(\w+)`$", TEXT, re.MULTILINE)
-    assert sorted(headings) == sorted([*ALGORITHMS, *SCHEDULES, *LINKS, *SERVER_OPTIMIZERS])
+    assert sorted(headings) == sorted([*ALGORITHMS, *SCHEDULES, *STAGES, *SERVER_OPTIMIZERS])
 
 
 def test_tables_have_one_row_for_each():
@@ -61,8 +61,8 @@ def test_its_scenarios_name_every_choice():
     sections = [section for scenario in SCENARIOS for section in scenario.algorithms]
     assert {section.name for section in sections} == set(ALGORITHMS)
     assert {section.schedule.name for section in sections if hasattr(section, "schedule")} == set(SCHEDULES)
-    links = {link.name for section in sections for link in getattr(section, "outgoing", ())}
-    assert links == set(LINKS)
+    stages = {stage.name for section in sections for stage in getattr(section, "outgoing", ())}
+    assert stages == set(STAGES)
     optimizers = {section.server_optimizer.name for section in sections if hasattr(section, "server_optimizer")}
     assert optimizers == set(SERVER_OPTIMIZERS)
 

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias, get_args
 import networkx as nx
 
 from gossipfl.algorithms.seat import Seat
-from gossipfl.compression import Link
+from gossipfl.compression import Stage
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.peers import Peer, Sharing
@@ -24,8 +24,8 @@ LARGEST_NUM_EXAMPLES = 10**9
 NUM_EXAMPLES = NumberSchema(1, LARGEST_NUM_EXAMPLES, is_integer=True)
 
 OutgoingField: TypeAlias = Annotated[
-    tuple[Link, ...],
-    "Links that what a peer sends passes on its way out, one after the other (`gossipfl algorithms` lists them).",
+    tuple[Stage, ...],
+    "Stages that what a peer sends passes on its way out, one after the other (`gossipfl algorithms` lists them).",
 ]
 
 Family: TypeAlias = Literal["gossip in rounds", "asynchronous gossip", "with a server", "bounds"]

@@ -42,7 +42,7 @@ class GoSGD(Algorithm):
         "aggregator": (
             "the sums over peers of models times masses have to stay as they are, and no other rule keeps them"
         ),
-        "outgoing": "half of the mass goes with what is sent, and what a link held back would go with none",
+        "outgoing": "half of the mass goes with what is sent, and what a stage held back would go with none",
     }
     family: ClassVar[Family] = "asynchronous gossip"
     patience: ClassVar[float | None] = 0.0

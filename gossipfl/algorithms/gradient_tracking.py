@@ -23,7 +23,7 @@ class GradientTrackingGossip(SynchronousRecipe):
 
     takes_no: ClassVar[Mapping[str, str]] = {
         "aggregator": f"{_SUM}, and no other rule keeps it",
-        "outgoing": "trackers must sum to the sum of the gradients, and what a link held back would be missing",
+        "outgoing": "trackers must sum to the sum of the gradients, and what a stage held back would be missing",
     }
     needs_everybody: ClassVar[str | None] = (
         "the trackers of those who stay would go on with the gradients of the one that is gone"

@@ -34,7 +34,7 @@ class PairwiseGossip(Algorithm):
             "an exchange gives one peer what it takes from the other, and no other rule keeps the sum of the two"
         ),
         "outgoing": (
-            "the two of a pair add and take off half of one difference, and what a link made of it would be another"
+            "the two of a pair add and take off half of one difference, and what a stage made of it would be another"
         ),
     }
     family: ClassVar[Family] = "asynchronous gossip"

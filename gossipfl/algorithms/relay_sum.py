@@ -24,7 +24,7 @@ class RelaySumGossip(SynchronousRecipe):
 
     takes_no: ClassVar[Mapping[str, str]] = {
         "aggregator": "a message is the sum of many models, and no rule can tell one of them from the others",
-        "outgoing": "it sends sums of models, and what a link held back of one would be missing in all that follow",
+        "outgoing": "it sends sums of models, and what a stage held back of one would be missing in all that follow",
     }
     needs_everybody: ClassVar[str | None] = (
         "sums are relayed along all of the tree, which falls apart without one of its peers"

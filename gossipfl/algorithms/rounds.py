@@ -10,7 +10,7 @@ from gossipfl.actions import LocalWork
 from gossipfl.aggregators import Aggregator, Mean
 from gossipfl.algorithms.algorithm import NUM_EXAMPLES, Algorithm, Family, check_patience
 from gossipfl.algorithms.seat import Seat
-from gossipfl.compression import Link
+from gossipfl.compression import Stage
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.methods import GossipMethod, Uncorrected
@@ -58,7 +58,7 @@ class SynchronousRecipe(Algorithm):
         return Mean()
 
     @property
-    def outgoing(self) -> tuple[Link, ...]:
+    def outgoing(self) -> tuple[Stage, ...]:
         return ()
 
     @property

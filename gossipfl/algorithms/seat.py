@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 
 from gossipfl.actions import LocalWork
-from gossipfl.compression import Chain, Leaving, Link
+from gossipfl.compression import Chain, Leaving, Stage
 from gossipfl.peers import LocalModel, Sharing
 from gossipfl.randomness import Randomness
 from gossipfl.topology import Neighbors
@@ -31,10 +31,10 @@ class Seat:
         """The model that the peer begins with."""
         return LocalModel(self.peer_id, self.work, self.initial, sharing, extra_vectors)
 
-    def leaving(self, links: tuple[Link, ...]) -> Leaving:
+    def leaving(self, stages: tuple[Stage, ...]) -> Leaving:
         """What the peer sends on its way out."""
         first = {"weights": self.initial.weights, "statistics": self.initial.statistics}
-        return Leaving(Chain(links), first, self.randomness.of("leaving", self.peer_id))
+        return Leaving(Chain(stages), first, self.randomness.of("leaving", self.peer_id))
 
     def generator(self, purpose: str) -> np.random.Generator:
         """Public random numbers of the peer's own, for one purpose."""

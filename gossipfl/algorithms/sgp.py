@@ -33,7 +33,7 @@ class StochasticGradientPush(SynchronousRecipe):
         "aggregator": (
             "the sums over peers of models times masses have to stay as they are, and no other rule keeps them"
         ),
-        "outgoing": "a share of the mass goes with what is sent, and what a link held back would go with none",
+        "outgoing": "a share of the mass goes with what is sent, and what a stage held back would go with none",
     }
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
 

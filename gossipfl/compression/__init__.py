@@ -1,4 +1,4 @@
-"""How a vector becomes the arrays that go on the wire, and back: one file per encoding, and per link on the way."""
+"""How a vector becomes the arrays that go on the wire, and back: one file per encoding, and per stage on the way."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,11 @@ from gossipfl.compression.compressor import ArrayHeader, Compressor, Encoding
 from gossipfl.compression.dense_floats import Dense, dense, encoded
 from gossipfl.compression.encodings import ENCODINGS, decompress
 from gossipfl.compression.leaving import Leaving
-from gossipfl.compression.outgoing import Chain, Link
+from gossipfl.compression.outgoing import Chain, Stage
 
 __all__ = [
     "ENCODINGS",
-    "LINKS",
+    "STAGES",
     "ArrayHeader",
     "Chain",
     "Clip",
@@ -19,11 +19,11 @@ __all__ = [
     "Dense",
     "Encoding",
     "Leaving",
-    "Link",
+    "Stage",
     "decompress",
     "dense",
     "encoded",
 ]
 
-LINKS: Mapping[str, type[Link]] = {"clip": Clip}
-"""The links of an outgoing chain by the names that scenarios use."""
+STAGES: Mapping[str, type[Stage]] = {"clip": Clip}
+"""The stages of an outgoing chain by the names that scenarios use."""

@@ -1,4 +1,4 @@
-"""What leaves one peer: the chain of its links, and what it remembers from message to message."""
+"""What leaves one peer: the chain of its stages, and what it remembers from message to message."""
 
 from collections.abc import Mapping
 
@@ -26,7 +26,7 @@ class Leaving:
 
     def encode(self, vectors: Mapping[str, Vector]) -> Mapping[str, Encoded]:
         """The vectors of a new message, as they leave."""
-        if not self._chain.links:
+        if not self._chain.stages:
             return encoded(vectors)
         randomness = self._randomness.of("message", self._num_messages)
         self._sent, self._memory = self._chain.apply(vectors, self._memory, randomness)
@@ -37,7 +37,7 @@ class Leaving:
 
     def again(self, vectors: Mapping[str, Vector]) -> Mapping[str, Encoded]:
         """Those of the message before, which had these vectors."""
-        return self._sent if self._chain.links else encoded(vectors)
+        return self._sent if self._chain.stages else encoded(vectors)
 
     def seen(self, own: Mapping[str, Vector]) -> Mapping[str, Vector]:
         """One's own vectors as others see them."""

@@ -1,4 +1,4 @@
-"""What leaves a peer passes one chain of links, as gradients pass an `optax.chain`: frozen values, with memory in and
+"""What leaves a peer passes one chain of stages, as gradients pass an `optax.chain`: frozen values, with memory in and
 out.
 
 The laws:
@@ -6,8 +6,8 @@ The laws:
 1. The chain runs once per message, and once for a message that goes to many. What it gives, and its memory, are in the
    peer's snapshot before the message leaves; whoever sends again, or goes on after a restart, sends those very bytes.
    Else noise would be drawn twice on one value, and an error be fed back twice.
-2. A link changes nothing but what leaves: a peer keeps its own vectors, and mixes with what others see of it.
-3. Links are pure. What they draw comes from the `Randomness` of this one message and of this link.
+2. A stage changes nothing but what leaves: a peer keeps its own vectors, and mixes with what others see of it.
+3. Stages are pure. What they draw comes from the `Randomness` of this one message and of this stage.
 """
 
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ from gossipfl.snapshot import under
 from gossipfl.weights import Vector
 
 Memory: TypeAlias = Mapping[str, NDArray[Any]]
-"""What a link, or a chain of them, knows of earlier messages, by name; nobody writes to it."""
+"""What a stage, or a chain of them, knows of earlier messages, by name; nobody writes to it."""
 
 
-class Link(Protocol):
+class Stage(Protocol):
     """One step on the way out: a frozen dataclass with parameters that can be printed, compared and pickled.
 
     What it gives can be decoded without its parameters, and `statistics` stay as they are: a difference that is
@@ -46,16 +46,16 @@ class Link(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The links one after the other; without any, vectors leave as they are."""
+    """The stages one after the other; without any, vectors leave as they are."""
 
-    links: tuple[Link, ...] = ()
+    stages: tuple[Stage, ...] = ()
 
     def first(self, vectors: Mapping[str, Vector]) -> Memory:
         """The memory before the first message."""
         return {
             f"{position}/{name}": array
-            for position, link in enumerate(self.links)
-            for name, array in link.first(vectors).items()
+            for position, stage in enumerate(self.stages)
+            for name, array in stage.first(vectors).items()
         }
 
     def apply(
@@ -64,8 +64,8 @@ class Chain:
         """What leaves of the vectors of one message, and the memory from then on."""
         leaving: Mapping[str, Encoded] = encoded(vectors)
         after: dict[str, NDArray[Any]] = {}
-        for position, link in enumerate(self.links):
+        for position, stage in enumerate(self.stages):
             own = under(f"{position}/", memory)
-            leaving, own_after = link.apply(leaving, own, randomness.of("link", position))
+            leaving, own_after = stage.apply(leaving, own, randomness.of("stage", position))
             after |= {f"{position}/{name}": array for name, array in own_after.items()}
         return leaving, after

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gossipfl.aggregators import AGGREGATORS, Aggregator
-from gossipfl.compression import LINKS, Link
+from gossipfl.compression import STAGES, Stage
 from gossipfl.methods.server_optimizers import SERVER_OPTIMIZERS, ServerOptimizer
 from gossipfl.schedules import SCHEDULES, Schedule
 
@@ -46,7 +46,7 @@ def _facts_of_aggregator(aggregator: Aggregator) -> Mapping[str, Any]:
 KINDS = (
     Kind("schedule", "who mixes with whom", Schedule, SCHEDULES, _facts_of_schedule),
     Kind("aggregator", "what becomes of the models of a step", Aggregator, AGGREGATORS, _facts_of_aggregator),
-    Kind("outgoing link", "what becomes of vectors on their way out", Link, LINKS),
+    Kind("outgoing stage", "what becomes of vectors on their way out", Stage, STAGES),
     Kind("server optimizer", "what a server makes of the clients' mean", ServerOptimizer, SERVER_OPTIMIZERS),
 )
 """The kinds; a member of one may take a member of those above it."""

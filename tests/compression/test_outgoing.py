@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from secret_noise import SecretNoise
 
-from gossipfl.compression import LINKS, Chain, Clip, Leaving, decompress, encoded
+from gossipfl.compression import STAGES, Chain, Clip, Leaving, decompress, encoded
 from gossipfl.engines.http.trust.system_secrets import SystemSecrets
 from gossipfl.errors import ConfigurationError
 from gossipfl.randomness import PublicRandomness, Randomness
@@ -31,25 +31,25 @@ def through_a_file(snapshot):
     return {name: np.array(array) for name, array in arrays.items()}, json.loads(json.dumps(values))
 
 
-@pytest.mark.parametrize("link", [*(kind() for kind in LINKS.values()), SecretNoise()])
-class TestEveryLink:
-    def test_it_is_a_value(self, link):
-        assert pickle.loads(pickle.dumps(link)) == link
-        assert type(link).__name__ in repr(link)
+@pytest.mark.parametrize("stage", [*(kind() for kind in STAGES.values()), SecretNoise()])
+class TestEveryStage:
+    def test_it_is_a_value(self, stage):
+        assert pickle.loads(pickle.dumps(stage)) == stage
+        assert type(stage).__name__ in repr(stage)
 
-    def test_it_leaves_statistics_and_dtypes_and_gives_what_nobody_can_write_to(self, link):
+    def test_it_leaves_statistics_and_dtypes_and_gives_what_nobody_can_write_to(self, stage):
         vectors = {name: frozen(np.full(3, 2.0, np.float32)) for name in ("weights", "statistics", "optimizer")}
-        leaving, memory = link.apply(encoded(vectors), link.first(vectors), SEEDED)
+        leaving, memory = stage.apply(encoded(vectors), stage.first(vectors), SEEDED)
         assert leaving.keys() == vectors.keys()
         assert decompress(leaving["statistics"]) is vectors["statistics"]
         for vector in [*(decompress(one) for one in leaving.values()), *memory.values()]:
             assert vector.dtype == np.float32
             assert not vector.flags.writeable
 
-    def test_it_is_pure(self, link):
+    def test_it_is_pure(self, stage):
         vectors = {"weights": frozen(np.arange(3.0))}
-        first = link.first(vectors)
-        once, again = (link.apply(encoded(vectors), first, SEEDED) for _ in range(2))
+        first = stage.first(vectors)
+        once, again = (stage.apply(encoded(vectors), first, SEEDED) for _ in range(2))
         assert weights_of(once[0]).tobytes() == weights_of(again[0]).tobytes()
         assert {name: array.tobytes() for name, array in once[1].items()} == {
             name: array.tobytes() for name, array in again[1].items()
@@ -92,12 +92,12 @@ def test_giants_do_not_overflow():
 
 
 def test_a_chain_is_its_links_one_after_the_other():
-    links = (Clip(2.0), SecretNoise(), Clip(1.0))
-    chain, vectors = Chain(links), {"weights": frozen(np.arange(4.0))}
+    stages = (Clip(2.0), SecretNoise(), Clip(1.0))
+    chain, vectors = Chain(stages), {"weights": frozen(np.arange(4.0))}
     leaving, memory = chain.apply(vectors, chain.first(FIRST), SEEDED)
     by_hand = encoded(vectors)
-    for position, link in enumerate(links):
-        by_hand, own = link.apply(by_hand, link.first(FIRST), SEEDED.of("link", position))
+    for position, stage in enumerate(stages):
+        by_hand, own = stage.apply(by_hand, stage.first(FIRST), SEEDED.of("stage", position))
         for name, array in own.items():
             np.testing.assert_array_equal(memory[f"{position}/{name}"], array)
     np.testing.assert_array_equal(weights_of(leaving), weights_of(by_hand))
@@ -114,14 +114,14 @@ def test_without_links_vectors_leave_as_they_are():
 
 @given(sent=st.lists(models, min_size=2, max_size=5), stop=st.integers(0, 4))
 def test_a_restart_at_any_message_changes_no_byte(sent, stop):
-    links = Chain((Clip(5.0), SecretNoise()))
-    undisturbed, leaving = (Leaving(links, FIRST, SEEDED) for _ in range(2))
+    stages = Chain((Clip(5.0), SecretNoise()))
+    undisturbed, leaving = (Leaving(stages, FIRST, SEEDED) for _ in range(2))
     for position, x in enumerate(sent):
         vectors = {**FIRST, "weights": x}
         expected, found = weights_of(undisturbed.encode(vectors)), weights_of(leaving.encode(vectors))
         assert found.tobytes() == expected.tobytes()
         if position == stop:
-            twin = Leaving(links, FIRST, SEEDED)
+            twin = Leaving(stages, FIRST, SEEDED)
             twin.restore(through_a_file(leaving.snapshot()))
             assert weights_of(twin.again(vectors)).tobytes() == found.tobytes()
             np.testing.assert_array_equal(twin.seen(vectors)["weights"], leaving.seen(vectors)["weights"])

@@ -22,7 +22,7 @@ from gossipfl.engines.http.trust.system_secrets import SystemSecrets
 from gossipfl.randomness import PublicRandomness, Randomness
 from gossipfl.schedules import EpidemicOracle, RandomMatchings, Static
 
-TAKES_LINKS = ("synchronous", "epidemic_learning", "dfedavgm", "gossip_learning")
+TAKES_STAGES = ("synchronous", "epidemic_learning", "dfedavgm", "gossip_learning")
 CHAIN = (Clip(0.5), SecretNoise())
 
 
@@ -62,7 +62,7 @@ def restored(conversation: Conversation, recipe, peer_id: str) -> None:
 def test_an_algorithm_takes_links_or_says_why_not(name):
     recipe = CANDIDATES[name].recipe
     has_field = "outgoing" in {field.name for field in fields(recipe)}
-    assert has_field == (name.split(",")[0] in TAKES_LINKS)
+    assert has_field == (name.split(",")[0] in TAKES_STAGES)
     assert has_field == ("outgoing" not in recipe.takes_no)
 
 
@@ -71,8 +71,8 @@ def test_an_algorithm_takes_links_or_says_why_not(name):
 @settings(max_examples=10)
 @given(seed=st.integers(0, 100), norm=st.floats(0.01, 10), gossip_steps=st.integers(1, 3))
 def test_the_mean_moves_by_training_alone(order, schedule, seed, norm, gossip_steps):
-    for links in ((Clip(norm),), (SecretNoise(norm),)):
-        recipe = SynchronousGossip(schedule, order, gossip_steps, outgoing=links)
+    for stages in ((Clip(norm),), (SecretNoise(norm),)):
+        recipe = SynchronousGossip(schedule, order, gossip_steps, outgoing=stages)
         conversation = talk(recipe, 6, num_rounds=4, seed=seed)
         begin = stacked_sum(conversation)
         conversation.start()
@@ -102,8 +102,8 @@ def test_what_each_peer_sends_moves_by_no_more_than_the_norm(recipe):
 def test_a_wide_clip_changes_no_bit():
     trainer = NumpyTrainer(random_shards(ring(5)))
     plain, wide = (
-        make_simulator(SynchronousGossip(outgoing=links), ring(5), trainer, num_rounds=6)
-        for links in ((), (Clip(1e6),))
+        make_simulator(SynchronousGossip(outgoing=stages), ring(5), trainer, num_rounds=6)
+        for stages in ((), (Clip(1e6),))
     )
     plain.run()
     wide.run()
