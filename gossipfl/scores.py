@@ -1,8 +1,9 @@
 """How good a model is, in numbers: its loss, and whatever metrics a run has, each of which says which way is better."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 from typing import Literal, TypeAlias
 
 from gossipfl.errors import ConfigurationError
@@ -27,13 +28,14 @@ class Metric:
         if not re.fullmatch(r"[A-Za-z]\w{0,63}", self.name, re.ASCII):
             raise ConfigurationError(f"a metric's name is a word of ASCII letters, digits and _; got {self.name!r}")
 
-    def best(self, values: Iterable[float]) -> float:
-        """The best of one or more values."""
-        return max(values) if self.higher_is_better else min(values)
+    def best(self, values: Sequence[float]) -> float:
+        """The best of one or more values; NaN is worse than any other."""
+        known = [value for value in values if not isnan(value)]
+        return nan if not known else max(known) if self.higher_is_better else min(known)
 
-    def worst(self, values: Iterable[float]) -> float:
-        """The worst of one or more values."""
-        return min(values) if self.higher_is_better else max(values)
+    def worst(self, values: Sequence[float]) -> float:
+        """The worst of one or more values; NaN is worse than any other."""
+        return nan if any(map(isnan, values)) else min(values) if self.higher_is_better else max(values)
 
     def reaches(self, value: float, target: float) -> bool:
         """Whether a value is as good as a target, or better; NaN is not."""

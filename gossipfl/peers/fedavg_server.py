@@ -269,6 +269,8 @@ class FedAvgServer(ModelPeer):
             raise ConfigurationError(f"{self.peer_id} cannot go on with other clients: {self._needs_everybody}")
         if self.finished:
             self._unacknowledged |= dict.fromkeys(client for client in clients if client not in self._known)
+        # What is done is counted in rounds of all clients: of fewer, they are as many rounds as before.
+        self._num_updates = self._num_updates * len(clients) // len(self._known)
         self._sampling.clients, self._known = tuple(clients), frozenset(clients)
         self._sampled = [client for client in self._sampled if client in self._known]
         self._awaited &= self._known

@@ -46,6 +46,8 @@ def _line(details: ErrorDetails, field: str, sections: list[type[BaseModel]]) ->
             return f"{field}: a name is needed."
         case "missing":
             return f"{field}: this field is needed."
+        case "tuple_type":
+            return f"{field} is {_shown(details['input'])}: input should be a valid list."
         case "value_error":
             return f"{field}: {context['error']}" if field else str(context["error"])
         case _:

@@ -157,3 +157,18 @@ def test_a_server_samples_newcomers_and_sends_them_the_final_model():
         (Kind.FINAL, "3"),
     }
     assert np.array_equal(before, server.weights)
+
+
+def test_rounds_that_are_done_stay_as_many_when_clients_are_gone():
+    graph = ring(4)
+    recipe = FedAvg()
+    simulator = make_simulator(recipe, graph, NumpyTrainer(random_shards(graph)), initial=random_models(graph))
+    server = simulator.peers[SERVER]
+    simulator.next()
+    while server.rounds_done < 2:
+        simulator.step()
+    leave(server, recipe.network(graph), {"1", "2", "3"}, 0.0)
+    assert server.rounds_done == 2
+    twin = make_peer(recipe, graph, NumpyTrainer(random_shards(graph)), SERVER)
+    twin.restore(through_a_file(server.snapshot()))
+    assert twin.rounds_done == 2

@@ -98,6 +98,10 @@ def test_a_wrong_choice_names_the_value_the_nearest_and_the_allowed_ones(fields,
             "evaluation.peers is 0; allowed are all. Or else: input should be greater than or equal",
         ),
         ({"algorithms": []}, "algorithms is []: value should have at least 1 item"),
+        (
+            {"algorithms": [{"name": "synchronous", "outgoing": "clip"}]},
+            "algorithms.0.outgoing is 'clip': input should be a valid list.",
+        ),
         ({"algorithms": "pairwise"}, "algorithms is {'name': 'pairwise'}: input should be a valid list."),
         ({"algorithms": [{"nam": "pairwise"}]}, "algorithms.0: a name is needed."),
         (

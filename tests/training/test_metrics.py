@@ -1,11 +1,13 @@
 """Every metric says the same of any predictions, however a trainer came by them."""
 
 from dataclasses import replace
+from math import isnan, nan
 
 import numpy as np
 import pytest
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.scores import LOSS, Metric
 from gossipfl.training.metrics import METRICS, Predictions, declared, need_outputs
 from gossipfl.training.settings import TrainingSettings
 
@@ -28,6 +30,14 @@ def test_a_metric_says_what_it_is(name):
     assert METRICS[name].metric.best([perfect, worse]) == perfect != worse
     if METRICS[name].metric.unit == "share":
         assert 0 <= worse < perfect <= 1
+
+
+@pytest.mark.parametrize("values", [[nan, 1.0, 2.0], [1.0, nan, 2.0], [2.0, 1.0, nan]])
+def test_not_a_number_is_the_worst_wherever_it_stands(values):
+    for metric, best in ((LOSS, 1.0), (Metric("accuracy"), 2.0)):
+        assert metric.best(values) == best
+        assert isnan(metric.worst(values))
+        assert isnan(metric.best([nan, nan]))
 
 
 def test_accuracy_is_the_share_of_right_classes_and_keeps_no_outputs():
