@@ -70,7 +70,7 @@ class SummingPeer:
         self._changed: Neighbors | None = None
         self._total_mass = total_mass
         self._period = period
-        self._pushes = Pushes(peer_id, neighbors, backoff, generator, self._half)
+        self._pushes = Pushes(peer_id, neighbors, backoff, generator, self._half, self._apply)
         self._next: float | None = None  # when the next round begins; None before the start
         self.value = self._estimate()
 
@@ -115,12 +115,7 @@ class SummingPeer:
         return [*pushes, *(self._pushes.drain(now) if self.finished else [WakeAt(self._next)])]
 
     def receive(self, message: Message, now: float) -> list[Action]:
-        if self._pushes.is_push(message):
-            return self._receive_push(message)
-        if not self._pushes.is_receipt(message):
-            raise RemoteProtocolError(f"peer {self.peer_id} expects no {message.kind} from peer {message.sender}")
-        self._pushes.confirmed(message)
-        return []
+        return self._pushes.receive(message, self.round)
 
     def _half(self, exchange: ExchangeId) -> Message:
         self.mass /= 2
@@ -128,16 +123,15 @@ class SummingPeer:
         vectors = {VALUES: dense(self.sums)}
         return Message(self.peer_id, exchange.responder, Kind.PUSH, self.round, exchange, vectors, {MASS: self.mass})
 
-    def _receive_push(self, push: Message) -> list[Action]:
-        if self._pushes.is_new(push):
-            theirs = push.vectors.get(VALUES)
-            if theirs is None or theirs.size != self.sums.size:
-                raise RemoteProtocolError(f"a push from peer {push.sender} carries no {self.sums.size} {VALUES}")
-            check_mass(push, self.mass, self._total_mass)
-            self.mass += push.number(MASS)
-            self.sums = frozen(self.sums + decompress(theirs))
-            self.value = self._estimate()
-        return self._pushes.receipt(push, self.round)
+    def _apply(self, push: Message) -> list[Action]:
+        theirs = push.vectors.get(VALUES)
+        if theirs is None or theirs.size != self.sums.size:
+            raise RemoteProtocolError(f"a push from peer {push.sender} carries no {self.sums.size} {VALUES}")
+        check_mass(push, self.mass, self._total_mass)
+        self.mass += push.number(MASS)
+        self.sums = frozen(self.sums + decompress(theirs))
+        self.value = self._estimate()
+        return []
 
     def completed(self, outcome: Outcome, now: float) -> list[Action]:
         raise LocalProtocolError(f"peer {self.peer_id} has asked for no work")

@@ -19,7 +19,6 @@ import numpy as np
 
 from gossipfl.actions import Action, Update
 from gossipfl.compression import encoded
-from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import ExchangeId, Kind, Message
 from gossipfl.peers.averaging_while_training import AveragedModel
 from gossipfl.peers.local_model import LocalModel
@@ -53,7 +52,7 @@ class PushSumPeer(ModelPeer):
         self._push_probability = push_probability
         self._generator = generator
         self._model = AveragedModel(local)
-        self._pushes = Pushes(local.peer_id, neighbors, backoff, generator, self._half)
+        self._pushes = Pushes(local.peer_id, neighbors, backoff, generator, self._half, self._apply)
 
     @property
     def is_drained(self) -> bool:
@@ -85,33 +84,22 @@ class PushSumPeer(ModelPeer):
         return []  # a push that has not arrived is repeated anyway
 
     def receive(self, message: Message, now: float) -> list[Action]:
-        if self._pushes.is_push(message):
-            return self._receive_push(message)
-        if not self._pushes.is_receipt(message):
-            raise RemoteProtocolError(
-                f"peer {self.peer_id} of push-sum expects no {message.kind} from peer {message.sender}"
-            )
-        self._pushes.confirmed(message)
-        return []
+        return self._pushes.receive(message, self.round)
 
     def _half(self, exchange: ExchangeId) -> Message:
         self.mass /= 2
         vectors = encoded(self.local.shared())
         return Message(self.peer_id, exchange.responder, Kind.PUSH, self.round, exchange, vectors, {"mass": self.mass})
 
-    def _receive_push(self, push: Message) -> list[Action]:
-        actions: list[Action] = []
-        if self._pushes.is_new(push):
-            theirs, mass = self.local.received(push), push.number("mass")
-            check_mass(push, self.mass, self._total_mass)
-            refused = self.local.refusal(push, self.local.shared())
-            if refused is None:
-                self._model.average(theirs, mass / (self.mass + mass))
-                self.local.last_sound.mixed([push.sender])
-            else:
-                actions.append(refused)
-            self.mass += mass
-        return [*actions, *self._pushes.receipt(push, self.round)]
+    def _apply(self, push: Message) -> list[Action]:
+        theirs, mass = self.local.received(push), push.number("mass")
+        check_mass(push, self.mass, self._total_mass)
+        refused = self.local.refusal(push, self.local.shared())
+        if refused is None:
+            self._model.average(theirs, mass / (self.mass + mass))
+            self.local.last_sound.mixed([push.sender])
+        self.mass += mass
+        return [] if refused is None else [refused]
 
     def _train_on(self, now: float) -> list[Action]:
         return [self.local.train()] if self._goes_on() else self._pushes.drain(now)

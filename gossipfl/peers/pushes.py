@@ -34,7 +34,11 @@ def check_mass(push: Message, own: float, total: float) -> None:
 
 
 class Pushes:
-    """The pushes of one peer to others, and what it has decided on theirs; `make` makes a new one."""
+    """The pushes of one peer to others, and what it has decided on theirs.
+
+    `make` makes a new one. `apply` takes in what another peer has given away; it is called once for each push, and
+    raises RemoteProtocolError, with nothing changed, for one that breaks the rules.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Pushes:
         backoff: Backoff,
         generator: np.random.Generator,
         make: Callable[[ExchangeId], Message],
+        apply: Callable[[Message], list[Action]],
     ) -> None:
         self._peer_id = peer_id
         self._neighbors = neighbors
@@ -50,6 +55,7 @@ class Pushes:
         self._exchanges = Exchanges(peer_id)
         self._open: dict[PeerId, Message] = {}  # by receiver: at most one that has no receipt yet
         self._make = make
+        self._apply = apply
 
     @property
     def unconfirmed(self) -> list[PeerId]:
@@ -73,31 +79,27 @@ class Pushes:
             self._open[receiver] = self._make(self._exchanges.open(receiver))
         return Send(self._open[receiver])
 
-    def is_push(self, message: Message) -> bool:
-        """Whether a message is a push of a neighbor."""
-        return message.kind is Kind.PUSH and message.sender in self._neighbors.senders
+    def receive(self, message: Message, round: int) -> list[Action]:
+        """Apply a neighbor's push, if it is new, and confirm it; or forget the push whose receipt this is.
 
-    def is_receipt(self, message: Message) -> bool:
-        """Whether a message is the receipt of a neighbor."""
-        return message.kind is Kind.ACKNOWLEDGE and message.sender in self._neighbors.receivers
-
-    def confirmed(self, receipt: Message) -> None:
-        """Forget the push that has arrived. Raises RemoteProtocolError for a receipt of what was never pushed."""
-        if self._exchanges.resolve(receipt):
-            del self._open[receipt.sender]
-            self._random_receivers.answered(receipt.sender)
-
-    def is_new(self, push: Message) -> bool:
-        """Whether a push is yet to be applied. Raises RemoteProtocolError when it is no push to this peer."""
-        return self._exchanges.decision(push) == "new"
-
-    def receipt(self, push: Message, round: int) -> list[Action]:
-        """The receipt for a push that has been applied, now or before; none where the sender is known to have it."""
-        decision = self._exchanges.decision(push)
+        Raises RemoteProtocolError, with nothing changed, for any other message, and as `apply` does.
+        """
+        if message.kind is Kind.ACKNOWLEDGE and message.sender in self._neighbors.receivers:
+            if self._exchanges.resolve(message):
+                del self._open[message.sender]
+                self._random_receivers.answered(message.sender)
+            return []
+        if message.kind is not Kind.PUSH or message.sender not in self._neighbors.senders:
+            raise RemoteProtocolError(f"peer {self._peer_id} expects no {message.kind} from peer {message.sender}")
+        decision = self._exchanges.decision(message)
+        if decision == "old":  # its sender is known to have the receipt
+            return []
+        actions: list[Action] = []
         if decision == "new":
-            decision = Message(self._peer_id, push.sender, Kind.ACKNOWLEDGE, round, push.exchange)
+            actions = self._apply(message)
+            decision = Message(self._peer_id, message.sender, Kind.ACKNOWLEDGE, round, message.exchange)
             self._exchanges.decide(decision)
-        return [] if decision == "old" else [Send(decision)]
+        return [*actions, Send(decision)]
 
     def meet(self, neighbors: Neighbors) -> None:
         """Push to these and hear from these, and nobody else."""

@@ -14,6 +14,7 @@ from liars import LIES, FragileTrainer, Liar, WithLiar, claiming, of
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import LocalWork, Refused, Update, WentBack
+from gossipfl.aggregators import Context
 from gossipfl.algorithms import (
     SERVER,
     FedAvg,
@@ -246,7 +247,7 @@ class TestMass:
             received = {
                 sender: Message(sender, "0", Kind.MODEL, 0, None, encoded(own), {"mass": 5e-324}) for sender in "12"
             }
-            mixed = mixing.mix(own, meeting, received)
+            mixed = mixing.mix(own, meeting, received, Context(step=0, num_steps=1))
         np.testing.assert_array_equal(mixed["weights"], 1.0)
         assert mixing.mass > 0
         assert mixing.step_scale == 100.0

@@ -38,7 +38,7 @@ def test_the_sum_of_pairwise_gossip_is_off_only_where_exchanges_are_said_to_be_o
 
 def test_mass_that_is_on_its_way_when_a_run_ends_is_counted_by_pushes():
     simulator, _ = still(GoSGD(), linger=0.0)
-    pushes = sum(len(peer._pushes) for peer in simulator.peers.values())
+    pushes = sum(len(peer._pushes.unconfirmed) for peer in simulator.peers.values())
     assert simulator.history.num_open == pushes > 0
     assert sum(peer.mass for peer in simulator.peers.values()) < 16  # some of it has not arrived
     drained, _ = still(GoSGD(timeout=1.0, max_backoff=1.0))
