@@ -57,6 +57,12 @@ class Scripted(ModelPeer):
     def _go_on_from(self, update, now):
         raise AssertionError
 
+    def _go_on_without(self, now):
+        raise AssertionError
+
+    def _meet(self, neighbors):
+        raise AssertionError
+
     def snapshot(self):
         raise AssertionError
 
