@@ -11,8 +11,8 @@ from gossipfl.errors import ConfigurationError
 def check_format(path: Path, found: object, expected: int) -> None:
     """Raise ConfigurationError, naming both formats and the way on, unless a file is of the expected format."""
     if found != expected:
-        damaged = "" if found else " (it names none: if it was damaged, restore the file)"
         raise ConfigurationError(
-            f"{path} is of format {found}{damaged}, and this version of gossipfl reads format {expected} only: go on "
-            "with the version that wrote it, or begin again in another directory; nothing was changed"
+            f"{path} is of format {found}, and this version of gossipfl reads format {expected} only: go on with the "
+            "version that wrote it, restore the file if it was damaged, or begin again in another directory; nothing "
+            "was changed"
         )
