@@ -1,4 +1,4 @@
-"""What a peer asks of the engine that runs it, and what local work gives back.
+"""A peer asks the engine that runs it for what stands here, and local work gives the rest back.
 
 A peer never waits and never calls anything: it returns actions, and the engine feeds completions back in.
 """
@@ -26,7 +26,7 @@ A part that is missing begins anew: resetting an optimizer is training from a st
 
 @dataclass(frozen=True, slots=True)
 class LocalWork:
-    """How much one peer trains: `num_rounds` rounds of `steps_per_round` optimizer steps over its `num_examples`."""
+    """One peer's training: `num_rounds` rounds of `steps_per_round` optimizer steps over its `num_examples`."""
 
     num_examples: int
     steps_per_round: int
@@ -123,7 +123,7 @@ Job: TypeAlias = Train | Evaluate
 """Work that takes its time; of a peer, one at most is outstanding."""
 
 Outcome: TypeAlias = Update | Scores | TrainingError
-"""What comes of a job."""
+"""A job comes to one of these."""
 
 
 @dataclass(frozen=True, slots=True)

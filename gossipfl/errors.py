@@ -63,7 +63,7 @@ class TrainingError(GossipFLError):
         self.peer_id = peer_id
         self.round = round
         self.outcomes = outcomes
-        """What each job of the call came to, in order: an update, or its error. Empty when that is not known."""
+        """The outcome of each job of the call, in order: an update, or its error. Empty when that is not known."""
 
 
 class DataError(GossipFLError):
@@ -71,7 +71,7 @@ class DataError(GossipFLError):
 
 
 def described(error: OSError | MemoryError) -> str:
-    """What the machine refused, in a sentence that says what is left and how to go on."""
+    """The refusal of the machine, in a sentence that says what is left and how to go on."""
     left = "what was written before is kept"
     if isinstance(error, MemoryError):
         detail = f" ({error})" if str(error) else ""

@@ -1,4 +1,4 @@
-"""What an engine measured: one `Evaluation` per equivalent round, and the `History` of one algorithm's run."""
+"""An engine's measurements: one `Evaluation` per equivalent round, and the `History` of one algorithm's run."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class Measured:
 
     @property
     def deployed(self) -> float | None:
-        """That of the server's model, or the mean over the peers' own: what targets are read off."""
+        """Value of the server's model, or the mean over the peers' own: targets are read off it."""
         return self.average if self.deploys_average else self.mean
 
     @property
@@ -51,7 +51,7 @@ class Measured:
 
 
 ASPECTS = ("training", "average", "deployed", "mean", "worst", "best")
-"""What of a metric stands in a row of the history, in a column of its own: `mean_accuracy`."""
+"""These aspects of a metric stand in a row of the history, in a column each: `mean_accuracy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Evaluation:
 
     @property
     def deploys_average(self) -> bool:
-        """Whether what is deployed is the average model, a server's, and not the peers' own."""
+        """True if what is deployed is the average model, a server's, and not the peers' own."""
         return self.loss.deploys_average
 
     def score(self, peer_id: PeerId | None = None) -> Score:
@@ -148,7 +148,7 @@ class History:
     average: ModelVectors | None = None
     """Mean of the last vectors of all peers (the server's model, for FedAvg)."""
     contacts: list[Contact] = field(default_factory=list)
-    """When peers lost and found each other; empty in virtual time, whose outages are part of the scenario."""
+    """The times peers lost and found each other; empty in virtual time, whose outages are part of the scenario."""
     num_refused: int = 0
     """Messages that a peer refused because they broke a rule of the protocol, or did not take in."""
     num_rollbacks: int = 0

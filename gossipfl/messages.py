@@ -1,4 +1,4 @@
-"""What peers say to each other: immutable messages that carry encoded vectors and a few numbers."""
+"""Peers talk by immutable messages that carry encoded vectors and a few numbers."""
 
 import math
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.weights import PeerId
 
 LARGEST_COUNT = 2**53 - 1
-"""Of a round, an exchange or a number: the largest integer that every JSON reader keeps exact."""
+"""The largest number of a round or an exchange: the largest integer that every JSON reader keeps exact."""
 
 
 class Kind(StrEnum):
-    """What a message means to the protocol that sends it."""
+    """The meaning of a message to the protocol that sends it."""
 
     MODEL = "model"
     """Weights of a round: to every neighbor (synchronous gossip), or from the server to a sampled client (FedAvg)."""
@@ -67,7 +67,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class VectorSchema:
-    """What a receiver expects of one named vector: number of elements and dtype ("float32" or "float64").
+    """A receiver's expectation of one named vector: number of elements and dtype ("float32" or "float64").
 
     Raises ConfigurationError for a negative size or another dtype.
     """
@@ -82,7 +82,7 @@ class VectorSchema:
 
 @dataclass(frozen=True, slots=True)
 class NumberSchema:
-    """What a receiver expects of one named number: at least `lower`, at most `upper`, and whether it is an integer.
+    """A receiver's expectation of one named number: at least `lower`, at most `upper`, and an integer or not.
 
     Raises ConfigurationError for bounds that hold nothing, or that are not finite.
 
@@ -102,7 +102,7 @@ class NumberSchema:
             )
 
     def violation(self, number: float) -> str | None:
-        """What is wrong with a number, as the end of a sentence on it; None: nothing."""
+        """The fault of a number, as the end of a sentence on it; None: it has none."""
         if isinstance(number, int) == self.is_integer and self.lower <= number <= self.upper:
             return None
         return f"is {'an integer' if self.is_integer else 'a number'} from {self.lower} to {self.upper}, got {number}"

@@ -38,7 +38,7 @@ def generator(seed: int, *name: str | int) -> np.random.Generator:
 
 @dataclass(frozen=True, slots=True)
 class PublicRandomness:
-    """What everybody can compute who knows the seed of the run."""
+    """Randomness that everybody can compute who knows the seed of the run."""
 
     seed: int
 
@@ -47,22 +47,22 @@ class PublicRandomness:
         return generator(self.seed, *name)
 
     def of(self, *name: str | int) -> "PublicRandomness":
-        """That of a part of the run, independent of those with any other name."""
+        """The randomness of a part of the run, independent of that with any other name."""
         return PublicRandomness(derived_seed(self.seed, *name))
 
 
 class SecretRandomness(Protocol):
-    """What nobody else may be able to compute."""
+    """Randomness that nobody else may be able to compute."""
 
     protects: ClassVar[bool]
-    """Whether it is secret; a report has to say so where it is not."""
+    """True if it is secret; a report has to say so where it is not."""
 
     def random_bytes(self, size: int, *name: str | int) -> bytes:
         """`size` bytes for one purpose: a name is used once."""
         ...
 
     def of(self, *name: str | int) -> "SecretRandomness":
-        """Those of a part of what the peer does."""
+        """The same for a part of what the peer does."""
         ...
 
 
@@ -99,5 +99,5 @@ class Randomness:
         return cls(PublicRandomness(seed), SeededSecrets(seed))
 
     def of(self, *name: str | int) -> "Randomness":
-        """Those of a part of what the peer does."""
+        """The same for a part of what the peer does."""
         return Randomness(self.public.of(*name), self.secret.of(*name))

@@ -38,7 +38,7 @@ class Metric:
         return nan if any(map(isnan, values)) else min(values) if self.higher_is_better else max(values)
 
     def reaches(self, value: float, target: float) -> bool:
-        """Whether a value is as good as a target, or better; NaN is not."""
+        """True if a value is as good as a target, or better; NaN is not."""
         return value >= target if self.higher_is_better else value <= target
 
 

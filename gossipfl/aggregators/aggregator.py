@@ -1,4 +1,4 @@
-"""What every aggregation rule offers: the contributions of a step in, the vectors of one out."""
+"""Every aggregation rule takes the contributions of a step in, and gives the vectors of one out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -10,8 +10,8 @@ from gossipfl.errors import LocalProtocolError, SchemaMismatchError
 from gossipfl.weights import PeerId, Vector
 
 Memory: TypeAlias = Mapping[str, Vector]
-"""What a rule remembers from step to step, by name; empty at the beginning, and again when what a peer has mixed in is
-taken out of its model."""
+"""The vectors that a rule remembers from step to step, by name; empty at the beginning, and again when what a peer has
+mixed in is taken out of its model."""
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 """The dtypes of vectors that are aggregated."""
@@ -33,7 +33,7 @@ class Contribution(NamedTuple):
 
 
 class Context(NamedTuple):
-    """When a rule is applied: in step `step` = 0, 1, ... of `num_steps`."""
+    """The moment at which a rule is applied: step `step` = 0, 1, ... of `num_steps`."""
 
     step: int
     num_steps: int
@@ -56,7 +56,7 @@ class Aggregator(Protocol):
 
     @property
     def keeps_mean(self) -> bool:
-        """Whether it is the mean by the mixing weights, which keeps the mean over peers where their matrix does."""
+        """True if it is the mean by the mixing weights, which keeps the mean over peers where their matrix does."""
         ...
 
     def __call__(

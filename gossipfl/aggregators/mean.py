@@ -12,7 +12,7 @@ from gossipfl.errors import LocalProtocolError
 from gossipfl.weights import PeerId, Vector, frozen
 
 MIXING_ROW_TOLERANCE = 1e-6
-"""How far the weights of a mixing row may be from summing to 1."""
+"""The weights of a mixing row may be so far from summing to 1."""
 
 # y += a x by BLAS takes a third to a half of the time of NumPy's two passes, at any number and size of vectors.
 _AXPY: dict[np.dtype[Any], Callable[..., Any]] = {np.dtype(np.float32): saxpy, np.dtype(np.float64): daxpy}

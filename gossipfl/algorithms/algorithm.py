@@ -1,4 +1,4 @@
-"""What every recipe offers: which peers an algorithm needs, and how to make each of them.
+"""Every recipe says which peers an algorithm needs, and makes each of them.
 
 A recipe is a frozen value. It makes one peer at a time, so that a host builds its own peer and not all n.
 """
@@ -19,7 +19,7 @@ from gossipfl.weights import PeerId
 Weighting: TypeAlias = Literal["uniform", "examples"]
 
 LARGEST_NUM_EXAMPLES = 10**9
-"""What a peer may claim to have trained on; one that claims more would outweigh all others."""
+"""A peer may claim to have trained on so many; one that claims more would outweigh all others."""
 
 NUM_EXAMPLES = NumberSchema(1, LARGEST_NUM_EXAMPLES, is_integer=True)
 
@@ -47,9 +47,9 @@ class Algorithm(ABC):
     hub: ClassVar[PeerId | None] = None
     """A participant without data that keeps the model, joins no per-peer statistic and counts the rounds."""
     pools_data: ClassVar[bool] = False
-    """Whether all data lie at one participant."""
+    """True if all data lie at one participant."""
     follows_links: ClassVar[bool] = True
-    """Whether peers talk along the links of the topology, where no schedule says otherwise; else the algorithm brings
+    """True if peers talk along the links of the topology, where no schedule says otherwise; else the algorithm brings
     its own."""
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform"})
     """The goals that the algorithm can keep: the mean of the peers' objectives, "uniform" or by "examples"."""
@@ -63,7 +63,7 @@ class Algorithm(ABC):
     @property
     @abstractmethod
     def sharing(self) -> Sharing:
-        """What happens to a model's parts beside its weights."""
+        """The policies for a model's parts beside its weights."""
 
     @property
     @abstractmethod
@@ -91,13 +91,13 @@ class Algorithm(ABC):
         return rounds
 
     def caveat(self, graph: nx.Graph) -> str | None:
-        """What it does not keep of the goal on the graph of the data holders, as the end of a sentence on it; None:
+        """The part of the goal that it does not keep on the graph of the data holders, as the end of a sentence; None:
         nothing."""
         return None
 
     @abstractmethod
     def network(self, graph: nx.Graph) -> nx.Graph:
-        """Who takes part and who talks to whom, made from the graph of the data holders.
+        """The graph of who takes part and who talks to whom, made from that of the data holders.
 
         Raises ConfigurationError where the algorithm is not sound on this graph.
         """

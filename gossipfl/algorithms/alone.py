@@ -1,4 +1,4 @@
-"""What the recipes without any exchange have in common."""
+"""The base of the recipes without any exchange."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What the recipes of synchronous gossip have in common."""
+"""The base of the recipes of synchronous gossip."""
 
 from abc import abstractmethod
 from collections.abc import Mapping

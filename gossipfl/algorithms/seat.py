@@ -24,7 +24,7 @@ class Seat:
     randomness: Randomness
 
     def neighbors(self) -> Neighbors:
-        """Whom the peer may send to, and hear from."""
+        """The peers that this one may send to, and hear from."""
         return Neighbors.of(self.network, self.peer_id)
 
     def model(self, sharing: Sharing, extra_vectors: frozenset[str] = frozenset()) -> LocalModel:
@@ -32,7 +32,7 @@ class Seat:
         return LocalModel(self.peer_id, self.work, self.initial, sharing, extra_vectors)
 
     def leaving(self, stages: tuple[Stage, ...]) -> Leaving:
-        """What the peer sends on its way out."""
+        """The way out of what the peer sends."""
         first = {"weights": self.initial.weights, "statistics": self.initial.statistics}
         return Leaving(Chain(stages), first, self.randomness.of("leaving", self.peer_id))
 

@@ -1,4 +1,4 @@
-"""What the recipes with a server have in common: it sends a model, and averages what clients make of it."""
+"""The base of the recipes with a server: it sends a model, and averages what clients make of it."""
 
 from abc import abstractmethod
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What peers find out together about numbers of theirs: peers without a model."""
+"""Peers without a model, which find out something together about numbers of theirs."""
 
 from gossipfl.analytics.push_sum import Query, SummingPeer, summing_peer
 

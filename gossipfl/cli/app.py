@@ -269,7 +269,7 @@ def status(
     urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Where peers are watched: http://HOST:PORT")],
     json: Json = False,
 ) -> None:
-    """What running peers say of themselves."""
+    """Show what running peers say of themselves."""
     from gossipfl.cli.commands.status import show_status
 
     show_status(urls, json)

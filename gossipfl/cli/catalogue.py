@@ -38,7 +38,7 @@ def data_show(
     download: Download = False,
     json: Json = False,
 ) -> None:
-    """What each peer of a scenario holds."""
+    """Show what each peer of a scenario holds."""
     from gossipfl.cli.commands.catalogue import show_data
 
     show_data(scenario, set_ or [], data, download, json)
@@ -78,7 +78,7 @@ def algorithms(
     ] = None,
     json: Json = False,
 ) -> None:
-    """What there is to compare: algorithms, and what they are made of, such as schedules of gossip in rounds."""
+    """List what there is to compare: algorithms, and what they are made of, such as schedules of gossip in rounds."""
     from gossipfl.cli.commands.listings import list_algorithms
 
     list_algorithms(name, json)

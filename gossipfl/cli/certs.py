@@ -39,7 +39,7 @@ def certs_issue(
 
 @certs_app.command("show")
 def certs_show(directory: Certificates = Path("certs"), json: Json = False) -> None:
-    """Whom certificates name, and until when they are valid."""
+    """Show whom certificates name, and until when they are valid."""
     from gossipfl.cli.commands.certs import show_certificates
 
     show_certificates(directory, json)

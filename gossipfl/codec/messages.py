@@ -30,7 +30,7 @@ from gossipfl.files.tensor_dtypes import NUMPY_DTYPES, TENSOR_DTYPES
 from gossipfl.messages import LARGEST_COUNT, Encoded, ExchangeId, Kind, Message, NumberSchema, VectorSchema
 
 VERSION = "1"
-"""Of the wire format; a body of another version is refused."""
+"""The version of the wire format; a body of another one is refused."""
 
 _MANY = 2**16
 
@@ -136,7 +136,7 @@ def decode(
 
 
 def _is_finite(array: NDArray[np.generic]) -> bool:
-    """Whether no element is NaN or infinite. The sum of many is, when one of them is, and takes a third of the time of
+    """True if no element is NaN or infinite. The sum of many is, when one of them is, and takes a third of the time of
     looking at each; only a sum that overflows needs the second look."""
     if array.dtype.kind != "f":
         return True

@@ -1,4 +1,4 @@
-"""How many bytes a message is, by arithmetic: virtual time counts real bytes without encoding anything.
+"""The size of a message in bytes, by arithmetic: virtual time counts real bytes without encoding anything.
 
 A body has 8 bytes of length, a header of 512 + 160 bytes for each array, and the arrays; see `messages`.
 """

@@ -1,4 +1,4 @@
-"""How a vector becomes the arrays that go on the wire, and back: one file per encoding, and per stage on the way."""
+"""Vectors become the arrays that go on the wire, and come back: one file per encoding, and per stage on the way."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What every compressor offers, and what a receiver needs to know about an encoding to read it safely."""
+"""The contracts of compressors, and of encodings, which a receiver has to read safely."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Compressor(Protocol):
 
 
 class ArrayHeader(NamedTuple):
-    """What a message says about one of its arrays before the array is read: NumPy dtype name and number of elements."""
+    """A message's own word on one of its arrays, before that is read: NumPy dtype name and number of elements."""
 
     dtype: str
     size: int

@@ -1,4 +1,4 @@
-"""What leaves one peer: the chain of its stages, and what it remembers from message to message."""
+"""The vectors that leave one peer pass the chain of its stages, which remembers some from message to message."""
 
 from collections.abc import Mapping
 
@@ -36,7 +36,7 @@ class Leaving:
         return self._sent
 
     def again(self, vectors: Mapping[str, Vector]) -> Mapping[str, Encoded]:
-        """Those of the message before, which had these vectors."""
+        """The vectors of the message before, which was made of these, as they left."""
         return self._sent if self._chain.stages else encoded(vectors)
 
     def seen(self, own: Mapping[str, Vector]) -> Mapping[str, Vector]:
@@ -44,7 +44,7 @@ class Leaving:
         return {**own, **self._seen} if self._seen else own
 
     def with_the_rest(self, own: Mapping[str, Vector], mixed: dict[str, Vector]) -> dict[str, Vector]:
-        """What others' vectors and one's own `seen` ones were mixed to, and what was held back of one's own:
+        """The mix of others' vectors and one's own `seen` ones, and what was held back of one's own:
 
             x_i <- sum_j w_ij s_j + (x_i - s_i)
 

@@ -1,4 +1,4 @@
-"""What leaves a peer passes one chain of stages, as gradients pass an `optax.chain`: frozen values, with memory in and
+"""A message leaves through one chain of stages, as gradients pass an `optax.chain`: frozen values, with memory in and
 out.
 
 The laws:
@@ -23,7 +23,7 @@ from gossipfl.snapshot import under
 from gossipfl.weights import Vector
 
 Memory: TypeAlias = Mapping[str, NDArray[Any]]
-"""What a stage, or a chain of them, knows of earlier messages, by name; nobody writes to it."""
+"""The arrays that a stage, or a chain of them, keeps of earlier messages, by name; nobody writes to them."""
 
 
 class Stage(Protocol):
@@ -40,7 +40,7 @@ class Stage(Protocol):
     def apply(
         self, leaving: Mapping[str, Encoded], memory: Memory, randomness: Randomness
     ) -> tuple[Mapping[str, Encoded], Memory]:
-        """What leaves in place of `leaving`, and the memory from then on."""
+        """The vectors that leave in place of `leaving`, and the memory from then on."""
         ...
 
 
@@ -61,7 +61,7 @@ class Chain:
     def apply(
         self, vectors: Mapping[str, Vector], memory: Memory, randomness: Randomness
     ) -> tuple[Mapping[str, Encoded], Memory]:
-        """What leaves of the vectors of one message, and the memory from then on."""
+        """The vectors of one message as they leave, and the memory from then on."""
         leaving: Mapping[str, Encoded] = encoded(vectors)
         after: dict[str, NDArray[Any]] = {}
         for position, stage in enumerate(self.stages):

@@ -1,1 +1,1 @@
-"""Where examples come from, and how they are dealt to peers."""
+"""Examples: their sources, and how they are dealt to peers."""

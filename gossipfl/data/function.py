@@ -6,7 +6,7 @@ from gossipfl.names.user_functions import user_function
 
 
 def load_function(source: str) -> Dataset:
-    """What the function returns: a `Dataset`, or ((x_train, y_train), (x_test, y_test)) as `keras.datasets` do.
+    """The result of the function: a `Dataset`, or ((x_train, y_train), (x_test, y_test)) as `keras.datasets` do.
 
     Errors inside the module and the function pass through.
 

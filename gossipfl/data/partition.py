@@ -29,7 +29,7 @@ MAX_ALPHA = 1e6
 
 
 class Partitioner(Protocol):
-    """What every rule is: labels [N], number of peers and generator to one sorted index array per peer position."""
+    """Every rule makes one sorted index array per peer position of labels [N], number of peers and generator."""
 
     def __call__(self, labels: LabelArray, num_peers: int, generator: np.random.Generator) -> list[Indices]: ...
 
@@ -239,7 +239,7 @@ def partition_digest(parts: Sequence[Indices]) -> str:
 
 
 def label_counts(labels: LabelArray, parts: Sequence[Indices], num_classes: int) -> NDArray[np.int64]:
-    """How many examples of each class every peer holds: int64 [peers, classes]."""
+    """The number of examples of each class that every peer holds: int64 [peers, classes]."""
     counts = np.zeros((len(parts), num_classes), np.int64)
     for row, part in zip(counts, parts, strict=True):
         row += np.bincount(labels[part], minlength=num_classes)

@@ -20,7 +20,7 @@ SOURCE_FORMS = {
     "npz:FILE": "NumPy arrays x_train, y_train, x_test, y_test, or x and y",
     "package.module:function": "a function without arguments that returns a Dataset or ((x, y), (x_test, y_test))",
 }
-"""What `load` takes: form and meaning."""
+"""The forms that `load` takes, with their meanings."""
 
 _KINDS = ("tfds", "idx", "npz")
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -68,7 +68,7 @@ def load(
 
 
 def names_function(source: str) -> bool:
-    """Whether a source is a function of a user's, which would be imported and called."""
+    """True if a source is a function of a user's, which would be imported and called."""
     kind, colon, _ = source.partition(":")
     return bool(colon) and kind not in _KINDS
 

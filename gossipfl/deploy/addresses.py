@@ -1,4 +1,4 @@
-"""Where the peers of a run are."""
+"""The addresses of the peers of a run."""
 
 import ipaddress
 from typing import TypeAlias
@@ -60,7 +60,7 @@ def checked_address(peer_id: PeerId, address: object) -> str:
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """Of a checked address."""
+    """The host and the port of a checked address."""
     parts = urlsplit(address)
     assert parts.hostname is not None
     assert parts.port is not None
@@ -68,7 +68,7 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host can be reached from this machine alone."""
+    """True if a host can be reached from this machine alone."""
     if host == "localhost":
         return True
     try:

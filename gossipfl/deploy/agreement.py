@@ -1,4 +1,4 @@
-"""What all peers of an algorithm's run must agree on before they talk."""
+"""The facts that all peers of an algorithm's run must agree on before they talk."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from gossipfl.scenario.scenario import AGREED_FIELDS
 
 
 def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
-    """What all peers of an algorithm's run must agree on; this one may have examples of its own."""
+    """The facts that all peers of an algorithm's run must agree on; this one may have examples of its own."""
     experiment = cast.experiment
     scenario, initial, trainer = experiment.scenario, experiment.initial(cast.section), cast.trainer
     policies = cast.section.optimizer_state, scenario.training.statistics

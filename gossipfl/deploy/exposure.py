@@ -1,4 +1,4 @@
-"""Where a peer and its neighbors are, where it listens, and that nothing leaves a machine in the clear unasked."""
+"""A peer's addresses, and those of its neighbors; and nothing leaves a machine in the clear unasked."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ def addresses_of_peer(scenario: Scenario, options: PeerOptions) -> dict[PeerId, 
 
 
 def listening_address(options: PeerOptions, own: str | None) -> Where | None:
-    """Where to listen; None for a peer that cannot be reached and polls."""
+    """The address to listen at; None for a peer that cannot be reached and polls."""
     if own is None:
         return None
     if options.listen is not None:

@@ -72,7 +72,7 @@ def _loopback_caps(scenario: Scenario, network: nx.Graph) -> dict[PeerId, int]:
     where = addresses(scenario, network)
 
     def num_connections(peer_id: PeerId) -> int:
-        """From its neighbors: one brings messages; of a peer that cannot be reached, another one polls."""
+        """Neighbors open one each, which brings messages; one that cannot be reached opens another, to poll."""
         if where[peer_id] is None:
             return 0
         return sum(2 if where[name] is None else 1 for name in all_neighbors(network, peer_id))

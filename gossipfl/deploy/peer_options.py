@@ -1,4 +1,4 @@
-"""What the command line says of one peer, beyond the scenario."""
+"""The command line on one peer, beyond the scenario."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

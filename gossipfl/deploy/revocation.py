@@ -1,4 +1,4 @@
-"""Who is shut out of a run."""
+"""Participants that are shut out of a run."""
 
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.errors import ConfigurationError
@@ -8,7 +8,7 @@ from gossipfl.weights import PeerId
 
 
 def revoked(scenario: Scenario, section: AlgorithmSection) -> frozenset[PeerId]:
-    """Who is shut out of an algorithm's run. Raises ConfigurationError where it cannot go on without them."""
+    """The participants shut out of an algorithm's run. Raises ConfigurationError where it cannot go on without them."""
     names, recipe = scenario.http.revoked, ALGORITHMS[section.name]
     if names and recipe.needs_everybody is not None:
         raise ConfigurationError(

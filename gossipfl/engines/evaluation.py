@@ -1,4 +1,4 @@
-"""What an engine measures of its peers: scores on held-out data, the average model, the consensus distance."""
+"""An engine measures its peers: scores on held-out data, the average model, the consensus distance."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ def _blocks(size: int) -> list[slice]:
 
 
 def standings_of(peers: Iterable[Peer]) -> list[Standing]:
-    """How far those of the peers are that have a model."""
+    """The standings of those peers that have a model."""
     return [standing for peer in peers if (standing := peer.standing) is not None]
 
 

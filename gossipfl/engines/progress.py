@@ -1,4 +1,4 @@
-"""How far a run is: rounds of local work, what was sent, and what training gave meanwhile.
+"""The progress of a run: rounds of local work, what was sent, and what training gave meanwhile.
 
 It is counted alike for a simulation, for peers in one process, for peers as processes, and for peers whose records are
 gathered afterwards.
@@ -62,7 +62,7 @@ class Counted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What was sent since the start, in all, and the largest sum of sent and received bytes at one participant."""
+    """All that was sent since the start, and the largest sum of sent and received bytes at one participant."""
 
     num_bytes: int
     num_messages: int

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gossipfl.scenario import Scenario
 
 HELD_OUT = ("deployed", "mean", "worst", "best", "average")
-"""What of every metric has a column in the table: `mean_accuracy`."""
+"""These aspects of every metric have a column in the table: `mean_accuracy`."""
 
 MEASURES = {
     "consensus_distance": "consensus_distance",
@@ -33,10 +33,10 @@ COSTS = {
     "time": "time",
     "busiest_peer_bytes": "busiest_peer_bytes",
 }
-"""What reaching a target costs, each with the field of the first history row that reaches it."""
+"""The costs of reaching a target, each with the field of the first history row that reaches it."""
 
 CONTESTS = ("num_bytes", "time", "busiest_peer_bytes", "spread")
-"""What algorithms that reach a target compete in: the least of each wins."""
+"""Algorithms that reach a target compete in these: the least of each wins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def summarize(
 
 
 def winners(rows: Sequence[Row]) -> list[Winners]:
-    """For each target, who wins which of the `CONTESTS`.
+    """The winners of each target, by the `CONTESTS`.
 
     Those compete who send messages at all (the bounds do not) and reach the target with every seed; of equals, the
     first in the order of the table wins. No spread at all wins nothing: it says that all hold one model, as the clients
@@ -213,5 +213,5 @@ class Comparison:
 
     @property
     def winners(self) -> list[Winners]:
-        """Who reaches each target with the least."""
+        """The winners of each target, who reach it with the least."""
         return winners(self.table)

@@ -1,4 +1,4 @@
-"""What all algorithms of a scenario share, and who takes part in each of them."""
+"""All algorithms of a scenario share an experiment, and each of them has its cast."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
 
 
 class Experiment:
-    """What all algorithms of a scenario share: data, shards, trainer and initial weights.
+    """The data, shards, trainer and initial weights that all algorithms of a scenario share.
 
     `slots` is the number of peers trained at the same time (None: one per core); results do not depend on it. `shards`
     are the examples of each peer that trains here; None: those of the scenario's partition. `make_trainer` says where
@@ -196,7 +196,7 @@ class Experiment:
 
 @dataclass(frozen=True, eq=False)
 class Cast:
-    """Who takes part in one algorithm of an experiment, and who talks to whom; peers are made one at a time."""
+    """The participants of one algorithm of an experiment, and who talks to whom; peers are made one at a time."""
 
     experiment: Experiment
     section: AlgorithmSection
@@ -206,7 +206,7 @@ class Cast:
 
     @property
     def trainer(self) -> ModelTrainer:
-        """Where its peers train."""
+        """The trainer of its peers."""
         return self.experiment.trainer_for(self.section)
 
     def make_peer(self, peer_id: PeerId, secret: SecretRandomness) -> Peer:

@@ -1,4 +1,4 @@
-"""Who is compared with whom, and what a reader of the numbers should know of it."""
+"""Fairness: who is compared with whom, and what a reader of the numbers should know of it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ def with_bounds(scenario: Scenario) -> Scenario:
 
 
 def differences(scenario: Scenario) -> list[str]:
-    """What is not the same for all algorithms of a comparison, although it might matter."""
+    """Sentences on what is not the same for all algorithms of a comparison, although it might matter."""
     optimizers: dict[str, list[str]] = {}
     policies: dict[str, list[str]] = {}
     for section, label in zip(scenario.algorithms, scenario.labels, strict=True):
@@ -31,7 +31,7 @@ def differences(scenario: Scenario) -> list[str]:
 
 
 def caveats(scenario: Scenario) -> list[str]:
-    """What algorithms do not keep of the goal of a comparison."""
+    """Sentences on what algorithms do not keep of the goal of a comparison."""
     found = []
     for section, label in zip(scenario.algorithms, scenario.labels, strict=True):
         graph = scenario.graph(section)
@@ -42,7 +42,7 @@ def caveats(scenario: Scenario) -> list[str]:
 
 
 def spread(scenario: Scenario, seeds: Sequence[int]) -> str | None:
-    """What the spread over several seeds contains, in a sentence; None of a single seed."""
+    """A sentence on what the spread over several seeds contains; None of a single seed."""
     if len(seeds) < 2:
         return None
     other = scenario.with_seed(seeds[1])
@@ -64,7 +64,7 @@ def _by_kind(labels: Mapping[str, Sequence[str]]) -> str:
 
 
 def _has_state(optimizer: str | Mapping[str, Any] | None) -> bool:
-    """Whether an optimizer carries anything from step to step; one that is not named in the scenario may."""
+    """True if an optimizer carries anything from step to step; one that is not named in the scenario may."""
     given = {"name": optimizer} if isinstance(optimizer, str) else optimizer or {}
     if str(given.get("name", "")).lower() != "sgd":
         return True

@@ -1,4 +1,4 @@
-"""How the algorithms of a scenario are run: by which command, in virtual time or over HTTP, and where peers train."""
+"""Modes of running the algorithms of a scenario: the command, virtual time or HTTP, and where peers train."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +15,7 @@ class Command(StrEnum):
 
 
 class EngineKind(StrEnum):
-    """What carries messages and time."""
+    """The carriers of messages and time."""
 
     VIRTUAL_TIME = "virtual time"
     LOOPBACK = "HTTP in one process"
@@ -23,7 +23,7 @@ class EngineKind(StrEnum):
 
 
 class TrainerKind(StrEnum):
-    """Where peers train."""
+    """The places where peers train."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -31,7 +31,7 @@ class TrainerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How a run is made, and so what its numbers mean; a run that was stopped goes on in the mode that it began in.
+    """The making of a run, and so what its numbers mean; a run that was stopped goes on in the mode that it began in.
 
     >>> Mode(Command.COMPARE).clock, Mode(Command.LAUNCH, EngineKind.LOOPBACK).clock
     ('virtual', 'real')

@@ -33,7 +33,7 @@ class Observer(Protocol):
 
 
 class Engine(Protocol):
-    """What runs one algorithm: iterating gives its evaluations, `history` holds all so far, `close` completes it."""
+    """Runs one algorithm: iterating gives its evaluations, `history` holds all so far, `close` completes it."""
 
     history: History
 

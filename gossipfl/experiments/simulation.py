@@ -52,7 +52,7 @@ class Simulation:
 
     @property
     def graph(self) -> nx.Graph:
-        """Who may talk to whom, a FedAvg server included."""
+        """The graph of who may talk to whom, a FedAvg server included."""
         scenario = self.experiment.scenario
         graph = scenario.graph(self._section)
         return scenario.recipe(self._section, graph).network(graph)

@@ -35,7 +35,7 @@ _LOGGER = logging.getLogger(__name__)
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 FORMAT = 1
-"""Of checkpoints. It covers what is in them as well: who changes the snapshot of a peer, a message or an engine raises
+"""The format of checkpoints, and of what is in them: who changes the snapshot of a peer, a message or an engine raises
 it."""
 
 _DTYPES = {**TENSOR_DTYPES, "|b1": "BOOL"}
@@ -177,7 +177,7 @@ def newest_checkpoint(directory: Path, way_on: str = "begin a new run in another
 
 
 def has_checkpoints(directory: Path) -> bool:
-    """Whether there is any in a directory, damaged or not."""
+    """True if there is any in a directory, damaged or not."""
     return bool(_numbers(directory))
 
 

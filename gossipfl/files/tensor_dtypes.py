@@ -17,7 +17,7 @@ TENSOR_DTYPES: Mapping[str, str] = {
     "<i8": "I64",
     "<u8": "U64",
 }
-"""What safetensors calls each dtype, by the string that NumPy has for it in little-endian order."""
+"""The names that safetensors has for dtypes, by the string that NumPy has for it in little-endian order."""
 
 NUMPY_DTYPES: Mapping[str, np.dtype[np.generic]] = {
     tensor_dtype: np.dtype(dtype) for dtype, tensor_dtype in TENSOR_DTYPES.items()

@@ -79,7 +79,7 @@ def metadata_of(constants: str | None) -> dict[str, str] | None:
 
 
 def digest_of_constants(path: Path) -> str | None:
-    """What the metadata of a file say of the constants that belong to its weights."""
+    """The digest of the constants that belong to the weights of a file, from its metadata."""
     from safetensors import safe_open
 
     with safe_open(path, "np") as file:

@@ -1,4 +1,4 @@
-"""What algorithms do around local training, through its one door for corrections: one file each."""
+"""Methods act around local training, through its one door for corrections: one file each."""
 
 from gossipfl.methods.d2 import D2
 from gossipfl.methods.federated_method import Answer, FederatedMethod

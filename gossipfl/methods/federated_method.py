@@ -1,4 +1,4 @@
-"""What a method of federated averaging does around a client's local training."""
+"""A method of federated averaging acts around a client's local training."""
 
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple, Protocol
@@ -9,7 +9,7 @@ from gossipfl.weights import Vector
 
 
 class Answer(NamedTuple):
-    """What a client sends beside its trained model y_i, and what it remembers.
+    """A client's answer, beside its trained model y_i, and its memory.
 
     `extra` are the vectors that the method's `extra_vectors` name, `step_weight` is m_i in (0, 1]: how much the
     client's step y_i - x counts, relative to others.
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
 
 class FederatedMethod(Protocol):
-    """How a client's gradient is corrected, and what it answers: a frozen dataclass of pure functions.
+    """Corrects a client's gradient, and says what it answers: a frozen dataclass of pure functions.
 
     A round of a client: the server's model x and extra vectors come -> `begin` -> local training gives y -> `answer`.
     The server adds to each of its extra vectors, which begin at 0, what the answers of that name come to: their sum
@@ -32,9 +32,9 @@ class FederatedMethod(Protocol):
     """Names of the vectors, each of the size of the weights, that go both ways beside the shared ones."""
 
     def begin(self, received: Mapping[str, Vector], memory: Memory) -> Correction:
-        """How the gradients of the round are corrected; `received` has x as "weights"."""
+        """The correction of the gradients of the round; `received` has x as "weights"."""
         ...
 
     def answer(self, update: Update, memory: Memory) -> Answer:
-        """What to send beside the trained model, and what to remember."""
+        """The vectors to send beside the trained model, and those to remember."""
         ...

@@ -1,4 +1,4 @@
-"""What a method of synchronous gossip does around local training and mixing."""
+"""A method of synchronous gossip acts around local training and mixing."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
@@ -9,7 +9,7 @@ from gossipfl.weights import Vector
 
 
 class GossipMethod(Protocol):
-    """How the gradient is corrected, which vectors are mixed, and what becomes of the mix: a frozen dataclass.
+    """Corrects the gradient, says which vectors are mixed, and what becomes of the mix: a frozen dataclass.
 
     A round of a peer with weights x: `begin` -> local training gives y -> `emit` -> every emitted vector v_j of the
     peers is mixed, sum_j w_ij v_j -> `absorb` gives the new x. All are pure functions of their arguments.
@@ -19,7 +19,7 @@ class GossipMethod(Protocol):
     """Names of the emitted vectors beside "weights"."""
 
     def begin(self, x: Vector, memory: Memory) -> Correction:
-        """How the gradients of the round are corrected."""
+        """The correction of the gradients of the round."""
         ...
 
     def emit(self, x: Vector, update: Update, memory: Memory) -> dict[str, Vector]:

@@ -1,4 +1,4 @@
-"""What becomes of the mean of trained models: an optimizer takes the way to it for a gradient (Reddi et al., 2021).
+"""An optimizer takes the way to the mean of trained models for a gradient (Reddi et al., 2021).
 
 With x the model before a round and Delta = mean_i(y_i) - x the mean of what local training has changed, -Delta plays
 the part of the gradient. `memory` is what an optimizer remembers, by name; it is empty at the beginning.
@@ -16,7 +16,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.weights import Vector, frozen
 
 Memory: TypeAlias = Mapping[str, Vector]
-"""What an optimizer or a method remembers between rounds, each of the size of the weights; empty at the beginning."""
+"""The vectors that an optimizer or a method remembers between rounds, of the size of the weights; none at first."""
 
 
 class ServerOptimizer(Protocol):

@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def folder(name: str) -> Path:
-    """Where the files of `name` ("topologies" or "simulations") are: beside the package in a checkout, in
+    """The folder with the files of `name` ("topologies" or "simulations"): beside the package in a checkout, in
     `gossipfl/_files` in an installed one.
 
     Raises ConfigurationError for another name, or when the installation lacks the folder.

@@ -22,7 +22,7 @@ def visible(text: str, keep: str = "") -> str:
 
 
 LINES = "\n\t"
-"""What text of several lines may keep."""
+"""The line breaks and tabs that text of several lines may keep."""
 
 
 def visible_lines(text: str) -> str:

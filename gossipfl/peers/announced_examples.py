@@ -1,4 +1,4 @@
-"""How many training examples a server believes of each client that weighs by them."""
+"""A server that weighs by numbers of training examples believes each client so many, and no more."""
 
 from collections.abc import Iterable, Mapping
 from statistics import median, median_low
@@ -24,7 +24,7 @@ class AnnouncedExamples:
         return self._first.setdefault(client, num_examples)
 
     def counted(self, clients: Iterable[PeerId]) -> list[float]:
-        """What the numbers of clients that have announced one come to."""
+        """The counted numbers of clients that have announced one."""
         most = self.most()
         return [float(min(self._first[client], most)) for client in clients]
 

@@ -1,4 +1,4 @@
-"""Which clients train in a round of a server."""
+"""A server samples the clients that train in a round."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from gossipfl.weights import PeerId
 
 
 def num_sampled(fraction: float, num_clients: int) -> int:
-    """How many of the clients are drawn at a time."""
+    """The number of clients that are drawn at a time."""
     return max(1, round(fraction * num_clients))
 
 

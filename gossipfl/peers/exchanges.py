@@ -37,7 +37,7 @@ class Exchanges:
         return ExchangeId(self._peer_id, neighbor, self._opened[neighbor])
 
     def is_unresolved(self, neighbor: PeerId) -> bool:
-        """Whether an exchange that this peer opened with `neighbor` still waits for its answer."""
+        """True if an exchange that this peer opened with `neighbor` still waits for its answer."""
         return self._opened.get(neighbor, 0) > self._resolved.get(neighbor, 0)
 
     def unresolved(self) -> list[PeerId]:
@@ -59,7 +59,7 @@ class Exchanges:
         return True
 
     def decision(self, request: Message) -> Message | Literal["new", "old"]:
-        """What this peer has decided on a request: its answer, "new" when it has yet to decide, or "old" when the
+        """The decision of this peer on a request: its answer, "new" when it has yet to decide, or "old" when the
         decision is known to have arrived."""
         exchange = self._checked(request, initiator=request.sender, responder=self._peer_id)
         decided = self._decided.get(exchange.initiator, 0)

@@ -158,7 +158,7 @@ class FedAvgClient(ModelPeer):
 
 
 def _brings_news(vector: Vector, own: Vector | None) -> bool:
-    """Whether a vector is not what a peer has; nothing stands for zeros."""
+    """True if a vector is not what a peer has; nothing stands for zeros."""
     if own is None:
         return bool(vector.any())
     if vector is own or not vector.size:

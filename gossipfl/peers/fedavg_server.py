@@ -41,7 +41,7 @@ from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId, Vector, frozen
 
 SMALLEST_STEP_WEIGHT = 1e-9
-"""That of a billion steps, which nobody takes in a round; less would move the model without bound."""
+"""The weight of a billion steps, which nobody takes in a round; less would move the model without bound."""
 
 
 class FedAvgServer(ModelPeer):

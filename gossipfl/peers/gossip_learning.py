@@ -33,7 +33,7 @@ Merge: TypeAlias = Literal["age_weighted", "limited", "plain"]
 
 @dataclass(frozen=True, slots=True)
 class MergeRule:
-    """How large a share of the merged model is theirs, by the ages of the two.
+    """The share of the merged model that is theirs, by the ages of the two.
 
     "age_weighted": theirs / (own + theirs). "limited" (Danner et al., 2023): the same, but when the ages differ by more
     than `age_limit` rounds, the older model is taken as it is. "plain": 1/2.

@@ -1,4 +1,4 @@
-"""What a peer goes back to when it cannot train on what it has mixed in.
+"""A peer goes back to its last sound model when it cannot train on what it has mixed in.
 
 The law: when the first training after a mix fails, the peer goes back to what its last training gave, without what was
 mixed in since, and trains the round again. When training fails without a mix, and something that was taken in earlier
@@ -24,7 +24,7 @@ LARGE = 3.0
 
 
 class LastSound:
-    """What the last training of a peer gave, and who has been mixed in since."""
+    """The vectors that the last training of a peer gave, and who has been mixed in since."""
 
     def __init__(self, model: ModelVectors) -> None:
         self._first = model
@@ -38,12 +38,12 @@ class LastSound:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing is to be taken in for now."""
+        """True if nothing is to be taken in for now."""
         return self._num_undone >= MOST_UNDONE
 
     @property
     def has_mixed(self) -> bool:
-        """Whether the outstanding job began with something of others."""
+        """True if the outstanding job began with something of others."""
         return bool(self._in_job)
 
     def mixed(self, senders: Iterable[PeerId]) -> None:

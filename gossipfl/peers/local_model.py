@@ -23,7 +23,7 @@ _UNCORRECTED = Correction()
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """What happens to a model's parts beside its weights.
+    """The policies for a model's parts beside its weights.
 
     `optimizer_state`, momenta with the counters that go with them: "keep" it at the peer between rounds, "average" it
     together with the weights, or "reset" it at the start of every round; a learning-rate schedule goes on in any case.
@@ -134,11 +134,11 @@ class LocalModel:
         )
 
     def has_run_away(self, update: Update) -> bool:
-        """Whether training on what was mixed in gave weights that are finite, but beyond the bound."""
+        """True if training on what was mixed in gave weights that are finite, but beyond the bound."""
         return self.last_sound.has_mixed and self.is_beyond_bound(update)
 
     def is_beyond_bound(self, update: Update) -> bool:
-        """Whether training gave weights that whoever holds those before it would not take in."""
+        """True if training gave weights that whoever holds those before it would not take in."""
         bound = self.sharing.magnitude_bound
         if bound is False:
             return False

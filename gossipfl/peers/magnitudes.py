@@ -1,4 +1,4 @@
-"""How large vectors of others may be, next to one's own.
+"""The magnitudes that vectors of others may have, next to one's own.
 
     rms(theirs) <= bound * max(rms(own), 1),    rms(v) = sqrt(sum_k v_k^2 / size)
 
@@ -43,7 +43,7 @@ def sum_of_squares(vector: Vector) -> float:
 
 
 def sum_of_squares_sent(encoded: Encoded) -> float:
-    """That of the vector of a message, computed once for all its receivers."""
+    """The sum of squares of a message's vector, computed once for all its receivers."""
     known = encoded.known.get("sum_of_squares")
     if known is None:
         known = encoded.known["sum_of_squares"] = sum_of_squares(decompress(encoded))

@@ -1,4 +1,4 @@
-"""What all peers that train a model have in common: it, their rounds, and what becomes of training that failed."""
+"""The base of all peers that train a model: it, their rounds, and what becomes of training that failed."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -109,7 +109,7 @@ class ModelPeer(ABC):
         """What follows when some that were awaited are neighbors no more, or new ones are."""
 
     def _has_run_away(self, update: Update) -> bool:
-        """Whether training has to count as failed, though all that it gave is finite."""
+        """True if training has to count as failed, though all that it gave is finite."""
         return self.local.has_run_away(update)
 
     @abstractmethod
@@ -126,7 +126,7 @@ class ModelPeer(ABC):
         raise LocalProtocolError(f"peer {self.peer_id} has asked for no scores")
 
     def _goes_on(self) -> bool:
-        """Whether another round begins; else the peer has finished. Nowhere else is that decided."""
+        """True if another round begins; else the peer has finished. Nowhere else is that decided."""
         self.finished = self.round >= self.num_rounds
         return not self.finished
 

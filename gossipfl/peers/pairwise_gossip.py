@@ -147,7 +147,7 @@ class PairwiseGossipPeer(ModelPeer):
         return [*([] if refused is None else [refused]), Send(answer)]
 
     def _is_full(self, initiator: PeerId, now: float) -> bool:
-        """Whether too many models are kept for others than `initiator`, whose own one is done with."""
+        """True if too many models are kept for others than `initiator`, whose own one is done with."""
         answers = self._exchanges.answers
         if len(answers) < _MOST_OVERDUE:
             return False

@@ -27,12 +27,12 @@ class Peer(Protocol):
 
     @property
     def value(self) -> Vector:
-        """What it comes to agree on with the others: weights, or numbers. Another array whenever it has changed."""
+        """The vector on which all come to agree: weights, or numbers. Another array whenever it has changed."""
         ...
 
     @property
     def standing(self) -> Standing | None:
-        """What its model is measured by; None: it has no model."""
+        """The model and the work that it is measured by; None: it has no model."""
         ...
 
     @property
@@ -47,22 +47,22 @@ class Peer(Protocol):
 
     @property
     def rounds_done(self) -> int:
-        """Those of its rounds in which it did its local work; of a server, rounds of work per client that came in."""
+        """The rounds in which it did its local work; of a server, rounds of work per client that came in."""
         ...
 
     @property
     def finished(self) -> bool:
-        """Whether it begins no more rounds; it may still have exchanges to drain."""
+        """True if it begins no more rounds; it may still have exchanges to drain."""
         ...
 
     @property
     def is_drained(self) -> bool:
-        """Whether it has finished and waits for nothing any more: nobody owes it an answer."""
+        """True if it has finished and waits for nothing any more: nobody owes it an answer."""
         ...
 
     @property
     def awaits(self) -> tuple[PeerId, ...]:
-        """Those without whom it does not go on at the moment, in node order: who has not sent or answered yet. Empty
+        """The neighbors without whom it does not go on now, in node order: who has not sent or answered yet. Empty
         while a job of its own runs, and for peers that never wait."""
         ...
 

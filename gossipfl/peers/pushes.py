@@ -1,4 +1,4 @@
-"""What a peer gives away, and that it arrives exactly once.
+"""A peer gives something away, and it arrives exactly once.
 
 A push is kept, unchanged, until its receipt has come: choosing its receiver again, after a back-off, repeats it instead
 of giving anew; see `exchanges` for the laws. Whoever finishes repeats what is left.
@@ -18,7 +18,7 @@ from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId
 
 LEAST_MASS = 2.0**-500
-"""Who has less keeps it: halves and ratios of masses stay far from where floats lose precision."""
+"""A peer with less mass keeps it: halves and ratios of masses stay far from where floats lose precision."""
 
 _ROUNDING = 1e-9
 

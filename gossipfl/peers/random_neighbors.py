@@ -13,7 +13,7 @@ from gossipfl.weights import PeerId
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long a neighbor that did not answer is left alone.
+    """The time for which a neighbor that did not answer is left alone.
 
     After k time-outs in a row: uniform between 1/2 and 1 of min(timeout * 2**(k - 1), maximum) seconds. A higher
     `timeout` waits longer for slow links, at the expense of idle time when a neighbor is gone.
@@ -59,7 +59,7 @@ class RandomNeighbors:
         return candidates[int(self._generator.random() * len(candidates))] if candidates else None
 
     def leave_alone(self, neighbor: PeerId, now: float) -> None:
-        """For longer each time, until it has answered."""
+        """Leave a neighbor alone, for longer each time until it has answered."""
         self._num_timeouts[neighbor] = self._num_timeouts.get(neighbor, 0) + 1
         self._not_before[neighbor] = now + self._backoff.delay(self._num_timeouts[neighbor], self._generator)
 

@@ -1,4 +1,4 @@
-"""How far a peer with a model is, for those who measure it."""
+"""The standing of a peer with a model, for those who measure it."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""When peers could not reach each other: the events of a run, paired up into intervals.
+"""The times when peers could not reach each other: the events of a run, paired up into intervals.
 
 A link is a pair of peers, whoever of the two could not reach the other.
 """
@@ -19,7 +19,7 @@ MAX_DEPARTURES = 20
 """Peers that left early and are drawn, the first to leave first."""
 
 MAX_BARS = 400
-"""What is closer together than the whole time divided by this is one bar: the eye would not tell them apart."""
+"""Intervals closer together than the whole time divided by this are one bar: the eye would not tell them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def outages(events: Sequence[EventRow], end: float) -> JSON:
 
 
 def interruptions(events: Iterable[EventRow], end: float) -> list[Interruption]:
-    """From `unreachable` until the peer could reach its neighbor again, or the neighbor said goodbye, or the `end`.
+    """Times from `unreachable` until the peer reached its neighbor again, or the neighbor said goodbye, or the `end`.
 
     A neighbor that has said goodbye is expected to be silent: until it is reached again it is not an interruption.
     In the order in which they began.
@@ -125,7 +125,7 @@ def interruptions(events: Iterable[EventRow], end: float) -> list[Interruption]:
 
 
 def departures(events: Iterable[EventRow], end: float) -> list[Departure]:
-    """Who said goodbye before the end, until somebody who had heard it reached them again."""
+    """The times from a goodbye before the end until somebody who had heard it reached that peer again."""
     since: dict[str, float] = {}
     heard: set[tuple[str, str]] = set()
     found = []
@@ -141,7 +141,7 @@ def departures(events: Iterable[EventRow], end: float) -> list[Departure]:
 
 
 def in_order(events: Iterable[EventRow]) -> list[EventRow]:
-    """By time; events of the same time stay in the order of the file."""
+    """The events by time; those of the same time stay in the order of the file."""
     return sorted(events, key=lambda event: event.time)
 
 

@@ -1,4 +1,4 @@
-"""Where to draw each peer: positions in the square [-1, 1] x [-1, 1], the same for the same graph."""
+"""The places of peers in a drawing: positions in the square [-1, 1] x [-1, 1], the same for the same graph."""
 
 import math
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ def star_center(graph: nx.Graph) -> str | None:
 
 
 def is_circular(graph: nx.Graph) -> bool:
-    """Whether node order is a good circle: it is a closed walk of the graph, or links are mostly between near peers."""
+    """True if node order is a good circle: it is a closed walk of the graph, or links are mostly between near peers."""
     num_nodes = graph.number_of_nodes()
     num_links = graph.number_of_edges()
     if num_links == 0:

@@ -1,4 +1,4 @@
-"""What the page of a report receives: a run in a few plain lists that the page's scripts draw from."""
+"""The page of a report receives a run in a few plain lists, which its scripts draw from."""
 
 from collections.abc import Iterable, Sequence
 from itertools import product
@@ -31,7 +31,7 @@ COLUMNS = (
     "busiest_peer_bytes",
     "consensus_distance",
 )
-"""What every row of a history has beside its loss and its metrics."""
+"""The columns of every row of a history, beside its loss and its metrics."""
 
 
 def page_payload(run: Run) -> JSON:

@@ -1,4 +1,4 @@
-"""What no training changes of a run's model, once for all its peers: weights/seedN.constants.safetensors.
+"""The constants of a run's model, once for all its peers: weights/seedN.constants.safetensors.
 
 One array per variable, POSITION/NAME; there is no file where the model has no constants.
 """

@@ -111,16 +111,16 @@ class RunDirectory:
 
     @property
     def checkpoints(self) -> Path:
-        """Where the federation that is running is saved."""
+        """The checkpoints of the federation that is running."""
         return self.path / CHECKPOINTS
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is a run in it, though it may not be measured yet."""
+        """True if there is a run in it, though it may not be measured yet."""
         return self._manifest is not None
 
     def peers_directory(self, experiment: Experiment, section: AlgorithmSection) -> Path:
-        """Where the peers of one algorithm, as processes, have their own run directories."""
+        """The folder in which the peers of one algorithm, as processes, have their own run directories."""
         stem = self._stems[self._scenario.label_of(section)]
         return self.path / "peers" / f"{stem}-seed{experiment.seed}"
 

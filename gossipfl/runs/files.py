@@ -38,7 +38,7 @@ class HistoryRow(Part):
         return self
 
     def column(self, aspect: str, metric: str) -> float | None:
-        """What one of `gossipfl.history.ASPECTS` of a metric, or of the loss, is; None where it was not measured."""
+        """The value of one of `gossipfl.history.ASPECTS` of a metric, or the loss; None where it was not measured."""
         value = self.__pydantic_extra__.get(f"{aspect}_{metric}")
         return None if isinstance(value, dict) else value
 
@@ -71,7 +71,7 @@ class MeanAndSpread(Part):
 
 
 class SummaryTarget(Part):
-    """What it took to reach `target`; `reached` of `of` seeds did."""
+    """The costs of reaching `target`; `reached` of `of` seeds did."""
 
     target: float
     rounds: MeanAndSpread | None = None

@@ -13,7 +13,7 @@ from gossipfl.scores import Metric
 from gossipfl.weights import PeerId, Segment, WeightsSchema
 
 FORMAT = 1
-"""Of the files in the directory of a run, a peer or a sweep; who changes what they mean raises it."""
+"""The format of the files in the directory of a run, a peer or a sweep; who changes what they mean raises it."""
 
 RunId: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -38,7 +38,7 @@ class RunTopology(Part):
 
 
 class RunPartition(Part):
-    """How examples were given to peers; `label_counts[peer]` counts the examples of each class."""
+    """The way in which examples were given to peers; `label_counts[peer]` counts those of each class."""
 
     name: str = ""
     parameters: dict[str, Any] = {}
@@ -88,7 +88,7 @@ class EndedRun(Part):
 
 
 class Manifest(Part):
-    """What was run, on what, by which versions: everything needed to repeat it, and to read its numbers.
+    """Everything needed to repeat a run, and to read its numbers: the scenario, the data, versions.
 
     A peer's names the `peer`, what the peers of its run `agreed` on, and the `run_id`, which is the digest of that; a
     gathered run keeps the latter two. A sweep leaves out what its runs do not have in common.
@@ -119,7 +119,7 @@ class Manifest(Part):
     topologies: dict[str, RunTopology] = {}
     algorithms: list[RunAlgorithm]
     metrics: list[Metric] = []
-    """What models were scored by, beside their loss; targets are values of the first."""
+    """The metrics of models, beside their loss; targets are values of the first."""
     targets: list[float] = []
     differences: list[str] = []
     spread: str | None = None

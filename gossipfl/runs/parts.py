@@ -1,4 +1,4 @@
-"""What the files of a run are made of, and how they are read: what is garbled is said, and never believed."""
+"""The parts of the files of a run, and how they are read: what is garbled is said, and never believed."""
 
 from collections.abc import Callable
 from math import isfinite
@@ -24,7 +24,7 @@ MeasuredOfPeers: TypeAlias = Annotated[dict[str, float | None], AfterValidator(_
 """A measured number of each peer."""
 
 Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]
-"""What was counted; of so many, a thousand still add up to what a table's file can hold."""
+"""A count; of so many, a thousand still add up to what a table's file can hold."""
 
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -45,7 +45,7 @@ class _Numbered(BaseModel):
 
 
 RESTORE = "Restore the file, or run again."
-"""What to do with a file that is garbled."""
+"""The way on from a file that is garbled."""
 
 Row = TypeVar("Row", bound=Part)
 Parsed = TypeVar("Parsed")
@@ -56,7 +56,7 @@ class GarbledError(ConfigurationError):
 
 
 def rows_of(path: Path, kind: type[Row], left_out: list[str] | None = None) -> list[Row]:
-    """What a file has in its lines, a JSON object in each. Lines that are garbled are left out, with a sentence on them
+    """The rows of a file, a JSON object in each line. Lines that are garbled are left out, with a sentence on them
     in `left_out`; where that is None, they raise ConfigurationError."""
     rows: list[Row] = []
     garbled: list[int] = []
@@ -96,7 +96,7 @@ def numbered(path: Path, kind: type[Row], format: int, way_on: str = RESTORE) ->
 
 
 def parsed(path: Path, parse: Callable[[bytes], Parsed], way_on: str = RESTORE) -> Parsed:
-    """What `parse` makes of a file. Raises ConfigurationError, naming the file, when that is not possible."""
+    """The content of a file, by `parse`. Raises ConfigurationError, naming the file, when that is not possible."""
     try:
         return parse(_read(path))
     except ValidationError as error:

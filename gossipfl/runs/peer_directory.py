@@ -28,7 +28,7 @@ WAY_ON = (
     "begin the run again at all peers with new ones (--initial with weights that a peer has left, to keep what was "
     "learned)"
 )
-"""What to do when a peer has lost its checkpoints."""
+"""The way on when a peer has lost its checkpoints."""
 
 _RESTORE = "Restore the file to go on; the checkpoints are whole."
 _FINAL = Path("weights", "final.safetensors")
@@ -77,7 +77,7 @@ class PeerDirectory:
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing was said from here yet: the peer had no checkpoint, and no round was measured after the first
+        """True if nothing was said from here yet: the peer had no checkpoint, and no round was measured after the first
         model."""
         history = self.path / "history.jsonl"
         return (
@@ -138,6 +138,6 @@ class PeerDirectory:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether a directory holds nothing but what a peer leaves that was stopped before its first checkpoint."""
+    """True if a directory holds nothing but what a peer leaves that was stopped before its first checkpoint."""
     names = {name for own in _FILES for name in (own, f".{own}.unfinished")} | {_FIRST_CHECKPOINT}
     return path.is_dir() and {entry.name for entry in path.iterdir()} - names <= {"weights"}

@@ -1,4 +1,4 @@
-"""What one peer of a run over a network leaves on its host: its own manifest, history, events and final weights.
+"""One peer of a run over a network leaves a manifest, a history, events and final weights on its host.
 
 manifest.json               that of the run, with the peer's name, the run's id and what it is the digest of
 history.jsonl               a `PeerRow` per evaluation of the peer's own model
@@ -27,7 +27,7 @@ from gossipfl.weights import ModelVectors, PeerId, Vector, WeightsSchema, frozen
 
 
 class Agreed(Part):
-    """What the peers of a run agreed on (`gossipfl.deploy.agreement`)."""
+    """The facts that the peers of a run agreed on (`gossipfl.deploy.agreement`)."""
 
     participants: list[PeerId]
     """All of them in node order, a hub included."""
@@ -43,7 +43,7 @@ class TrainingPart(Part):
 
 
 class ScenarioPart(Part):
-    """What is looked at of a scenario that others have written."""
+    """The fields that are looked at of a scenario that others have written."""
 
     evaluation: PlanPart = PlanPart()
     training: TrainingPart = TrainingPart()

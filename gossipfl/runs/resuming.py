@@ -38,7 +38,7 @@ class Checkpoints:
         )
 
     def evaluations(self) -> Mapping[RunName, list[Evaluation]]:
-        """What had been measured of the federation that was saved."""
+        """The evaluations that had been made of the federation that was saved."""
         if self._saved is None:
             return {}
         values = self._saved.values
@@ -70,7 +70,7 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class StoppedRun:
-    """What a run directory says of a run that is to go on."""
+    """A run that is to go on, as its directory says it."""
 
     path: Path
     manifest: Manifest

@@ -44,7 +44,7 @@ class AlgorithmSection(ValueSection):
     optimizer: str | dict[str, Any] | None = None
     """Its own Keras optimizer for local training; absent: the scenario's."""
     optimizer_state: Literal["keep", "average", "reset"] = "keep"
-    """Whether a peer keeps momentum and the like between rounds, averages it with the weights, or starts afresh, with
+    """Between rounds a peer keeps momentum and the like, averages it with the weights, or starts afresh ("reset"), with
     the counters that go with it; a schedule of the learning rate goes on in any case."""
     magnitude_bound: BoundField = 100.0
     """A vector of others whose root mean square exceeds so many times that of one's own (of 1, if that is larger) is
@@ -61,7 +61,7 @@ class AlgorithmSection(ValueSection):
 
     @property
     def follows_links(self) -> bool:
-        """Whether peers talk along the links of the topology; else the algorithm brings its own."""
+        """True if peers talk along the links of the topology; else the algorithm brings its own."""
         schedule = getattr(self, "schedule", None)
         return bool((self if schedule is None else schedule).makes.follows_links)
 

@@ -1,4 +1,4 @@
-"""What there is to choose from, read off the choices themselves: algorithms, and all that they are made of."""
+"""The choices that there are, read off themselves: algorithms, and all that they are made of."""
 
 import inspect
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from gossipfl.scenario.kinds import KINDS, Kind
 from gossipfl.scenario.sections import TrainingSection
 
 FAMILIES = get_args(Family)
-"""Of algorithms."""
+"""The families of algorithms, in the order of listings."""
 
 WORDS = ("algorithm", *(kind.word for kind in KINDS))
-"""What one of each kind is called."""
+"""The words for one of each kind."""
 
 _TYPES = {int: "integer", float: "float", bool: "boolean", str: "string", list: "array", dict: "table"}
 
@@ -26,7 +26,7 @@ _KINDS = {kind.name: kind for kind in KINDS}
 
 
 def described(kind: str, name: str) -> dict[str, Any]:
-    """What is known of an algorithm, or of one of another kind, JSON-ready."""
+    """Everything known of an algorithm, or of one of another kind, JSON-ready."""
     section = SECTIONS[kind][name]
     doc = inspect.getdoc(section.makes) or ""
     parameters = {
@@ -94,7 +94,7 @@ def _default(default: Any) -> Any:
 
 
 def _given(kind: str, name: str) -> list[str]:
-    """Its name, and its own parameters as they are by default."""
+    """The name of a section, and its own parameters as they are by default."""
     fields = SECTIONS[kind][name].model_fields.items()
     own = {key: _default(info.default) for key, info in fields if key not in AlgorithmSection.model_fields}
     return [f"{key} = {_toml_value(value)}" for key, value in {"name": name, **own}.items() if value is not None]

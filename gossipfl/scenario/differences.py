@@ -1,11 +1,11 @@
-"""Where two scenarios differ, for messages on runs that are not those of a scenario."""
+"""The difference of two scenarios, for messages on runs that are not those of a scenario."""
 
 from collections.abc import Iterable
 from typing import Any
 
 
 def first_difference(before: Any, now: Any, at: str = "") -> str | None:
-    """Where two scenarios as JSON has them differ first, in words.
+    """The first difference of two scenarios as JSON has them, in words.
 
     >>> first_difference({"training": {"batch_size": 10}}, {"training": {"batch_size": 50}})
     'training.batch_size was 10, and is 50'

@@ -1,4 +1,4 @@
-"""What a scenario may choose by name inside an algorithm: one row for each kind.
+"""A scenario may choose these by name inside an algorithm: one row for each kind.
 
 From this table are made the sections of a scenario, its JSON schema, what `gossipfl algorithms` lists, and what errors
 offer. A recipe whose field has the type of a kind lets a scenario choose one of its members there; a field of type
@@ -31,7 +31,7 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """What listings call the kind."""
+        """The name of the kind in listings."""
         return f"{self.word.replace(' ', '_')}s"
 
 

@@ -1,4 +1,4 @@
-"""What tables and charts call the algorithms of a scenario."""
+"""The names of a scenario's algorithms in tables and charts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -31,7 +31,7 @@ BUILT_IN_OPTIMIZER: dict[str, Any] = {"name": "sgd", "learning_rate": 0.1}
 
 
 AGREED_FIELDS = ("name", "rounds", "weighting", "model", "training")
-"""What all peers of a run over a network agree on as it stands here; the rest they agree on in other words, or not."""
+"""All peers of a run over a network agree on these as they stand; on the rest in other words, or not."""
 
 
 class Scenario(Section):
@@ -162,12 +162,12 @@ class Scenario(Section):
 
     @property
     def labels(self) -> list[str]:
-        """What tables call the algorithms, in their order."""
+        """The names of the algorithms in tables, in their order."""
         return labels_of(self.algorithms, self.topology_label)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """What models are scored by, beside their loss; targets are values of the first."""
+        """The metrics of models, beside their loss; targets are values of the first."""
         return declared(self.evaluation.metrics)
 
     def _topology(self, section: AlgorithmSection | None) -> TopologySection:
@@ -178,7 +178,7 @@ class Scenario(Section):
         return self._topology(section).graph(self.seed)
 
     def topology_label(self, section: AlgorithmSection | None = None) -> str:
-        """What tables call that graph."""
+        """The name of that graph in tables."""
         return self._topology(section).label
 
     def recipe(self, section: AlgorithmSection, graph: nx.Graph) -> Algorithm:
@@ -208,7 +208,7 @@ class Scenario(Section):
         return found[0]
 
     def label_of(self, section: AlgorithmSection) -> str:
-        """What tables call one of the algorithms."""
+        """The name of one of the algorithms in tables."""
         return self.labels[next(i for i, other in enumerate(self.algorithms) if other is section)]
 
     def with_changes(self, **changes: Any) -> "Scenario":

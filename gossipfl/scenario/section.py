@@ -1,4 +1,4 @@
-"""What all sections of a scenario have in common: no unknown fields, no changes after validation."""
+"""The base of all sections of a scenario: no unknown fields, no changes after validation."""
 
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 

@@ -101,16 +101,16 @@ class TrainingSection(Section):
     batch_size: Count = 32
     """Examples per optimizer step. Higher: faster rounds, at the expense of fewer steps per epoch."""
     shuffle: bool = True
-    """Whether each epoch has its own order, drawn from (seed, peer, epoch)."""
+    """True if each epoch has its own order, drawn from (seed, peer, epoch)."""
     optimizer: str | dict[str, Any] | None = None
     """A Keras optimizer, `{name = "sgd", learning_rate = 0.1}`; absent: the one that the model is compiled with, or
     SGD with learning rate 0.1 for a built-in model."""
     loss: str | dict[str, Any] | None = None
     """A Keras loss for integer labels; absent: the compiled model's, or sparse categorical cross-entropy."""
     statistics: Literal["average", "local"] = "average"
-    """Whether what training changes without a gradient (BatchNorm means and variances, counters of layers) is averaged
-    with the weights or stays at the peer; of the average of integers, a model has the nearest ones. The average model
-    of every algorithm has the peers' mean of it, also where a server, to which it does not go, keeps the weights."""
+    """What training changes without a gradient (BatchNorm means and variances, counters of layers) is averaged with the
+    weights, or stays at the peer; of the average of integers, a model has the nearest ones. The average model of every
+    algorithm has the peers' mean of it, also where a server, to which it does not go, keeps the weights."""
     evaluation_batch_size: Count = 500
     """Examples per step of an evaluation. Higher: faster, at the expense of memory."""
 
@@ -155,7 +155,7 @@ class TopologySection(Section):
     links: list[tuple[str, str]] = []
     """Pairs of explicit peers that may talk to each other."""
     directed: bool = False
-    """Whether links go one way, from the first peer to the second; only push-sum algorithms take such a graph. Of a
+    """True if links go one way, from the first peer to the second; only push-sum algorithms take such a graph. Of a
     named topology or a file, the file says it."""
 
     @model_validator(mode="after")
@@ -172,7 +172,7 @@ class TopologySection(Section):
 
     @property
     def label(self) -> str:
-        """What tables and charts call it."""
+        """The name of it in tables and charts."""
         return Path(self.name or self.file or self.generator or "peers").stem
 
     def graph(self, seed: int) -> nx.Graph:

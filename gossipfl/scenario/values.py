@@ -98,8 +98,8 @@ def _type_of(annotation: Any) -> Any:
 
 
 def section_for(given: Any) -> Any:
-    """What a scenario is given for a choice by name, as its section takes it: a plain string stands for a table that
-    has only this name, a frozen value of the library for its section.
+    """A choice by name as its section takes it: a plain string stands for a table that has only this name, a frozen
+    value of the library for its section.
 
     Raises ConfigurationError for a value that says otherwise what the scenario says for all algorithms.
     """

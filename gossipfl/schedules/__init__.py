@@ -1,4 +1,4 @@
-"""Who mixes with whom in which gossip step, and with which weights: one file per family."""
+"""Schedules say who mixes with whom in which gossip step, and with which weights: one file per family."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What every schedule says: with whom a peer mixes in each gossip step, and with which weights."""
+"""A schedule says with whom a peer mixes in each gossip step, and with which weights."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, TypeAlias
@@ -11,7 +11,7 @@ from gossipfl.weights import PeerId
 
 
 class Meeting(NamedTuple):
-    """What one peer does in one gossip step.
+    """One peer's part in one gossip step.
 
     `row` is its row of the mixing matrix W_t: itself and everybody it hears from, in node order, with the share that
     each has in its new weights; the shares are not negative and sum to 1. `receivers` is to whom it sends, in node
@@ -34,21 +34,21 @@ class Schedule(Protocol):
 
     @property
     def keeps_mean(self) -> bool:
-        """Whether the columns of every W_t sum to 1 too, so that x <- W_t x keeps the mean over peers."""
+        """True if the columns of every W_t sum to 1 too, so that x <- W_t x keeps the mean over peers."""
         ...
 
     @property
     def follows_links(self) -> bool:
-        """Whether peers meet along the links of the topology; else the schedule brings its own."""
+        """True if peers meet along the links of the topology; else the schedule brings its own."""
         ...
 
     def links(self, graph: nx.Graph) -> nx.Graph:
-        """Who may ever send to whom, over the peers of `graph`. Raises ConfigurationError for a number of peers, or a
-        graph, on which the schedule is not defined."""
+        """The graph of who may ever send to whom, over the peers of `graph`. Raises ConfigurationError for a number of
+        peers, or a graph, on which the schedule is not defined."""
         ...
 
     def lead(self, links: nx.Graph) -> int:
-        """How many steps more than one a peer may be ahead of another that it meets, at most, while nobody loses
+        """The most steps, beyond one, that a peer may be ahead of another that it meets, while nobody loses
         patience; `links` is what `links()` has given.
 
         A peer in step t has not sent its messages of step t + 1, so nobody has completed a step that depends on them,
@@ -59,12 +59,12 @@ class Schedule(Protocol):
         ...
 
     def meetings(self, links: nx.Graph, peer_id: PeerId, seed: int) -> Meetings:
-        """What `peer_id` does in each step; `links` is what `links()` has given, `seed` that of the run."""
+        """A function from the step to the part of `peer_id`; `links` is what `links()` gave, `seed` that of the run."""
         ...
 
 
 def gives_the_mean(schedule: Schedule, links: nx.Graph, num_steps: int) -> bool:
-    """Whether any `num_steps` steps from a multiple of them on give everybody the exact mean (to 1e-9); random
+    """True if any `num_steps` steps from a multiple of them on give everybody the exact mean (to 1e-9); random
     schedules, which may do so by chance, are looked at for three times as many.
 
     Asked of what four random numbers per peer become: only steps that give the mean of everything give theirs.

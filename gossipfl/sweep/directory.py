@@ -34,13 +34,13 @@ class _Sweep(Part):
 
 
 class SweepDirectory:
-    """Where the runs of a sweep are; they appear whole or not at all."""
+    """The folder of the runs of a sweep, which appear whole or not at all."""
 
     def __init__(self, path: Path, points: Sequence[Point]) -> None:
         self.path = path
         self._fields = [field for field, _ in points[0].settings]
         self.base: JSON = without(identity(points[0].scenario), self._fields)
-        """What is the same at all points."""
+        """The part that is the same at all points."""
 
     def check(self) -> None:
         """Raise ConfigurationError when there is something else at its path."""
@@ -79,7 +79,7 @@ class SweepDirectory:
         return self.path / "runs" / "-".join([*filter(None, [_stem(run.point)]), f"seed{run.seed}"])
 
     def has(self, run: Run) -> bool:
-        """Whether a run is done. Raises ConfigurationError when there is another in its place."""
+        """True if a run is done. Raises ConfigurationError when there is another in its place."""
         path = self.of(run)
         if not path.exists():
             return False

@@ -1,4 +1,4 @@
-"""Where the runs of a sweep run: on processes of this machine, or as tasks of Ray."""
+"""The runs of a sweep run on processes of this machine, or as tasks of Ray."""
 
 import multiprocessing
 import os
@@ -17,7 +17,7 @@ from typing import Protocol
 from gossipfl.sweep.run import Lost, Outcome, Run, execute
 
 _STOP_SECONDS = 5.0
-"""What a worker gets to end after it was told to, before it is killed."""
+"""The seconds that a worker gets to end after it was told to, before it is killed."""
 
 
 class Executor(Protocol):
@@ -40,7 +40,7 @@ class _Worker:
 
 @dataclass(frozen=True, slots=True)
 class WorkerProcesses:
-    """At most `num_workers` fresh processes, each with one run at a time.
+    """Runs on at most `num_workers` fresh processes, each with one run at a time.
 
     A process that dies takes only its run with it; `log` is what they all wrote, and is kept when one has died.
     """

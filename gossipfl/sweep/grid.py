@@ -78,7 +78,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """What tables call it: the last part of each field, or all of it where two end in the same.
+        """The name of it in tables: the last part of each field, or all of it where two end in the same.
 
         >>> Point((("training.batch_size", "10"), ("topology", "ring")), Scenario()).name
         'batch_size=10, topology=ring'

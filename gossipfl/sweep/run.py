@@ -31,7 +31,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name of it in messages."""
         return ", ".join([*filter(None, [self.point.name]), f"seed {self.seed}"])
 
 

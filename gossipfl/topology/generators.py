@@ -69,7 +69,7 @@ def from_generator(
 
 
 def _is_generator(name: str, function: Any) -> bool:
-    """Whether this is a public function of networkx's generator modules that does not start from a given graph."""
+    """True if this is a public function of networkx's generator modules that does not start from a given graph."""
     module = getattr(function, "__module__", None) or ""
     return (
         not name.startswith("_")

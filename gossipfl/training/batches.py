@@ -1,4 +1,4 @@
-"""Which examples each optimizer step of each peer sees: a pure function of (seed, peer, step).
+"""The examples that each optimizer step of each peer sees are a pure function of (seed, peer, step).
 
 Step s of a peer is batch s mod q of epoch s div q, where q = ceil(n / batch_size). So any chunking of a peer's steps
 into jobs gives the same batches, a job can be run again anywhere, and nothing is kept per peer but its shard.
@@ -52,7 +52,7 @@ class Batches:
 
     @cached_property
     def in_order(self) -> bool:
-        """Whether every batch is a run of consecutive examples: nobody shuffles, and the shards are whole pieces."""
+        """True if every batch is a run of consecutive examples: nobody shuffles, and the shards are whole pieces."""
         return not self.shuffle and all((np.diff(shard) == 1).all() for shard in self.shards.values())
 
     def steps_per_epoch(self, peer_id: PeerId) -> int:

@@ -1,4 +1,4 @@
-"""How many cores there are to train on."""
+"""The number of cores that there are to train on."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""How a call's independent jobs are split into groups of balanced work and bounded memory.
+"""A call's independent jobs are split into groups of balanced work and bounded memory.
 
 The split decides speed only: results do not depend on it.
 """

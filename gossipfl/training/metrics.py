@@ -17,7 +17,7 @@ from gossipfl.scores import Metric, Score
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a model says of n examples with known `labels`: its mean `loss`, how many classes are the right ones, and
+    """A model's word on n examples with known `labels`: its mean `loss`, how many classes are the right ones, and
     its `outputs` [n, outputs], which are there only where a metric of the run needs them.
 
     A single output is that of class 1 of two, chosen above the `threshold`.
@@ -70,7 +70,7 @@ def declared(names: Sequence[str]) -> tuple[Metric, ...]:
 
 
 def need_outputs(names: Sequence[str]) -> bool:
-    """Whether any of these metrics needs the outputs of all examples."""
+    """True if any of these metrics needs the outputs of all examples."""
     return any(METRICS[name].needs_outputs for name in names)
 
 

@@ -1,4 +1,4 @@
-"""What a run says about local training, beyond the model and the batches."""
+"""The settings of local training, beyond the model and the batches."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

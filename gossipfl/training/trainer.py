@@ -1,5 +1,4 @@
-"""What trainers offer: to engines, local training and evaluation for many peers in one call; to experiments, what their
-model is."""
+"""Trainers train and evaluate for many peers in one call; experiments ask them, too, what their model is."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias, TypeVar
@@ -54,7 +53,7 @@ class Trainer(Protocol):
 
 
 class ModelFacts(Protocol):
-    """What a model is, whatever makes and trains it."""
+    """The facts of a model, whatever makes and trains it."""
 
     @property
     def schema(self) -> WeightsSchema:
@@ -82,7 +81,7 @@ class ModelTrainer(Trainer, ModelFacts, Protocol):
 
     @property
     def flags(self) -> Flags:
-        """What is in force and can change results or speed, for the run's manifest."""
+        """Everything in force that can change results or speed, for the run's manifest."""
         ...
 
     def initial(self) -> ModelVectors:
@@ -102,7 +101,7 @@ class ModelTrainer(Trainer, ModelFacts, Protocol):
 
 
 def outcomes_of(trainer: Trainer, jobs: Sequence[Job]) -> list[Outcome]:
-    """What each of the jobs comes to, in order, from one call for each kind of job: where one fails, it fails alone."""
+    """The outcomes of jobs, in order, from one call for each kind of job: where one fails, it fails alone."""
     updates = iter(_each(trainer.train, [job for job in jobs if isinstance(job, Train)]))
     scores = iter(_each(trainer.score, [job for job in jobs if isinstance(job, Evaluate)]))
     return [next(updates if isinstance(job, Train) else scores) for job in jobs]

@@ -1,1 +1,1 @@
-"""What the commands of the command line do."""
+"""The bodies of the commands of the command line."""

@@ -1,4 +1,4 @@
-"""What the commands of `cli/catalogue` do: show topologies, who holds which data, and scenarios."""
+"""The commands of `cli/catalogue` show topologies, who holds which data, and scenarios."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What `algorithms`, `scenario list` and `scenario schema` print."""
+"""`algorithms`, `scenario list` and `scenario schema` print what there is to choose from."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What commands load before they begin: the scenario, its data, and TensorFlow without its notes."""
+"""Commands load the scenario, its data, and TensorFlow without its notes before they begin."""
 
 import gc
 import logging

@@ -1,4 +1,4 @@
-"""What `simulate`, `compare` and `launch` are told on the command line, and what to type to run the same again."""
+"""The options of `simulate`, `compare` and `launch`, and the words to type to run the same again."""
 
 import shlex
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class RunOptions:
 
     @property
     def scenario_words(self) -> list[str]:
-        """What to type to name the same scenario again."""
+        """The words to type to name the same scenario again."""
         words = [str(self.scenario)]
         for override in self.overrides:
             words += ["--set", override]
@@ -55,7 +55,7 @@ class RunOptions:
 
     @property
     def words(self) -> str:
-        """What to type to run the same again."""
+        """The words to type to run the same again."""
         words = ["gossipfl", self.mode.command, *self.scenario_words]
         if self.num_seeds > 1:
             words += ["--seeds", str(self.num_seeds)]

@@ -1,4 +1,4 @@
-"""What `gossipfl sweep` does."""
+"""The body of `gossipfl sweep`."""
 
 import json
 import shlex
@@ -33,7 +33,7 @@ from gossipfl.training.cores import available_cores
 
 @dataclass(frozen=True, slots=True)
 class SweepOptions:
-    """What `sweep` is told on the command line."""
+    """The options of `sweep` on the command line."""
 
     scenario: str
     grid: Sequence[str]
@@ -48,19 +48,19 @@ class SweepOptions:
     as_json: bool
 
     def all_overrides(self) -> list[str]:
-        """With `--data` as one of them."""
+        """All overrides, with `--data` as one of them."""
         source = [] if self.data is None else [f"data.source={json.dumps(self.data, ensure_ascii=False)}"]
         return [*self.overrides, *source]
 
     def words(self) -> str:
-        """What to type for the same sweep."""
+        """The words to type for the same sweep."""
         words = ["gossipfl", "sweep", self.scenario]
         for axis in self.grid:
             words += ["--set-grid", axis]
         return shlex.join(words + self._rest(self.num_seeds))
 
     def words_of_run(self, run: Run) -> str:
-        """What to type for the same measurements without a sweep."""
+        """The words to type for the same measurements without a sweep."""
         settings = [word for field, value in run.point.settings for word in ("--set", f"{field}={value}")]
         if run.seed != run.point.scenario.seed:
             settings += ["--set", f"seed={run.seed}"]

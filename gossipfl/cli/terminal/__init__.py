@@ -1,1 +1,1 @@
-"""What the terminal shows."""
+"""Everything that the terminal shows."""

@@ -40,5 +40,5 @@ def in_this_encoding(text: str, substitute: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    """To standard output, for machines; NaN is null."""
+    """Print to standard output, for machines; NaN is null."""
     sys.stdout.write(strict_json(value, indent=1) + "\n")

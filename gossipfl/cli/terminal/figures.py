@@ -11,7 +11,7 @@ def percent(share: float) -> str:
 
 
 def by(metric: Metric) -> Callable[[float], str]:
-    """How values of a metric are shown: shares in percent, other numbers with four digits."""
+    """A function that shows values of a metric: shares in percent, other numbers with four digits."""
     return percent if metric.unit == "share" else "{:.4g}".format
 
 

@@ -1,11 +1,11 @@
-"""What is said of a run in one line."""
+"""Runs, each in one line."""
 
 from gossipfl.history import Evaluation
 from gossipfl.scenario import Scenario
 
 
 def run_name(label: str, seed: int, scenario: Scenario) -> str:
-    """What a line calls one algorithm's run; only further seeds are named."""
+    """The name of one algorithm's run in a line; only further seeds are named."""
     return label if seed == scenario.seed else f"{label}, seed {seed}"
 
 

@@ -1,4 +1,4 @@
-"""What a person sees in the terminal while a run goes on."""
+"""The progress that a person sees in the terminal while a run goes on."""
 
 import os
 import time

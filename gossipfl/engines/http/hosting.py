@@ -1,4 +1,4 @@
-"""How a peer is hosted, and what it is doing."""
+"""The terms on which a peer is hosted, and the states that it passes."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ State: TypeAlias = Literal["new", "meeting", "training", "waiting", "lingering",
 
 @dataclass(frozen=True, slots=True)
 class Hosting:
-    """How a peer is hosted.
+    """The terms on which a peer is hosted.
 
     `credentials` sign what it says, and identify it in TLS. `directory` holds its checkpoints; None: it has none.
     `linger` (seconds) is how long it serves on after it has finished, while neighbors have not or an exchange is open.

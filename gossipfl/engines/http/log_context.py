@@ -1,4 +1,4 @@
-"""Who speaks in a log line: set by the engine where its tasks begin, read by whoever formats the lines."""
+"""The speaker of a log line: set by the engine where its tasks begin, read by whoever formats the lines."""
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -9,7 +9,7 @@ SPEAKER: ContextVar[Callable[[], Facts]] = ContextVar("SPEAKER", default=dict)
 """Gives the peer that speaks, and its round at this moment."""
 
 MESSAGE: ContextVar[str] = ContextVar("MESSAGE", default="")
-"""What is being handled: sender/incarnation/counter of its envelope."""
+"""The message that is being handled: sender/incarnation/counter of its envelope."""
 
 
 def facts() -> dict[str, str | int]:

@@ -195,7 +195,7 @@ class LoopbackFederation:
             await asyncio.sleep(1 / _LOOKS_PER_SECOND)
 
     def statuses(self) -> list[PeerStatus]:
-        """What the peers say of themselves, in node order."""
+        """The peers' words on themselves, in node order."""
         return [status_of(host) for host in self._hosts.values()]
 
     # What the peers tell: a `Watcher`

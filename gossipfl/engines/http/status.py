@@ -1,4 +1,4 @@
-"""What a running peer says of itself."""
+"""A running peer's words on itself."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -45,7 +45,7 @@ class PeerStatus:
     incarnation: int
     seconds: float
     awaits: tuple[PeerId, ...]
-    """Those without whom it does not go on at the moment."""
+    """The neighbors without whom it does not go on at the moment."""
     num_open: int
     """Exchanges that it has no answer to, after it has finished."""
     loss: float | None
@@ -60,7 +60,7 @@ class PeerStatus:
     refusals: dict[str, int]
     num_rollbacks: int = 0
     own_loss: float | None = None
-    """That of its model on its own examples, where it has that scored itself."""
+    """The loss of its model on its own examples, where it has that scored itself."""
 
     @property
     def num_failures(self) -> int:

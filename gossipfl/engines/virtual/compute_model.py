@@ -1,4 +1,4 @@
-"""How long the jobs of peers take in virtual time."""
+"""Jobs of peers take virtual time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class ComputeModel:
                 raise ConfigurationError(f"the speed of peer {peer_id} must be above 0, got {speed}")
 
     def seconds(self, job: Job, num_examples: int) -> float:
-        """How long a job over so many examples takes."""
+        """The seconds that a job over so many examples takes."""
         seconds = num_examples * self.seconds_per_example / self.speeds.get(job.peer_id, 1.0)
         return seconds if isinstance(job, Train) else seconds * len(job.models) * FORWARD_SHARE
 

@@ -14,7 +14,7 @@ from gossipfl.weights import PeerId
 
 
 class EventKind(StrEnum):
-    """What happens to the subject of an event."""
+    """The thing that happens to the subject of an event."""
 
     ALARM = "alarm"
     """A peer is woken, if it still wishes to be."""
@@ -29,7 +29,7 @@ class EventKind(StrEnum):
 
 
 Event: TypeAlias = tuple[float, int, EventKind, Any]
-"""Its time, its number in the order of scheduling, its kind, and its subject: a peer, a message, a transfer."""
+"""An event has a time, a number in the order of scheduling, a kind, and a subject: a peer, a message, a transfer."""
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 

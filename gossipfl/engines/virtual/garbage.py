@@ -1,4 +1,4 @@
-"""How often Python looks for garbage while many peers are simulated."""
+"""Python looks for garbage less often while many peers are simulated."""
 
 import gc
 from collections.abc import Iterator

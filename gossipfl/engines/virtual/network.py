@@ -66,7 +66,7 @@ class VirtualNetwork:
         """(messages, bytes) per ordered pair (sender, receiver); None once more than `MAX_PAIRS` have talked."""
 
     def is_offline(self, peer_id: PeerId, now: float) -> bool:
-        """Whether a participant is cut off at that time."""
+        """True if a participant is cut off at that time."""
         return self._model.is_offline(peer_id, now)
 
     def send(self, message: Message, now: float) -> Transfer | None:
@@ -112,7 +112,7 @@ class VirtualNetwork:
         return (numbers[0] >> 11) * 2.0**-53, (numbers[1] >> 11) * 2.0**-53
 
     def has_queue(self, peer_id: PeerId) -> bool:
-        """Whether messages to this participant may have to wait for its downlink."""
+        """True if messages to this participant may have to wait for its downlink."""
         return self.wires[peer_id].downlink < inf
 
     def queue(self, transfer: Transfer, now: float) -> float:
@@ -127,7 +127,7 @@ class VirtualNetwork:
 
     @property
     def traffic(self) -> Traffic:
-        """What was sent since the start."""
+        """The traffic since the start."""
         return Traffic(
             sum(wires.sent for wires in self.wires.values()),
             self._num_messages,

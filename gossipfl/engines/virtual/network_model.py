@@ -1,4 +1,4 @@
-"""When a message arrives in virtual time, and whether it does: latency, rates, loss and outages.
+"""Messages take virtual time, and some do not arrive: latency, rates, loss and outages.
 
 Rates belong to peers (an uplink and a downlink each, queued by the simulator), latency and loss to links. A message of
 b bytes, `overhead` included, that is sent at time t occupies the sender's uplink for b / uplink seconds as soon as that
@@ -85,7 +85,7 @@ class NetworkModel:
 
     @property
     def loses_messages(self) -> bool:
-        """Whether a message may silently vanish."""
+        """True if a message may silently vanish."""
         return any(link.loss > 0 for link in (self.link, *self.links.values()))
 
 

@@ -1,4 +1,4 @@
-"""What Keras has saved, read as variables alone: no layer is made of a file, so none has to be known, or trusted."""
+"""Files that Keras has saved are read as variables alone: no layer is made of one, so none has to be trusted."""
 
 import zipfile
 from pathlib import Path

@@ -68,7 +68,7 @@ class JobFormat:
         return 4 * (3 * num_floats + 5 * num_corrections + num_examples + 3 * job.num_steps)
 
     def arguments(self, job: Train, *, corrected: bool) -> Arrays:
-        """What a slot's training graph takes for a checked job."""
+        """The arguments of a slot's training graph for a checked job."""
         indices, sizes = self.batches.indices(job.peer_id, job.first_step, job.num_steps)
         vectors = {"weights": job.weights, "statistics": job.statistics, **self._whole_state(job)}
         arguments: dict[str, NDArray[Any]] = {
@@ -137,7 +137,7 @@ class JobFormat:
 
 
 def is_corrected(job: Train) -> bool:
-    """Whether a job needs the graph with corrections: more per step, and the sum of gradients."""
+    """True if a job needs the graph with corrections: more per step, and the sum of gradients."""
     return bool(job.vectors or job.wants)
 
 
@@ -148,7 +148,7 @@ def check_size(what: str, vector: NDArray[np.generic], size: int) -> None:
 
 
 def _is_finite(vector: Vector) -> bool:
-    """Whether a vector has neither NaN nor infinity, without another array of its length. The sum of many has one when
+    """True if a vector has neither NaN nor infinity, without another array of its length. The sum of many has one when
     one of them has; only a sum that overflows needs the second look."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(vector.sum())) or bool(np.isfinite([vector.min(), vector.max()]).all())

@@ -20,7 +20,7 @@ from gossipfl.training.settings import TrainingSettings
 
 
 class Task(NamedTuple):
-    """What the data asks of a model: the shape of one example and the number of classes."""
+    """The data's demands on a model: the shape of one example and the number of classes."""
 
     input_shape: tuple[int, ...]
     num_classes: int
@@ -53,7 +53,7 @@ def decision_threshold(model: keras.Model) -> float:
 
 
 def accepts_training(function: Any) -> bool:
-    """Whether a model's `call` or `compute_loss` takes the argument `training`."""
+    """True if a model's `call` or `compute_loss` takes the argument `training`."""
     return "training" in inspect.signature(function).parameters
 
 

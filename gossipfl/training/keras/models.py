@@ -37,7 +37,7 @@ class BuiltModel(NamedTuple):
 
     @property
     def stored(self) -> StoredModel:
-        """What the variables hold now."""
+        """The present values of the variables."""
         layout = self.layout
         return StoredModel(ModelVectors(values_of(layout.weights), values_of(layout.statistics)), self.constants)
 
@@ -63,7 +63,7 @@ class BuiltModel(NamedTuple):
 
 
 class ModelRecipe:
-    """What makes the models of a run; every model that it makes has the same initial values."""
+    """Makes the models of a run, all with the same initial values."""
 
     def __init__(self, build_model: BuildModel, task: Task, settings: TrainingSettings, seed: int) -> None:
         self._build = partial(compiled_model, build_model, task, settings)
@@ -105,7 +105,7 @@ class ModelRecipe:
         return built.model
 
     def read(self, path: Path) -> StoredModel:
-        """What is in a `.keras` or `.weights.h5` file of the same architecture.
+        """The content of a `.keras` or `.weights.h5` file of the same architecture.
 
         Raises ValueError or OSError when the file is not there or does not fit the model.
         """

@@ -53,7 +53,7 @@ def on_one_thread() -> AbstractContextManager[None]:
 
 
 def fits_one_thread(traced: Any) -> bool:
-    """Whether a traced graph calls no functions but the bodies of loops: a conditional would wait for its branch, and
+    """True if a traced graph calls no functions but the bodies of loops: a conditional would wait for its branch, and
     its branch for the thread."""
     graph = traced.graph.as_graph_def()
     nodes = chain(graph.node, *(function.node_def for function in graph.library.function))
@@ -65,7 +65,7 @@ def fits_one_thread(traced: Any) -> bool:
 
 
 def runtime_flags() -> Mapping[str, str | int | bool]:
-    """What is in force and can change results or speed, for a run's manifest; 0 threads means TensorFlow's choice."""
+    """All in force that can change results or speed, for a run's manifest; 0 threads means TensorFlow's choice."""
     return {
         "tensorflow": tf.__version__,
         "keras": keras.__version__,

@@ -46,7 +46,7 @@ class Scoring:
     """Outputs of one example that are kept for the metrics."""
 
     def scores(self, jobs: Sequence[Evaluate], max_bytes: int) -> list[Scores | TrainingError]:
-        """What each of the jobs comes to, by groups of at most `max_bytes` together."""
+        """The outcomes of the jobs, by groups of at most `max_bytes` together."""
         rows = [
             _Row(job, model, examples)
             for job in jobs

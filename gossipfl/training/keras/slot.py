@@ -41,9 +41,9 @@ class DataTensors:
     test_y: tf.Tensor
     evaluation_batch_size: int
     in_order: bool
-    """Whether every batch of training is a run of consecutive examples."""
+    """True if every batch of training is a run of consecutive examples."""
     keeps_outputs: bool = False
-    """Whether an evaluation gives the outputs of all examples."""
+    """True if an evaluation gives the outputs of all examples."""
 
     @property
     def num_test_batches(self) -> int:

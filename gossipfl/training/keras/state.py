@@ -40,7 +40,7 @@ ROLES: Mapping[str, type] = {
 """The vectors of a peer in training, and their dtypes."""
 
 MODEL_ROLES = ("weights", "statistics")
-"""What is shared and evaluated; the other vectors are a peer's state."""
+"""The vectors that are shared and evaluated; the others are a peer's state."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class VariableLayout:
 
 
 def changes(model: keras.Model, forward: Callable[[bool], Any]) -> list[bool]:
-    """Whether calls may write each of the variables that are not trainable; seed generators apart, which they do.
+    """True if calls may write each of the variables that are not trainable; seed generators apart, which they do.
 
     `forward(training)` makes the model's outputs, in a graph, which shows what it writes.
     """
@@ -139,7 +139,7 @@ def optimizers_of(optimizer: keras.optimizers.Optimizer) -> list[keras.optimizer
 
 
 def is_integer(variable: keras.Variable) -> bool:
-    """Whether a variable holds integers or truth values."""
+    """True if a variable holds integers or truth values."""
     dtype = tf.as_dtype(variable.dtype)
     return bool(dtype.is_integer or dtype.is_bool)
 

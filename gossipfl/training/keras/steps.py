@@ -1,4 +1,4 @@
-"""What a compiled model does in a graph, as it stands: optimizer steps on batches, and scores of held-out batches.
+"""A compiled model in a graph, as it stands: optimizer steps on batches, and scores of held-out batches.
 
 How a peer gets into the model's variables, and out again, is told in `grouped` and `single`.
 """

@@ -143,7 +143,7 @@ class KerasTrainer:
 
     @property
     def constants(self) -> Constants:
-        """What training never changes, the same for all peers."""
+        """The variables that training never changes, the same for all peers."""
         return self._pool.slots[0].built.constants
 
     def set_constants(self, constants: Constants) -> None:

@@ -50,7 +50,7 @@ def installed_ray() -> Any:
 
 
 class Recipe(NamedTuple):
-    """What makes a trainer, as `KerasTrainer` takes it."""
+    """The arguments of a trainer, as `KerasTrainer` takes them."""
 
     build_model: BuildModel
     dataset: Dataset
@@ -65,7 +65,7 @@ class Recipe(NamedTuple):
 
 
 class Description(NamedTuple):
-    """What a trainer says of its model."""
+    """A trainer's facts of its model."""
 
     schema: WeightsSchema
     statistics_schema: WeightsSchema

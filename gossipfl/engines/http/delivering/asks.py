@@ -1,4 +1,4 @@
-"""What a correspondence asks its host to do; what came of it is told by the method that is named here."""
+"""A correspondence asks its host to do these; what came of each is told by the method that is named with it."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass

@@ -97,7 +97,7 @@ class Correspondence:
         self.undelivered: dict[Parcel, None] = {}
         """Messages, in the order in which they were said."""
         self.was_told = False
-        """Whether our goodbye has arrived."""
+        """True if our goodbye has arrived."""
         self._limits = limits
         self._jitter = jitter
         self._polls = polls
@@ -188,7 +188,7 @@ class Correspondence:
 
     @property
     def is_leaving(self) -> bool:
-        """Whether the last word is on its way."""
+        """True if the last word is on its way."""
         return self._outgoing.parcel is not None and self._outgoing.parcel.purpose is Purpose.LEAVING
 
     def revoke(self) -> None:
@@ -319,12 +319,12 @@ class Correspondence:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it has said goodbye and cannot be reached, so that ours will not arrive any more."""
+        """True if it has said goodbye and cannot be reached, so that ours will not arrive any more."""
         return self.said_goodbye and self.num_failures >= GONE_AFTER
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is nothing more to say: it is revoked, has left, or has finished and knows that we have."""
+        """True if there is nothing more to say: it is revoked, has left, or has finished and knows that we have."""
         return self.contact in ("left", "revoked") or (self.contact == "finished" and (self.was_told or self.is_gone))
 
     def restore(self, traffic: Traffic, *, has_finished: bool) -> None:

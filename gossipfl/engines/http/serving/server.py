@@ -75,7 +75,7 @@ class PeerServer:
             await self._listener.stop()
 
     def _is_welcome(self, transport: asyncio.BaseTransport) -> bool:
-        """Whether the name in the certificate at the other end, where there is one, is not revoked."""
+        """True if the name in the certificate at the other end, where there is one, is not revoked."""
         return _name_at(transport) not in self._gate.revoked
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
