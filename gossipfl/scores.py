@@ -1,4 +1,4 @@
-"""How good a model is, in numbers: its loss, and whatever metrics a run has, each of which says which way is better."""
+"""Scores say how good a model is: its loss, and whatever metrics a run has, each of which says which way is better."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from gossipfl.errors import ConfigurationError
 
 Unit: TypeAlias = Literal["share", "number"]
-"""How a metric is shown: a share of 1 as percent, any other number as it is."""
+"""The way a metric is shown: a share of 1 as percent, any other number as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Metric:
 
 
 LOSS = Metric("loss", higher_is_better=False, unit="number")
-"""What training makes smaller; every model has one."""
+"""The number that training makes smaller; every model has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +54,5 @@ class Score:
     metrics: Mapping[str, float]
 
     def value(self, metric: Metric) -> float:
-        """What it says by one of its metrics, or its loss."""
+        """The value of one of its metrics, or its loss."""
         return self.loss if metric == LOSS else self.metrics[metric.name]

@@ -49,7 +49,7 @@ def as_integers(array: NDArray[np.floating], dtype: str) -> NDArray[np.generic]:
 
 @dataclass(frozen=True, slots=True)
 class ModelVectors:
-    """What a peer's training has made of a model: its trainable `weights` (d floats) and its `statistics` (s floats:
+    """The vectors of a model that training changes: its trainable `weights` (d floats) and its `statistics` (s floats:
     what training changes without a gradient, BatchNorm means and variances or counters; empty for most models)."""
 
     weights: Vector

@@ -280,5 +280,4 @@ _TRAFFIC = ("num_messages", "sent", "received")
 
 def _traffic(host: HTTPPeer) -> dict[str, int]:
     """Messages and bytes that a peer has sent, and bytes that it has received, over all its neighbors."""
-    links = [link.traffic for link in host.neighbors.values()]
-    return {name: sum(link[position] for link in links) for position, name in enumerate(_TRAFFIC)}
+    return {name: sum(getattr(neighbor.traffic, name) for neighbor in host.neighbors.values()) for name in _TRAFFIC}

@@ -56,7 +56,7 @@ class Statistic:
 
 @dataclass(frozen=True, slots=True)
 class TargetCost:
-    """What it cost until what an algorithm deploys was as good as `target` by the first metric, in the `reached` of
+    """The costs until what an algorithm deploys was as good as `target` by the first metric, in the `reached` of
     `of` seeds that did: the server's model, or else the peers' own in the mean.
 
     `spread` is how far the best and the worst peer are apart by it, at that moment; a server deploys one model to all.
@@ -99,7 +99,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Winners:
-    """Who reaches `target` with the least of each contest, by label, in the mean over `of` seeds; None: nobody does."""
+    """The winners by label: who reaches `target` with the least in each contest, in the mean of `of` seeds, or None."""
 
     target: float
     of: int

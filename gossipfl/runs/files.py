@@ -100,7 +100,7 @@ class SummaryRow(Part):
 
 
 class SummaryWinners(Part):
-    """Who reached `target`, with each of `of` seeds, with the least of each; None: nobody did."""
+    """The winners, who reached `target` with each of `of` seeds, with the least of each; None: nobody did."""
 
     target: float
     of: int = 0

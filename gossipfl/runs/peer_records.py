@@ -157,8 +157,8 @@ class PeerRecord:
 
 
 def read_peer(directory: Path) -> PeerRecord:
-    """What a peer has left in `directory`, without the lines that are garbled; a last one without its newline is left
-    out in silence, for the peer was killed then.
+    """The records that a peer has left in `directory`, without the lines that are garbled; a last one without its
+    newline is left out in silence, for the peer was killed then.
 
     Raises ConfigurationError, naming the file, when it is not the run directory of a peer, or another file is garbled.
     """

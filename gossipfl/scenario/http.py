@@ -15,9 +15,9 @@ class HTTPSection(Section):
     meeting_seconds: NonNegative = 30.0
     """Seconds that a peer waits at its start for neighbors that are not there yet."""
     connect_seconds: Positive = 5.0
-    """For opening a connection. Higher: tolerates slow networks, at the expense of noticing a dead host later."""
+    """Seconds to open a connection. Higher: tolerates slow networks, at the expense of noticing a dead host later."""
     request_seconds: Positive = 30.0
-    """For the answer to a request, beside the time that its body takes at `slowest_rate`."""
+    """Seconds for the answer to a request, beside the time that its body takes at `slowest_rate`."""
     slowest_rate: Positive = 100e3
     """Bytes per second that a body must at least make."""
     max_backoff: Positive = 15.0
@@ -28,13 +28,13 @@ class HTTPSection(Section):
     """Connections to one peer, but 16 more than its neighbors need, and no more than its process may have open files;
     beyond, the oldest that has not carried a valid request is closed."""
     requests_per_second: Positive = 500.0
-    """Of one neighbor, in bursts of twice as many; more is answered with 429."""
+    """Requests of one neighbor, in bursts of twice as many; more is answered with 429."""
     revoked: list[str] = []
     """Participants that are shut out of the run from now on: refused by the name in their certificate, waited for by
     nobody, and sent nothing. They keep their part of the data, and the run stays the same: say it on all hosts, and
     restart the peers with `--resume`."""
     addresses: dict[str, str] = {}
-    """Of participants that are not in the topology, such as FedAvg's `server`, or to replace those that are."""
+    """Addresses of participants that are not in the topology, such as FedAvg's `server`, or in place of those there."""
 
     def limits(self) -> Limits:
         names = self.model_fields_set & set(Limits.__dataclass_fields__)

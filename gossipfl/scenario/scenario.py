@@ -60,28 +60,28 @@ class Scenario(Section):
     data: Annotated[DataSection, BeforeValidator(_source_only, json_schema_input_type=str | DataSection)] = (
         DataSection()
     )
-    """Where the examples come from, and who gets which; a plain string is its `source`."""
+    """The examples: where they come from, and who gets which; a plain string is its `source`."""
     training: TrainingSection = TrainingSection()
     """The local work of one round."""
     topology: Annotated[TopologySection, BeforeValidator(by_name, json_schema_input_type=str | TopologySection)] = (
         TopologySection(name="ring")
     )
-    """Who may talk to whom; a plain string is its `name`."""
+    """The graph of who may talk to whom; a plain string is its `name`."""
     network: NetworkSection = NetworkSection()
     """Delays, rates and losses in virtual time."""
     compute: ComputeSection = ComputeSection()
-    """How fast the peers are."""
+    """The speed of the peers."""
     http: HTTPSection = HTTPSection()
     """Peers over HTTP."""
     evaluation: EvaluationSection = EvaluationSection()
-    """What is measured, and how often."""
+    """The measurements, and how often they are made."""
     algorithms: Annotated[
         list[AnyAlgorithmSection],
         BeforeValidator(product_of, json_schema_input_type=list[str | AnyAlgorithmSection]),
         Field(min_length=1),
     ] = Field(default_factory=lambda: [{"name": "pairwise"}], validate_default=True)
-    """What is compared; a plain string is an algorithm's `name`. Lists for its `name`, its `topology` and for
-    what else is chosen by name in an entry, such as a `schedule`, stand for their product."""
+    """The algorithms that are compared; a plain string is an algorithm's `name`. Lists for its `name`, its `topology`
+    and for what else is chosen by name in an entry, such as a `schedule`, stand for their product."""
 
     def __init__(self, /, **fields: Any) -> None:
         try:

@@ -15,7 +15,7 @@ from gossipfl.training.metrics import check_metrics
 
 
 class PartitionSection(Section):
-    """How the training examples are dealt to the peers."""
+    """The way in which the training examples are dealt to the peers."""
 
     name: Literal["contiguous", "iid", "dirichlet", "shards", "labels", "quantity"] = "iid"
     """`contiguous` parts in file order, `iid`, `dirichlet` (label skew, alpha), `shards` (sorted by label, per_peer),
@@ -57,7 +57,7 @@ class PartitionSection(Section):
 
 
 class DataSection(Section):
-    """Where the examples come from."""
+    """The source of the examples."""
 
     source: Any = "digits"
     """`digits`, `tfds:NAME`, `idx:DIRECTORY`, `npz:FILE` or `package.module:function`; in Python also a Dataset."""
@@ -67,7 +67,7 @@ class DataSection(Section):
     partition: Annotated[PartitionSection, BeforeValidator(by_name, json_schema_input_type=str | PartitionSection)] = (
         PartitionSection()
     )
-    """Which peer gets which examples; a plain string is its `name`."""
+    """The split of the examples among peers; a plain string is its `name`."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """It decides who gets which examples, and which are held out or left out; absent: the run's, so that each seed of a
     table has its own. Given: all have the same, and their spread is smaller than that of other data."""
@@ -135,21 +135,21 @@ _GOES_WITH = {
 
 
 class TopologySection(Section):
-    """Who may talk to whom: one of `name`, `generator`, `file`, or `peers` with `links`."""
+    """The graph of who may talk to whom: one of `name`, `generator`, `file`, or `peers` with `links`."""
 
     name: str | None = None
     """A topology that comes with gossipfl (`gossipfl topology list`), or a path to such a file."""
     generator: str | None = None
     """Any networkx generator, with `arguments`."""
     arguments: dict[str, Any] = {}
-    """Of the generator; with `name`, they are laid over those of the file."""
+    """The arguments of the generator; with `name`, they are laid over those of the file."""
     seed: int | None = None
-    """For random generators; absent: that of the named topology, or else the run's, so that each seed of a table has a
-    graph of its own."""
+    """The seed of random generators; absent: that of the named topology, or else the run's, so that each seed of a
+    table has a graph of its own."""
     file: str | None = None
     """GraphML, edge list or node-link JSON."""
     format: Literal["graphml", "edgelist", "node_link"] | None = None
-    """Of the file, when its suffix does not say it."""
+    """The format of the file, when its suffix does not say it."""
     peers: list[str] | dict[str, dict[str, Any]] | None = None
     """Explicit peers: names, or a table each with an `address`."""
     links: list[tuple[str, str]] = []
@@ -189,7 +189,7 @@ class TopologySection(Section):
 
 
 class EvaluationSection(Section):
-    """What is measured on the held-out data, and when."""
+    """The measurements on held-out data, and when they are made."""
 
     every: Count = 1
     """Rounds of local work per peer, in the mean, between evaluations."""
@@ -197,7 +197,7 @@ class EvaluationSection(Section):
     """A seeded sample of so many peers, or "all" of them; the average model always is. More: a truer spread, at the
     expense of one pass over the held-out data for each."""
     metrics: Annotated[list[str], Field(min_length=1)] = ["accuracy"]
-    """What models are scored by, beside their loss, by name; targets are values of the first."""
+    """The metrics of models, beside their loss, by name; targets are values of the first."""
 
     @field_validator("metrics")
     @classmethod

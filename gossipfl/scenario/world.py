@@ -96,7 +96,7 @@ class NetworkSection(Section):
 
 
 class ComputeSection(Section):
-    """How fast peers train in virtual time."""
+    """The speed of training in virtual time."""
 
     seconds_per_example: Positive = 1e-4
     """Virtual seconds that a peer of speed 1 trains on one example."""

@@ -15,7 +15,7 @@ _FACTS = ("gossipfl", "versions", "machine", "flags", "model")
 
 
 def label(algorithm: str, point: Point) -> str:
-    """What tables and charts call an algorithm at a point: `pairwise, batch_size=10`."""
+    """The name of an algorithm at a point, in tables and charts: `pairwise, batch_size=10`."""
     return ", ".join(filter(None, [algorithm, point.name]))
 
 

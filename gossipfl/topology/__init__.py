@@ -1,4 +1,4 @@
-"""Who can talk to whom, as plain networkx graphs, and with which mixing weights."""
+"""Topologies say who can talk to whom, as plain networkx graphs, and with which mixing weights."""
 
 from gossipfl.topology.canonical_form import canonical
 from gossipfl.topology.catalogue import available, named

@@ -1,4 +1,4 @@
-"""Who has to do with whom."""
+"""The neighbors of a peer."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from gossipfl.weights import PeerId
 
 @dataclass(frozen=True, slots=True)
 class Neighbors:
-    """Those whom a peer may send to, and those whom it may hear from, each with its position in node order."""
+    """The peers that one may send to, and those that it may hear from, each with its position in node order."""
 
     receivers: Mapping[PeerId, int]
     senders: Mapping[PeerId, int]
 
     @classmethod
     def of(cls, graph: nx.Graph, peer_id: PeerId) -> "Neighbors":
-        """Those that a peer has in a graph."""
+        """The neighbors that a peer has in a graph."""
         positions = graph.nodes(data="position")
         if not graph.is_directed():
             both = {other: positions[other] for other in graph[peer_id]}

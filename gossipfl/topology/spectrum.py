@@ -1,4 +1,4 @@
-"""How fast mixing brings peers together: the second eigenvalue of the mixing matrix.
+"""The second eigenvalue of the mixing matrix says how fast mixing brings peers together.
 
 With J = 11^T / n and rho = ||W - J||_2, one round x <- W x shrinks the consensus distance
 sqrt(mean_i ||x_i - mean(x)||^2) by a factor of at most rho (Boyd et al., 2006).

@@ -1,4 +1,4 @@
-"""What a topology is like, in nine numbers."""
+"""A topology in nine numbers."""
 
 from dataclasses import dataclass
 

@@ -68,8 +68,8 @@ def comparison_tables(
 
 
 def winner_tables(rows: Sequence[Row], metric: Metric, mode: Mode) -> list[Table]:
-    """For each target that any of several communicating algorithms reached: who did with the least, and how far the
-    best and the worst peer were apart by the metric, at that moment."""
+    """One table for each target that any of several communicating algorithms reached: who did with the least, and how
+    far the best and the worst peer were apart by the metric, at that moment."""
     if sum(row.values["num_bytes"].mean > 0 for row in rows) < 2:
         return []
     contests: dict[str, tuple[str, Callable[[float], str]]] = {

@@ -73,7 +73,7 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
     """The status of a peer at this moment."""
     standing = host.peer.standing
     now = asyncio.get_running_loop().time()
-    links = list(host.neighbors.values())
+    neighbors = list(host.neighbors.values())
     return PeerStatus(
         peer=host.peer.peer_id,
         run=host.facts.run_id,
@@ -90,20 +90,20 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
         metrics={} if host.score is None else dict(host.score.metrics),
         own_loss=None if standing is None or standing.own_score is None else standing.own_score.loss,
         training=dict(host.training_metrics),
-        sent=sum(link.traffic.sent for link in links),
-        received=sum(link.traffic.received for link in links),
-        num_messages=sum(link.traffic.num_messages for link in links),
+        sent=sum(neighbor.traffic.sent for neighbor in neighbors),
+        received=sum(neighbor.traffic.received for neighbor in neighbors),
+        num_messages=sum(neighbor.traffic.num_messages for neighbor in neighbors),
         neighbors=tuple(
             NeighborStatus(
-                link.name,
-                link.contact,
-                None if link.last_contact is None else max(0.0, now - link.last_contact),
-                *link.traffic,
-                link.num_failures,
-                len(link.parcels),
-                dict(link.refusals),
+                neighbor.name,
+                neighbor.contact,
+                None if neighbor.last_contact is None else max(0.0, now - neighbor.last_contact),
+                *neighbor.traffic,
+                neighbor.num_failures,
+                len(neighbor.parcels),
+                dict(neighbor.refusals),
             )
-            for link in links
+            for neighbor in neighbors
         ),
         refusals=dict(host.refusals),
         num_rollbacks=host.num_rollbacks,

@@ -1,4 +1,4 @@
-"""For whom a peer waits, and when somebody should hear of it: it waits for ever, but never without a word."""
+"""A peer waits for its neighbors for ever, but never without a word."""
 
 import asyncio
 import logging

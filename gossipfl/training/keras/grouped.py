@@ -175,7 +175,7 @@ class GroupedGraphs:
 
 
 def batch_bounds(sizes: NDArray[np.int32], examples: NDArray[np.int32] | None) -> NDArray[np.int32]:
-    """Where each batch begins and its size, int32 [steps, 2], for batches that lie one after the other; with
+    """The beginning and the size of each batch, int32 [steps, 2], for batches that lie one after the other; with
     `examples`, which of them it begins with."""
     begins = np.cumsum(sizes, dtype=np.int32) - sizes
     return np.stack([begins if examples is None else examples[begins], sizes], axis=1)

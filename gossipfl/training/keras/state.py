@@ -168,7 +168,7 @@ def values_of(variables: Sequence[keras.Variable]) -> Vector:
 
 
 def split(row: tf.Tensor, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
-    """In a graph: the parts of a vector [size], in the shapes and dtypes of the variables."""
+    """Split, in a graph, a vector [size] into the shapes and dtypes of the variables."""
     if not variables:
         return []
     parts = tf.split(row, [_num_elements(variable) for variable in variables])
@@ -179,20 +179,20 @@ def split(row: tf.Tensor, variables: Sequence[keras.Variable]) -> list[tf.Tensor
 
 
 def assign(variables: Sequence[keras.Variable], row: tf.Tensor) -> None:
-    """In a graph: set the variables from a vector [size]."""
+    """Set, in a graph, the variables from a vector [size]."""
     for variable, part in zip(variables, split(row, variables), strict=True):
         variable.value.assign(part)
 
 
 def join(tensors: Sequence[tf.Tensor], dtype: Any) -> tf.Tensor:
-    """In a graph: one vector of `dtype` of all tensors, flattened."""
+    """Join, in a graph, all tensors to one flat vector of `dtype`."""
     if not tensors:
         return tf.zeros(0, dtype)
     return tf.concat([tf.cast(tf.reshape(tensor, [-1]), dtype) for tensor in tensors], 0)
 
 
 def read(variables: Sequence[keras.Variable], dtype: Any = tf.float32) -> tf.Tensor:
-    """In a graph: the variables' values as a vector [size]."""
+    """Read, in a graph, the variables' values as a vector [size]."""
     return join([variable.value.read_value() for variable in variables], dtype)
 
 

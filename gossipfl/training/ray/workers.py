@@ -87,7 +87,7 @@ class Failure(NamedTuple):
 
 
 class Worker:
-    """What runs in an actor: one `KerasTrainer` with one slot, for the recipe that was last asked for."""
+    """The inside of an actor: one `KerasTrainer` with one slot, for the recipe that was last asked for."""
 
     def __init__(self) -> None:
         self._recipe: Any = (None,)

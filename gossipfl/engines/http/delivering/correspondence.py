@@ -38,7 +38,7 @@ from gossipfl.weights import PeerId
 Contact: TypeAlias = Literal["unknown", "reachable", "unreachable", "finished", "left", "revoked"]
 
 MAX_TRIES = 4
-"""Of one delivery, for reasons that a further try can mend: a new session, a busy neighbor."""
+"""Tries of one delivery, for reasons that a further one can mend: a new session, a busy neighbor."""
 
 FIRST_PAUSE = 0.1
 """Seconds for which a neighbor that cannot be reached is left alone; each further pause is twice as long, up to
@@ -50,7 +50,7 @@ killed has more time to be resumed and hear our goodbye, at the expense of endin
 its answer was lost."""
 
 POLLS_PER_SECOND = 10
-"""At most, of a neighbor that has nothing and does not wait until it has."""
+"""Polls at most, of a neighbor that has nothing and does not wait until it has."""
 
 _MENDED = {"other_session", "too_many_requests", "not_ready"}
 """Reasons for which a further try is worth while."""
@@ -73,7 +73,7 @@ class _Poll:
 
 
 class Correspondence:
-    """With the neighbor `name` at `url`, which is None when it cannot be reached and polls.
+    """The correspondence with the neighbor `name` at `url`, which is None when it cannot be reached and polls.
 
     `polls` is True when this peer cannot be reached, and asks for what waits for it. `jitter` gives numbers from 0.5 to
     1, by which pauses are multiplied.
@@ -113,7 +113,7 @@ class Correspondence:
     # What is to be done
 
     def drain(self, now: float) -> list[Ask]:
-        """What is to be done by now, in this order; everything is asked for once."""
+        """The things to be done by now, in this order; everything is asked for once."""
         if self._waiting is not None and (self.parcels or self._waiting.until <= now):
             letter = self.letter(self.parcels[0]) if self.parcels else None
             self._asks.append(Hand(self._waiting.poll, letter))
@@ -132,7 +132,7 @@ class Correspondence:
 
     @property
     def wake_at(self) -> float:
-        """When to `drain` again if nothing happens before; infinite for never."""
+        """The time to `drain` again if nothing happens before; infinite for never."""
         outgoing = self._outgoing.open_at
         if self._outgoing.parcel is None:
             outgoing = inf if self._pause is None or not self.parcels else max(outgoing, self._pause.until)
@@ -141,7 +141,7 @@ class Correspondence:
     # What the peer does
 
     def begin(self, now: float) -> None:
-        """From now on parcels leave; before, they are only fetched."""
+        """Let parcels leave from now on; before, they are only fetched."""
         if self.url is not None:
             self._outgoing.open_at = now
             if self._polls:
@@ -183,7 +183,7 @@ class Correspondence:
             self._outgoing = Line(now, Parcel(Purpose.LEAVING))
 
     def end(self) -> None:
-        """From now on nothing leaves any more."""
+        """Let nothing leave from now on."""
         self._outgoing, self._polling = Line(), Line()
 
     @property
@@ -231,7 +231,7 @@ class Correspondence:
         self._asks.append(TakeIn(parcel, answer))
 
     def taken_in(self, parcel: Parcel, answer: Answer, now: float) -> None:
-        """What came back is on disk; the next letter tells that it has arrived."""
+        """Note that what came back is on disk; the next letter tells that it has arrived."""
         if answer.envelope.session == self.session:
             self._received = max(self._received, answer.envelope.counter)
         self._settle(parcel, now, now)
@@ -296,7 +296,7 @@ class Correspondence:
         return Letter(parcel, self.name, self.session, self._counter, self._received)
 
     def rode(self, parcel: Parcel, size: int, is_written: bool) -> None:
-        """What rode in an answer, with a body of `size` bytes, has left or has to go another way."""
+        """Note that what rode in an answer, with a body of `size` bytes, has left or has to go another way."""
         if parcel.message is not None:
             self.traffic = self.traffic.and_sent(size)
         if self.url is None:

@@ -23,11 +23,11 @@ from gossipfl.weights import PeerId
 _LOGGER = logging.getLogger(__name__)
 
 RIDING = frozenset({Kind.REPLY, Kind.DECLINE, Kind.ACKNOWLEDGE})
-"""What may ride in the answer to a request. Nothing tells whether an answer has arrived, but a request whose answer got
-lost has failed, and when it is repeated it brings these again."""
+"""These may ride in the answer to a request. Nothing tells whether an answer has arrived, but a request whose answer
+got lost has failed, and when it is repeated it brings these again."""
 
 GOODBYE_SECONDS = 2.0
-"""For saying goodbye before leaving: a process that is asked to stop should end within 5 s."""
+"""Seconds for saying goodbye before leaving: a process that is asked to stop should end within 5 s."""
 
 
 class Delivery:
@@ -75,7 +75,7 @@ class Delivery:
 
     @property
     def undelivered(self) -> list[Message]:
-        """What has been said and may not have arrived; a checkpoint holds it."""
+        """Messages that have been said and may not have arrived; a checkpoint holds them."""
         return [
             parcel.message
             for neighbor in self._neighbors.values()
@@ -116,7 +116,7 @@ class Delivery:
                     await self._progress.wait()
 
     def snapshot(self) -> Snapshot:
-        """What a checkpoint holds of it: what may not have arrived, what has come and gone, and who has finished."""
+        """Its part of a checkpoint: what may not have arrived, what has come and gone, and who has finished."""
         neighbors = self._neighbors.values()
         values = {
             "traffic": {neighbor.name: neighbor.traffic for neighbor in neighbors},
@@ -142,7 +142,7 @@ class Delivery:
         self._carry_on(neighbor)
 
     async def fetched(self, neighbor: Correspondence, envelope: Envelope) -> Letter | None:
-        """What goes in the answer to a neighbor that polls."""
+        """The message that goes in the answer to a neighbor that polls."""
         neighbor.confirmed(envelope.received)
         self._settled()
         if envelope.purpose is not Purpose.POLL:  # a poll of this neighbor waits here at the same time
@@ -153,7 +153,7 @@ class Delivery:
         return await poll
 
     def answered(self, neighbor: Correspondence, parcel: Parcel, size: int, is_written: bool) -> None:
-        """What rode in an answer has left, or has to go another way."""
+        """Note that what rode in an answer has left, or has to go another way."""
         neighbor.rode(parcel, size, is_written)
         self._carry_on(neighbor)
         self._settled()

@@ -1,4 +1,4 @@
-"""What goes to a neighbor and what comes back: parcels, their deliveries, answers."""
+"""Letters go to a neighbor, and answers come back: parcels, their deliveries, answers."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: its envelope and its message, where it has them."""
+    """An answer that came back: its envelope and its message, where it has them."""
 
     envelope: Envelope
     message: Message | None
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class NotTaken:
-    """What a neighbor says when it does not take something: a reason for machines, a detail for people, and after how
+    """A neighbor's word when it does not take something: a reason for machines, a detail for people, and after how
     many seconds it may be worth another try."""
 
     reason: str
@@ -49,7 +49,7 @@ class NotTaken:
     delay: float = 1.0
 
     def by(self, neighbor: PeerId) -> str:
-        """What a log says of it."""
+        """The words of a log on it."""
         return f"peer {neighbor} refused it: {self.reason} ({self.detail})"
 
 
@@ -62,9 +62,9 @@ class Traffic(NamedTuple):
     received: int = 0
 
     def and_sent(self, size: int) -> "Traffic":
-        """With one more message, of `size` bytes."""
+        """The traffic with one more message sent, of `size` bytes."""
         return Traffic(self.num_messages + 1, self.sent + size + MESSAGE_OVERHEAD, self.received)
 
     def and_received(self, size: int) -> "Traffic":
-        """With one more message that has come, of `size` bytes."""
+        """The traffic with one more message that has come, of `size` bytes."""
         return Traffic(self.num_messages, self.sent, self.received + size + MESSAGE_OVERHEAD)

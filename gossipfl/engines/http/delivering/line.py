@@ -8,12 +8,12 @@ from gossipfl.engines.http.delivering.letters import Parcel
 
 @dataclass(slots=True)
 class Line:
-    """From the outbox, or to poll; closed before the beginning and after the end."""
+    """One way of parcels, from the outbox or to poll; closed before the beginning and after the end."""
 
     open_at: float = inf
-    """When the next thing may go; never, while something is under way or the line is closed."""
+    """The time when the next thing may go; never, while something is under way or the line is closed."""
     parcel: Parcel | None = None
-    """What is being delivered, until its answer is taken in."""
+    """The parcel that is being delivered, until its answer is taken in."""
     num_tries: int = 0
     began: float = 0.0
 
@@ -24,7 +24,7 @@ class Line:
         self.open_at = inf
 
     def reopen(self, parcel: Parcel, at: float) -> None:
-        """What is under way may go on at a time, unless it is another parcel."""
+        """Let what is under way go on at a time, unless it is another parcel."""
         if self.parcel is parcel:
             self.open_at = at
 

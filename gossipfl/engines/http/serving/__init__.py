@@ -1,1 +1,1 @@
-"""What listens: connections, requests, and their limits."""
+"""The room that listens: connections, requests, and their limits."""

@@ -16,7 +16,7 @@ from gossipfl.weights import PeerId
 _LOGGER = logging.getLogger(__name__)
 
 SERVER = "gossipfl"
-"""What the server calls itself; aiohttp would tell strangers its version, and that of Python."""
+"""The name that the server gives itself; aiohttp would tell strangers its version, and that of Python."""
 
 
 class Connection(web.RequestHandler):

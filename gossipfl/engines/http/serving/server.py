@@ -25,7 +25,7 @@ from gossipfl.weights import PeerId
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What rides in the answer to a request; `on_end` is told whether it was written."""
+    """The rider in the answer to a request; `on_end` is told whether it was written."""
 
     wrapped: Wrapped
     on_end: Callable[[bool], None]

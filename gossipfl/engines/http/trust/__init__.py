@@ -1,1 +1,1 @@
-"""Who is who: certificates, signatures, and what is let in."""
+"""Trust: certificates, signatures, and what is let in."""

@@ -56,7 +56,7 @@ class TellingContext(ssl.SSLContext):
 
 
 def alert_in(error: BaseException) -> str:
-    """What the other side's alert means for this one, or "" when the error is about something else."""
+    """The meaning of the other side's alert for this one, or "" when the error is about something else."""
     found = _ALERT.search(str(error))
     if found is None:
         return ""

@@ -115,7 +115,7 @@ def issue(directory: Path, name: PeerId, days: int = 365, *, proxy: bool = False
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """What a certificate says in public; `days_left` is rounded down, below 0 once it has expired."""
+    """The public facts of a certificate; `days_left` is rounded down, below 0 once it has expired."""
 
     name: str
     kind: Literal["authority", "peer", "proxy"]

@@ -1,4 +1,4 @@
-"""Who a peer is, and how it proves that: in TLS, and by signatures."""
+"""A peer proves who it is, in TLS and by signatures."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from gossipfl.weights import PeerId
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Credentials:
-    """Who a peer is and how it proves that; `certificate` is its certificate in DER, to go with its signatures.
+    """The means by which a peer proves who it is; `certificate` is its certificate in DER, to go with its signatures.
 
     Printing it shows no key. The contexts are made from the files, which therefore have to stay where they are.
     """
@@ -55,7 +55,7 @@ class Credentials:
         return self._key.sign(text)
 
     def verifier(self, clock: Clock = utc_now) -> Verifier:
-        """Who belongs to the same run."""
+        """The verifier of those who belong to the same run."""
         return Verifier(self._authority, clock)
 
     def _context(self, context: ssl.SSLContext) -> ssl.SSLContext:

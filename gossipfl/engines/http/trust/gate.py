@@ -1,4 +1,4 @@
-"""Who may talk, and what: the checks of an envelope before anything of its body is read, and those of the message."""
+"""The gate checks an envelope before anything of its body is read, and then the message."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gossipfl.engines.http.wire.refusals import Refusal
 
 WINDOW = 1024
-"""How far behind the newest counter a POST may come (IPsec and WireGuard keep 64 to 8,192)."""
+"""A POST may come so far behind the newest counter (IPsec and WireGuard keep 64 to 8,192)."""
 
 
 @dataclass(slots=True)

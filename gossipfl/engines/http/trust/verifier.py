@@ -19,7 +19,7 @@ from gossipfl.weights import PeerId
 
 SIGNATURE_BYTES = 64
 MAX_CERTIFICATE_BYTES = 4096
-"""Of a stranger's certificate in DER; those issued here have about 500."""
+"""The largest certificate of a stranger in DER; those issued here have about 500."""
 
 NUM_REMEMBERED = 1024
 """Certificates whose signature a `Verifier` checks only once."""
@@ -145,7 +145,7 @@ def _certified(authority: x509.Certificate, der: bytes) -> _Certified:
 
 
 def kind_of(certificate: x509.Certificate) -> Literal["authority", "peer", "proxy"]:
-    """What a certificate is for. Raises one of NOT_READABLE when it is of no kind that is made here."""
+    """The kind of a certificate: what it is for. Raises one of NOT_READABLE when it is of no kind that is made here."""
     extensions = certificate.extensions
     if extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
         return "authority"

@@ -1,1 +1,1 @@
-"""What goes over the wire, byte for byte, and what is agreed on it."""
+"""Everything that goes over the wire, byte for byte, and what is agreed on it."""

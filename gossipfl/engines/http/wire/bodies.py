@@ -14,7 +14,7 @@ SLICE = 256 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class Wrapped:
-    """What goes over the wire once: a sealed envelope, and a body of `size` bytes."""
+    """The things that go over the wire at once: a sealed envelope, and a body of `size` bytes."""
 
     sealed: Sealed
     size: int

@@ -1,4 +1,4 @@
-"""What a POST says about itself in its headers: enough to refuse it before its body is read.
+"""A POST says enough about itself in its headers to be refused before its body is read.
 
 `Gossipfl-Envelope` holds the fields below in one line, separated by spaces; `Gossipfl-Signature` is the sender's
 Ed25519 signature over exactly that line, so there is no second form of the fields to disagree with, and
@@ -16,7 +16,7 @@ from blake3 import blake3
 from gossipfl.weights import PeerId
 
 PROTOCOL = "gossipfl/1"
-"""Of the envelope and of what it means; a POST of another version is refused."""
+"""The version of the envelope and of what it means; a POST of another one is refused."""
 
 ENVELOPE, SIGNATURE, CERTIFICATE = "Gossipfl-Envelope", "Gossipfl-Signature", "Gossipfl-Certificate"
 SESSION = "Gossipfl-Session"
@@ -39,7 +39,7 @@ _LINE = re.compile(
 
 
 class Purpose(StrEnum):
-    """What a POST, or the answer to one, is for."""
+    """The purpose of a POST, or of the answer to one."""
 
     MESSAGE = "message"
     """Its body is a message."""

@@ -1,4 +1,4 @@
-"""How much of this peer others may take: deadlines, connections, requests, sizes."""
+"""Others may take so much of this peer: deadlines, connections, requests, sizes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -41,7 +41,7 @@ class Limits:
                 raise ConfigurationError(f"{field.name} must be above 0, got {getattr(self, field.name)}")
 
     def transfer_seconds(self, num_bytes: int) -> float:
-        """How long a request with a body of so many bytes may take."""
+        """The seconds that a request with a body of so many bytes may take."""
         return self.request_seconds + num_bytes / self.slowest_rate
 
 

@@ -1,4 +1,4 @@
-"""What is said to those who break a rule: an HTTP status and a reason that machines can read."""
+"""Those who break a rule are told an HTTP status and a reason that machines can read."""
 
 import json
 

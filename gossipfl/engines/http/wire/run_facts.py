@@ -1,4 +1,4 @@
-"""What all peers of a run agree on; whoever disagrees takes part in another run."""
+"""The facts that all peers of a run agree on; whoever disagrees takes part in another run."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from gossipfl.messages import Message, NumberSchema, VectorSchema
 from gossipfl.weights import ModelVectors
 
 LARGEST_SHARE = 0.25
-"""Of the largest number of a dtype: what a value may have at most, so that differences and sums of two stay finite."""
+"""A value may be this share of a dtype's largest number, so that differences and sums of two stay finite."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RunFacts:
         return largest_size(payload, MAX_ARRAYS_PER_VECTOR * len(self.vectors))
 
     def absurdity(self, message: Message) -> str | None:
-        """What a message claims that cannot be, or None; that its numbers are within their bounds is the codec's."""
+        """A message's claim that cannot be true, or None; that its numbers are within their bounds is the codec's."""
         if message.round > self.num_rounds * self.gossip_steps:
             return f"round {message.round} of {self.num_rounds * self.gossip_steps}"
         for name, encoded in message.vectors.items():
