@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
@@ -55,7 +54,7 @@ class Encoded:
     """
 
     encoding: str
-    arrays: Mapping[str, NDArray[np.generic]]
+    arrays: Mapping[str, NDArray[Any]]
     size: int
     known: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
 

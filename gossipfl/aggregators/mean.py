@@ -79,11 +79,10 @@ def weighted_mean(senders: Sequence[PeerId], vectors: Sequence[Vector], weights:
     if len(vectors) == 1 or first.size == 0:
         return frozen(first)
     axpy = _AXPY[first.dtype]
-    others = [*zip(vectors, weights, strict=True)][1:]
     total = first * weights[0]
     for start in range(0, first.size, _BLOCK):
         size = min(_BLOCK, first.size - start)
-        for vector, weight in others:
+        for vector, weight in zip(vectors[1:], weights[1:], strict=True):
             # x, y, n, a, offx, incx, offy: by position, because reading keywords takes longer than a small sum.
             total = axpy(vector, total, size, weight, start, 1, start)
     return frozen(total)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def _values(encoded: Encoded) -> Vector:
         raise LocalProtocolError(
             f"a dense vector of {encoded.size} elements holds one float array 'values' of that size, got {arrays}"
         )
-    return cast(Vector, values)
+    return values
 
 
 def _violation(arrays: Mapping[str, ArrayHeader], size: int, dtype: str) -> str | None:

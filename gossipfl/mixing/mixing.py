@@ -90,11 +90,10 @@ class RowMixing:
                 contributions.append(Contribution(peer_id, own, share, self._num_examples))
                 continue
             answer = received.get(peer_id)
-            theirs = None if answer is None else _vectors_of(answer, own)
-            if answer is None or not theirs:
-                silent += share
-            else:
+            if answer is not None and (theirs := _vectors_of(answer, own)):
                 contributions.append(Contribution(peer_id, theirs, share, int(answer.numbers["num_examples"])))
+            else:
+                silent += share
         if silent:
             contributions[mine] = contributions[mine]._replace(mixing_weight=meeting.row[self._peer_id] + silent)
         mixed, self._memory = self._aggregator(contributions[mine], contributions, self._memory, context)
@@ -112,10 +111,10 @@ class RowMixing:
 
 def _vectors_of(message: Message, own: Mapping[str, Vector]) -> dict[str, Vector]:
     vectors = {}
-    for name, mine in own.items():
-        theirs = vector_of(message, name, mine.size)
-        if theirs is not None:
-            vectors[name] = theirs
+    for name, theirs in message.vectors.items():
+        mine = own.get(name)
+        if mine is not None and mine.size == theirs.size:
+            vectors[name] = decompress(theirs)
     return vectors
 
 

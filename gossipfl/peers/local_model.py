@@ -60,6 +60,9 @@ class LocalModel:
         self.sharing = sharing
         self.extra_vectors = tuple(sorted(extra_vectors))
         self._required_vectors = ("weights", *self.extra_vectors)
+        self._sizes = dict.fromkeys(self._required_vectors, initial.weights.size)  # those that never change
+        if sharing.statistics == "average" and initial.statistics.size:
+            self._sizes["statistics"] = initial.statistics.size
         self.weights: Vector = initial.weights
         self.statistics: Vector = initial.statistics
         self.state: State = {}
@@ -211,21 +214,21 @@ class LocalModel:
         Raises RemoteProtocolError when the weights or an extra vector are missing, or when a vector has another length
         or dtype than one's own.
         """
-        own, dtype = self.shared(), self.weights.dtype
+        dtype = self.weights.dtype
         for name in self._required_vectors:
             if name not in message.vectors:
                 raise RemoteProtocolError(f"a {message.kind} from peer {message.sender} carries no {name}")
-            own[name] = self.weights
         vectors = {}
         for name, theirs in message.vectors.items():
-            mine = own.get(name)
-            if mine is not None:
-                if theirs.size != mine.size:
-                    raise RemoteProtocolError(
-                        f"{name} from peer {message.sender} has {theirs.size} elements, expected {mine.size}"
-                    )
-            elif name != "optimizer" or self.sharing.optimizer_state != "average":
-                continue
+            size = self._sizes.get(name)
+            if size is None:
+                if name != "optimizer" or self.sharing.optimizer_state != "average":
+                    continue
+                size = self.state.get("optimizer", _NO_SLOTS).size or theirs.size
+            if theirs.size != size:
+                raise RemoteProtocolError(
+                    f"{name} from peer {message.sender} has {theirs.size} elements, expected {size}"
+                )
             vector = vectors[name] = decompress(theirs)
             if vector.dtype != dtype:
                 raise RemoteProtocolError(f"{name} from peer {message.sender} is {vector.dtype}, expected {dtype}")

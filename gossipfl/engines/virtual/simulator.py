@@ -35,6 +35,9 @@ from gossipfl.weights import ModelVectors, PeerId
 
 _LOGGER = logging.getLogger(__name__)
 
+# Looked up once, not in every event: in Python 3.11 a member of an enum takes 0.2 microseconds.
+_JOB_OVER, _AT_DOWNLINK, _ARRIVAL = EventKind.JOB_OVER, EventKind.AT_DOWNLINK, EventKind.ARRIVAL
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -170,8 +173,9 @@ class Simulator:
         actions = method(*arguments, self.now)
         if peer.value is not value_before:
             self._last_change = self.now
-        if peer.rounds_done != done_before:
-            self._rounds.count(peer.peer_id, peer.rounds_done)
+        done = peer.rounds_done
+        if done != done_before:
+            self._rounds.count(peer.peer_id, done)
         if peer.round != round_before:
             self._last_change = self.now
             # With a hub, an equivalent round is over when the hub has made something of it.
@@ -235,7 +239,7 @@ class Simulator:
     def _collect(self, job: Job) -> None:
         num_examples = self._trainer.num_examples(job.peer_id, job.first_step, job.num_steps)
         self._jobs[job.peer_id] = job
-        self._schedule(self.now + self._compute.seconds(job, num_examples), EventKind.JOB_OVER, job.peer_id)
+        self._schedule(self.now + self._compute.seconds(job, num_examples), _JOB_OVER, job.peer_id)
 
     def _finish_job(self, peer_id: PeerId) -> None:
         if peer_id not in self._outcomes:
@@ -260,12 +264,12 @@ class Simulator:
         if transfer is None:
             return
         if self._network.has_queue(message.receiver):
-            self._schedule(transfer.first_byte, EventKind.AT_DOWNLINK, transfer)
+            self._schedule(transfer.first_byte, _AT_DOWNLINK, transfer)
         else:
-            self._schedule(transfer.last_byte, EventKind.ARRIVAL, transfer)
+            self._schedule(transfer.last_byte, _ARRIVAL, transfer)
 
     def _enter_downlink(self, transfer: Transfer) -> None:
-        self._schedule(self._network.queue(transfer, self.now), EventKind.ARRIVAL, transfer)
+        self._schedule(self._network.queue(transfer, self.now), _ARRIVAL, transfer)
 
     def _deliver(self, transfer: Transfer) -> None:
         message = transfer.message
