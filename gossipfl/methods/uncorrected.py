@@ -8,6 +8,8 @@ from gossipfl.actions import Correction, Update
 from gossipfl.methods.server_optimizers import Memory
 from gossipfl.weights import Vector
 
+_UNCORRECTED = Correction()
+
 
 @dataclass(frozen=True, slots=True)
 class Uncorrected:
@@ -16,7 +18,7 @@ class Uncorrected:
     mixed: ClassVar[frozenset[str]] = frozenset()
 
     def begin(self, x: Vector, memory: Memory) -> Correction:
-        return Correction()
+        return _UNCORRECTED
 
     def emit(self, x: Vector, update: Update, memory: Memory) -> dict[str, Vector]:
         return {"weights": update.weights}

@@ -127,7 +127,7 @@ class ModelPeer(ABC):
 
     def _goes_on(self) -> bool:
         """True if another round begins; else the peer has finished. Nowhere else is that decided."""
-        self.finished = self.round >= self.num_rounds
+        self.finished = self.round >= self.local.work.num_rounds
         return not self.finished
 
     # Persistence

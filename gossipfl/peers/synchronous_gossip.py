@@ -119,12 +119,12 @@ class SynchronousGossipPeer(ModelPeer):
     def _train_on(self) -> list[Action]:
         if not self._goes_on():
             return []
-        job = self.local.train(self._method.begin(self.weights, self._memory))
+        job = self.local.train(self._method.begin(self.local.weights, self._memory))
         return [job, *self._put_in(self.local.shared())] if self._combine_first else [job]
 
     def _go_on_from(self, update: Update, now: float) -> list[Action]:
         self.local.finish(update)
-        emitted = {**self.local.trained(update), **self._method.emit(self.weights, update, self._memory)}
+        emitted = {**self.local.trained(update), **self._method.emit(self.local.weights, update, self._memory)}
         self._trained = emitted["weights"] = self._scaled(emitted["weights"])
         skipped = self._patience is not None and self._skip_ahead(now, self._patience)
         if self._combine_first and self._in_the_mix is not None:
@@ -142,7 +142,7 @@ class SynchronousGossipPeer(ModelPeer):
         scale = self._mixing.step_scale
         if scale == 1.0:
             return trained
-        return frozen(self.weights + scale * (trained - self.weights))
+        return frozen(self.local.weights + scale * (trained - self.local.weights))
 
     def _put_in(self, emitted: dict[str, Vector]) -> list[Action]:
         self._emitted = self._in_the_mix = emitted
@@ -182,9 +182,9 @@ class SynchronousGossipPeer(ModelPeer):
         self._memory_before = self._memory
         if self._combine_first:
             assert self._trained is not None
-            weights = frozen(mixed["weights"] + (self._trained - self.weights))
+            weights = frozen(mixed["weights"] + (self._trained - self.local.weights))
         else:
-            weights, self._memory = self._method.absorb(self.weights, self._emitted, mixed, self._memory)
+            weights, self._memory = self._method.absorb(self.local.weights, self._emitted, mixed, self._memory)
         self.local.replace({**mixed, "weights": weights})
         self._emitted, self._in_the_mix, self._trained = {}, None, None
         self.round += 1
@@ -212,7 +212,7 @@ class SynchronousGossipPeer(ModelPeer):
     def _train_anew(self, undone: tuple[PeerId, ...]) -> list[Action]:
         self._memory = self._memory_before = self._memory_before if undone else {}
         self._mixing.go_back()
-        job = self.local.train(self._method.begin(self.weights, self._memory))
+        job = self.local.train(self._method.begin(self.local.weights, self._memory))
         if self._combine_first:  # others have what was there before; it cannot be taken back
             self._emitted = self._in_the_mix = self.local.shared()
         return [job]
