@@ -16,6 +16,7 @@
 
 import errno
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 
@@ -64,6 +65,11 @@ class TrainingError(GossipFLError):
         self.round = round
         self.outcomes = outcomes
         """The outcome of each job of the call, in order: an update, or its error. Empty when that is not known."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its arguments: else it cannot be unpickled, and a pool of processes waits for ever.
+        again = partial(type(self), peer_id=self.peer_id, round=self.round, outcomes=self.outcomes)
+        return again, self.args
 
 
 class DataError(GossipFLError):

@@ -1,6 +1,7 @@
 """The public surface: what `gossipfl.__all__` names is there, explains itself, and shows how it is used."""
 
 import inspect
+import pickle
 import re
 
 import pytest
@@ -40,3 +41,11 @@ def test_what_users_begin_with_has_an_example(name: str) -> None:
 def test_every_error_is_public() -> None:
     errors = {name for name, value in vars(gossipfl.errors).items() if inspect.isclass(value)}
     assert {name for name in errors if name.endswith("Error")} <= {*gossipfl.__all__}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("Error")])
+def test_an_error_comes_back_whole_from_another_process(name: str) -> None:
+    given = {"peer_id": "a", "round": 3} if name == "TrainingError" else {}
+    error = getattr(gossipfl, name)("why", **given)
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (type(error), "why", vars(error))

@@ -25,7 +25,7 @@ from gossipfl.training.batches import Batches
 from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups
 from gossipfl.training.models import BuildModel
-from gossipfl.training.ray.workers import Description, Failure, RayWorkers, Recipe, WorkersDied, installed_ray
+from gossipfl.training.ray.workers import Description, RayWorkers, Recipe, WorkersDied, installed_ray
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Flags, all_failures
 from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema, frozen
@@ -177,8 +177,8 @@ class RayTrainer:
             group = [jobs[position] for position in groups[died.position]]
             names = ", ".join(repr(job.peer_id) for job in group)
             raise TrainingError(f"{died}: {doing} {names}", peer_id=group[0].peer_id, round=group[0].job) from died
-        if any(isinstance(outcome, Failure) for outcome in outcomes):
-            raise all_failures([o.error() if isinstance(o, Failure) else o for o in outcomes])
+        if any(isinstance(outcome, TrainingError) for outcome in outcomes):
+            raise all_failures(outcomes)
         return outcomes
 
     def _run(self, method: str, items: Sequence[Any], groups: Sequence[Sequence[int]]) -> list[Any]:

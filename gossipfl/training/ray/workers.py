@@ -21,7 +21,7 @@ from gossipfl.training.batches import Batches
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Flags
-from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema, frozen
+from gossipfl.weights import Constants, ModelVectors, WeightsSchema, frozen
 
 if TYPE_CHECKING:
     from gossipfl.training.keras.trainer import KerasTrainer
@@ -75,17 +75,6 @@ class Description(NamedTuple):
     flags: Flags
 
 
-class Failure(NamedTuple):
-    """A TrainingError, which does not pickle, on its way home."""
-
-    message: str
-    peer_id: PeerId
-    round: int
-
-    def error(self) -> TrainingError:
-        return TrainingError(self.message, peer_id=self.peer_id, round=self.round)
-
-
 class Worker:
     """The inside of an actor: one `KerasTrainer` with one slot, for the recipe that was last asked for."""
 
@@ -107,10 +96,10 @@ class Worker:
             trainer.flags,
         )
 
-    def train(self, recipe: Shared, jobs: Sequence[Train]) -> list[Update | Failure]:
+    def train(self, recipe: Shared, jobs: Sequence[Train]) -> list[Update | TrainingError]:
         return _each_alone(self._trainer_of(recipe).train, jobs)
 
-    def score(self, recipe: Shared, jobs: Sequence[Evaluate]) -> list[Scores | Failure]:
+    def score(self, recipe: Shared, jobs: Sequence[Evaluate]) -> list[Scores | TrainingError]:
         return _each_alone(self._trainer_of(recipe).score, jobs)
 
     def evaluate(self, recipe: Shared, models: Sequence[ModelVectors]) -> list[Score]:
@@ -257,13 +246,15 @@ class RayWorkers:
             raise ConfigurationError(f"the workers would differ in their results, because of {', '.join(differing)}")
 
 
-def _each_alone(work: Callable[[Sequence[AnyJob]], list[Result]], jobs: Sequence[AnyJob]) -> list[Result | Failure]:
+def _each_alone(
+    work: Callable[[Sequence[AnyJob]], list[Result]], jobs: Sequence[AnyJob]
+) -> list[Result | TrainingError]:
     """What comes of each job, also where the call fails because of one of them."""
     try:
         return [*work(jobs)]
     except TrainingError as error:
         if len(jobs) == 1:
-            return [Failure(str(error), error.peer_id, error.round)]
+            return [error]
     return [outcome for job in jobs for outcome in _each_alone(work, [job])]  # find whose jobs they were
 
 
