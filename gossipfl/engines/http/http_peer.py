@@ -118,6 +118,8 @@ class HTTPPeer:
         self._server = PeerServer(self.gate, limits, self._offloading, self._handle, self._refuse)
         self._lock = asyncio.Lock()
         self._num_reactions = 0  # that are not yet on disk, or have not yet sent everything
+        self._num_said = 0  # messages
+        self._done_after = self._done_on_disk = -1  # how many, when nothing was left to do, and when that was on disk
         self._started = asyncio.Event()
         self._over = asyncio.Event()
         self._is_leaving = self._is_closing = self._has_ended = False
@@ -254,6 +256,7 @@ class HTTPPeer:
                 if failed is not None:
                     self._delivery.forget(failed)
                 parcels = [self._delivery.note(action.message) for action in actions if isinstance(action, Send)]
+                self._num_said += len(parcels)
                 for action in actions:
                     match action:
                         case Train() | Evaluate():
@@ -306,14 +309,25 @@ class HTTPPeer:
             self._fail(error)
 
     def _check_over(self) -> None:
-        """When nothing is left to do, and that is on disk: say goodbye, and end when all neighbors have, too."""
+        """When nothing is left to do, and that is on disk: say goodbye, and end when all neighbors have, too. Else a
+        later life would say something again to neighbors that have heard the goodbye, and ended."""
         self._check_run()
-        if self._num_reactions or self._training is not None or not self._started.is_set():
+        is_busy = self._num_reactions or self._training is not None or not self._started.is_set()
+        if is_busy or not self.peer.is_drained or self._delivery.undelivered:
             return
-        if self.peer.is_drained and not self._delivery.undelivered:
+        if self._done_after != self._num_said:
+            self._done_after = self._num_said
+            self._tasks.spawn(self._commit_done())
+        elif self._done_on_disk == self._num_said:
             self._delivery.say_finished()
             if all(neighbor.is_settled for neighbor in self.neighbors.values()):
                 self._over.set()
+
+    async def _commit_done(self) -> None:
+        num_said = self._done_after
+        await self._commit()
+        self._done_on_disk = num_said
+        self._check_over()
 
     async def _linger(self) -> None:
         if unfinished := [neighbor.name for neighbor in self.neighbors.values() if not neighbor.said_goodbye]:

@@ -29,6 +29,7 @@ from gossipfl.engines.http.delivering.letters import Letter, NotTaken
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.engines.http.wire.envelope import Purpose
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.engines.http.wire.offloading import Offloading
 from gossipfl.errors import TransportError
@@ -245,3 +246,34 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
 
 NEEDED = {Kind.MODEL, Kind.UPDATE, Kind.FINAL, Kind.REQUEST, Kind.PUSH}
 """What others wait for, or what has to be applied once; answers come again when they are asked for again."""
+
+
+@pytest.mark.parametrize(
+    "algorithm", [PairwiseGossip(), SynchronousGossip(), FedAvg()], ids=lambda algorithm: type(algorithm).__name__
+)
+def test_a_goodbye_leaves_when_it_is_on_disk_that_nothing_is_left_to_say(tmp_path, monkeypatch, algorithm):
+    """Else a peer that is killed after it, and resumed, says something again to neighbors that have ended."""
+    graph, post = complete(3), Client.post
+    left: list[dict[str, Message]] = []
+
+    async def checking(client: Client, url: str, letter: Letter, responded: Any) -> Any:
+        if letter.parcel.purpose is Purpose.FINISHED:
+            checkpoint = newest_checkpoint(tmp_path / client._gate.own)
+            snapshot = checkpoint.arrays, checkpoint.values
+            left.append(messages_of_snapshot(part("mail", part("delivery", snapshot))))
+        return await post(client, url, letter, responded)
+
+    monkeypatch.setattr(Client, "post", checking)
+
+    async def run() -> None:
+        def hosting(name: str) -> Hosting:
+            (tmp_path / name).mkdir()
+            return Hosting(directory=tmp_path / name, meeting_seconds=5.0)
+
+        loopback = Loopback(algorithm, graph, NumpyTrainer(random_shards(graph)), num_rounds=4, hosting=hosting)
+        async with asyncio.timeout(DEADLINE):
+            await loopback.run()
+
+    asyncio.run(run())
+    assert len(left) >= 2 * len(graph) - 2
+    assert not any(left)

@@ -21,14 +21,13 @@ What happens is told by calling a method, the time being an argument; what is to
 
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from itertools import islice
 from math import inf
 from typing import Literal, TypeAlias
 
 from gossipfl.engines.http.delivering.asks import Ask, Fail, Hand, Meet, Post, TakeIn, Tell
 from gossipfl.engines.http.delivering.letters import GOODBYES, Answer, Letter, NotTaken, Parcel, Traffic
-from gossipfl.engines.http.delivering.line import Line
+from gossipfl.engines.http.delivering.line import Line, Pause, Poll
 from gossipfl.engines.http.wire.envelope import Envelope, Purpose
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.engines.http.wire.refusals import REASONS
@@ -38,7 +37,8 @@ from gossipfl.weights import PeerId
 Contact: TypeAlias = Literal["unknown", "reachable", "unreachable", "finished", "left", "revoked"]
 
 MAX_TRIES = 4
-"""Tries of one delivery, for reasons that a further one can mend: a new session, a busy neighbor."""
+"""Tries of one delivery, for reasons that a further one can mend: a new session, a busy neighbor. Goodbyes have no
+limit."""
 
 FIRST_PAUSE = 0.1
 """Seconds for which a neighbor that cannot be reached is left alone; each further pause is twice as long, up to
@@ -54,22 +54,6 @@ POLLS_PER_SECOND = 10
 
 _MENDED = {"other_session", "too_many_requests", "not_ready"}
 """Reasons for which a further try is worth while."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Pause:
-    """The neighbor is left alone after so many failures in a row."""
-
-    num_failures: int
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Poll:
-    """A poll of the neighbor that waits for something."""
-
-    poll: Hashable
-    until: float
 
 
 class Correspondence:
@@ -102,11 +86,12 @@ class Correspondence:
         self._jitter = jitter
         self._polls = polls
         self._received = 0  # highest counter of what came in its answers in this life of it, and was taken in
+        self._to_confirm = 0  # counter of its goodbye, where that came in an answer
         self._counter = 0  # of our last letter
-        self._pause: _Pause | None = None
+        self._pause: Pause | None = None
         self._outgoing = Line()
         self._polling = Line()
-        self._waiting: _Poll | None = None
+        self._waiting: Poll | None = None
         self._handed: Letter | None = None  # the first with which the oldest parcel was handed to a poll
         self._asks: list[Ask] = []
 
@@ -170,8 +155,10 @@ class Correspondence:
         self.undelivered.pop(parcel, None)
 
     def say_finished(self) -> None:
-        """Say goodbye, if that is still to be said."""
-        if not (self.was_told or self.is_gone) and all(parcel.purpose not in GOODBYES for parcel in self.parcels):
+        """Say goodbye, if that is still to be said; one that has come is taken in before, so that ours confirms it."""
+        if self.was_told or self.is_gone or self._received < self._to_confirm:
+            return
+        if all(parcel.purpose not in GOODBYES for parcel in self.parcels):
             self.parcels.append(Parcel(Purpose.FINISHED))
 
     def leave(self, now: float) -> None:
@@ -218,7 +205,7 @@ class Correspondence:
     def arrived(self, parcel: Parcel, answer: Answer | None, now: float) -> None:
         """A parcel was taken; that came back."""
         self.is_of_this_run = True
-        self.was_told |= parcel.purpose in GOODBYES
+        self._was_heard(parcel)
         self._discard(parcel)
         if answer is None:
             self._settle(parcel, now, self._line_of(parcel).began + 1 / POLLS_PER_SECOND)
@@ -226,7 +213,9 @@ class Correspondence:
         if answer.message is not None:
             self.traffic = self.traffic.and_received(answer.envelope.size)
         elif answer.envelope.purpose in GOODBYES:
-            self.was_told = False  # it waits to hear that its goodbye has arrived, and ours will tell it
+            self.was_told = False  # it waits to hear that its goodbye has arrived, and our next one will tell it
+            if answer.envelope.session == self.session:
+                self._to_confirm = answer.envelope.counter
             self._take_goodbye(answer.envelope.purpose)
         self._asks.append(TakeIn(parcel, answer))
 
@@ -240,13 +229,15 @@ class Correspondence:
         """The neighbor did not take a parcel; False when it will be tried again, since that may mend it."""
         self.not_met(said)
         line = self._line_of(parcel)
-        if line.parcel is parcel and self.session and said.reason in _MENDED and line.num_tries < MAX_TRIES:
-            line.reopen(parcel, now if said.reason == "other_session" else now + said.delay)
+        is_early = line.num_tries < MAX_TRIES
+        may_be_mended = said.reason in _MENDED and (is_early or parcel.purpose in GOODBYES)
+        if line.parcel is parcel and self.session and may_be_mended:
+            line.reopen(parcel, now if is_early and said.reason == "other_session" else now + said.delay)
             return False
         if parcel.purpose is not Purpose.POLL:
             # The neighbor gives the reason; it could make up any number of them.
             self.refusals[said.reason if said.reason in REASONS else "other"] += 1
-            self.was_told |= parcel.purpose in GOODBYES
+            self._was_heard(parcel)
             if self._discard(parcel) and parcel.message is not None:
                 self._asks.append(Fail(parcel))
         self._free(parcel, now, now + self._jitter())
@@ -257,7 +248,7 @@ class Correspondence:
         goodbye is said when it is back."""
         if parcel.purpose is not Purpose.LEAVING:
             longest = min(FIRST_PAUSE * 2.0 ** min(self.num_failures, 30), self._limits.max_backoff)
-            self._pause = _Pause(self.num_failures + 1, now + longest * self._jitter())
+            self._pause = Pause(self.num_failures + 1, now + longest * self._jitter())
             if self.contact == "reachable":  # what was never reached before was not lost
                 self._become("unreachable")
             if self.is_gone:
@@ -271,24 +262,17 @@ class Correspondence:
         """A request that is in order has come."""
         self._heard(envelope.session, now)
         self.is_of_this_run = True
+        self._confirmed(envelope.received)
         if envelope.purpose is Purpose.MESSAGE:
             self.traffic = self.traffic.and_received(envelope.size)
         elif envelope.purpose in GOODBYES:
             self._take_goodbye(envelope.purpose)
 
-    def confirmed(self, received: int) -> None:
-        """One that polls says which was the last letter that it has taken in."""
-        if self._handed is not None and received >= self._handed.counter:  # all letters since then held this parcel
-            parcel, self._handed = self._handed.parcel, None
-            self._discard(parcel)
-            self.undelivered.pop(parcel, None)
-            self.was_told |= parcel.purpose in GOODBYES
-
     def polled(self, poll: Hashable, now: float) -> None:
         """It asks for what waits for it, and waits for the answer to `poll`."""
         if self._waiting is not None:  # an earlier poll that still waits has been given up
             self._asks.append(Hand(self._waiting.poll, None))
-        self._waiting = _Poll(poll, now + self._limits.poll_seconds)
+        self._waiting = Poll(poll, now + self._limits.poll_seconds)
 
     def letter(self, parcel: Parcel) -> Letter:
         """A new delivery of a parcel."""
@@ -327,9 +311,10 @@ class Correspondence:
         """True if there is nothing more to say: it is revoked, has left, or has finished and knows that we have."""
         return self.contact in ("left", "revoked") or (self.contact == "finished" and (self.was_told or self.is_gone))
 
-    def restore(self, traffic: Traffic, *, has_finished: bool) -> None:
+    def restore(self, traffic: Traffic, *, has_finished: bool, was_told: bool) -> None:
         """Go on from what an earlier life of this peer knew of the neighbor."""
         self.traffic = traffic
+        self.was_told |= was_told
         if traffic.received:
             self.is_of_this_run = True
         if has_finished:
@@ -340,7 +325,7 @@ class Correspondence:
         so in all its lives, because that was on its disk before it said so."""
         is_back = self.contact == "left" and session != self.session
         if session != self.session:
-            self.session, self._received = session, 0
+            self.session, self._received, self._to_confirm = session, 0, 0
         self.last_contact = now
         self._pause = None
         if self.contact == "unreachable" or is_back:
@@ -349,6 +334,18 @@ class Correspondence:
             self.contact = "reachable"
         if is_back:
             self.was_told = False
+
+    def _confirmed(self, received: int) -> None:
+        """One that polls says which was the last letter that it has taken in."""
+        if self._handed is not None and received >= self._handed.counter:  # all letters since then held this parcel
+            parcel, self._handed = self._handed.parcel, None
+            self._discard(parcel)
+            self.undelivered.pop(parcel, None)
+            self.was_told |= parcel.purpose in GOODBYES
+
+    def _was_heard(self, parcel: Parcel) -> None:
+        """Where a goodbye has to confirm another, one that left before does not count."""
+        self.was_told |= parcel.purpose in GOODBYES and self._outgoing.received >= self._to_confirm
 
     def _take_goodbye(self, purpose: Purpose) -> None:
         """It has finished, or leaves, which is its last word in a life."""
@@ -372,6 +369,7 @@ class Correspondence:
         line.set_out(parcel, now)
         if self.session:
             line.num_tries += 1
+            line.received = self._received
             self._asks.append(Post(self.letter(parcel)))
         else:
             self._asks.append(Meet(parcel))

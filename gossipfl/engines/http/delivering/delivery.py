@@ -116,11 +116,13 @@ class Delivery:
                     await self._progress.wait()
 
     def snapshot(self) -> Snapshot:
-        """Its part of a checkpoint: what may not have arrived, what has come and gone, and who has finished."""
+        """Its part of a checkpoint: what may not have arrived, what has come and gone, who has said goodbye, and who
+        has heard ours."""
         neighbors = self._neighbors.values()
         values = {
             "traffic": {neighbor.name: neighbor.traffic for neighbor in neighbors},
             "finished": [neighbor.name for neighbor in neighbors if neighbor.contact == "finished"],
+            "told": [neighbor.name for neighbor in neighbors if neighbor.was_told and neighbor.contact != "revoked"],
         }
         mail = {str(i): message for i, message in enumerate(self.undelivered)}
         return compose(values, {"mail": snapshot_of_messages(mail)})
@@ -129,7 +131,8 @@ class Delivery:
         """Go on from a snapshot; to one that was revoked since, nothing is said any more."""
         values = snapshot[1]
         for name, traffic in values["traffic"].items():
-            self._neighbors[name].restore(Traffic(*traffic), has_finished=name in values["finished"])
+            has_finished, was_told = name in values["finished"], name in values["told"]
+            self._neighbors[name].restore(Traffic(*traffic), has_finished=has_finished, was_told=was_told)
         for message in messages_of_snapshot(part("mail", snapshot)).values():
             if self._neighbors[message.receiver].contact != "revoked":
                 self.send(self.note(message))
@@ -143,7 +146,6 @@ class Delivery:
 
     async def fetched(self, neighbor: Correspondence, envelope: Envelope) -> Letter | None:
         """The message that goes in the answer to a neighbor that polls."""
-        neighbor.confirmed(envelope.received)
         self._settled()
         if envelope.purpose is not Purpose.POLL:  # a poll of this neighbor waits here at the same time
             return None

@@ -1,9 +1,26 @@
-"""A line to a neighbor: over it one POST goes after the other."""
+"""What is under way with a neighbor: lines, over which one POST goes after the other, polls that wait, and pauses."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from math import inf
 
 from gossipfl.engines.http.delivering.letters import Parcel
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The neighbor is left alone after so many failures in a row."""
+
+    num_failures: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """A poll of the neighbor that waits for something."""
+
+    poll: Hashable
+    until: float
 
 
 @dataclass(slots=True)
@@ -15,6 +32,8 @@ class Line:
     parcel: Parcel | None = None
     """The parcel that is being delivered, until its answer is taken in."""
     num_tries: int = 0
+    received: int = 0
+    """What its last letter says that has been received."""
     began: float = 0.0
 
     def set_out(self, parcel: Parcel, now: float) -> None:

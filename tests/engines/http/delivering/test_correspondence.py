@@ -103,7 +103,6 @@ class Life:
     def poll(self) -> None:
         if self.b.url is None:
             self.hear(Purpose.POLL)
-            self.b.confirmed(self.b._counter)
             self.b.polled(object(), self.now)
 
     def told(self) -> None:

@@ -178,6 +178,7 @@ class TestPolls:
             letter = await poll
             assert letter.parcel.message == message(7)
             confirming = envelope(Purpose.MESSAGE, received=letter.counter)
+            scene.delivery.arrived(scene.neighbor, confirming)
             assert await scene.delivery.fetched(scene.neighbor, confirming) is None
             assert scene.delivery.undelivered == []
 

@@ -30,7 +30,7 @@ def test_everything_arrives_and_goodbyes_end(seed, loss, delay, doubles, num_a, 
     a, b = talk(network, num_a, num_b, who_polls, kills)
     for end, num_messages in ((a, num_b), (b, num_a)):
         assert end.is_over
-        assert kills or not end.has_lingered
+        assert end.may_linger or not end.has_lingered
         assert sorted(end.received) == list(range(1, num_messages + 1))
         assert len(end.taken) == len(set(end.taken))
 
@@ -44,3 +44,21 @@ def test_what_does_not_fail_arrives_once_and_in_order(seed, delay, num_a, num_b,
         assert len(end.taken) == num_messages
         assert end.is_over
         assert not end.has_lingered
+
+
+@given(seeds, numbers, numbers, who_polls, st.sampled_from(["a", "b"]))
+def test_one_that_is_killed_when_its_neighbor_has_ended_does_not_wait_for_it(seed, num_a, num_b, who_polls, last):
+    """It has other neighbors, who need longer."""
+    network = Network(seed, loss=0.3, delay=1.0, limits=SMALL)
+
+    def kill() -> None:
+        end = network.ends[last]
+        assert network.ends[end.other].is_over
+        end.busy_until = 200.0
+        end.is_killed()
+
+    network.at(0.0, lambda: setattr(network.ends[last], "busy_until", 1000.0))
+    network.at(100.0, kill)
+    talk(network, num_a, num_b, who_polls, [])
+    assert network.ends[last].is_over
+    assert not network.ends[last].has_lingered

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from gossipfl.engines.http.delivering.asks import Ask, Fail, Hand, Meet, Post, TakeIn, Tell
 from gossipfl.engines.http.delivering.correspondence import Correspondence
-from gossipfl.engines.http.delivering.letters import Answer, Letter, NotTaken, Parcel, Traffic
+from gossipfl.engines.http.delivering.letters import Answer, Letter, NotTaken, Parcel
 from gossipfl.engines.http.wire.envelope import Envelope, Purpose
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.messages import Kind, Message
@@ -201,14 +201,11 @@ class Player:
         purpose = Purpose(what) if what in ("finished", "leaving") else Purpose.MESSAGE
         envelope = self.envelope(purpose, received=int(received or 0))
         self.correspondence.came(envelope, self.now)
-        if self.url is None:
-            self.correspondence.confirmed(envelope.received)
 
     def b_polls(self, received: str | None) -> None:
         self.num_polls += 1
         envelope = self.envelope(Purpose.POLL, received=int(received or 0))
         self.correspondence.came(envelope, self.now)
-        self.correspondence.confirmed(envelope.received)
         self.correspondence.polled(f"poll {self.num_polls}", self.now)
 
     def restarts_b(self, session: str) -> None:
@@ -240,7 +237,8 @@ class Player:
         self.open()
         self.letters.clear()
         self.pending.clear()
-        self.correspondence.restore(Traffic(*before.traffic), has_finished=before.contact == "finished")
+        has_finished = before.contact == "finished"
+        self.correspondence.restore(before.traffic, has_finished=has_finished, was_told=before.was_told)
         for parcel in before.undelivered:
             assert parcel.message is not None
             self.correspondence.send(self.correspondence.note(parcel.message))

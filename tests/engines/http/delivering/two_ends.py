@@ -79,6 +79,7 @@ class Disk:
     undelivered: list[int] = field(default_factory=list)
     traffic: Traffic = field(default_factory=Traffic)
     has_finished: bool = False
+    was_told: bool = False
 
 
 class End:
@@ -94,6 +95,9 @@ class End:
         self.life = 0
         self.is_over = False
         self.has_lingered = False
+        self.may_linger = False
+        self.busy_until = 0.0
+        """When it has no other neighbors to wait for."""
         self.done_at: float | None = None
         self.taken: list[tuple[int, int]] = []
         """Incarnation and counter of each letter of the other end that was taken in, in a request or an answer."""
@@ -111,16 +115,20 @@ class End:
         self.correspondence.url = None if self.is_polled else self.other
         disk = self.disk
         self.num_said, self.received, self.failed = disk.num_said, list(disk.received), list(disk.failed)
-        self.correspondence.restore(disk.traffic, has_finished=disk.has_finished)
+        self.correspondence.restore(disk.traffic, has_finished=disk.has_finished, was_told=disk.was_told)
         for round in disk.undelivered:
             self.correspondence.send(self.correspondence.note(self.message(round)))
         self.correspondence.begin(self.network.now)
+        self.later(max(0.0, self.busy_until - self.network.now), lambda: None)
         self.later(self.pace, self.say)
         self.later(REPEAT_SECONDS, self.repeat)
         self.carry_on()
 
     def is_killed(self) -> None:
-        if not any(end.is_over for end in self.network.ends.values()):  # one that is gone cannot be told again
+        """What one that polls has heard of goodbyes, and confirms when it ends, is forgotten when either is killed."""
+        if not self.is_over:
+            for end in self.network.ends.values():
+                end.may_linger |= end.is_polled and not self.network.ends[end.other].is_over
             self.live()
 
     def later(self, seconds: float, happens: Callable[[], None]) -> None:
@@ -138,7 +146,13 @@ class End:
         b = self.correspondence
         undelivered = [parcel.message.round for parcel in b.undelivered if parcel.message is not None]
         self.disk = Disk(
-            self.num_said, list(self.received), list(self.failed), undelivered, b.traffic, b.contact == "finished"
+            self.num_said,
+            list(self.received),
+            list(self.failed),
+            undelivered,
+            b.traffic,
+            b.contact == "finished",
+            b.was_told,
         )
 
     # The peer
@@ -204,8 +218,8 @@ class End:
             if self.done_at is None:
                 self.done_at = self.network.now
                 self.later(LINGER, lambda: None)
-            self.has_lingered = not b.is_settled and self.network.now >= self.done_at + LINGER
-            self.is_over = b.is_settled or self.has_lingered
+            self.has_lingered |= not b.is_settled and self.network.now >= self.done_at + LINGER
+            self.is_over = (b.is_settled or self.has_lingered) and self.network.now >= self.busy_until
         return b.drain(self.network.now)
 
     def ask(self, parcel: Parcel, request: "Callable[[End, Callable[[object], None]], None]", seconds: float) -> None:
@@ -268,11 +282,9 @@ class End:
         if message is not None:
             self.take(envelope, message)
         self.commit()
-        if self.is_polled:
-            self.correspondence.confirmed(envelope.received)
-            if envelope.purpose is Purpose.POLL:
-                self.correspondence.polled(answer, self.network.now)
-                return
+        if self.is_polled and envelope.purpose is Purpose.POLL:
+            self.correspondence.polled(answer, self.network.now)
+            return
         answer(None)
 
     def answer_with(self, letter: Letter) -> tuple[Envelope, Message | None]:
