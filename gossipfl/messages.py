@@ -56,7 +56,7 @@ class Encoded:
     encoding: str
     arrays: Mapping[str, NDArray[Any]]
     size: int
-    known: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+    known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def num_bytes(self) -> int:

@@ -12,11 +12,15 @@ ENCODINGS: Mapping[str, Encoding] = {"dense": DENSE_ENCODING}
 
 
 def decompress(encoded: Encoded) -> Vector:
-    """The vector behind `encoded`, read-only; the name of its encoding says how to read it.
+    """The vector behind `encoded`, read-only and read once; the name of its encoding says how.
 
     Raises LocalProtocolError for an unknown encoding: the codec lets none through from other peers.
     """
+    vector: Vector | None = encoded.known.get("vector")
+    if vector is not None:
+        return vector
     encoding = ENCODINGS.get(encoded.encoding)
     if encoding is None:
         raise LocalProtocolError(f"unknown encoding {encoded.encoding!r}, known are {', '.join(sorted(ENCODINGS))}")
-    return encoding.decompress(encoded)
+    vector = encoded.known["vector"] = encoding.decompress(encoded)
+    return vector

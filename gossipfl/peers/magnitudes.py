@@ -44,7 +44,7 @@ def sum_of_squares(vector: Vector) -> float:
 
 def sum_of_squares_sent(encoded: Encoded) -> float:
     """The sum of squares of a message's vector, computed once for all its receivers."""
-    known = encoded.known.get("sum_of_squares")
+    known: float | None = encoded.known.get("sum_of_squares")
     if known is None:
         known = encoded.known["sum_of_squares"] = sum_of_squares(decompress(encoded))
     return known
