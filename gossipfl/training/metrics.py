@@ -1,7 +1,7 @@
 """The metrics by which a run may judge its models: one entry of `METRICS` each, and no other place knows their names.
 
-A new metric is a new entry: its declaration, which tables, report and files follow, and how it is computed from what a
-model says of the held-out data. A scenario then names it in `evaluation.metrics`.
+A new metric is a new entry of `_RULES`: its declaration, which tables, report and files follow, and how it is
+computed from what a model says of the held-out data. A scenario then names it in `evaluation.metrics`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
