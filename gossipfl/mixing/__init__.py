@@ -1,7 +1,8 @@
-"""How a peer mixes in one gossip step: what it sends to whom, and what it makes of what it has received."""
+"""Mixing in gossip steps: one file for each way."""
 
-from gossipfl.mixing.mixing import Encode, Mixing, Parcel, RowMixing
+from gossipfl.mixing.mixing import Content, Encode, Mixing
 from gossipfl.mixing.push_sum import PushSumMixing
 from gossipfl.mixing.relay_sum import RelaySum
+from gossipfl.mixing.row import RowMixing
 
-__all__ = ["Encode", "Mixing", "Parcel", "PushSumMixing", "RelaySum", "RowMixing"]
+__all__ = ["Content", "Encode", "Mixing", "PushSumMixing", "RelaySum", "RowMixing"]

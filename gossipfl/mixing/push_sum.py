@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from gossipfl.aggregators import Context, weighted_mean
 from gossipfl.messages import Message
-from gossipfl.mixing.mixing import Encode, Parcel, vector_of
+from gossipfl.mixing.mixing import Content, Encode, vector_of
 from gossipfl.schedules import Meeting
 from gossipfl.snapshot import Snapshot
 from gossipfl.weights import PeerId, Vector
@@ -47,9 +47,9 @@ class PushSumMixing:
     def num_models(self, message: Message) -> float:
         return 1.0
 
-    def parcels(self, own: Mapping[str, Vector], meeting: Meeting, encode: Encode) -> Mapping[PeerId, Parcel]:
+    def contents(self, own: Mapping[str, Vector], meeting: Meeting, encode: Encode) -> Mapping[PeerId, Content]:
         vectors, shares = encode(own), self._shares(meeting)
-        return {receiver: Parcel(vectors, {"mass": shares[receiver] * self.mass}) for receiver in meeting.receivers}
+        return {receiver: Content(vectors, {"mass": shares[receiver] * self.mass}) for receiver in meeting.receivers}
 
     def mix(
         self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message], context: Context
@@ -71,7 +71,7 @@ class PushSumMixing:
         return weighted_mean(list(masses), vectors, [mass / self.mass for mass in masses.values()])
 
     def _shares(self, meeting: Meeting) -> Mapping[PeerId, float]:
-        """What goes to each receiver, and stays here, by peer."""
+        """The share that goes to each receiver, and stays here, by peer."""
         peers = {self._peer_id, *meeting.receivers}
         return meeting.row if peers == meeting.row.keys() else dict.fromkeys(peers, 1 / len(peers))
 

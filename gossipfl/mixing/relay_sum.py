@@ -16,7 +16,7 @@ import numpy as np
 
 from gossipfl.aggregators import Context
 from gossipfl.messages import Message
-from gossipfl.mixing.mixing import Encode, Parcel, vector_of
+from gossipfl.mixing.mixing import Content, Encode, vector_of
 from gossipfl.schedules import Meeting
 from gossipfl.snapshot import Snapshot, messages_of_snapshot, snapshot_of_messages
 from gossipfl.weights import PeerId, Vector, frozen
@@ -35,14 +35,14 @@ class RelaySum:
     def num_models(self, message: Message) -> float:
         return message.numbers["num_models"]
 
-    def parcels(self, own: Mapping[str, Vector], meeting: Meeting, encode: Encode) -> Mapping[PeerId, Parcel]:
-        parcels = {}
+    def contents(self, own: Mapping[str, Vector], meeting: Meeting, encode: Encode) -> Mapping[PeerId, Content]:
+        contents = {}
         for receiver in meeting.receivers:
             others = [message for sender, message in self._relayed.items() if sender != receiver]
             total = {name: frozen(_sum(name, vector, others)) for name, vector in own.items()}
             num_models = 1 + sum(message.numbers["num_models"] for message in others)
-            parcels[receiver] = Parcel(encode(total), {"num_models": num_models})
-        return parcels
+            contents[receiver] = Content(encode(total), {"num_models": num_models})
+        return contents
 
     def mix(
         self, own: Mapping[str, Vector], meeting: Meeting, received: Mapping[PeerId, Message], context: Context
@@ -61,7 +61,7 @@ class RelaySum:
         }
 
     def go_back(self) -> None:
-        """What is relayed stays: others wait for it."""
+        """Keep what is relayed: others wait for it."""
 
     def snapshot(self) -> Snapshot:
         return snapshot_of_messages(self._relayed)

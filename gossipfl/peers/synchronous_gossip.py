@@ -155,7 +155,7 @@ class SynchronousGossipPeer(ModelPeer):
         return [
             # By position: reading keywords takes as long as making the message.
             Send(Message(self.peer_id, receiver, _MODEL, self._step, None, vectors, numbers))
-            for receiver, (vectors, numbers) in self._mixing.parcels(own, self._meeting, encode).items()
+            for receiver, (vectors, numbers) in self._mixing.contents(own, self._meeting, encode).items()
         ]
 
     def _mix_if_complete(self, now: float) -> list[Action]:
@@ -254,7 +254,7 @@ class SynchronousGossipPeer(ModelPeer):
         return self._mix_if_complete(now)
 
     def _has_room(self, sender: PeerId, step: int) -> bool:
-        """Whether to keep a message of a later step; makes room for it. Raises RemoteProtocolError where it cannot
+        """True if to keep a message of a later step; makes room for it. Raises RemoteProtocolError where it cannot
         be."""
         ahead = sorted(t for t, messages in self._received.items() if t > self._step and sender in messages)
         if not ahead or step in ahead:
