@@ -25,9 +25,10 @@ from itertools import islice
 from math import inf
 from typing import Literal, TypeAlias
 
-from gossipfl.engines.http.delivering.asks import Ask, Fail, Hand, Meet, Post, TakeIn, Tell
+from gossipfl.engines.http.delivering.asks import Ask, Fail, Meet, Post, TakeIn, Tell
+from gossipfl.engines.http.delivering.hatch import Hatch
 from gossipfl.engines.http.delivering.letters import GOODBYES, Answer, Letter, NotTaken, Parcel, Traffic
-from gossipfl.engines.http.delivering.line import Line, Pause, Poll
+from gossipfl.engines.http.delivering.line import Line, Pause
 from gossipfl.engines.http.wire.envelope import Envelope, Purpose
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.engines.http.wire.refusals import REASONS
@@ -91,20 +92,15 @@ class Correspondence:
         self._pause: Pause | None = None
         self._outgoing = Line()
         self._polling = Line()
-        self._waiting: Poll | None = None
-        self._handed: Letter | None = None  # the first with which the oldest parcel was handed to a poll
+        self._hatch = Hatch()
         self._asks: list[Ask] = []
 
     # What is to be done
 
     def drain(self, now: float) -> list[Ask]:
         """The things to be done by now, in this order; everything is asked for once."""
-        if self._waiting is not None and (self.parcels or self._waiting.until <= now):
-            letter = self.letter(self.parcels[0]) if self.parcels else None
-            self._asks.append(Hand(self._waiting.poll, letter))
-            self._waiting = None
-            if letter is not None and (self._handed is None or self._handed.parcel is not letter.parcel):
-                self._handed = letter
+        if self._hatch.poll is not None and (self.parcels or self._hatch.until <= now):
+            self._asks.append(self._hatch.hand(self.letter(self.parcels[0]) if self.parcels else None))
         if self._polling.open_at <= now:
             self._set_out(self._polling, self._polling.parcel or Parcel(Purpose.POLL), now)
         if self._outgoing.open_at <= now:
@@ -121,7 +117,7 @@ class Correspondence:
         outgoing = self._outgoing.open_at
         if self._outgoing.parcel is None:
             outgoing = inf if self._pause is None or not self.parcels else max(outgoing, self._pause.until)
-        return min(outgoing, self._polling.open_at, inf if self._waiting is None else self._waiting.until)
+        return min(outgoing, self._polling.open_at, self._hatch.until)
 
     # What the peer does
 
@@ -270,9 +266,7 @@ class Correspondence:
 
     def polled(self, poll: Hashable, now: float) -> None:
         """It asks for what waits for it, and waits for the answer to `poll`."""
-        if self._waiting is not None:  # an earlier poll that still waits has been given up
-            self._asks.append(Hand(self._waiting.poll, None))
-        self._waiting = Poll(poll, now + self._limits.poll_seconds)
+        self._asks += self._hatch.open(poll, now + self._limits.poll_seconds)
 
     def letter(self, parcel: Parcel) -> Letter:
         """A new delivery of a parcel."""
@@ -337,8 +331,8 @@ class Correspondence:
 
     def _confirmed(self, received: int) -> None:
         """One that polls says which was the last letter that it has taken in."""
-        if self._handed is not None and received >= self._handed.counter:  # all letters since then held this parcel
-            parcel, self._handed = self._handed.parcel, None
+        parcel = self._hatch.confirmed(received)
+        if parcel is not None:
             self._discard(parcel)
             self.undelivered.pop(parcel, None)
             self.was_told |= parcel.purpose in GOODBYES

@@ -1,6 +1,5 @@
-"""What is under way with a neighbor: lines, over which one POST goes after the other, polls that wait, and pauses."""
+"""Lines to a neighbor, over which one POST goes after the other, and the pause of one that cannot be reached."""
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from math import inf
 
@@ -15,14 +14,6 @@ class Pause:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """A poll of the neighbor that waits for something."""
-
-    poll: Hashable
-    until: float
-
-
 @dataclass(slots=True)
 class Line:
     """One way of parcels, from the outbox or to poll; closed before the beginning and after the end."""
@@ -33,7 +24,7 @@ class Line:
     """The parcel that is being delivered, until its answer is taken in."""
     num_tries: int = 0
     received: int = 0
-    """What its last letter says that has been received."""
+    """The counter that its last letter confirms."""
     began: float = 0.0
 
     def set_out(self, parcel: Parcel, now: float) -> None:
