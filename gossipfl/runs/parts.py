@@ -5,7 +5,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.formats import check_format
@@ -41,7 +41,7 @@ class Part(BaseModel):
 
 
 class _Numbered(BaseModel):
-    format: int = 0
+    format: StrictInt = 0
 
 
 RESTORE = "Restore the file, or run again."

@@ -77,6 +77,17 @@ def test_a_later_format_is_refused_whatever_else_the_manifest_says(written, old,
     assert f"is of format {written}, and this version of gossipfl reads format 1 only" in " ".join(outcome.err.split())
 
 
+@pytest.mark.parametrize("written", ["1", True, 1.0, None, "one"])
+def test_what_is_no_number_is_no_format(written, old, command_line):
+    manifest = old("run") / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": written}))
+    outcome = command_line("simulate", "--resume", "run")
+    assert outcome.status == 1
+    assert "manifest.json is not what a run writes: format: Input should be a valid integer" in " ".join(
+        outcome.err.split()
+    )
+
+
 def test_runs_within_an_old_sweep_are_refused_too(old, command_line):
     directory = old("sweep")
     axis = Axis.parse("training.batch_size=10,20")
