@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import networkx as nx
@@ -69,6 +71,28 @@ def test_no_rooms_stand_in_a_circle() -> None:
 @of_each_module
 def test_a_file_is_one_idea(path: Path) -> None:
     assert (ROOT / path).read_text(encoding="utf-8").count("\n") <= 400
+
+
+def public_docstrings(node: ast.AST) -> Iterator[ast.Constant]:
+    """The docstrings of a module, its public classes and functions, and of what is assigned in modules and classes."""
+    for child in ast.walk(node):
+        if isinstance(child, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            texts = [] if getattr(child, "name", "").startswith("_") else child.body[:1]
+            if isinstance(child, ast.Module | ast.ClassDef):
+                named = [
+                    (one, text) for one, text in pairwise(child.body) if isinstance(one, ast.Assign | ast.AnnAssign)
+                ]
+                texts += [text for one, text in named if not ast.unparse(one).startswith("_")]
+            for text in texts:
+                if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                    yield text.value
+
+
+@of_each_module
+def test_docstrings_of_what_is_public_stand_alone(path: Path) -> None:
+    """Not "What it holds" or "Whether it may", which are half a sentence without the name above them."""
+    halves = ("What ", "Whatever ", "Whether ", "Which ", "Whom ", "Whose ", "How ", "Of ")
+    assert not [text.value for text in public_docstrings(tree(path)) if str(text.value).startswith(halves)]
 
 
 @of_each_thinking_module

@@ -15,7 +15,7 @@ from gossipfl.weights import ModelVectors, PeerId
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Seat:
-    """Whose seat it is, in which `network` (which `Algorithm.network` has given), and with what it begins."""
+    """The seat of a peer in a `network` (which `Algorithm.network` has given), with all that it begins with."""
 
     peer_id: PeerId
     network: nx.Graph

@@ -36,13 +36,13 @@ class AlgorithmSection(ValueSection):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     label: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_seen)] | None = None
-    """What tables and charts call it; absent: its name, with what tells it from others of that name."""
+    """The name in tables and charts; absent: that of the algorithm, with what tells it from others of that name."""
     topology: (
         Annotated[TopologySection, BeforeValidator(by_name, json_schema_input_type=str | TopologySection)] | None
     ) = None
-    """Its own topology; absent: the scenario's."""
-    optimizer: str | dict[str, Any] | None = None
-    """Its own Keras optimizer for local training; absent: the scenario's."""
+    """The algorithm's own topology; absent: the scenario's."""
+    optimizer: OptimizerConfig = None
+    """The algorithm's own Keras optimizer for local training; absent: the scenario's."""
     optimizer_state: Literal["keep", "average", "reset"] = "keep"
     """Between rounds a peer keeps momentum and the like, averages it with the weights, or starts afresh ("reset"), with
     the counters that go with it; a schedule of the learning rate goes on in any case."""

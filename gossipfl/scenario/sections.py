@@ -108,9 +108,10 @@ class TrainingSection(Section):
     loss: str | dict[str, Any] | None = None
     """A Keras loss for integer labels; absent: the compiled model's, or sparse categorical cross-entropy."""
     statistics: Literal["average", "local"] = "average"
-    """What training changes without a gradient (BatchNorm means and variances, counters of layers) is averaged with the
-    weights, or stays at the peer; of the average of integers, a model has the nearest ones. The average model of every
-    algorithm has the peers' mean of it, also where a server, to which it does not go, keeps the weights."""
+    """The variables that training changes without a gradient (BatchNorm means and variances, counters of layers) are
+    averaged with the weights, or stay at the peer; of the average of integers, a model has the nearest ones. The
+    average model of every algorithm has the peers' mean of them, also where a server, to which they do not go, keeps
+    the weights."""
     evaluation_batch_size: Count = 500
     """Examples per step of an evaluation. Higher: faster, at the expense of memory."""
 

@@ -77,7 +77,7 @@ def mixing_matrix(graph: nx.Graph, scheme: MixingScheme = "metropolis_hastings")
 
 
 def push_matrix(graph: nx.Graph) -> sparse.csr_array:
-    """What push-sum does in a step, P (n x n, float64): P_ji = 1 / (1 + outdegree of i) for j = i and all to whom i
+    """The matrix of a step of push-sum, P (n x n, float64): P_ji = 1 / (1 + outdegree of i) for j = i and all to whom i
     sends, so that columns sum to 1, and rows do not in general (Kempe et al., 2003; Assran et al., 2019)."""
     receiving = sparse.eye_array(len(graph)) + nx.to_scipy_sparse_array(graph, weight=None, dtype=np.float64).T
     return (receiving / receiving.sum(axis=0)).tocsr()

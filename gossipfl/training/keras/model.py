@@ -1,4 +1,4 @@
-"""From a user's function to a compiled model that slots can train, or a ConfigurationError that says why not.
+"""A user's function becomes a compiled model that slots can train, or a ConfigurationError that says why not.
 
 Slots run the forward pass, the loss, the gradient and the optimizer of a model themselves. So whatever `model.fit`
 would do beyond that is refused here, with the reason.
