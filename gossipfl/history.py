@@ -27,8 +27,10 @@ class Measured:
 
     @property
     def mean(self) -> float | None:
-        """Mean over the evaluated peers."""
-        return sum(known) / len(known) if (known := self._known) else None
+        """Mean over the evaluated peers; of equal ones, their value, however sums are rounded."""
+        if not (known := self._known):
+            return None
+        return min(max(sum(known) / len(known), min(known)), max(known))
 
     @property
     def worst(self) -> float | None:

@@ -48,6 +48,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @cache
 def _is_quick(module: Path) -> bool:
+    if not module.is_relative_to(TESTS):  # doctests
+        return False
     folders = set(module.relative_to(TESTS).parts[:-1])
     return folders.isdisjoint(SLOW_ROOMS) and not FRAMEWORKS.search(module.read_text("utf-8"))
 

@@ -74,7 +74,9 @@ def scenario_schema() -> None:
 def algorithms(
     name: Annotated[
         Optional[str],  # noqa: UP045, typer reads this at run time
-        typer.Argument(help="A name from the list: its parameters, and how to name it in a scenario."),
+        typer.Argument(
+            help="A name from the list: its parameters, and how to name it in a scenario. Or a kind, such as schedules."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

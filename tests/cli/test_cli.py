@@ -474,6 +474,14 @@ class TestAlgorithms:
         assert places[1] < outcome.out.index("\n pairwise ") < places[2]
         assert places[2] < outcome.out.index("\n fedprox ") < places[3]
 
+    @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+    def test_one_kind_is_listed_alone(self, gossipfl_, kind):
+        outcome = gossipfl_("algorithms", kind.name)
+        named = [line.split()[0] for line in outcome.out.splitlines() if line.startswith(" ") and line.split()]
+        assert {*kind.members} <= {*named}
+        assert not {*named} & {*ALGORITHMS}
+        assert json.loads(gossipfl_("algorithms", kind.name, "--json").out).keys() == {kind.name}
+
     def test_machines_get_it_as_json(self, gossipfl_):
         answer = json.loads(gossipfl_("algorithms", "--json").out)
         assert {kind: [*names] for kind, names in answer.items()} == {

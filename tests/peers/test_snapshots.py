@@ -57,6 +57,7 @@ def rows(simulator):
     return list(simulator.history.rows())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_restored_peer_goes_on_to_the_same_bits(exam):
     algorithm, graph, world = exam

@@ -5,8 +5,11 @@ from math import isnan, nan
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.history import Measured
 from gossipfl.scores import LOSS, Metric
 from gossipfl.training.metrics import METRICS, Predictions, declared, need_outputs
 from gossipfl.training.settings import TrainingSettings
@@ -57,3 +60,9 @@ def test_a_metric_that_there_is_not_is_refused_with_the_nearest_spelling():
         TrainingSettings(metrics=("acuracy",))
     with pytest.raises(ConfigurationError, match="'accuracy' is named twice"):
         TrainingSettings(metrics=("accuracy", "accuracy"))
+
+
+@given(st.floats(0, 1), st.integers(1, 30))
+def test_the_mean_of_equal_peers_is_their_value(value, num_peers):
+    measured = Measured(Metric("accuracy"), None, None, {str(peer): value for peer in range(num_peers)})
+    assert measured.mean == measured.worst == measured.best == value

@@ -25,9 +25,10 @@ _NARROW = 120
 
 
 def list_algorithms(name: str | None, as_json: bool) -> None:
-    """`algorithms`. Raises ConfigurationError for a name that there is not."""
-    if name is None:
-        everything = {kind: {one: described(kind, one) for one in names} for kind, names in SECTIONS.items()}
+    """`algorithms`: all, those of one kind, or one of them. Raises ConfigurationError for a name that there is not."""
+    if name is None or name in SECTIONS:
+        kinds = SECTIONS if name is None else {name: SECTIONS[name]}
+        everything = {kind: {one: described(kind, one) for one in names} for kind, names in kinds.items()}
         if as_json:
             print_json(everything)
         else:
@@ -60,11 +61,11 @@ def print_schema() -> None:
 
 
 def _print_all(everything: Mapping[str, Mapping[str, Facts]]) -> None:
-    algorithms = everything["algorithms"].values()
+    algorithms = everything.get("algorithms", {}).values()
     groups = [(family, [facts for facts in algorithms if facts["family"] == family]) for family in FAMILIES]
-    groups += [(f"{kind.word}s: {kind.meaning}", [*everything[kind.name].values()]) for kind in KINDS]
+    groups += [(f"{kind.word}s: {kind.meaning}", [*everything.get(kind.name, {}).values()]) for kind in KINDS]
     console = new_console()
-    for title, members in groups:
+    for title, members in [group for group in groups if group[1]]:
         console.print(_table(title, members, is_narrow=console.width < _NARROW))
     console.print(
         "links: the topology's, or its own. goals: the mean of the peers' objectives that it can keep, each counting "
