@@ -16,11 +16,17 @@ from numpy_trainer import NumpyTrainer
 from siege import Siege, besiege
 
 from gossipfl.algorithms import SynchronousGossip
+from gossipfl.engines.http.delivering.client import Client
+from gossipfl.engines.http.delivering.sealing import Sealer
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.trust.alerts import alert_in
 from gossipfl.engines.http.trust.certificates import create_authority, issue
 from gossipfl.engines.http.trust.credentials import Credentials, load_credentials
+from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.wire.limits import Limits
+from gossipfl.engines.http.wire.offloading import Offloading
+from gossipfl.engines.http.wire.run_facts import RunFacts
+from gossipfl.errors import TransportError
 
 SAID = ("cannot be reached: it refused", "its certificate is refused here", "a caller has hung up")
 LONG_AGO = datetime.now(UTC) - timedelta(days=30)
@@ -112,4 +118,22 @@ def test_other_errors_are_no_alerts() -> None:
     assert alert_in(OSError("Connection reset by peer")) == ""
     assert alert_in(ssl.SSLError(1, "[SSL: TLSV1_ALERT_DECODE_ERROR] tlsv1 alert decode error")) == (
         "it refused the TLS connection: decode error"
+    )
+
+
+def test_where_nobody_listens_the_error_says_so_and_shows_no_object(credentials: Mapping[str, Credentials]) -> None:
+    own = next(iter(credentials))
+    gate = Gate(RunFacts({}, {}, 1), own, "0" * 32, ["1"])
+
+    async def call() -> None:
+        client = Client(Sealer(gate, 1, credentials[own], Offloading()), Limits(), lambda *_: None)
+        try:
+            await client.meet("1", "https://127.0.0.1:9")
+        finally:
+            await client.close()
+
+    with pytest.raises(TransportError) as caught:
+        asyncio.run(call())
+    assert str(caught.value) == (
+        "peer 1 at https://127.0.0.1:9 cannot be reached: [Errno 111] Connect call failed ('127.0.0.1', 9)"
     )

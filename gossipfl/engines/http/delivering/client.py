@@ -172,4 +172,5 @@ def _said(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         reason = error.certificate_error
         return f"its certificate is refused here: {getattr(reason, 'verify_message', reason)}"
-    return alert_in(error) or str(error) or type(error).__name__
+    # aiohttp puts the address, and the TLS context as an object, before what the system says.
+    return alert_in(error) or str(getattr(error, "os_error", error)) or type(error).__name__
