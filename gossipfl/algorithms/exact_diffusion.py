@@ -20,10 +20,7 @@ class ExactDiffusion(SynchronousRecipe):
     mixing: MixingField = "metropolis_hastings"
     sharing: Sharing = field(default_factory=Sharing)
 
-    takes_no: ClassVar[Mapping[str, str]] = {
-        "aggregator": ONE_MATRIX,
-        "outgoing": ONE_MATRIX,
-    }
+    takes_no: ClassVar[Mapping[str, str]] = dict.fromkeys(("aggregator", "outgoing"), ONE_MATRIX)
     needs_everybody: ClassVar[str | None] = ONE_MATRIX
 
     @property
