@@ -194,12 +194,14 @@ def test_what_no_training_changes_is_the_same_at_all_workers(workers):
     here, experiment = Experiment(scenario, slots=1).trainer, on_ray(workers, scenario)
     trainer = experiment.trainer
     initial = trainer.initial()
-    (of_the_first,) = set(trainer.evaluate([initial] * 12))
+    of_the_first, *others = trainer.evaluate([initial] * 12)
+    assert others == [of_the_first] * 11
     assert trainer.constants.digest != here.constants.digest
     model = experiment.models().filled(StoredModel(initial, trainer.constants))
     np.testing.assert_array_equal(model.layers[1].kernel, trainer.constants.arrays[0])
     trainer.set_constants(here.constants)
-    (of_here,) = set(trainer.evaluate([initial] * 12))
+    of_here, *others = trainer.evaluate([initial] * 12)
+    assert others == [of_here] * 11
     assert of_here == here.evaluate([initial])[0] != of_the_first
 
 
