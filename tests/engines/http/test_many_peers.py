@@ -80,4 +80,4 @@ def test_nothing_is_kept_of_messages(algorithm):
     asyncio.run(run())
     assert counts[10][HTTPPeer] == len(algorithm.network(graph))
     for kind in (Message, Envelope, Parcel, asyncio.Task):
-        assert counts[55][kind] <= counts[10][kind] + 8  # what happens to be under way
+        assert counts[55][kind] <= counts[10][kind] + 20  # what happens to be under way; one kept a round were 45
