@@ -141,6 +141,7 @@ def test_mixing_conserves_the_sum(candidate):
     assert np.allclose(mean, begin, rtol=0, atol=1e-13) == candidate.conserves
 
 
+@pytest.mark.long
 def test_mixing_leads_to_agreement(candidate):
     if candidate.recipe.pools_data:
         pytest.skip("there is one peer only")

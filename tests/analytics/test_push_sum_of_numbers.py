@@ -77,6 +77,7 @@ GRAPHS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("query", ["mean", "sum"])
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.name)
 def test_all_come_to_know_it_also_where_messages_are_lost(graph, query):
@@ -138,6 +139,7 @@ def test_a_simulation_goes_on_from_its_snapshot():
         assert peer.value.tobytes() == whole.peers[name].value.tobytes()
 
 
+@pytest.mark.long
 def test_over_http_they_come_to_the_same_as_in_virtual_time():
     graph = ring(SIZE)
     simulator = simulator_of(graph, num_rounds=150)

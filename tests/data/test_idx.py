@@ -39,6 +39,7 @@ def test_a_directory_of_four_files_is_a_data_set(tmp_path: Path, suffix: str, se
     assert dataset.num_classes == 4
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not DEBIAN_FASHION_MNIST.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_fashion_mnist_as_debian_ships_it() -> None:
     dataset = load_idx(DEBIAN_FASHION_MNIST, "idx:fashion-mnist")

@@ -51,6 +51,7 @@ def parts_of(
     return rule(labels, num_peers, np.random.default_rng(seed))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rule", ALL, ids=repr)
 @settings(deadline=None, max_examples=40)
 @given(labels=label_arrays(), num_peers=st.integers(1, 12), seed=st.integers(0, 9))

@@ -103,6 +103,7 @@ def test_fedprox_is_biased_less_than_fedavg(mu):
     assert bias < that_of_fedavg
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("momentum", "learning_rate"), [(0.0, 0.1), (0.9, 0.02)])
 @pytest.mark.parametrize("steps", [SAME_STEPS, UNEQUAL_STEPS], ids=["same steps", "unequal steps"])
 def test_scaffold_reaches_the_optimum(steps, momentum, learning_rate):
@@ -127,6 +128,7 @@ def test_scaffold_reaches_the_optimum_with_some_of_the_clients():
     np.testing.assert_allclose(x, at_rest(H), atol=1e-10)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("weighting", ["uniform", "examples"])
 def test_fednova_divides_by_the_number_of_steps(weighting, momentum):
