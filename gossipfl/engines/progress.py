@@ -88,10 +88,11 @@ class TrainingSums:
 
     def add(self, metrics: Mapping[str, float | None], num_examples: int) -> None:
         """Count means over so many examples; None says that there is none."""
+        totals, nums_examples = self.totals, self.nums_examples
         for name, value in metrics.items():
             if value is not None:
-                self.totals[name] = self.totals.get(name, 0.0) + value * num_examples
-                self.nums_examples[name] = self.nums_examples.get(name, 0) + num_examples
+                totals[name] = totals.get(name, 0.0) + value * num_examples
+                nums_examples[name] = nums_examples.get(name, 0) + num_examples
 
     @property
     def num_examples(self) -> int:

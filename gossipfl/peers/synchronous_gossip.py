@@ -24,10 +24,11 @@ from collections.abc import Callable, Mapping
 from gossipfl.actions import Action, Refused, Send, Update
 from gossipfl.aggregators import Context
 from gossipfl.compression import Leaving
-from gossipfl.errors import ConfigurationError, RemoteProtocolError
+from gossipfl.errors import RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.methods import GossipMethod, Memory
 from gossipfl.mixing import Encode, Mixing
+from gossipfl.peers.absence import Absence
 from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.peers.retries import Retries, wake_at_first
@@ -67,9 +68,7 @@ class SynchronousGossipPeer(ModelPeer):
     ) -> None:
         super().__init__(local)
         self._meetings = meetings
-        self._everybody = everybody
-        self._needs_everybody = needs_everybody
-        self._absent: frozenset[PeerId] = frozenset()
+        self._absence = Absence(everybody, needs_everybody)
         self._method = method
         self._mixing = mixing
         self._leaving = leaving
@@ -224,7 +223,8 @@ class SynchronousGossipPeer(ModelPeer):
 
     def _meeting_of(self, step: int) -> Meeting:
         meeting = self._meetings(step)
-        return without(meeting, self.peer_id, self._absent) if self._absent else meeting
+        absent = self._absence.absent
+        return without(meeting, self.peer_id, absent) if absent else meeting
 
     # Messages
 
@@ -303,21 +303,8 @@ class SynchronousGossipPeer(ModelPeer):
     # Neighbors
 
     def _meet(self, neighbors: Neighbors) -> None:
-        everybody = self._everybody()
-        strangers = [other for other in (*neighbors.receivers, *neighbors.senders) if other not in everybody]
-        if strangers:
-            raise ConfigurationError(
-                f"peer {self.peer_id} cannot mix with {strangers[0]}, to whom its schedule gives no share"
-            )
-        absent = frozenset(other for other in (*everybody.receivers, *everybody.senders) if other not in neighbors)
-        if absent and self._needs_everybody is not None:
-            raise ConfigurationError(f"peer {self.peer_id} cannot go on without {min(absent)}: {self._needs_everybody}")
-        if (back := self._absent - absent) and self._patience is None:
-            raise ConfigurationError(
-                f"peer {self.peer_id} cannot go on with {min(back)} again, which may be steps ahead or behind, so that "
-                "one would wait for what the other never sent: give the algorithm a patience (seconds)"
-            )
-        self._absent = absent
+        self._absence.change(self.peer_id, neighbors, may_return=self._patience is not None)
+        absent = self._absence.absent
         self._num_voices = 1 if len(neighbors.senders) == 1 else 2
         self._meeting = without(self._meeting, self.peer_id, absent)
         self._received = {

@@ -353,3 +353,9 @@ def test_a_restored_peer_sends_again_and_keeps_what_it_has_received():
 def test_an_impossible_patience_is_refused(algorithm, patience):
     with pytest.raises(ConfigurationError, match="patience must be above 0"):
         algorithm(patience=patience)
+
+
+def test_a_peer_has_no_more_attributes_than_python_keeps_without_a_dictionary_for_each():
+    # Of up to 29, CPython keeps the names once for all instances; with one more, each peer takes 1.3 KB more, and a
+    # simulation of many 5 % more time.
+    assert len(vars(talk(ring(3)).peers["0"])) <= 29
