@@ -79,5 +79,7 @@ def test_nothing_is_kept_of_messages(algorithm):
 
     asyncio.run(run())
     assert counts[10][HTTPPeer] == len(algorithm.network(graph))
-    for kind in (Message, Envelope, Parcel, asyncio.Task):
-        assert counts[55][kind] <= counts[10][kind] + 20  # what happens to be under way; one kept a round were 45
+    for kind in (Message, Envelope, Parcel):
+        assert counts[55][kind] <= counts[10][kind] + 8  # what happens to be under way
+    # Of tasks, 28 to 44 are under way at any moment; one that is kept in each round would make 45 more.
+    assert counts[55][asyncio.Task] <= counts[10][asyncio.Task] + 20
