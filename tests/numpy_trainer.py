@@ -28,18 +28,21 @@ class NumpyTrainer:
         batch_size: int | None = None,
         curvature: Mapping[PeerId, float] | None = None,
         has_statistics: bool = False,
+        dtype: str = "float64",
     ) -> None:
         self.shards = {peer_id: np.atleast_2d(np.asarray(rows, np.float64)) for peer_id, rows in shards.items()}
         self.learning_rate, self.momentum, self.batch_size = learning_rate, momentum, batch_size
         self.weight_decay = weight_decay
         self.curvature = curvature or {}
         self.has_statistics = has_statistics
+        self.dtype = dtype  # of what leaves it; it calculates in float64
         self.group_sizes: list[int] = []
         self.num_jobs = 0
 
     def initial(self) -> ModelVectors:
         size = next(iter(self.shards.values())).shape[1]
-        return ModelVectors(frozen(np.zeros(size)), frozen(np.ones(size if self.has_statistics else 0)))
+        sizes = size, size if self.has_statistics else 0
+        return ModelVectors(frozen(np.zeros(sizes[0], self.dtype)), frozen(np.ones(sizes[1], self.dtype)))
 
     def prepare(self) -> None: ...
 
@@ -62,7 +65,7 @@ class NumpyTrainer:
         return [self._train_one(job) for job in jobs]
 
     def _train_one(self, job: Train) -> Update:
-        x = np.array(job.weights)
+        x = np.array(job.weights, np.float64)
         statistics = job.statistics
         velocity = np.array(job.state.get("optimizer", np.zeros_like(x)))
         curvature = self.curvature.get(job.peer_id, 1.0)
@@ -87,9 +90,9 @@ class NumpyTrainer:
         return Update(
             job.peer_id,
             job.job,
-            frozen(x),
-            statistics,
-            {"optimizer": frozen(velocity), "integers": np.array([job.first_step + job.num_steps])},
+            frozen(x.astype(self.dtype)),
+            frozen(statistics.astype(self.dtype)),
+            {"optimizer": frozen(velocity.astype(self.dtype)), "integers": np.array([job.first_step + job.num_steps])},
             num_examples,
             job.num_steps,
             {"loss": loss, "accuracy": 1 / (1 + loss)},

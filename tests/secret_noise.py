@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import ndtri
@@ -18,6 +19,8 @@ class SecretNoise:
     """Adds Gaussian noise to the weights: uniform numbers of 53 secret bits each, through the normal quantiles."""
 
     scale: float = 0.1
+
+    encodes: ClassVar[bool] = False
 
     def first(self, vectors: Mapping[str, Vector]) -> Memory:
         return {}

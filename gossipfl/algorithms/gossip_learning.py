@@ -8,6 +8,7 @@ import networkx as nx
 
 from gossipfl.algorithms.algorithm import Algorithm, Family, OutgoingField
 from gossipfl.algorithms.seat import Seat
+from gossipfl.compression import Chain
 from gossipfl.messages import NumberSchema
 from gossipfl.peers import GossipLearningPeer, MergeRule, Peer, Sharing
 from gossipfl.peers.gossip_learning import Merge
@@ -44,6 +45,7 @@ class GossipLearning(Algorithm):
 
     def __post_init__(self) -> None:
         MergeRule(self.merge, self.age_limit)
+        Chain(self.outgoing)
 
     def network(self, graph: nx.Graph) -> nx.Graph:
         return graph

@@ -10,7 +10,7 @@ from gossipfl.actions import LocalWork
 from gossipfl.aggregators import Aggregator, Mean
 from gossipfl.algorithms.algorithm import NUM_EXAMPLES, Algorithm, Family, check_patience
 from gossipfl.algorithms.seat import Seat
-from gossipfl.compression import Stage
+from gossipfl.compression import Chain, Stage
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema
 from gossipfl.methods import GossipMethod, Uncorrected
@@ -44,6 +44,7 @@ class SynchronousRecipe(Algorithm):
         if not isinstance(self.gossip_steps, int) or self.gossip_steps < 1:
             raise ConfigurationError(f"gossip_steps must be at least 1, got {self.gossip_steps}")
         check_patience(self.patience)
+        Chain(self.outgoing)
 
     @property
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from gossipfl.compression.bfloat16 import Bfloat16
 from gossipfl.compression.clip import Clip
 from gossipfl.compression.compressor import ArrayHeader, Compressor, Encoding
 from gossipfl.compression.dense_floats import Dense, dense, encoded
@@ -13,6 +14,7 @@ __all__ = [
     "ENCODINGS",
     "STAGES",
     "ArrayHeader",
+    "Bfloat16",
     "Chain",
     "Clip",
     "Compressor",
@@ -25,5 +27,5 @@ __all__ = [
     "encoded",
 ]
 
-STAGES: Mapping[str, type[Stage]] = {"clip": Clip}
+STAGES: Mapping[str, type[Stage]] = {"clip": Clip, "bfloat16": Bfloat16}
 """The stages of an outgoing chain by the names that scenarios use."""

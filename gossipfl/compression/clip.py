@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Clip:
         "Largest L2 norm of the change of the weights from one message to the next. Higher: others follow sooner, at "
         "the expense of what one message can do to them.",
     ] = 1.0
+
+    encodes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 < self.norm < float("inf"):

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from numpy.typing import NDArray
 
 from gossipfl.messages import Encoded
 from gossipfl.weights import Vector
@@ -38,7 +40,9 @@ class Encoding:
 
     `decompress` gives the vector back. `violation(arrays, size, dtype)` says what is wrong with arrays that claim to
     hold a vector of `size` elements of `dtype`, or None when they can: it is asked before any array is read.
+    `is_finite` says of arrays without a violation that no element of their vector is NaN or infinite.
     """
 
     decompress: Callable[[Encoded], Vector]
     violation: Callable[[Mapping[str, ArrayHeader], int, str], str | None]
+    is_finite: Callable[[Mapping[str, NDArray[Any]]], bool]

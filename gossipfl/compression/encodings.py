@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
+from gossipfl.compression.bfloat16 import BFLOAT16_ENCODING
 from gossipfl.compression.compressor import Encoding
 from gossipfl.compression.dense_floats import DENSE_ENCODING
 from gossipfl.errors import LocalProtocolError
 from gossipfl.messages import Encoded
 from gossipfl.weights import Vector
 
-ENCODINGS: Mapping[str, Encoding] = {"dense": DENSE_ENCODING}
+ENCODINGS: Mapping[str, Encoding] = {"dense": DENSE_ENCODING, "bfloat16": BFLOAT16_ENCODING}
 
 
 def decompress(encoded: Encoded) -> Vector:

@@ -12,11 +12,13 @@ The laws:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from itertools import pairwise
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
 from gossipfl.compression.dense_floats import encoded
+from gossipfl.errors import ConfigurationError
 from gossipfl.messages import Encoded
 from gossipfl.randomness import Randomness
 from gossipfl.snapshot import under
@@ -33,6 +35,9 @@ class Stage(Protocol):
     brought later could make a variance negative.
     """
 
+    encodes: ClassVar[bool]
+    """True if other arrays leave than floats: then it is the last stage, since others give floats again."""
+
     def first(self, vectors: Mapping[str, Vector]) -> Memory:
         """The memory before the first message of a peer that begins with `vectors`, as all others do."""
         ...
@@ -46,9 +51,20 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The stages one after the other; without any, vectors leave as they are."""
+    """The stages one after the other; without any, vectors leave as they are.
+
+    Raises ConfigurationError for a stage behind one that encodes.
+    """
 
     stages: tuple[Stage, ...] = ()
+
+    def __post_init__(self) -> None:
+        for stage, behind in pairwise(self.stages):
+            if stage.encodes:
+                raise ConfigurationError(
+                    f"the outgoing stage {type(behind).__name__} would undo {type(stage).__name__}, which comes before "
+                    f"it: let {type(stage).__name__} be the last one"
+                )
 
     def first(self, vectors: Mapping[str, Vector]) -> Memory:
         """The memory before the first message."""

@@ -320,8 +320,8 @@ METADATA = "__metadata__"
         pytest.param(changed(WEIGHTS, data_offsets=[4, 24]), "its offsets say", id="gap"),
         pytest.param(changed(WEIGHTS, color="red"), "exactly a dtype, a shape and data_offsets", id="extra entry"),
         pytest.param(without(WEIGHTS, "shape"), "exactly a dtype, a shape and data_offsets", id="no shape"),
-        pytest.param(with_payload(4, np.nan), "weights.values holds NaN", id="NaN"),
-        pytest.param(with_payload(0, np.inf, -np.inf), "weights.values holds NaN or infinity", id="infinities"),
+        pytest.param(with_payload(4, np.nan), "vector 'weights' holds NaN", id="NaN"),
+        pytest.param(with_payload(0, np.inf, -np.inf), "vector 'weights' holds NaN or infinity", id="infinities"),
     ],
 )
 def test_an_unlawful_body_is_refused_with_its_reason(body, reason):
@@ -339,6 +339,32 @@ def test_large_finite_values_are_lawful():
     values = np.full(5, np.finfo(np.float32).max, np.float32)
     message = Message("a", "b", Kind.MODEL, vectors={"weights": dense(values)})
     assert same(decode(encode(message), EXPECTED, NUMBERS), message)
+
+
+def in_bfloat16(*halves, encoding="bfloat16", size=5, dtype=np.uint16, name="weights") -> bytes:
+    values = np.array([*halves, *[0] * (size - len(halves))], dtype)
+    return encode(Message("a", "b", Kind.MODEL, vectors={name: Encoded(encoding, {"values": values}, size)}))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param(in_bfloat16(0x7F80), "vector 'weights' holds NaN or infinity", id="infinity"),
+        pytest.param(in_bfloat16(1, 0xFFC1), "vector 'weights' holds NaN or infinity", id="NaN"),
+        pytest.param(in_bfloat16(size=6), "bfloat16 of 5 elements has one uint16 array 'values'", id="size"),
+        pytest.param(in_bfloat16(dtype=np.int16), "has one uint16 array 'values'", id="signed"),
+        pytest.param(in_bfloat16(dtype=np.float32), "has one uint16 array 'values'", id="floats"),
+        pytest.param(in_bfloat16(encoding="dense"), "'values' is uint16, expected float32", id="as floats"),
+        pytest.param(in_bfloat16(name="optimizer", size=3), "bfloat16 stands for float32, expected float64", id="wide"),
+    ],
+)
+def test_unlawful_bfloat16_is_refused_with_its_reason(body, reason):
+    with pytest.raises(RemoteProtocolError, match=reason):
+        decode(body, EXPECTED, NUMBERS)
+
+
+def test_the_largest_bfloat16_is_lawful():
+    decode(in_bfloat16(0x7F7F, 0xFF7F), EXPECTED, NUMBERS)
 
 
 VALUES = {"values": np.zeros(2, np.float32)}

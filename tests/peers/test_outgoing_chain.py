@@ -17,10 +17,11 @@ from secret_noise import SecretNoise
 from gossipfl.actions import Send
 from gossipfl.algorithms import GossipLearning, SynchronousGossip
 from gossipfl.algorithms.seat import Seat
-from gossipfl.compression import Clip, decompress
+from gossipfl.compression import Bfloat16, Chain, Clip, Leaving, decompress
 from gossipfl.engines.http.trust.system_secrets import SystemSecrets
 from gossipfl.randomness import PublicRandomness, Randomness
 from gossipfl.schedules import EpidemicOracle, RandomMatchings, Static
+from gossipfl.weights import frozen
 
 TAKES_STAGES = ("synchronous", "epidemic_learning", "dfedavgm", "gossip_learning")
 CHAIN = (Clip(0.5), SecretNoise())
@@ -143,3 +144,50 @@ def test_a_retry_and_a_restart_send_the_very_bytes(order):
     conversation.train_all()
     conversation.play(np.random.default_rng(0))
     assert all(peer.finished for peer in conversation.peers.values())
+
+
+def half_sized(recipe):
+    return replace(recipe, outgoing=(Bfloat16(),))
+
+
+def single(num_peers=5, **options) -> NumpyTrainer:
+    return NumpyTrainer(random_shards(ring(num_peers), size=40), dtype="float32", **options)
+
+
+@pytest.mark.parametrize("recipe", [SynchronousGossip(gossip_steps=2), GossipLearning()])
+def test_bfloat16_takes_half_the_bytes_of_the_weights(recipe):
+    plain, half = (
+        make_simulator(algorithm, ring(5), single(has_statistics=True), num_rounds=6).run()
+        for algorithm in (recipe, half_sized(recipe))
+    )
+    sent, received = (sum(bytes_of[0] for bytes_of in history.peer_bytes.values()) for history in (plain, half))
+    num_messages = sum(traffic[0] for traffic in plain.link_traffic.values())
+    assert sent - received == num_messages * 40 * 2
+
+
+@pytest.mark.parametrize("order", ["adapt_then_combine", "combine_then_adapt"])
+def test_bfloat16_keeps_the_mean_of_float32(order):
+    """What rounding takes away stays with the peer: the mean is that of float32."""
+    plain, half = (
+        make_simulator(algorithm, ring(5), single(momentum=0.9), num_rounds=30)
+        for algorithm in (SynchronousGossip(order=order), half_sized(SynchronousGossip(order=order)))
+    )
+    plain.run()
+    half.run()
+    np.testing.assert_allclose(stacked(half).mean(axis=0), stacked(plain).mean(axis=0), atol=2e-6)
+    assert np.abs(stacked(half) - stacked(plain)).max() < 2**-7 * np.abs(stacked(plain)).max()
+    assert stacked(half).tobytes() != stacked(plain).tobytes()
+
+
+def test_bfloat16_is_sent_again_as_it_was_after_a_restart():
+    first = {"weights": frozen(np.zeros(3, np.float32))}
+    vectors = {"weights": frozen(np.array([1.001, 2.0, -3.003], np.float32))}
+    leaving, twin = (Leaving(Chain((Bfloat16(),)), first, Randomness.of_seed(0)) for _ in range(2))
+    sent = leaving.encode(vectors)
+    arrays, values = leaving.snapshot()
+    twin.restore(({name: np.array(array) for name, array in arrays.items()}, json.loads(json.dumps(values))))
+    assert twin.again(vectors)["weights"].arrays["values"].tobytes() == sent["weights"].arrays["values"].tobytes()
+    np.testing.assert_array_equal(twin.seen(vectors)["weights"], leaving.seen(vectors)["weights"])
+    mixed = {"weights": frozen(np.ones(3, np.float32))}
+    rest = twin.with_the_rest(vectors, mixed)["weights"]
+    np.testing.assert_array_equal(rest, 1 + (vectors["weights"] - decompress(sent["weights"])))

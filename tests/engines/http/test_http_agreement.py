@@ -13,6 +13,7 @@ from loopback import bits, run_loopback
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import Algorithm, FedAvg, LocalOnly, Scaffold, SynchronousGossip
+from gossipfl.compression import Bfloat16
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.trust.credentials import load_credentials
 from gossipfl.methods.server_optimizers import ServerSGD
@@ -122,6 +123,20 @@ def test_bytes_are_counted_as_the_simulator_counts_them(name):
         sent = sum(neighbor.traffic.sent for neighbor in host.neighbors.values())
         received = sum(neighbor.traffic.received for neighbor in host.neighbors.values())
         assert (sent, received) == history.peer_bytes[peer_id]
+
+
+def test_bfloat16_agrees_in_bits_and_bytes():
+    recipe = SynchronousGossip(gossip_steps=2, outgoing=(Bfloat16(),))
+
+    def single() -> NumpyTrainer:
+        return NumpyTrainer(unequal_shards(GRAPH), momentum=0.9, has_statistics=True, dtype="float32")
+
+    simulator = make_simulator(recipe, GRAPH, single(), num_rounds=3)
+    history = simulator.run()
+    loopback = run_loopback(recipe, GRAPH, single(), num_rounds=3)
+    assert bits(loopback.peers) == bits(simulator.peers)
+    for peer_id, host in loopback.hosts.items():
+        assert sum(neighbor.traffic.sent for neighbor in host.neighbors.values()) == history.peer_bytes[peer_id][0]
 
 
 @pytest.mark.parametrize("lie", ["giants", "just below the bound"])
