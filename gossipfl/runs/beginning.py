@@ -113,7 +113,12 @@ def _topologies(scenario: Scenario) -> dict[str, RunTopology]:
         graphs.setdefault(scenario.topology_label(section), scenario.graph(section))
     return {
         label: RunTopology.model_validate(
-            asdict(summarize(graph)) | {"nodes": list(graph), "links": [tuple(edge) for edge in graph.edges]}
+            {
+                **asdict(summarize(graph)),
+                "nodes": list(graph),
+                "links": [tuple(edge) for edge in graph.edges],
+                "taken_for": graph.graph.get("taken_for"),
+            }
         )
         for label, graph in graphs.items()
     }

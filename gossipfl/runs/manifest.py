@@ -35,6 +35,8 @@ class RunTopology(Part):
     nodes: list[str]
     links: list[tuple[str, str]]
     directed: bool = False
+    taken_for: str | None = None
+    """The reading of the file that the graph comes from, and what of the file is not used."""
 
 
 class RunPartition(Part):

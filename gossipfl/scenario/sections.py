@@ -148,9 +148,9 @@ class TopologySection(Section):
     """The seed of random generators; absent: that of the named topology, or else the run's, so that each seed of a
     table has a graph of its own."""
     file: str | None = None
-    """GraphML, edge list or node-link JSON."""
-    format: Literal["graphml", "edgelist", "node_link"] | None = None
-    """The format of the file, when its suffix does not say it."""
+    """GraphML, edge list, adjacency list or node-link JSON; `gossipfl topology show FILE` says what it is taken for."""
+    format: Literal["graphml", "edgelist", "adjlist", "node_link"] | None = None
+    """The format of the file, when its suffix and its lines do not say it."""
     peers: list[str] | dict[str, dict[str, Any]] | None = None
     """Explicit peers: names, or a table each with an `address`."""
     links: list[tuple[str, str]] = []

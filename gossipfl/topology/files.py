@@ -1,12 +1,12 @@
-"""Topologies from files of other tools: GraphML, edge lists and node-link JSON."""
+"""Topologies from files of other tools: GraphML, edge lists, adjacency lists and node-link JSON."""
 
 import io
 import json
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import networkx as nx
@@ -14,6 +14,7 @@ import networkx as nx
 from gossipfl.errors import TopologyError
 from gossipfl.names.spelling import did_you_mean
 from gossipfl.topology.canonical_form import canonical
+from gossipfl.topology.link_tables import LinkTableError, in_both_directions, read_link_table
 
 FORMATS: Mapping[str, str] = MappingProxyType(
     {
@@ -21,26 +22,34 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         ".edgelist": "edgelist",
         ".txt": "edgelist",
         ".csv": "edgelist",
+        ".adjlist": "adjlist",
         ".json": "node_link",
     }
 )
-"""Suffix of a file to the format that it is read in."""
+"""Suffix of a file to the format that it is read in; that of an edge list is read as an adjacency list if it is one."""
 
 
 def from_file(path: str | PathLike[str], format: str | None = None) -> nx.Graph:
     """The canonical graph in a file; labels are kept as text, order is that of the file.
 
-    `format` is "graphml", "edgelist" or "node_link"; None goes by the suffix (see `FORMATS`).
+    `format` is "graphml", "edgelist", "adjlist" or "node_link"; None goes by the suffix (see `FORMATS`) and, of an edge
+    list or adjacency list, by what it can only be. The graph's attribute `taken_for` says what the file was taken for,
+    and what of it is not used.
 
     * GraphML as networkx, Gephi, yEd or igraph write it; its links go one way where the file says so.
-    * Edge list: one undirected link a line, two names separated by white space or a comma; further columns are ignored,
-      a line with one name is a peer without a link, `#` starts a comment.
+    * Edge list: one undirected link a line, two names separated by semicolons, commas or white space; a header such as
+      `source,target` says which columns they are in, and Gephi's `Type` whether links go one way; a line with one name
+      is a peer without a link, `#` starts a comment.
+    * Adjacency list: a peer and its neighbors a line, each link once or in both directions, as networkx writes it.
     * Node-link JSON: `{"nodes": [{"id": ...}], "edges": [{"source": ..., "target": ...}]}` ("links" instead of "edges"
       is read too), as `networkx.node_link_data` and D3 write it; `"directed": true` for links that go one way.
+
+    Where every link stands in both directions, as Gephi writes undirected graphs, each pair is one undirected link.
 
     Raises TopologyError when the file cannot be read, is not in the format, or breaks a rule of `canonical`.
     """
     path = Path(path)
+    form = format
     if format is None:
         format = FORMATS.get(path.suffix.lower())
         if format is None:
@@ -53,16 +62,26 @@ def from_file(path: str | PathLike[str], format: str | None = None) -> nx.Graph:
             f"There is no topology format {format!r}.{did_you_mean(format, _READERS)} "
             f"Known formats are {', '.join(_READERS)}."
         )
+    if format == "adjlist":  # a suffix that says it; .txt, .csv and even .edgelist are given to both
+        form = format
     content = read_bytes(path)
     try:
-        graph = _READERS[format](content)
+        graph, links, taken_for = _READERS[format](content, form)
     except _GARBLED as error:
-        reason = str(error) if isinstance(error, _GarbledFileError) else f"{type(error).__name__}: {error}"
+        ours = isinstance(error, _GarbledFileError | LinkTableError)
+        reason = str(error) if ours else f"{type(error).__name__}: {error}"
         raise TopologyError(
             f"The topology file {str(path)!r} cannot be read as {_NAMES[format]} ({reason}). "
             "Correct it, or give the format that it is in."
         ) from error
-    return canonical(graph, path.stem)
+    if in_both_directions(links):
+        graph = nx.Graph(graph)
+        taken_for += "; every link is there in both directions, and is one that works both ways"
+    elif graph.is_directed():
+        taken_for += "; links go one way"
+    result = canonical(graph, path.stem)
+    result.graph["taken_for"] = taken_for
+    return result
 
 
 def read_bytes(path: Path) -> bytes:
@@ -90,25 +109,31 @@ _GARBLED = (
 """What networkx and the parsers below it raise on malformed content."""
 
 
-def _read_graphml(content: bytes) -> nx.Graph:
+class _Reading(NamedTuple):
+    """The graph of a file with repeated links kept, its links as they stand there, and what it was taken for."""
+
+    graph: nx.Graph
+    links: Sequence[tuple[Hashable, Hashable]]
+    taken_for: str
+
+
+def _read_graphml(content: bytes, form: str | None) -> _Reading:
     graph = nx.read_graphml(io.BytesIO(content))
-    elements = ElementTree.fromstring(content).findall(".//{*}node")  # with or without the namespace
+    root = ElementTree.fromstring(content)
+    elements = root.findall(".//{*}node")  # with or without the namespace
     _check_declared(graph, {element.get("id") for element in elements})
-    return graph
+    taken_for = "GraphML"
+    labels = ((node, label) for node, label in graph.nodes(data="label") if label not in (None, node))
+    if (labelled := next(labels, None)) is not None:
+        taken_for += ", whose peers are called by the ids ({!r}), not the labels ({!r})".format(*labelled)
+    return _Reading(graph, [(edge.get("source"), edge.get("target")) for edge in root.findall(".//{*}edge")], taken_for)
 
 
-def _read_edge_list(content: bytes) -> nx.Graph:
-    graph = nx.MultiGraph()  # keeps repeated links, for `canonical` to refuse
-    for line in content.decode("utf-8-sig").splitlines():
-        names = line.partition("#")[0].replace(",", " ").split()[:2]
-        if len(names) == 2:
-            graph.add_edge(*names)
-        else:
-            graph.add_nodes_from(names)
-    return graph
+def _read_links(content: bytes, form: str | None) -> _Reading:
+    return _Reading(*read_link_table(content.decode("utf-8-sig"), form))
 
 
-def _read_node_link(content: bytes) -> nx.Graph:
+def _read_node_link(content: bytes, form: str | None) -> _Reading:
     data = json.loads(content)
     if not isinstance(data, dict):
         raise _GarbledFileError(f"expected an object with 'nodes' and 'edges', got a {type(data).__name__}")
@@ -122,7 +147,8 @@ def _read_node_link(content: bytes) -> nx.Graph:
     if len(declared) < len(data["nodes"]):
         raise _GarbledFileError("two nodes have the same 'id'")
     _check_declared(graph, declared)
-    return graph
+    links = [(_hashable(link["source"]), _hashable(link["target"])) for link in data[edges]]
+    return _Reading(graph, links, "node-link JSON")
 
 
 def _check_declared(graph: nx.Graph, declared: Set[Any]) -> None:
@@ -138,9 +164,15 @@ def _hashable(label: Any) -> Any:
     return tuple(map(_hashable, label)) if isinstance(label, list) else label
 
 
-_READERS: dict[str, Callable[[bytes], nx.Graph]] = {
+_READERS: dict[str, Callable[[bytes, str | None], _Reading]] = {
     "graphml": _read_graphml,
-    "edgelist": _read_edge_list,
+    "edgelist": _read_links,
+    "adjlist": _read_links,
     "node_link": _read_node_link,
 }
-_NAMES = {"graphml": "GraphML", "edgelist": "an edge list", "node_link": "node-link JSON"}
+_NAMES = {
+    "graphml": "GraphML",
+    "edgelist": "an edge list",
+    "adjlist": "an adjacency list",
+    "node_link": "node-link JSON",
+}

@@ -236,7 +236,9 @@ class TestLooking:
 
     def test_topology_show_takes_a_file(self, gossipfl_):
         Path("[x] trio.edgelist").write_text("a b\nb c\n")
-        assert "[x] trio.edgelist" in gossipfl_("topology", "show", "[x] trio.edgelist").out
+        shown = gossipfl_("topology", "show", "[x] trio.edgelist").out
+        assert "[x] trio.edgelist" in shown
+        assert "an edge list" in shown
         assert json.loads(gossipfl_("topology", "show", "[x] trio.edgelist", "--json").out)["nodes"] == ["a", "b", "c"]
 
     def test_data_show_counts_what_each_peer_holds(self, gossipfl_):

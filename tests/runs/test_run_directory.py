@@ -199,6 +199,7 @@ class TestManifest:
             ("centralized", None, None, True),
         ]
         assert len(manifest["topologies"]["complete_graph"]["links"]) == 6
+        assert manifest["topologies"]["complete_graph"]["taken_for"] is None
 
     def test_what_was_given_in_python_is_named(self, tmp_path):
         def build() -> None: ...

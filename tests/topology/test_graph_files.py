@@ -81,6 +81,35 @@ def test_the_format_can_be_given(tmp_path):
     assert list(from_file(path, "edgelist").edges) == [("a", "b")]
 
 
+@pytest.mark.parametrize("declared", ["directed", "undirected"])
+def test_links_in_both_directions_are_links_that_work_both_ways(tmp_path, declared):
+    edges = "".join(f'<edge source="{a}" target="{b}"/>' for a, b in ["ab", "ba", "bc", "cb"])
+    (tmp_path / "g.graphml").write_text(GRAPHML.format(declared, TWO_NODES + '<node id="c"/>' + edges))
+    graph = nx.DiGraph(["ab", "ba", "bc", "cb"])
+    data = nx.node_link_data(graph, edges="edges") | {"directed": declared == "directed"}
+    (tmp_path / "g.json").write_text(json.dumps(data))
+    for file, form in (("g.graphml", "GraphML"), ("g.json", "node-link JSON")):
+        graph = from_file(tmp_path / file)
+        assert not graph.is_directed()
+        assert list(graph.edges) == [("a", "b"), ("b", "c")]
+        assert (
+            graph.graph["taken_for"]
+            == f"{form}; every link is there in both directions, and is one that works both ways"
+        )
+
+
+def test_graphml_says_that_labels_are_not_the_names_of_peers(tmp_path):
+    path = tmp_path / "yed.graphml"
+    nx.write_graphml(nx.Graph([("n0", "n1")]), path)
+    assert from_file(path).graph["taken_for"] == "GraphML"
+    labelled = nx.DiGraph([("n0", "n1"), ("n1", "n2"), ("n2", "n0")])
+    labelled.nodes["n0"]["label"] = "amsterdam"
+    nx.write_graphml(labelled, path)
+    assert from_file(path).graph["taken_for"] == (
+        "GraphML, whose peers are called by the ids ('n0'), not the labels ('amsterdam'); links go one way"
+    )
+
+
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
@@ -96,7 +125,8 @@ def test_the_format_can_be_given(tmp_path):
         ("g.graphml", GRAPHML.format("undirected", TWO_NODES + '<edge source="a"/>'), "GraphML"),
         ("g.graphml", GRAPHML.format("undirected", "<node/><node/>"), "GraphML|cannot reach"),
         ("g.edgelist", "", "no peers"),
-        ("g.edgelist", "a b\nb a\n", "more than once"),
+        ("g.edgelist", "a b\na b\n", "more than once"),
+        ("g.edgelist", "a b\nb a\nb c\n", "more than once"),
         ("g.edgelist", "a b\nc\n", "not connected: peers 'a' and 'c'"),
         ("g.edgelist", "a é\n", "called 'é'"),
         ("g.json", "", r"cannot be read as node-link JSON \(JSONDecodeError"),
@@ -118,7 +148,7 @@ def test_the_format_can_be_given(tmp_path):
         (
             "g.json",
             '{"multigraph": false, "nodes": [{"id": 1}, {"id": 2}],'
-            ' "edges": [{"source": 1, "target": 2}, {"source": 2, "target": 1}]}',
+            ' "edges": [{"source": 1, "target": 2}, {"source": 1, "target": 2}]}',
             "more than once",
         ),
         ("g.json", "[" * 100_000, r"cannot be read as node-link JSON \(RecursionError"),

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from gossipfl import topology
 from gossipfl.cli.commands.loading import load_dataset, load_with_data
@@ -34,12 +35,16 @@ def show_topology(name: str, as_json: bool) -> None:
     """`topology show`."""
     graph = topology.named(name)
     summary = topology.summarize(graph)
+    taken_for = graph.graph.get("taken_for")
     if as_json:
-        print_json({**asdict(summary), "nodes": list(graph), "links": [list(edge) for edge in graph.edges]})
+        links = [list(edge) for edge in graph.edges]
+        print_json({**asdict(summary), "taken_for": taken_for, "nodes": list(graph), "links": links})
         return
     table = Table(show_header=False, title=name, caption=graph.graph.get("description"))
     for column, cell in zip(_TOPOLOGY_COLUMNS, _topology_cells(summary), strict=True):
         table.add_row(column, cell)
+    if taken_for is not None:
+        table.add_row("taken for", Text(taken_for))
     new_console().print(table)
 
 
