@@ -12,33 +12,45 @@ Unit: TypeAlias = Literal["share", "number"]
 """The way a metric is shown: a share of 1 as percent, any other number as it is."""
 
 
+def is_metric_name(name: str) -> bool:
+    """True for a word that can name a metric in tables and files."""
+    return re.fullmatch(r"[A-Za-z]\w{0,63}", name, re.ASCII) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number by which models are compared: its name, which way is better, and its unit.
+    """A number by which models are compared: its name, which way is better (None where nobody has said), and its unit.
 
     >>> Metric("accuracy").best([0.5, 0.75]), Metric("perplexity", higher_is_better=False, unit="number").best([9, 7])
     (0.75, 7)
     """
 
     name: str
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
     unit: Unit = "share"
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z]\w{0,63}", self.name, re.ASCII):
+        if not is_metric_name(self.name):
             raise ConfigurationError(f"a metric's name is a word of ASCII letters, digits and _; got {self.name!r}")
 
     def best(self, values: Sequence[float]) -> float:
-        """The best of one or more values; NaN is worse than any other."""
+        """The best of one or more values; NaN is worse than any other. Without a direction there is none: NaN."""
         known = [value for value in values if not isnan(value)]
-        return nan if not known else max(known) if self.higher_is_better else min(known)
+        return self._highest(known) if known else nan
 
     def worst(self, values: Sequence[float]) -> float:
-        """The worst of one or more values; NaN is worse than any other."""
-        return nan if any(map(isnan, values)) else min(values) if self.higher_is_better else max(values)
+        """The worst of one or more values; NaN is worse than any other. Without a direction there is none: NaN."""
+        return nan if any(map(isnan, values)) else -self._highest([-value for value in values])
+
+    def _highest(self, values: Sequence[float]) -> float:
+        if self.higher_is_better is None:
+            return nan
+        return max(values) if self.higher_is_better else min(values)
 
     def reaches(self, value: float, target: float) -> bool:
         """True if a value is as good as a target, or better; NaN is not."""
+        if self.higher_is_better is None:
+            raise ConfigurationError(f"nothing says whether a higher {self.name} is better, so it can have no target")
         return value >= target if self.higher_is_better else value <= target
 
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from gossipfl.actions import Evaluate, Scores, Train, Update
 from gossipfl.errors import TrainingError
-from gossipfl.scores import Score
+from gossipfl.scores import Metric, Score
 from gossipfl.weights import ModelVectors, PeerId, frozen
 
 
 class NumpyTrainer:
     num_slots = 1
+    metrics = (Metric("accuracy"),)
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from gossipfl.errors import TrainingError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.scores import Score
 from gossipfl.training.batches import Batches
-from gossipfl.training.metrics import Predictions, scored
+from gossipfl.training.metrics import ACCURACY, MetricSpec
 from gossipfl.weights import Constants, ModelVectors, Segment, WeightsSchema, frozen
 
 
@@ -22,8 +22,8 @@ class SoftmaxTrainer:
     num_slots = 1
     constants = Constants()
 
-    def __init__(self, dataset: Dataset, batches: Batches, metrics: Sequence[str] = ("accuracy",)) -> None:
-        self.metrics = metrics
+    def __init__(self, dataset: Dataset, batches: Batches, specs: Sequence[MetricSpec] = ACCURACY) -> None:
+        self.metrics = tuple(spec.metric for spec in specs)
         self.dataset, self.batches = dataset, batches
         num_features = int(np.prod(dataset.input_shape))
         kernel = Segment("softmax/kernel", (num_features, dataset.num_classes), "float32")
@@ -82,9 +82,12 @@ class SoftmaxTrainer:
         kernel, bias = self.schema.unflatten(model.weights)
         x = x.reshape(len(y), -1)
         probabilities = softmax(x @ kernel + bias)
-        loss = float(-np.log(probabilities[np.arange(len(y)), y]).mean())
-        num_correct = int((probabilities.argmax(axis=1) == y).sum())
-        return scored(Predictions(loss, num_correct, y, probabilities), self.metrics)
+        values = {
+            "loss": float(-np.log(probabilities[np.arange(len(y)), y]).mean()),
+            "accuracy": int((probabilities.argmax(axis=1) == y).sum()) / len(y),
+            "brier": float(((probabilities - np.eye(probabilities.shape[1])[y]) ** 2).sum(axis=1).mean()),
+        }
+        return Score(values["loss"], {metric.name: values[metric.name] for metric in self.metrics})
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -101,9 +104,8 @@ def run_without_tensorflow(
 
     def trainer(experiment: Experiment, section: object) -> SoftmaxTrainer:
         if id(experiment._batches) not in built:
-            built[id(experiment._batches)] = make(
-                experiment.dataset, experiment._batches, experiment.scenario.evaluation.metrics
-            )
+            specs = experiment.scenario.evaluation.specs or ACCURACY
+            built[id(experiment._batches)] = make(experiment.dataset, experiment._batches, specs)
             kept.append(built[id(experiment._batches)])
         return built[id(experiment._batches)]
 

@@ -14,7 +14,6 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, Measured
 from gossipfl.peers import Peer, Standing
 from gossipfl.scores import LOSS, Metric, Score
-from gossipfl.training.metrics import METRICS
 from gossipfl.training.trainer import Trainer
 from gossipfl.weights import ModelVectors, PeerId, Vector, frozen
 
@@ -153,6 +152,6 @@ def evaluate(
         busiest_peer_bytes=traffic.busiest_peer_bytes,
         consensus_distance=consensus_distance(standings, uniform_mean),
         loss=measured(LOSS),
-        metrics={name: measured(METRICS[name].metric) for name in average_score.metrics},
+        metrics={metric.name: measured(metric) for metric in trainer.metrics},
         **work_done(standings),
     )

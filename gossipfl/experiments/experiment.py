@@ -120,7 +120,7 @@ class Experiment:
 
     def _settings(self, section: AlgorithmSection | None) -> TrainingSettings:
         training = self.scenario.training
-        metrics = tuple(self.scenario.evaluation.metrics)
+        metrics = self.scenario.evaluation.specs
         optimizer = self.scenario.optimizer(section)
         return TrainingSettings(optimizer, training.loss, training.evaluation_batch_size, metrics)
 

@@ -11,7 +11,8 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.mode import Command, Mode
 from gossipfl.runs.manifest import FORMAT, Manifest, RunAlgorithm, read_manifest
 from gossipfl.runs.parts import Count, GarbledError, Measured, MeasuredOfPeers, Part, Seed, parsed, rows_of
-from gossipfl.training.metrics import METRICS, declared
+from gossipfl.scores import is_metric_name
+from gossipfl.training.metrics import named_metric
 
 
 class HistoryRow(Part):
@@ -46,6 +47,12 @@ class HistoryRow(Part):
         """A metric, or the loss, of each evaluated peer's own model."""
         value = self.__pydantic_extra__.get(f"peer_{metric}")
         return value if isinstance(value, dict) else {}
+
+    @property
+    def metric_names(self) -> list[str]:
+        """The metrics, beside the loss, that it has columns for."""
+        names = (name.removeprefix("peer_") for name in self.__pydantic_extra__ if name.startswith("peer_"))
+        return [name for name in names if name != "loss" and is_metric_name(name)]
 
 
 ContactEvent: TypeAlias = Literal["unreachable", "reachable", "left"]
@@ -177,6 +184,8 @@ def manifest_and_history(directory: Path) -> tuple[Manifest, list[HistoryRow], l
             mode=Mode(Command.SIMULATE),
             name=directory.name,
             algorithms=[RunAlgorithm(label=label) for label in labels],
-            metrics=list(declared([name for name in METRICS if any(row.of_peers(name) for row in history)])),
+            metrics=[
+                named_metric(name) for name in dict.fromkeys(name for row in history for name in row.metric_names)
+            ],
         )
     return manifest, history, left_out

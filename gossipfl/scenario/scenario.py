@@ -18,7 +18,7 @@ from gossipfl.scenario.sections import DataSection, EvaluationSection, TopologyS
 from gossipfl.scenario.validation import described
 from gossipfl.scenario.world import ComputeSection, NetworkSection
 from gossipfl.scores import Metric
-from gossipfl.training.metrics import declared
+from gossipfl.training.metrics import ACCURACY
 from gossipfl.training.models import MODELS, check_name
 
 
@@ -168,7 +168,7 @@ class Scenario(Section):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """The metrics of models, beside their loss; targets are values of the first."""
-        return declared(self.evaluation.metrics)
+        return tuple(spec.metric for spec in self.evaluation.specs or ACCURACY)
 
     def _topology(self, section: AlgorithmSection | None) -> TopologySection:
         return section.topology if section is not None and section.topology is not None else self.topology

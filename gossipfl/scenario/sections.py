@@ -11,7 +11,7 @@ from gossipfl import topology
 from gossipfl.data.partition import PARTITIONERS, Partitioner
 from gossipfl.errors import ConfigurationError
 from gossipfl.scenario.section import Count, Positive, Section, by_name
-from gossipfl.training.metrics import check_metrics
+from gossipfl.training.metrics import MetricSpec, metric_specs
 
 
 class PartitionSection(Section):
@@ -197,11 +197,20 @@ class EvaluationSection(Section):
     peers: Literal["all"] | Count = 20
     """A seeded sample of so many peers, or "all" of them; the average model always is. More: a truer spread, at the
     expense of one pass over the held-out data for each."""
-    metrics: Annotated[list[str], Field(min_length=1)] = ["accuracy"]
-    """The metrics of models, beside their loss, by name; targets are values of the first."""
+    metrics: Annotated[list[str | dict[str, Any]], Field(min_length=1)] | None = None
+    """The metrics of models, beside their loss, by the names that Keras has for them, or tables of a `name` and the
+    arguments of its class: `["accuracy", {name = "auc", num_thresholds = 500}]`. Further fields of a table are `as`,
+    the name that is shown; `output`, of a model with several; and for a metric of your own
+    (`name = "package.module:Class"`), or one that the model is compiled with, `higher_is_better` and `unit` (`share` or
+    `number`). Absent: those that the model is compiled with, or else accuracy for a classification."""
 
     @field_validator("metrics")
     @classmethod
-    def _are_known(cls, metrics: list[str]) -> list[str]:
-        check_metrics(metrics)
+    def _are_known(cls, metrics: list[str | dict[str, Any]] | None) -> list[str | dict[str, Any]] | None:
+        metric_specs(metrics or [])
         return metrics
+
+    @property
+    def specs(self) -> tuple[MetricSpec, ...] | None:
+        """The metrics that are named; None: those that the model is compiled with."""
+        return None if self.metrics is None else metric_specs(self.metrics)

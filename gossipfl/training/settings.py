@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.training.metrics import check_metrics
+from gossipfl.training.metrics import MetricSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +20,25 @@ class TrainingSettings:
     Without the argument `from_logits`, it is found from the activation of the model's last layer.
     `evaluation_batch_size`: examples per step of an evaluation. Higher: fewer, larger steps at the expense of memory
     for the activations of a batch on every core. The scores depend on it by rounding only.
-    `metrics`: names of `METRICS` by which models are scored.
+    `metrics`: those by which models are scored; None: those that the model is compiled with, or where there are none,
+    accuracy of a classification.
+    `class_weight`: a factor of the loss of each example by its class, as `fit` takes it; others have 1.
 
-    Raises ConfigurationError for a mapping without a name, a batch size below 1 or a metric that there is not.
+    Raises ConfigurationError for a mapping without a name, a batch size below 1 or a weight that is no number >= 0.
     """
 
     optimizer: str | Mapping[str, Any] | None = None
     loss: str | Mapping[str, Any] | None = None
     evaluation_batch_size: int = 500
-    metrics: tuple[str, ...] = ("accuracy",)
+    metrics: tuple[MetricSpec, ...] | None = None
+    class_weight: Mapping[int, float] | None = None
 
     def __post_init__(self) -> None:
         if self.evaluation_batch_size < 1:
             raise ConfigurationError(f"evaluation_batch_size must be >= 1, got {self.evaluation_batch_size}")
-        check_metrics(self.metrics)
+        for label, weight in (self.class_weight or {}).items():
+            if not (isfinite(weight) and weight >= 0):
+                raise ConfigurationError(f"class_weight of class {label} must be a number >= 0, got {weight}")
         for field, example in (
             ("optimizer", '{"name": "sgd", "learning_rate": 0.02}'),
             ("loss", '{"name": "sparse_categorical_crossentropy", "from_logits": true}'),

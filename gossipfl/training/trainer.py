@@ -5,7 +5,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from gossipfl.actions import Evaluate, Job, Outcome, Scores, Train, Update
 from gossipfl.errors import TrainingError, TransportError
-from gossipfl.scores import Score
+from gossipfl.scores import Metric, Score
 from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema
 
 Flags: TypeAlias = Mapping[str, str | int | bool]
@@ -23,6 +23,11 @@ class Trainer(Protocol):
     @property
     def num_slots(self) -> int:
         """Number of calls that are served at the same time."""
+        ...
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics that its scores carry, in order; it may score by others than were named, those of its model."""
         ...
 
     def prepare(self) -> None:

@@ -20,7 +20,7 @@ from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.virtual.network_model import LAN
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.randomness import Randomness
-from gossipfl.scores import Score
+from gossipfl.scores import Metric, Score
 from gossipfl.topology import canonical
 from gossipfl.weights import ModelVectors, PeerId, frozen
 
@@ -36,6 +36,7 @@ class NoTraining:
     """Gives the weights back as they are: the least that a trainer can do."""
 
     num_slots = 1
+    metrics = (Metric("accuracy"),)
 
     def prepare(self) -> None:
         pass

@@ -1,8 +1,7 @@
-"""A metric that only the table of metrics knows is measured, compared, shown and written like any other."""
+"""A metric that only a scenario and its trainer know is measured, compared, shown and written like any other."""
 
 import json
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from softmax_trainer import run_without_tensorflow
@@ -16,22 +15,16 @@ from gossipfl.report.complete import complete
 from gossipfl.runs.directory import RunDirectory
 from gossipfl.runs.resuming import stopped_run
 from gossipfl.scenario import Scenario
-from gossipfl.scores import Metric
-from gossipfl.training.metrics import METRICS, Predictions, Rule
 
-
-def squared_error(seen: Predictions) -> float:
-    return float(((seen.outputs - np.eye(seen.outputs.shape[1])[seen.labels]) ** 2).sum(axis=1).mean())
+BRIER = {"name": "brier", "higher_is_better": False}
 
 
 @pytest.fixture
-def _brier(monkeypatch):
-    rule = Rule(Metric("brier", higher_is_better=False, unit="number"), squared_error)
-    monkeypatch.setitem(METRICS, "brier", rule)
+def _no_tensorflow(monkeypatch):
     run_without_tensorflow(monkeypatch)
 
 
-def scenario(metrics: list[str], **fields: object) -> Scenario:
+def scenario(metrics: list[object], **fields: object) -> Scenario:
     data = {"source": "digits", "partition": {"name": "labels", "per_peer": 3}, "max_train": 120, "max_test": 40}
     return Scenario(
         name="toy",
@@ -52,9 +45,9 @@ def run(path, scenario):
     return comparison, complete(directory.finish())
 
 
-@pytest.mark.usefixtures("_brier")
+@pytest.mark.usefixtures("_no_tensorflow")
 def test_a_metric_is_in_every_record_of_a_run(tmp_path, capsys):
-    comparison, report = run(tmp_path, scenario(["accuracy", "brier"]))
+    comparison, report = run(tmp_path, scenario(["accuracy", BRIER]))
     last = comparison["pairwise"].last
     brier = last.metrics["brier"]
     assert brier.best == min(brier.peers.values()) < brier.mean < max(brier.peers.values()) == brier.worst
@@ -83,10 +76,10 @@ def test_a_metric_is_in_every_record_of_a_run(tmp_path, capsys):
     assert resumed == last
 
 
-@pytest.mark.usefixtures("_brier")
+@pytest.mark.usefixtures("_no_tensorflow")
 def test_a_target_is_reached_from_above_where_lower_is_better(tmp_path):
     untrained, trained = 0.9, 0.0  # ten classes, each with probability 0.1
-    comparison, _ = run(tmp_path, scenario(["brier"], targets=[2.0, 0.8999, 1e-9]))
+    comparison, _ = run(tmp_path, scenario([BRIER], targets=[2.0, 0.8999, 1e-9]))
     for row in comparison.table:
         above, between, below = row.targets
         assert (above.reached, between.reached, below.reached) == (1, 1, 0)

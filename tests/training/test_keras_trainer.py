@@ -30,7 +30,7 @@ from gossipfl.scores import Metric  # noqa: E402
 from gossipfl.training.batches import Batches  # noqa: E402
 from gossipfl.training.keras import slot  # noqa: E402
 from gossipfl.training.keras import trainer as keras_trainer  # noqa: E402
-from gossipfl.training.metrics import METRICS, Rule  # noqa: E402
+from gossipfl.training.metrics import METRICS, Rule, metric_specs  # noqa: E402
 from gossipfl.training.models import resolve  # noqa: E402
 from gossipfl.weights import ModelVectors, StoredModel  # noqa: E402
 
@@ -278,7 +278,9 @@ def test_outputs_are_kept_for_the_metrics_that_need_them(single, monkeypatch):
     monkeypatch.setitem(METRICS, "seen", rule)
     if single:
         monkeypatch.setattr(slot, "MAX_GROUPED_FLOATS", 0)
-    trainer = toy_trainer(softmax_sgd, slots=2, metrics=("accuracy", "seen"))
+    trainer = toy_trainer(
+        softmax_sgd, slots=2, metrics=metric_specs(["accuracy", {"name": "seen", "higher_is_better": True}])
+    )
     models = [trainer.initial(), *trainer.train([job_of(trainer, peer, 5) for peer in "ab"])]
     plain = toy_trainer(softmax_sgd, slots=2).evaluate(models)
     monkeypatch.setattr(keras_trainer, "MAX_CALL_BYTES", 2 * 4 * len(toy_dataset().test_y) * 10)  # two at a time

@@ -7,13 +7,12 @@ from rich import box
 from rich.table import Table
 
 from gossipfl.cli.terminal.figures import num_bytes
-from gossipfl.training.metrics import METRICS
 
 
 def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> Table:
     """One line for each peer, from its status as JSON has it; what does not fit in `height` lines is counted."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    scores = ["loss", *(name for name in METRICS if any(name in status["metrics"] for status in statuses))]
+    scores = ["loss", *dict.fromkeys(name for status in statuses for name in status["metrics"])]
     columns = ["peer", "state", "round", *scores, "neighbors", "sent", "received", "failures"]
     for column in columns:
         table.add_column(column, justify="left" if column in ("peer", "state") else "right", overflow="fold")

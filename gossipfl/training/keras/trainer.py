@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gossipfl.actions import Evaluate, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError
-from gossipfl.scores import Score
+from gossipfl.scores import Metric, Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups, equal_parts
@@ -30,7 +30,7 @@ from gossipfl.training.keras.scoring import Scoring
 from gossipfl.training.keras.slot import DataTensors, Slot
 from gossipfl.training.keras.slot_pool import SlotPool
 from gossipfl.training.keras.state import schema_of, values_of
-from gossipfl.training.metrics import Predictions, need_outputs, scored
+from gossipfl.training.metrics import METRICS, Predictions, need_outputs, scored
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Flags, all_failures
@@ -71,6 +71,9 @@ class KerasTrainer:
                 f"the shards name example {batches.num_positions - 1}, but data set {dataset.name!r} has only "
                 f"{len(dataset.train_y)} training examples; partition the data set that is trained on"
             )
+        metrics = ["accuracy"] if settings.metrics is None else [spec.keras_name for spec in settings.metrics]
+        if not set(metrics) <= METRICS.keys():
+            raise ConfigurationError(f"there is no metric but {', '.join(METRICS)}")
         use_slots(num_slots)
         data = DataTensors(
             train_x=tf.convert_to_tensor(dataset.train_x),
@@ -79,18 +82,18 @@ class KerasTrainer:
             test_y=tf.convert_to_tensor(dataset.test_y),
             evaluation_batch_size=settings.evaluation_batch_size,
             in_order=batches.in_order,
-            keeps_outputs=need_outputs(settings.metrics),
+            keeps_outputs=need_outputs(metrics),
         )
         task = Task(dataset.train_x.shape[1:], dataset.num_classes)
         models = ModelRecipe(build_model, task, settings, seed).models(num_slots)
         self._pool = SlotPool(models, data, seed)
         self._num_test_batches = data.num_test_batches
         self._test_labels = dataset.test_y
-        self._metrics = settings.metrics
+        self._metrics = metrics
         num_outputs = dataset.num_classes * data.keeps_outputs
         self._num_kept = len(dataset.test_y) * num_outputs  # of a model's evaluation
         self._scoring = Scoring(
-            self._pool, batches, dataset.train_y, settings.metrics, settings.evaluation_batch_size, num_outputs
+            self._pool, batches, dataset.train_y, metrics, settings.evaluation_batch_size, num_outputs
         )
         layout = self._pool.slots[0].layout
         self.schema: WeightsSchema = schema_of(layout.weights)
@@ -110,6 +113,11 @@ class KerasTrainer:
     def num_slots(self) -> int:
         """Number of groups that are trained at the same time."""
         return len(self._pool.slots)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics that its scores carry, in order."""
+        return tuple(METRICS[name].metric for name in self._metrics)
 
     @property
     def flags(self) -> Flags:

@@ -20,7 +20,7 @@ import numpy as np
 from gossipfl.actions import Evaluate, Job, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError, TransportError
-from gossipfl.scores import Score
+from gossipfl.scores import Metric, Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups
@@ -107,6 +107,7 @@ class RayTrainer:
         self.schema: WeightsSchema = description.schema
         self.statistics_schema: WeightsSchema = description.statistics_schema
         self.optimizer_size: int = description.optimizer_size
+        self.metrics: tuple[Metric, ...] = description.metrics
         self._initial = description.initial
         self.constants: Constants = description.constants
         if self.constants:  # those of one worker are everybody's, whatever the model function gives elsewhere

@@ -16,7 +16,7 @@ import numpy as np
 from gossipfl.actions import Evaluate, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, GossipFLError, TrainingError, TransportError
-from gossipfl.scores import Score
+from gossipfl.scores import Metric, Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
@@ -70,6 +70,7 @@ class Description(NamedTuple):
     schema: WeightsSchema
     statistics_schema: WeightsSchema
     optimizer_size: int
+    metrics: tuple[Metric, ...]
     initial: ModelVectors
     constants: Constants
     flags: Flags
@@ -91,6 +92,7 @@ class Worker:
             trainer.schema,
             trainer.statistics_schema,
             trainer.optimizer_size,
+            trainer.metrics,
             trainer.initial(),
             trainer.constants,
             trainer.flags,
