@@ -68,7 +68,7 @@ def test_fedavg_is_the_loop_of_fit(partition: Any, weighting: str) -> None:
 
     expected = fedavg_with_fit(
         make_model,
-        [(data.train_x[shard], data.train_y[shard]) for shard in experiment.shards.values()],
+        [(data.train.x[shard], data.train.y[shard]) for shard in experiment.shards.values()],
         num_rounds=ROUNDS,
         batch_size=16,
         by_examples=weighting == "examples",

@@ -1,32 +1,38 @@
-"""A labelled data set in memory, as every trainer and partitioner takes it.
+"""A data set in memory, as every trainer and partitioner takes it: examples to train on, and others held out.
 
-Whatever the source, features end as finite float32 and labels as int32 class numbers from 0. The arrays are read-only:
-peers hold index arrays into them, never copies.
+Whatever the source, they end as finite numbers, all parts alike. The arrays are read-only: peers hold index arrays into
+them, never copies.
 """
 
 import hashlib
-import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.errors import ConfigurationError, DataError
+from gossipfl.data.checks import check_alike, check_part, pieces
+from gossipfl.data.conversion import as_inputs, as_numbers, as_targets, model_inputs
+from gossipfl.data.examples import Examples, Tree, mapped, named
+from gossipfl.errors import DataError
 
-MAX_FEATURE_BYTES = 8 * 2**30
-"""Largest feature array that a source may ask for, as float32: bounds what a forged header can allocate."""
+Part: TypeAlias = Examples | tuple[Any, Any] | tuple[Any, Any, Any]
+"""Examples, or (x, y) or (x, y, weight) as `fit` takes them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Training and held-out examples of a classification task.
+    """Training and held-out examples of one task; `from_arrays` makes one of arrays as they are.
 
-    `train_x` is float32 [N, ...] (images [N, height, width, channels] in [0, 1], tables [N, features]), `train_y` int32
-    [N] with values in [0, num_classes); `test_x` and `test_y` likewise. `from_arrays` converts other dtypes.
+    Floats are float32, integers and booleans have any dtype. Inputs that are bytes [N, H, W, C] are images, and a model
+    gets them as float32(x) / 255. A single array of integers [N] as target are classes: int32 in [0, `num_classes`).
+    `num_classes` is None for tasks without classes, and `class_names` are what the numbers stand for. `validation` are
+    examples to choose by, and `notes` say what a reader of results should know of the source.
 
-    Raises DataError when a part is empty, lengths or shapes differ, labels are out of range, or features not finite.
+    Raises DataError when a part is empty, structures, shapes, dtypes or ranges of the parts differ, labels are out of
+    range, or numbers not finite.
 
     >>> train, test = (np.eye(4), np.array([0, 1, 0, 1])), (np.eye(4)[:2], np.array([0, 1]))
     >>> dataset = Dataset.from_arrays("toy", train, test)  # for a scenario: Scenario(data=dataset)
@@ -35,214 +41,177 @@ class Dataset:
     """
 
     name: str
-    train_x: NDArray[np.float32]
-    train_y: NDArray[np.int32]
-    test_x: NDArray[np.float32]
-    test_y: NDArray[np.int32]
-    num_classes: int
+    train: Examples
+    test: Examples
+    validation: Examples | None = None
+    num_classes: int | None = None
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.num_classes < 2:
-            raise DataError(f"{self.name}: a classification task needs at least 2 classes, got {self.num_classes}")
-        for part in ("train", "test"):
-            _check_part(
-                f"{self.name}: {part}", getattr(self, f"{part}_x"), getattr(self, f"{part}_y"), self.num_classes
-            )
-        if self.train_x.shape[1:] != self.test_x.shape[1:]:
+        if self.num_classes is not None and self.num_classes < 2:
             raise DataError(
-                f"{self.name}: examples must have one shape, got {self.train_x.shape[1:]} in the training set and "
-                f"{self.test_x.shape[1:]} in the test set"
+                f"{self.name}: a classification task needs at least 2 classes, got {self.num_classes}; give "
+                "num_classes, if there are others than those of these examples"
             )
-        for field in ("train_x", "train_y", "test_x", "test_y"):
-            view = np.ascontiguousarray(getattr(self, field)).view()
-            view.flags.writeable = False
-            object.__setattr__(self, field, view)
+        if self.class_names and len(self.class_names) != self.num_classes:
+            raise DataError(f"{self.name}: {len(self.class_names)} class names for {self.num_classes} classes")
+        for part, examples in self.parts:
+            check_part(f"{self.name}: {part}", examples, self.num_classes)
+            if examples is not self.train:
+                check_alike(self.name, self.train, part, examples)
 
     @classmethod
     def from_arrays(
         cls,
         name: str,
-        train: tuple[NDArray[Any], NDArray[Any]],
-        test: tuple[NDArray[Any], NDArray[Any]],
+        train: Part,
+        test: Part,
         num_classes: int | None = None,
+        validation: Part | None = None,
     ) -> "Dataset":
-        """A data set from (features, labels) pairs of any numeric dtype; see `as_features` and `as_labels`.
+        """A data set from examples of any numeric dtypes, each part as `Examples` or as (x, y) or (x, y, weight).
 
-        Without `num_classes`, it is 1 + the largest label. Raises DataError when the arrays cannot be used.
+        A target of strings is numbered in their order. Without `num_classes`, it is 1 + the largest of integer labels,
+        or the width of one-hot targets. Raises DataError when the arrays cannot be used.
         """
-        train_y = as_labels(train[1], f"{name}: train labels")
-        test_y = as_labels(test[1], f"{name}: test labels")
+        given = {"train": train, "test": test} | ({} if validation is None else {"validation": validation})
+        parts = {part: as_examples(examples, f"{name}: {part}") for part, examples in given.items()}
+        class_names = _names_of_classes(parts.values())
+        if class_names:
+            parts = {part: replace(examples, y=_numbered(examples.y, class_names)) for part, examples in parts.items()}
+            num_classes = num_classes or len(class_names)
+        parts = {part: _converted(examples, f"{name}: {part}") for part, examples in parts.items()}
         if num_classes is None:
-            num_classes = 1 + max(int(train_y.max(initial=0)), int(test_y.max(initial=0)))
-            if num_classes > max(2, len(train_y) + len(test_y)):
-                raise DataError(
-                    f"{name}: the largest label is {num_classes - 1}, but there are only {len(train_y) + len(test_y)} "
-                    "examples: number the classes 0, 1, 2, ..., or give num_classes"
-                )
+            num_classes = _number_of_classes(name, list(parts.values()))
         return cls(
             name,
-            as_features(train[0], f"{name}: train features"),
-            train_y,
-            as_features(test[0], f"{name}: test features"),
-            test_y,
+            parts["train"],
+            parts["test"],
+            parts.get("validation"),
             num_classes,
+            class_names,
+            tuple(_notes_on(parts["train"], num_classes)),
         )
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one example, as `keras.Input` takes it."""
-        return self.train_x.shape[1:]
+    def parts(self) -> Sequence[tuple[str, Examples]]:
+        """The parts that there are, with their names."""
+        named_parts = [("train", self.train), ("test", self.test)]
+        return named_parts if self.validation is None else [*named_parts, ("validation", self.validation)]
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape of one example, as `keras.Input` takes it; of several inputs, a structure of shapes."""
+        return mapped(lambda array: array.shape[1:], self.train.x)
+
+    @cached_property
+    def labels(self) -> NDArray[np.integer[Any]] | None:
+        """The class of each training example: its label, or the place of the one in a one-hot target; else None."""
+        return None if self.num_classes is None else classes_of(self.train.y)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, over shapes, dtypes and little-endian bytes of the four arrays."""
+        """SHA-256, in hexadecimal, over names, dtypes, shapes and little-endian bytes of all arrays."""
         digest = hashlib.sha256()
-        for array in (self.train_x, self.train_y, self.test_x, self.test_y):
-            portable = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-            digest.update(f"{portable.dtype.str} {portable.shape}\n".encode())
-            digest.update(portable.reshape(-1).view(np.uint8).data)
+        for part, examples in self.parts:
+            for place, array in examples.leaves():
+                label = "" if place in ("x", "y") and part != "validation" else f"{part} {place} "
+                portable = array.dtype.newbyteorder("<")
+                digest.update(f"{label}{portable.str} {array.shape}\n".encode())
+                for rows in pieces(array):
+                    digest.update(np.ascontiguousarray(rows, portable).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
 
 
-def subset(dataset: Dataset, max_train: int | None, max_test: int | None, generator: np.random.Generator) -> Dataset:
-    """At most `max_train` and `max_test` examples of a data set, drawn without replacement, in their old order.
-
-    None keeps a part whole. Raises ConfigurationError for a limit below 1.
-    """
-    for field, limit in (("max_train", max_train), ("max_test", max_test)):
-        if limit is not None and limit < 1:
-            raise ConfigurationError(f"{field} must be at least 1, or None for all examples; got {limit}")
-    train = _drawn(len(dataset.train_y), max_train, generator)
-    test = _drawn(len(dataset.test_y), max_test, generator)
-    return replace(
-        dataset,
-        train_x=dataset.train_x[train],
-        train_y=dataset.train_y[train],
-        test_x=dataset.test_x[test],
-        test_y=dataset.test_y[test],
-    )
-
-
-def stratified_split(
-    labels: NDArray[np.integer[Any]], test_fraction: float, generator: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sorted (train, test) indices; the test part has round(test_fraction * N) examples, at least one.
-
-    Each class gives its share c * num_test / N, rounded down or up so that the sum is exact (largest remainders, ties
-    at random), from its examples in random order.
-
-    Raises ConfigurationError unless 0 < test_fraction < 1, DataError when one of the parts would be empty.
-    """
-    if not 0 < test_fraction < 1:
-        raise ConfigurationError(f"test_fraction must be between 0 and 1 (exclusive), got {test_fraction}")
-    num_examples = len(labels)
-    num_test = max(1, round(test_fraction * num_examples))
-    if num_test >= num_examples:
-        raise DataError(f"cannot hold out {num_test} of {num_examples} examples: give more examples, or a test set")
-    _, counts = np.unique(labels, return_counts=True)
-    shares, remainders = np.divmod(counts * num_test, num_examples)
-    largest_first = np.lexsort((generator.random(len(counts)), -remainders))
-    shares[largest_first[: num_test - shares.sum()]] += 1
-    order = generator.permutation(num_examples)
-    by_class = order[np.argsort(labels[order], kind="stable")]
-    place = np.concatenate([np.arange(count) for count in counts])
-    is_test = place < np.repeat(shares, counts)
-    return np.sort(by_class[~is_test]).astype(np.int64), np.sort(by_class[is_test]).astype(np.int64)
-
-
-def split_dataset(
-    name: str,
-    x: NDArray[Any],
-    y: NDArray[Any],
-    test_fraction: float,
-    generator: np.random.Generator,
-    num_classes: int | None = None,
-) -> Dataset:
-    """A data set from examples without a test part: a stratified `test_fraction` of them is held out."""
-    labels = as_labels(y, f"{name}: labels")
-    if x.ndim < 1 or len(x) != len(labels):
-        raise DataError(f"{name} has features of shape {x.shape}, but {len(labels)} labels")
-    train, test = stratified_split(labels, test_fraction, generator)
-    return Dataset.from_arrays(name, (x[train], labels[train]), (x[test], labels[test]), num_classes)
-
-
-def as_features(array: NDArray[Any], what: str) -> NDArray[np.float32]:
-    """Float32 features: uint8 images [N, H, W] or [N, H, W, C] are divided by 255, and get a channel axis.
-
-    Tables [N, features] and arrays of other dtypes keep their values and shape. `what` begins the message of the
-    DataError that is raised for dtypes that are not real numbers and for sizes above `MAX_FEATURE_BYTES`.
-    """
-    array = _array(array, what)
-    if array.dtype.kind not in "biuf":
-        raise DataError(f"{what} must be numbers, got dtype {array.dtype}: encode them first")
-    if array.ndim < 2:
-        raise DataError(f"{what} must have shape [examples, ...], got {array.shape}")
-    check_size(array.shape, what)
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, which Dataset refuses by name
-        features = array.astype(np.float32)
-    if array.dtype == np.uint8 and array.ndim in (3, 4):
-        features /= np.float32(255)
-        if array.ndim == 3:
-            features = features[..., np.newaxis]
-    return features
-
-
-def as_labels(array: NDArray[Any], what: str) -> NDArray[np.int32]:
-    """Int32 labels [N] from integers or booleans [N] or [N, 1]; raises DataError for anything else."""
-    array = _array(array, what)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        raise DataError(f"{what} must have shape [examples], got {array.shape}: use argmax on one-hot labels")
-    if array.dtype.kind not in "biu":
-        raise DataError(f"{what} must be integer class numbers, got dtype {array.dtype}")
-    if array.size and (int(array.min()) < 0 or int(array.max()) >= 2**31 - 1):
-        raise DataError(
-            f"{what} must be class numbers from 0, got values from {array.min()} to {array.max()}; "
-            "-1 usually marks examples without a label: drop them"
-        )
-    return array.astype(np.int32)
-
-
-def check_size(shape: tuple[int, ...], what: str) -> None:
-    """Raise DataError when float32 features of this shape would exceed `MAX_FEATURE_BYTES`."""
-    num_bytes = 4 * math.prod(int(size) for size in shape)
-    if num_bytes > MAX_FEATURE_BYTES:
-        raise DataError(
-            f"{what} of shape {tuple(shape)} would take {num_bytes / 2**30:.1f} GiB as float32, more than "
-            f"{MAX_FEATURE_BYTES / 2**30:.0f} GiB: use a smaller data set, or a part of it"
-        )
-
-
-def _check_part(what: str, x: NDArray[Any], y: NDArray[Any], num_classes: int) -> None:
-    if x.dtype != np.float32 or y.dtype != np.int32:
-        raise DataError(
-            f"{what} must be float32 features and int32 labels, got {x.dtype} and {y.dtype}: use Dataset.from_arrays"
-        )
-    if x.ndim < 2 or y.ndim != 1:
-        raise DataError(f"{what} must have features [N, ...] and labels [N], got shapes {x.shape} and {y.shape}")
-    if len(x) != len(y):
-        raise DataError(f"{what} has {len(x)} feature rows, but {len(y)} labels")
-    if x.size == 0:
-        raise DataError(f"{what} is empty, with features of shape {x.shape}")
-    if y.min() < 0 or y.max() >= num_classes:
-        raise DataError(f"{what} labels must be in [0, {num_classes}), got {y.min()} to {y.max()}")
-    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
-    if not finite.all():
-        raise DataError(
-            f"{what} features must be finite: example {int(np.argmin(finite))} is the first of "
-            f"{int(np.sum(~finite))} with NaN or infinity; fill in or drop missing values"
-        )
-
-
-def _array(value: Any, what: str) -> NDArray[Any]:
+def as_examples(part: Part, what: str) -> Examples:
+    """A part of a data set, as its arrays are. Raises DataError, naming the array, for what are no examples."""
     try:
-        return np.asarray(value)
-    except ValueError as error:  # nested lists of unequal lengths
-        raise DataError(f"{what} are not one array: {error}") from error
+        if isinstance(part, Examples):
+            return part
+        if isinstance(part, tuple) and len(part) in (2, 3):
+            return Examples(*part)
+    except DataError as error:
+        raise DataError(f"{what}: {error}") from error
+    raise DataError(f"{what} must be Examples, (x, y) or (x, y, weight), got {type(part).__name__}")
 
 
-def _drawn(num_examples: int, limit: int | None, generator: np.random.Generator) -> NDArray[np.int64]:
-    if limit is None or limit >= num_examples:
-        return np.arange(num_examples)
-    return np.sort(generator.choice(num_examples, size=limit, replace=False))
+def classes_of(y: Tree | None) -> NDArray[Any] | None:
+    """The class of each example by its target: integers or strings [N] or [N, 1], or the argmax of one-hot; else
+    None."""
+    if not isinstance(y, np.ndarray):
+        return None
+    if y.shape[1:] in {(), (1,)}:
+        return y.reshape(-1) if y.dtype.kind in "biuUS" else None
+    is_one_hot = y.ndim == 2 and y.dtype.kind in "biuf" and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all()
+    return y.argmax(axis=1).astype(np.int32) if is_one_hot else None
+
+
+def _converted(examples: Examples, what: str) -> Examples:
+    x, y, weight = examples.x, examples.y, examples.weight
+    if y is not None and _is_reconstruction(x, y):
+        targets = model_inputs(as_inputs(y, f"{what} y"))
+    else:
+        targets = None if y is None else as_targets(y, f"{what} y")
+    weights = None if weight is None else named(_as_weight, weight, f"{what} weight")
+    return Examples(as_inputs(x, f"{what} x"), targets, weights, examples.columns)
+
+
+def _is_reconstruction(x: Tree, y: Tree) -> bool:
+    """True for images of bytes that are inputs and targets: both are divided by 255."""
+    if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):
+        return False
+    return x.dtype == y.dtype == np.uint8 and x.ndim in (3, 4) and np.array_equal(x, y)
+
+
+def _as_weight(place: str, array: NDArray[Any]) -> NDArray[Any]:
+    return as_numbers(array, place).astype(np.float32, copy=False)
+
+
+def _names_of_classes(parts: Iterable[Examples]) -> tuple[str, ...]:
+    """What stands in the targets of all parts, in order, if they are strings."""
+    strings = [
+        classes
+        for examples in parts
+        for classes in [classes_of(examples.y)]
+        if classes is not None and classes.dtype.kind in "US"
+    ]
+    return tuple(np.unique(np.concatenate(strings)).astype(str).tolist()) if strings else ()
+
+
+def _numbered(y: Tree | None, class_names: tuple[str, ...]) -> Tree | None:
+    classes = classes_of(y)
+    if classes is None or classes.dtype.kind not in "US":
+        return y
+    return np.searchsorted(np.array(class_names), classes.astype(str)).astype(np.int32)
+
+
+def _number_of_classes(name: str, parts: Sequence[Examples]) -> int | None:
+    """1 + the largest label, or the width of one-hot targets; None for other tasks."""
+    classes = [classes_of(examples.y) for examples in parts]
+    known = [array for array in classes if array is not None]
+    if len(known) < len(parts):
+        return None
+    y = parts[0].y
+    if isinstance(y, np.ndarray) and y.ndim == 2:
+        return int(y.shape[1])
+    num_classes = 1 + max(int(array.max(initial=0)) for array in known)
+    num_examples = sum(map(len, known))
+    if num_classes > max(2, num_examples):
+        raise DataError(
+            f"{name}: the largest label is {num_classes - 1}, but there are only {num_examples} examples: number the "
+            "classes 0, 1, 2, ..., or give num_classes; quantities are to be floats"
+        )
+    return num_classes
+
+
+def _notes_on(examples: Examples, num_classes: int | None) -> Iterator[str]:
+    y = examples.y
+    is_quantity = isinstance(y, np.ndarray) and y.dtype == np.float32 and y.shape[1:] in {(), (1,)}
+    if num_classes is not None or not isinstance(y, np.ndarray) or not is_quantity:
+        return
+    if y.size and (y == np.rint(y)).all() and y.min() >= 0 and y.max() < len(y):
+        yield (
+            f"The targets are whole numbers from {y.min():g} to {y.max():g} given as floats, and so taken for "
+            "quantities; classes are to be integers."
+        )

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.data.dataset import Dataset, check_size
+from gossipfl.data.conversion import check_size
+from gossipfl.data.dataset import Dataset
 from gossipfl.errors import DataError
 
 MAX_DEFLATE_RATIO = 1032

@@ -13,7 +13,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.data.dataset import MAX_FEATURE_BYTES, Dataset, split_dataset
+from gossipfl.data.conversion import MAX_FEATURE_BYTES
+from gossipfl.data.dataset import Dataset
+from gossipfl.data.held_out import split_dataset
 from gossipfl.data.idx import MAX_DEFLATE_RATIO
 from gossipfl.errors import DataError
 
@@ -42,7 +44,7 @@ def load_npz(path: Path, name: str, test_fraction: float, generator: np.random.G
     if all(key in arrays for key in _FOUR):
         return Dataset.from_arrays(name, (arrays["x_train"], arrays["y_train"]), (arrays["x_test"], arrays["y_test"]))
     if all(key in arrays for key in _TWO):
-        return split_dataset(name, arrays["x"], arrays["y"], test_fraction, generator)
+        return split_dataset(name, (arrays["x"], arrays["y"]), test_fraction, generator)
     raise DataError(
         f"{name}: expected the arrays {', '.join(_FOUR)}, or {' and '.join(_TWO)}; "
         f"among them the file has {', '.join(sorted(arrays)) or 'none'}"

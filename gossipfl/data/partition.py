@@ -208,6 +208,9 @@ PARTITIONERS: Mapping[str, type[Any]] = MappingProxyType(
 )
 """The rules by the name that a scenario gives them."""
 
+BY_CLASS = ("dirichlet", "shards", "labels")
+"""The rules that go by the classes of examples; others look at their number only."""
+
 
 def check_partition(parts: Sequence[Indices], num_examples: int) -> None:
     """Raise DataError, naming the first, when an example of [0, num_examples) is lost or given twice."""
@@ -238,8 +241,11 @@ def partition_digest(parts: Sequence[Indices]) -> str:
     return digest.hexdigest()
 
 
-def label_counts(labels: LabelArray, parts: Sequence[Indices], num_classes: int) -> NDArray[np.int64]:
-    """The number of examples of each class that every peer holds: int64 [peers, classes]."""
+def label_counts(labels: LabelArray | None, parts: Sequence[Indices], num_classes: int | None) -> NDArray[np.int64]:
+    """The number of examples of each class that every peer holds: int64 [peers, classes]; without classes, of all its
+    examples [peers, 1]."""
+    if labels is None or num_classes is None:
+        return np.array([[len(part)] for part in parts], np.int64)
     counts = np.zeros((len(parts), num_classes), np.int64)
     for row, part in zip(counts, parts, strict=True):
         row += np.bincount(labels[part], minlength=num_classes)

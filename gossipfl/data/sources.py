@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gossipfl.data.dataset import Dataset, split_dataset
+from gossipfl.data.dataset import Dataset
 from gossipfl.data.function import load_function
+from gossipfl.data.held_out import split_dataset
 from gossipfl.data.idx import load_idx
 from gossipfl.data.npz import load_npz
 from gossipfl.errors import DataError
@@ -78,7 +79,7 @@ def _load_digits(test_fraction: float, split_generator: np.random.Generator) -> 
 
     digits = load_digits()
     images = (digits.images / 16).astype(np.float32)[..., np.newaxis]
-    return split_dataset("digits", images, digits.target, test_fraction, split_generator, num_classes=10)
+    return split_dataset("digits", (images, digits.target), test_fraction, split_generator, num_classes=10)
 
 
 def _nearest(source: str) -> str:

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.data.bounded_network import bounded_network
-from gossipfl.data.dataset import Dataset, as_labels, check_size, split_dataset
+from gossipfl.data.conversion import as_labels, check_size
+from gossipfl.data.dataset import Dataset
+from gossipfl.data.held_out import split_dataset
 from gossipfl.errors import DataError
 from gossipfl.names.spelling import did_you_mean
 
@@ -50,7 +52,7 @@ def load_tfds(
         raise DataError(f"{name} has no 'train' split, only {', '.join(sorted(builder.info.splits)) or 'none'}")
     train_x, train_y = _read(builder, "train", task, name)
     if "test" not in builder.info.splits:
-        return split_dataset(name, train_x, train_y, test_fraction, generator, task.num_classes)
+        return split_dataset(name, (train_x, train_y), test_fraction, generator, task.num_classes)
     return Dataset.from_arrays(name, (train_x, train_y), _read(builder, "test", task, name), task.num_classes)
 
 

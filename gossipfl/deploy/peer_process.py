@@ -89,7 +89,7 @@ def _experiment(scenario: Scenario, options: PeerOptions) -> Experiment:
         return Experiment(scenario, load_data(scenario, download=options.download), slots=1)
     data = scenario.data.model_copy(update={"source": options.shard, "digest": None})
     dataset = load_data(scenario.with_changes(data=data), download=options.download)
-    shards = {options.name: np.arange(len(dataset.train_y), dtype=np.int64)}
+    shards = {options.name: np.arange(len(dataset.train), dtype=np.int64)}
     return Experiment(scenario, dataset, slots=1, shards=shards)
 
 

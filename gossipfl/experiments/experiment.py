@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from gossipfl.actions import LocalWork
 from gossipfl.algorithms import POOL, Algorithm, Seat
-from gossipfl.data.dataset import Dataset, subset
-from gossipfl.data.partition import check_partition
+from gossipfl.data.dataset import Dataset
+from gossipfl.data.held_out import subset
+from gossipfl.data.partition import BY_CLASS, check_partition
 from gossipfl.data.sources import load
 from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
 from gossipfl.engines.virtual.simulator import Simulator, World
@@ -85,8 +86,15 @@ class Experiment:
     def _partition(self) -> dict[PeerId, NDArray[np.int64]]:
         peers = list(self.scenario.graph())
         partitioner = self.scenario.data.partition.partitioner()
-        parts = partitioner(self.dataset.train_y, len(peers), generator(self.scenario.data_seed, "partition"))
-        check_partition(parts, len(self.dataset.train_y))
+        labels, rule = self.dataset.labels, self.scenario.data.partition.name
+        if labels is None and rule in BY_CLASS:
+            raise DataError(
+                f"{self.dataset.name} has no classes, by which the partition {rule!r} goes: choose another, such as iid"
+            )
+        if labels is None:
+            labels = np.zeros(len(self.dataset.train), np.int32)
+        parts = partitioner(labels, len(peers), generator(self.scenario.data_seed, "partition"))
+        check_partition(parts, len(labels))
         return dict(zip(peers, parts, strict=True))
 
     @property
@@ -190,7 +198,7 @@ class Experiment:
         if recipe.pools_data:
             # The same epochs as the peers together; with a fixed number of steps, the sum of theirs.
             steps = steps if scenario.training.steps is None else steps * len(self.shards)
-            return LocalWork(len(self.dataset.train_y), steps, scenario.rounds)
+            return LocalWork(len(self.dataset.train), steps, scenario.rounds)
         return LocalWork(len(self.shards[peer_id]), steps, scenario.rounds)
 
 

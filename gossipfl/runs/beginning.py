@@ -39,7 +39,7 @@ def run_manifest(
     """The manifest at the start of a run: everything needed to repeat it."""
     dataset, trainer = experiment.dataset, experiment.trainer
     parts = list(experiment.shards.values())
-    counts = label_counts(dataset.train_y, parts, dataset.num_classes)
+    counts = label_counts(dataset.labels, parts, dataset.num_classes)
     return Manifest(
         format=FORMAT,
         mode=mode,
@@ -55,9 +55,10 @@ def run_manifest(
         flags=dict(trainer.flags),
         data=RunData(
             source=dataset.name,
-            num_train=len(dataset.train_y),
-            num_test=len(dataset.test_y),
+            num_train=len(dataset.train),
+            num_test=len(dataset.test),
             num_classes=dataset.num_classes,
+            class_names=dataset.class_names,
             digest=dataset.digest,
         ),
         partition=RunPartition(
@@ -79,7 +80,7 @@ def run_manifest(
         algorithms=_algorithms(scenario, seeds),
         metrics=list(scenario.metrics),
         targets=scenario.targets,
-        differences=[*differences(scenario), *caveats(scenario)],
+        differences=[*differences(scenario), *caveats(scenario), *dataset.notes],
         spread=spread(scenario, seeds),
     )
 

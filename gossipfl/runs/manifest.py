@@ -54,7 +54,8 @@ class RunData(Part):
     source: str
     num_train: Count
     num_test: Count
-    num_classes: PositiveInt
+    num_classes: PositiveInt | None = None
+    class_names: tuple[str, ...] = ()
     digest: str
 
 
@@ -65,7 +66,7 @@ class RunModel(Part):
     name: Any = None
     num_weights: Count = 0
     input_shape: tuple[PositiveInt, ...]
-    num_classes: PositiveInt
+    num_classes: PositiveInt | None = None
     segments: Segments = []
     statistics_segments: Segments = []
 

@@ -81,7 +81,7 @@ class DataSection(Section):
     @field_validator("source")
     @classmethod
     def _is_a_source(cls, source: Any) -> Any:
-        if not (isinstance(source, str) or hasattr(source, "train_x")):
+        if not (isinstance(source, str) or hasattr(source, "train")):
             raise ConfigurationError(f"a data source is a string or a Dataset, got {type(source).__name__}")
         return source
 

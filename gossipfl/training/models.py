@@ -90,13 +90,17 @@ MODELS: Mapping[str, Callable[[tuple[int, ...], int], "keras.Model"]] = {"softma
 """Built-in models by name: functions of (input_shape, num_classes)."""
 
 
-def resolve(name_or_path: str, input_shape: tuple[int, ...], num_classes: int) -> BuildModel:
+def resolve(name_or_path: str, input_shape: tuple[int, ...], num_classes: int | None) -> BuildModel:
     """The function that builds the model: a built-in name, or `package.module:function` without arguments.
 
     Raises ConfigurationError when there is no such name, module or function, with the nearest spelling.
     """
     check_name(name_or_path)
     if ":" not in name_or_path:
+        if num_classes is None:
+            raise ConfigurationError(
+                f"the model {name_or_path!r} is for classes, and the data have none; give your own"
+            )
         return partial(MODELS[name_or_path], tuple(input_shape), num_classes)
     try:
         return user_function(name_or_path)

@@ -33,7 +33,7 @@ class Work:
     @property
     def dataset(self) -> Dataset:
         whole, num_examples = images(self.directory), self.num_clients * self.num_examples
-        return replace(whole, train_x=whole.train_x[:num_examples], train_y=whole.train_y[:num_examples])
+        return replace(whole, train=whole.train.take(slice(num_examples)))
 
     def __str__(self) -> str:
         steps = self.num_examples // self.batch_size

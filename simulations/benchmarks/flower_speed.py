@@ -26,6 +26,8 @@ from fedavg_round import LEARNING_RATE, Result, Work, accuracy_of, initial_weigh
 from measuring import directory_of_images, in_own_process, print_table
 from numpy.typing import NDArray
 
+from gossipfl.data.conversion import model_inputs
+
 FLOWER = "1.42.0"
 ENVIRONMENT = Path("~/.cache/gossipfl").expanduser() / f"flower-{FLOWER}"
 NUM_ROUNDS = 4
@@ -50,8 +52,8 @@ def with_flower(
     """FedAvg as in `flower_app.py`; a round goes from one average to the next."""
     with tempfile.TemporaryDirectory() as directory:
         dataset = work.dataset
-        np.save(Path(directory, "x.npy"), dataset.train_x)
-        np.save(Path(directory, "y.npy"), dataset.train_y)
+        np.save(Path(directory, "x.npy"), model_inputs(dataset.train.x))
+        np.save(Path(directory, "y.npy"), dataset.train.y)
         np.savez(Path(directory, "initial.npz"), *weights)
         case = options | {
             "directory": directory,

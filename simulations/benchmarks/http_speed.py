@@ -37,6 +37,7 @@ from measuring import print_table
 
 from gossipfl.codec.messages import encode_parts
 from gossipfl.compression import dense
+from gossipfl.data.conversion import model_inputs
 from gossipfl.engines.http.delivering.client import Client
 from gossipfl.engines.http.delivering.correspondence import Correspondence
 from gossipfl.engines.http.delivering.delivery import Delivery
@@ -307,8 +308,8 @@ def fit() -> None:
     keras.utils.set_random_seed(0)
     data, model = load("digits"), big_model()
     model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(data.train_x, data.train_y, batch_size=100, epochs=2, verbose=0)
-    model.evaluate(data.test_x, data.test_y, verbose=0)
+    model.fit(model_inputs(data.train.x), data.train.y, batch_size=100, epochs=2, verbose=0)
+    model.evaluate(model_inputs(data.test.x), data.test.y, verbose=0)
 
 
 def launch_row() -> list[str]:

@@ -18,7 +18,7 @@ def gossip(
         rounds=rounds,
         model=model,
         data={
-            "source": replace(dataset, train_x=dataset.train_x[:num_examples], train_y=dataset.train_y[:num_examples]),
+            "source": replace(dataset, train=dataset.train.take(slice(num_examples))),
             "partition": "iid",
         },
         training={"batch_size": 10, "optimizer": {"name": "sgd", "learning_rate": 0.02}},

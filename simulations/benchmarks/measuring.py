@@ -28,7 +28,7 @@ def images(directory: Path) -> Dataset:
         return load(f"idx:{directory}")
     random = np.random.default_rng(0)
     x, y = random.random((60_000, 28, 28, 1), np.float32), random.integers(10, size=60_000, dtype=np.int32)
-    return Dataset("random images", x, y, x[:10_000], y[:10_000], 10)
+    return Dataset.from_arrays("random images", (x, y), (x[:10_000], y[:10_000]), 10)
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -18,6 +18,8 @@ import numpy as np
 from fedavg_round import LEARNING_RATE, Federation, Work
 from measuring import directory_of_images, in_own_process, print_table, timed
 
+from gossipfl.data.conversion import model_inputs
+
 
 class HandWritten:
     """Multinomial logistic regression by gradient descent on all cores."""
@@ -29,9 +31,9 @@ class HandWritten:
 
         data, num_cores = work.dataset, available_cores()
         self.weights = [np.zeros((28 * 28, 10), np.float32), np.zeros(10, np.float32)]
-        self._x = tf.constant(data.train_x.reshape(len(data.train_x), -1))
-        self._labels = tf.constant(data.train_y)
-        self._one_hot = tf.one_hot(data.train_y, 10)
+        self._x = tf.constant(model_inputs(data.train.x).reshape(len(data.train), -1))
+        self._labels = tf.constant(data.train.y)
+        self._one_hot = tf.one_hot(data.train.y, 10)
         self._work = work
         specs = [tf.TensorSpec(array.shape) for array in self.weights] + [tf.TensorSpec([], tf.int32)] * 2
         self._graphs = [

@@ -16,6 +16,7 @@ from fedavg_round import LEARNING_RATE, Result, Work, accuracy_of, initial_weigh
 from measuring import directory_of_images, in_own_process, print_table, timed
 from numpy.typing import NDArray
 
+from gossipfl.data.conversion import model_inputs
 from gossipfl.training.models import resolve
 
 NUM_ROUNDS = 3
@@ -26,6 +27,7 @@ def with_fit(work: Work, num_rounds: int, weights: list[NDArray[np.floating]]) -
     import keras
 
     dataset = work.dataset
+    x = model_inputs(dataset.train.x)
     model = resolve(work.model, dataset.input_shape, dataset.num_classes)()
     model.compile(keras.optimizers.SGD(LEARNING_RATE), "sparse_categorical_crossentropy", metrics=["accuracy"])
 
@@ -35,9 +37,7 @@ def with_fit(work: Work, num_rounds: int, weights: list[NDArray[np.floating]]) -
         for client in range(work.num_clients):
             shard = slice(client * work.num_examples, (client + 1) * work.num_examples)
             model.set_weights(weights)
-            model.fit(
-                dataset.train_x[shard], dataset.train_y[shard], batch_size=work.batch_size, shuffle=False, verbose=0
-            )
+            model.fit(x[shard], dataset.train.y[shard], batch_size=work.batch_size, shuffle=False, verbose=0)
             trained.append(model.get_weights())
         weights = [np.mean(arrays, axis=0) for arrays in zip(*trained, strict=True)]
 

@@ -358,10 +358,10 @@ class TestPeer:
             return json.loads(Path(directory, "manifest.json").read_text())["run_id"]
 
         digits = load("digits")
-        arrays = {name: getattr(digits, name) for name in ("train_x", "train_y", "test_x", "test_y")}
-        names = {"train_x": "x_train", "train_y": "y_train", "test_x": "x_test", "test_y": "y_test"}
-        np.savez("one.npz", **{names[name]: array for name, array in arrays.items()})
-        np.savez("two.npz", **{names[name]: array for name, array in arrays.items()})
+        parts = (("train", digits.train), ("test", digits.test))
+        arrays = {f"{name}_{part}": getattr(examples, name) for part, examples in parts for name in ("x", "y")}
+        np.savez("one.npz", **arrays)
+        np.savez("two.npz", **arrays)
         plain = run_id("plain")
         assert run_id("by-path", "--data", "npz:one.npz") == run_id("by-another", "--data", "npz:two.npz") == plain
         others = {

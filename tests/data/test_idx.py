@@ -33,9 +33,9 @@ def write_set(directory: Path, *, suffix: str = "", separator: str = "-", num_tr
 def test_a_directory_of_four_files_is_a_data_set(tmp_path: Path, suffix: str, separator: str) -> None:
     images = write_set(tmp_path, suffix=suffix, separator=separator)
     dataset = load_idx(tmp_path, "idx:here")
-    assert dataset.train_x.shape == (12, 3, 2, 1)
-    assert np.array_equal(dataset.train_x[..., 0], images / np.float32(255))
-    assert dataset.test_y.tolist() == [0, 1, 2, 3]
+    assert dataset.train.x.shape == (12, 3, 2, 1)
+    assert np.array_equal(dataset.train.x[..., 0], images)
+    assert dataset.test.y.tolist() == [0, 1, 2, 3]
     assert dataset.num_classes == 4
 
 
@@ -43,12 +43,12 @@ def test_a_directory_of_four_files_is_a_data_set(tmp_path: Path, suffix: str, se
 @pytest.mark.skipif(not DEBIAN_FASHION_MNIST.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_fashion_mnist_as_debian_ships_it() -> None:
     dataset = load_idx(DEBIAN_FASHION_MNIST, "idx:fashion-mnist")
-    assert dataset.train_x.shape == (60_000, 28, 28, 1)
-    assert dataset.test_x.shape == (10_000, 28, 28, 1)
+    assert dataset.train.x.shape == (60_000, 28, 28, 1)
+    assert dataset.test.x.shape == (10_000, 28, 28, 1)
     assert dataset.num_classes == 10
-    assert np.bincount(dataset.train_y).tolist() == [6_000] * 10
-    assert (float(dataset.train_x.min()), float(dataset.train_x.max())) == (0.0, 1.0)
-    assert dataset.train_x.mean(dtype=np.float64) == pytest.approx(0.2860, abs=1e-4)
+    assert np.bincount(dataset.train.y).tolist() == [6_000] * 10
+    assert dataset.train.x.dtype == np.uint8
+    assert dataset.train.x.mean(dtype=np.float64) / 255 == pytest.approx(0.2860, abs=1e-4)
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

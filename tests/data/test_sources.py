@@ -52,14 +52,14 @@ def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_digits_are_the_embedded_default() -> None:
     dataset = load("digits")
-    assert dataset.train_x.shape == (1438, 8, 8, 1)
-    assert dataset.test_x.shape == (359, 8, 8, 1)
+    assert dataset.train.x.shape == (1438, 8, 8, 1)
+    assert dataset.test.x.shape == (359, 8, 8, 1)
     assert dataset.num_classes == 10
-    assert (float(dataset.train_x.min()), float(dataset.train_x.max())) == (0.0, 1.0)
-    assert np.bincount(dataset.test_y).min() >= 34
+    assert (float(dataset.train.x.min()), float(dataset.train.x.max())) == (0.0, 1.0)
+    assert np.bincount(dataset.test.y).min() >= 34
     assert load("digits").digest == dataset.digest
     assert load("digits", seed=1).digest != dataset.digest
-    assert len(load("digits", test_fraction=0.5).test_y) == 898
+    assert len(load("digits", test_fraction=0.5).test.y) == 898
 
 
 def test_an_impossible_test_fraction_is_a_configuration_error() -> None:
@@ -69,7 +69,7 @@ def test_an_impossible_test_fraction_is_a_configuration_error() -> None:
 
 def test_files_are_sources(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.eye(20), y=np.arange(20) % 2)
-    assert len(load(f"npz:{tmp_path / 'a.npz'}").test_y) == 4
+    assert len(load(f"npz:{tmp_path / 'a.npz'}").test.y) == 4
     with pytest.raises(DataError, match="not a directory"):
         load(f"idx:{tmp_path / 'a.npz'}")
 
@@ -77,8 +77,8 @@ def test_files_are_sources(tmp_path: Path) -> None:
 def test_a_function_gives_pairs_or_a_data_set(user_module: str) -> None:
     for function in ("pairs", "Sets.first"):
         dataset = load(f"{user_module}:{function}")
-        assert dataset.train_x.shape == (6, 2, 2, 1)
-        assert dataset.test_y.tolist() == [0, 1, 2]
+        assert dataset.train.x.shape == (6, 2, 2, 1)
+        assert dataset.test.y.tolist() == [0, 1, 2]
         assert dataset.name == f"{user_module}:{function}"
     assert load(f"{user_module}:dataset").name == "mine"
     assert load(f"{user_module}:lists").input_shape == (2, 2)

@@ -117,12 +117,12 @@ def test_images_are_read_in_file_order(prepared: Callable[[str], Dataset], tmp_p
     import tensorflow_datasets as tfds
 
     dataset = prepared("gossip_images")
-    assert dataset.train_x.shape == (NUM_TRAIN, 4, 4, 1)
-    assert dataset.test_x.shape == (NUM_TEST, 4, 4, 1)
+    assert dataset.train.x.shape == (NUM_TRAIN, 4, 4, 1)
+    assert dataset.test.x.shape == (NUM_TEST, 4, 4, 1)
     assert dataset.num_classes == 3
-    numbers = np.rint(dataset.train_x[:, 0, 0, 0] * 255 / 5).astype(int)
+    numbers = dataset.train.x[:, 0, 0, 0].astype(int) // 5
     assert sorted(numbers) == list(range(NUM_TRAIN))
-    assert np.array_equal(dataset.train_y, numbers % 3)
+    assert np.array_equal(dataset.train.y, numbers % 3)
     tenth = tfds.load("gossip_images", split="train[10%:20%]", data_dir=tmp_path, download=False)
     expected = [int(example["image"][0, 0, 0]) // 5 for example in tfds.as_numpy(tenth)]
     assert numbers[5:10].tolist() == expected
@@ -130,7 +130,7 @@ def test_images_are_read_in_file_order(prepared: Callable[[str], Dataset], tmp_p
 
 def test_a_set_without_a_test_split_is_split_by_the_seed(prepared: Callable[[str], Dataset], tmp_path: Path) -> None:
     dataset = prepared("gossip_unsplit")
-    assert (len(dataset.train_y), len(dataset.test_y)) == (40, 10)
+    assert (len(dataset.train.y), len(dataset.test.y)) == (40, 10)
     assert load("tfds:gossip_unsplit", data_dir=tmp_path).digest == dataset.digest
     assert load("tfds:gossip_unsplit", data_dir=tmp_path, seed=1).digest != dataset.digest
 
@@ -139,9 +139,9 @@ def test_a_set_without_a_test_split_is_split_by_the_seed(prepared: Callable[[str
 def test_columns_are_stacked_in_the_order_of_their_names(prepared: Callable[[str], Dataset], name: str) -> None:
     dataset = prepared(name)
     assert dataset.input_shape == (4,)
-    i = dataset.train_x[:, 0]
-    assert np.array_equal(dataset.train_x, np.stack([i, -i, 100 + i, i % 2], axis=1))
-    assert np.array_equal(dataset.train_y, i % 3)
+    i = dataset.train.x[:, 0]
+    assert np.array_equal(dataset.train.x, np.stack([i, -i, 100 + i, i % 2], axis=1))
+    assert np.array_equal(dataset.train.y, i % 3)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_columns_are_stacked_in_the_order_of_their_names(prepared: Callable[[str
         ("gossip_regression", "not a classification task: its label 'y' has shape"),
         ("gossip_unsupervised", "does not declare one input and one label; its features: image, label, note"),
         ("gossip_ragged", r"examples must have one shape, got image \(None, 4, 1\); resize them"),
-        ("gossip_missing", "features must be finite: example 0 is the first of 50"),
+        ("gossip_missing", "x must be finite: example 0 is the first of 50"),
         ("gossip_testless", "has no 'train' split, only other"),
     ],
 )
@@ -163,7 +163,7 @@ def test_sets_that_do_not_fit_are_refused_with_the_reason(
 
 
 def test_sizes_are_checked_before_reading(prepared: Callable[[str], Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gossipfl.data.dataset.MAX_FEATURE_BYTES", 1000)
+    monkeypatch.setattr("gossipfl.data.conversion.MAX_FEATURE_BYTES", 1000)
     monkeypatch.setattr(module, "_read", lambda *_: pytest.fail("was read"))
     with pytest.raises(DataError, match=r"feature image of shape \(50, 4, 4, 1\) would take"):
         prepared("gossip_images")
@@ -231,7 +231,7 @@ def test_a_set_is_fetched_on_request(
 ) -> None:
     URL[0] = f"{server}/archive.txt"
     dataset = load("tfds:gossip_fetched", download=True, data_dir=tmp_path / "sets")
-    assert len(dataset.train_y) == NUM_TRAIN
+    assert len(dataset.train.y) == NUM_TRAIN
     assert capsys.readouterr().out == ""
     assert load("tfds:gossip_fetched", data_dir=tmp_path / "sets").digest == dataset.digest
 

@@ -6,6 +6,7 @@ from softmax_trainer import SoftmaxTrainer
 
 from gossipfl.compression import Clip
 from gossipfl.data.dataset import Dataset
+from gossipfl.data.examples import Examples
 from gossipfl.deploy.agreement import run_facts
 from gossipfl.deploy.loopback import loopback_federation
 from gossipfl.engines.http.trust.system_secrets import SystemSecrets
@@ -25,7 +26,7 @@ def experiment_with(*algorithms: dict) -> Experiment:
     )
     return Experiment(
         scenario,
-        Dataset("toy", x, y, x, y, 2),
+        Dataset("toy", Examples(x, y), Examples(x, y), num_classes=2),
         make_trainer=lambda _, data, batches, *__: SoftmaxTrainer(data, batches),
     )
 

@@ -364,14 +364,14 @@ class TestData:
     def test_limits_cut_the_data_set_the_same_way_for_all_seeds(self):
         scenario = toy()
         dataset = load_data(scenario)
-        assert (len(dataset.train_y), len(dataset.test_y)) == (200, 60)
+        assert (len(dataset.train.y), len(dataset.test.y)) == (200, 60)
         assert load_data(scenario).digest == dataset.digest
         assert load_data(scenario.with_changes(seed=1)).digest != dataset.digest
 
     def test_a_data_set_may_be_given_in_python(self):
         digits = load("digits")
         assert load_data(Scenario(data=digits)) is digits
-        assert len(load_data(Scenario(data={"source": digits, "max_train": 10})).train_y) == 10
+        assert len(load_data(Scenario(data={"source": digits, "max_train": 10})).train.y) == 10
 
     def test_shards_depend_on_the_seed_of_the_run(self):
         dataset = load_data(toy())
@@ -414,8 +414,8 @@ class TestWithKeras:
         for evaluation in simulation:
             model = simulation.model(peer)
             dataset = simulation.experiment.dataset
-            predicted = model.predict(dataset.test_x, verbose=0).argmax(axis=1)
-            accuracy = float((predicted == dataset.test_y).mean())
+            predicted = model.predict(dataset.test.x, verbose=0).argmax(axis=1)
+            accuracy = float((predicted == dataset.test.y).mean())
             expected = evaluation.average_accuracy if peer is None else evaluation.peer_accuracy[peer]
             assert accuracy == pytest.approx(expected, abs=1e-9)
         weights = simulation.average_weights() if peer is None else simulation.weights(peer)

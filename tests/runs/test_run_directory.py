@@ -171,6 +171,7 @@ class TestManifest:
             "num_train": 120,
             "num_test": 40,
             "num_classes": 10,
+            "class_names": [],
             "digest": experiment.dataset.digest,
         }
         assert manifest["partition"]["digest"] == partition_digest(list(experiment.shards.values()))

@@ -50,7 +50,7 @@ class SameBatches(keras.utils.PyDataset):
 
     def __getitem__(self, step: int):
         chosen = self.batches[step]
-        return self.dataset.train_x[chosen], self.dataset.train_y[chosen]
+        return self.dataset.train.x[chosen], self.dataset.train.y[chosen]
 
 
 def fit_job(model: keras.Model, trainer: KerasTrainer, job: Train, dataset=None, batches=None):

@@ -26,7 +26,7 @@ def some_vector(trainer, seed):
 def softmax_gradient(trainer, weights, step):
     """Mean gradient of cross-entropy in float64: X^T (p - onehot(y)) / n."""
     dataset, (chosen, _) = toy_dataset(), toy_batches().indices("a", step, 1)
-    x, y = dataset.train_x[chosen].reshape(len(chosen), -1).astype(np.float64), dataset.train_y[chosen]
+    x, y = dataset.train.x[chosen].reshape(len(chosen), -1).astype(np.float64), dataset.train.y[chosen]
     kernel, bias = (array.astype(np.float64) for array in trainer.schema.unflatten(weights.astype(np.float32)))
     logits = x @ kernel + bias
     probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -104,7 +104,7 @@ def test_a_models_integers_are_trained_averaged_evaluated_and_exported(max_group
     for vectors in (first, second, mean):
         (score,) = trainer.evaluate([vectors])
         model = models.filled(StoredModel(vectors, trainer.constants))
-        exported = model.evaluate(dataset.test_x, dataset.test_y, batch_size=32, verbose=0)
+        exported = model.evaluate(dataset.test.x, dataset.test.y, batch_size=32, verbose=0)
         assert exported == pytest.approx([score.loss, score.metrics["accuracy"]], rel=1e-5)
 
 
@@ -162,7 +162,7 @@ def test_constants_come_from_a_file_and_go_into_every_slot_and_model(suffix, tmp
     jobs = [job_of(trainer, peer, 3, weights=stored.vectors.weights) for peer in "ad"]
     for mine, theirs in zip(trainer.train(jobs), elsewhere.train(jobs), strict=True):
         np.testing.assert_array_equal(mine.weights, theirs.weights)
-    x = toy_dataset().test_x
+    x = toy_dataset().test.x
     np.testing.assert_array_equal(models.filled(stored)(x), pretrained(x))
     with pytest.raises(SchemaMismatchError, match="there are 0 constants, the model has 4"):
         trainer.set_constants(Constants())
@@ -194,7 +194,7 @@ def test_a_reset_optimizer_is_a_hand_written_loop_that_begins_anew(step, max_gro
     batches = toy_batches(shuffle=False)
     trainer = toy_trainer(softmax_sgd, optimizer=optimizer, batches=batches)
     dataset = toy_dataset()
-    x, y = dataset.train_x.reshape(len(dataset.train_x), -1), np.eye(10)[dataset.train_y]
+    x, y = dataset.train.x.reshape(len(dataset.train.x), -1), np.eye(10)[dataset.train.y]
     weights = trainer.initial().weights
     expected = [part.astype(np.float64) for part in trainer.schema.unflatten(weights)]
     done = 0

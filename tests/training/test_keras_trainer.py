@@ -25,6 +25,7 @@ from toy_models import (  # noqa: E402
 )
 
 from gossipfl.actions import Evaluate  # noqa: E402
+from gossipfl.data.examples import Examples  # noqa: E402
 from gossipfl.errors import ConfigurationError, SchemaMismatchError, TrainingError  # noqa: E402
 from gossipfl.scores import Metric  # noqa: E402
 from gossipfl.training.batches import Batches  # noqa: E402
@@ -127,7 +128,7 @@ def test_results_do_not_depend_on_chunks(stateful_trainers):
 @pytest.mark.parametrize("max_grouped_floats", [10**6, 0])
 def test_slices_of_examples_in_order_give_the_bits_of_gathered_ones(max_grouped_floats, monkeypatch):
     monkeypatch.setattr("gossipfl.training.keras.slot.MAX_GROUPED_FLOATS", max_grouped_floats)
-    size = len(toy_dataset().train_y) // 2
+    size = len(toy_dataset().train.y) // 2
     in_order = Batches({"a": np.arange(size), "b": np.arange(size, 2 * size)}, 10, False, 5)
     assert in_order.in_order
     gathered = Batches({**in_order.shards, "another": np.array([3, 1])}, 10, False, 5)
@@ -249,7 +250,7 @@ def test_binary_models(activation):
     assert update.metrics["accuracy"] == pytest.approx(history["accuracy"][0], abs=1e-6)
     (score,) = trainer.evaluate([trainer.initial()])
     model.set_weights([*trainer.schema.unflatten(trainer.initial().weights)])
-    expected = model.evaluate(dataset.test_x, dataset.test_y, batch_size=32, verbose=0, return_dict=True)
+    expected = model.evaluate(dataset.test.x, dataset.test.y, batch_size=32, verbose=0, return_dict=True)
     assert score.metrics["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
 
 
@@ -265,7 +266,7 @@ def test_evaluation_is_model_evaluate(build):
         for variables, arrays in zip((model.trainable_variables, model.non_trainable_variables), values, strict=True):
             for variable, array in zip(variables, arrays, strict=True):
                 variable.assign(array)
-        expected = model.evaluate(dataset.test_x, dataset.test_y, batch_size=32, verbose=0, return_dict=True)
+        expected = model.evaluate(dataset.test.x, dataset.test.y, batch_size=32, verbose=0, return_dict=True)
         assert score.loss == pytest.approx(expected["loss"], rel=1e-5)
         assert score.metrics["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
     assert trainer.evaluate([]) == []
@@ -283,13 +284,13 @@ def test_outputs_are_kept_for_the_metrics_that_need_them(single, monkeypatch):
     )
     models = [trainer.initial(), *trainer.train([job_of(trainer, peer, 5) for peer in "ab"])]
     plain = toy_trainer(softmax_sgd, slots=2).evaluate(models)
-    monkeypatch.setattr(keras_trainer, "MAX_CALL_BYTES", 2 * 4 * len(toy_dataset().test_y) * 10)  # two at a time
+    monkeypatch.setattr(keras_trainer, "MAX_CALL_BYTES", 2 * 4 * len(toy_dataset().test.y) * 10)  # two at a time
     assert [score.metrics["accuracy"] for score in trainer.evaluate(models)] == [s.metrics["accuracy"] for s in plain]
     models = [ModelVectors(vectors.weights, vectors.statistics) for vectors in models]
     for model in models:
         trainer.score([Evaluate("a", 1, (model,), 0, 3)])
     own, _ = toy_batches().indices("a", 0, 3)
-    examples = [toy_dataset().test_x, toy_dataset().train_x[own]]
+    examples = [toy_dataset().test.x, toy_dataset().train.x[own]]
     for position, predictions in enumerate(seen):
         model = toy_models(softmax_sgd).filled(StoredModel(models[position % 3], trainer.constants))
         outputs = model.predict(examples[position // 3], verbose=0)
@@ -317,11 +318,11 @@ class CheckedDense(layers.Dense):
 
 def test_a_failing_operation_names_the_peer_and_keeps_the_cause():
     shards = toy_batches().shards
-    x = toy_dataset().train_x.copy()
+    x = toy_dataset().train.x.copy()
     x[np.setdiff1d(shards["d"], np.concatenate([shards[peer] for peer in "abc"]))[0]] = 1000.0
     trainer = toy_trainer(
         lambda: compiled("sgd", layers.Flatten(), CheckedDense(10, "softmax")),
-        dataset=dataclasses.replace(toy_dataset(), train_x=x),
+        dataset=dataclasses.replace(toy_dataset(), train=Examples(x, toy_dataset().train.y)),
     )
     with pytest.raises(TrainingError, match="local round 2 of peer 'd' failed") as caught:
         trainer.train([job_of(trainer, peer, 4) for peer in SIZES])

@@ -48,8 +48,8 @@ def scenario_of(seed):
 
 
 def loss_of(model, dataset):
-    output = model(dataset.test_x, training=False)
-    return float(np.mean(keras.losses.sparse_categorical_crossentropy(dataset.test_y, output)))
+    output = model(dataset.test.x, training=False)
+    return float(np.mean(keras.losses.sparse_categorical_crossentropy(dataset.test.y, output)))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves

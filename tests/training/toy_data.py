@@ -3,6 +3,7 @@
 import numpy as np
 
 from gossipfl.data.dataset import Dataset
+from gossipfl.data.examples import Examples
 from gossipfl.training.batches import Batches
 
 SIZES = {"a": 37, "b": 16, "c": 5, "d": 61}
@@ -13,7 +14,7 @@ def toy_dataset(num_classes: int = 10) -> Dataset:
     random = np.random.default_rng(7)
     y = random.integers(num_classes, size=300).astype(np.int32)
     x = random.random((300, 8, 8, 1), dtype=np.float32) + 0.2 * y.reshape(-1, 1, 1, 1).astype(np.float32)
-    return Dataset("toy", x[:200], y[:200], x[200:], y[200:], num_classes)
+    return Dataset("toy", Examples(x[:200], y[:200]), Examples(x[200:], y[200:]), num_classes=num_classes)
 
 
 def toy_batches(sizes=SIZES, shuffle=True, batch_size=BATCH_SIZE) -> Batches:

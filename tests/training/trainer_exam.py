@@ -37,8 +37,8 @@ class Candidate:
 
 def exam_data() -> tuple[Dataset, Batches]:
     dataset = toy_dataset()
-    dataset = replace(dataset, test_x=dataset.train_x, test_y=dataset.train_y)
-    return dataset, toy_batches({**SIZES, ALL: len(dataset.train_y)})
+    dataset = replace(dataset, test=dataset.train)
+    return dataset, toy_batches({**SIZES, ALL: len(dataset.train.y)})
 
 
 @contextmanager

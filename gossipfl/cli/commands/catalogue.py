@@ -69,28 +69,29 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
     scenario = load_with_data(name, overrides, data)
     dataset = load_dataset(scenario, download)
     shards = Experiment(scenario, dataset).shards
-    counts = label_counts(dataset.train_y, list(shards.values()), dataset.num_classes)
+    counts = label_counts(dataset.labels, list(shards.values()), dataset.num_classes)
     if as_json:
         print_json(
             {
                 "source": dataset.name,
                 "digest": dataset.digest,
-                "num_train": len(dataset.train_y),
-                "num_test": len(dataset.test_y),
+                "num_train": len(dataset.train),
+                "num_test": len(dataset.test),
                 "label_counts": dict(zip(shards, counts.tolist(), strict=True)),
             }
         )
         return
     partition = scenario.data.partition
-    title = (
-        f"{dataset.name}: {len(dataset.train_y)} training and {len(dataset.test_y)} held-out examples, {partition.name}"
-    )
-    table = Table(title=title, caption="examples in all, and of each class", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("peer", "all", *map(str, range(dataset.num_classes))):
+    title = f"{dataset.name}: {len(dataset.train)} training and {len(dataset.test)} held-out examples, {partition.name}"
+    classes = dataset.class_names or [str(label) for label in range(dataset.num_classes or 0)]
+    caption = "examples in all, and of each class" if classes else "examples in all; the task has no classes"
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("peer", "all", *classes):
         table.add_column(column, justify="right", no_wrap=True, min_width=3)
     nothing = in_this_encoding("·", ".")
     for peer_id, row in zip(shards, counts, strict=True):
-        table.add_row(peer_id, str(row.sum()), *(str(count) if count else nothing for count in row))
+        counts_by_class = row if classes else row[:0]
+        table.add_row(peer_id, str(row.sum()), *(str(count) if count else nothing for count in counts_by_class))
     new_console().print(table, crop=False)  # of many classes a line is long, but whole
 
 

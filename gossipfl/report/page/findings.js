@@ -41,8 +41,9 @@ function comparedSentence() {
     parts.push(plural(RUN.peers.length, "peer") + (sampled ? ` (${count(NUM_EVALUATED)} evaluated)` : ""));
   }
   if (data.source) {
+    const classes = data.num_classes ? `, ${plural(data.num_classes, "class", "classes")}` : "";
     const size = isNumber(data.num_train)
-      ? ` (${count(data.num_train)} training and ${count(data.num_test)} test examples, ${plural(data.num_classes, "class", "classes")})`
+      ? ` (${count(data.num_train)} training and ${count(data.num_test)} test examples${classes})`
       : "";
     parts.push(data.source + size);
   }

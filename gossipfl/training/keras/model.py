@@ -20,10 +20,10 @@ from gossipfl.training.settings import TrainingSettings
 
 
 class Task(NamedTuple):
-    """The data's demands on a model: the shape of one example and the number of classes."""
+    """The data's demands on a model: the shape of one example and the number of classes, if the task has them."""
 
     input_shape: tuple[int, ...]
-    num_classes: int
+    num_classes: int | None
 
 
 def compiled_model(build_model: BuildModel, task: Task, settings: TrainingSettings) -> keras.Model:
@@ -91,6 +91,8 @@ def _output_of_two_examples(model: keras.Model, task: Task, name: str) -> Any:
             f"one tensor"
         )
     shape = tuple(output.shape)
+    if task.num_classes is None:
+        return output
     fits = shape in {(2,), (2, 1)} if task.num_classes == 2 else False
     if not fits and not (len(shape) == 2 and shape[1] >= task.num_classes):
         binary = " or one output per example" if task.num_classes == 2 else ""

@@ -15,6 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gossipfl.actions import Evaluate, Scores, Train, Update
+from gossipfl.data.conversion import model_inputs
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.scores import Metric, Score
@@ -66,35 +67,34 @@ class KerasTrainer:
         num_slots = available_cores() if slots is None else slots
         if num_slots < 1:
             raise ConfigurationError(f"slots must be >= 1, got {num_slots}")
-        if batches.num_positions > len(dataset.train_y):
+        if batches.num_positions > len(dataset.train):
             raise ConfigurationError(
                 f"the shards name example {batches.num_positions - 1}, but data set {dataset.name!r} has only "
-                f"{len(dataset.train_y)} training examples; partition the data set that is trained on"
+                f"{len(dataset.train)} training examples; partition the data set that is trained on"
             )
         metrics = ["accuracy"] if settings.metrics is None else [spec.keras_name for spec in settings.metrics]
         if not set(metrics) <= METRICS.keys():
             raise ConfigurationError(f"there is no metric but {', '.join(METRICS)}")
         use_slots(num_slots)
         data = DataTensors(
-            train_x=tf.convert_to_tensor(dataset.train_x),
-            train_y=tf.convert_to_tensor(dataset.train_y),
-            test_x=tf.convert_to_tensor(dataset.test_x),
-            test_y=tf.convert_to_tensor(dataset.test_y),
+            train_x=tf.convert_to_tensor(model_inputs(dataset.train.x)),
+            train_y=tf.convert_to_tensor(dataset.train.y),
+            test_x=tf.convert_to_tensor(model_inputs(dataset.test.x)),
+            test_y=tf.convert_to_tensor(dataset.test.y),
             evaluation_batch_size=settings.evaluation_batch_size,
             in_order=batches.in_order,
             keeps_outputs=need_outputs(metrics),
         )
-        task = Task(dataset.train_x.shape[1:], dataset.num_classes)
+        task = Task(dataset.input_shape, dataset.num_classes)
         models = ModelRecipe(build_model, task, settings, seed).models(num_slots)
         self._pool = SlotPool(models, data, seed)
         self._num_test_batches = data.num_test_batches
-        self._test_labels = dataset.test_y
+        self._test_labels: Any = dataset.test.y
         self._metrics = metrics
-        num_outputs = dataset.num_classes * data.keeps_outputs
-        self._num_kept = len(dataset.test_y) * num_outputs  # of a model's evaluation
-        self._scoring = Scoring(
-            self._pool, batches, dataset.train_y, metrics, settings.evaluation_batch_size, num_outputs
-        )
+        num_outputs = (dataset.num_classes or 0) * data.keeps_outputs
+        self._num_kept = len(dataset.test) * num_outputs  # of a model's evaluation
+        labels: Any = dataset.train.y
+        self._scoring = Scoring(self._pool, batches, labels, metrics, settings.evaluation_batch_size, num_outputs)
         layout = self._pool.slots[0].layout
         self.schema: WeightsSchema = schema_of(layout.weights)
         self.statistics_schema: WeightsSchema = schema_of(layout.statistics)

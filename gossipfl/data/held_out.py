@@ -1,0 +1,74 @@
+"""Parts of data sets: what is held out for tests, and limits to the number of examples."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossipfl.data.dataset import Dataset, Part, as_examples, classes_of
+from gossipfl.data.examples import Examples
+from gossipfl.errors import ConfigurationError, DataError
+
+
+def subset(dataset: Dataset, max_train: int | None, max_test: int | None, generator: np.random.Generator) -> Dataset:
+    """At most `max_train` and `max_test` examples of a data set, drawn without replacement, in their old order.
+
+    None keeps a part whole. Raises ConfigurationError for a limit below 1.
+    """
+    for field, limit in (("max_train", max_train), ("max_test", max_test)):
+        if limit is not None and limit < 1:
+            raise ConfigurationError(f"{field} must be at least 1, or None for all examples; got {limit}")
+    train = _drawn(dataset.train, max_train, generator)
+    test = _drawn(dataset.test, max_test, generator)
+    return replace(dataset, train=train, test=test)
+
+
+def stratified_split(
+    labels: NDArray[Any], test_fraction: float, generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sorted (train, test) indices; the test part has round(test_fraction * N) examples, at least one.
+
+    Each class gives its share c * num_test / N, rounded down or up so that the sum is exact (largest remainders, ties
+    at random), from its examples in random order.
+
+    Raises ConfigurationError unless 0 < test_fraction < 1, DataError when one of the parts would be empty.
+    """
+    if not 0 < test_fraction < 1:
+        raise ConfigurationError(f"test_fraction must be between 0 and 1 (exclusive), got {test_fraction}")
+    num_examples = len(labels)
+    num_test = max(1, round(test_fraction * num_examples))
+    if num_test >= num_examples:
+        raise DataError(f"cannot hold out {num_test} of {num_examples} examples: give more examples, or a test set")
+    _, counts = np.unique(labels, return_counts=True)
+    shares, remainders = np.divmod(counts * num_test, num_examples)
+    largest_first = np.lexsort((generator.random(len(counts)), -remainders))
+    shares[largest_first[: num_test - shares.sum()]] += 1
+    order = generator.permutation(num_examples)
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    place = np.concatenate([np.arange(count) for count in counts])
+    is_test = place < np.repeat(shares, counts)
+    return np.sort(by_class[~is_test]).astype(np.int64), np.sort(by_class[is_test]).astype(np.int64)
+
+
+def split_dataset(
+    name: str,
+    examples: Part,
+    test_fraction: float,
+    generator: np.random.Generator,
+    num_classes: int | None = None,
+) -> Dataset:
+    """A data set from examples without a test part: a `test_fraction` of them is held out, stratified by class where
+    the targets are classes."""
+    whole = as_examples(examples, name)
+    labels = classes_of(whole.y)
+    strata = np.zeros(len(whole), np.int32) if labels is None else labels
+    train, test = stratified_split(strata, test_fraction, generator)
+    return Dataset.from_arrays(name, whole.take(train), whole.take(test), num_classes)
+
+
+def _drawn(examples: Examples, limit: int | None, generator: np.random.Generator) -> Examples:
+    num_examples = len(examples)
+    if limit is None or limit >= num_examples:
+        return examples
+    return examples.take(np.sort(generator.choice(num_examples, size=limit, replace=False)))
