@@ -12,7 +12,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import reduce
 from importlib.machinery import ModuleSpec, PathFinder
 from itertools import accumulate
@@ -24,15 +24,14 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import did_you_mean
 
 
-def user_function(path: str, arguments: Sequence[str] = ()) -> Callable[..., Any]:
-    """The function that `path` names, as `package.module:function` or `module:Class.method`; it can be called with
-    these arguments, none unless they are named.
+def user_function(path: str) -> Callable[[], Any]:
+    """The function without required arguments that `path` names, as `package.module:function` or `module:Class.method`.
 
     Errors inside the module pass through; it must be installed, on PYTHONPATH or in the current directory, which comes
     to the end of `sys.path` when a module is found there alone.
 
     Raises ConfigurationError when there is no such module or function, with the nearest spelling, when the module lies
-    where code may have come by accident, or when the function cannot be called with these arguments.
+    where code may have come by accident, or when the function cannot be called without arguments.
     """
     module_name, _, function_name = path.partition(":")
     if not all(part.isidentifier() for part in module_name.split(".")):
@@ -51,11 +50,15 @@ def user_function(path: str, arguments: Sequence[str] = ()) -> Callable[..., Any
         raise ConfigurationError(
             f"module {module_name!r} has no function {function_name!r}{hint and f'.{hint}'}"
         ) from None
-    takes = f"that takes ({', '.join(arguments)})" if arguments else "without arguments"
     if not callable(function):
-        raise ConfigurationError(f"{function_name!r} is a {type(function).__name__}, expected a function {takes}")
-    if (needed := _arguments_unless_callable(function, len(arguments))) is not None:
-        raise ConfigurationError(f"the function needs the arguments {needed or 'none'}, expected one {takes}")
+        raise ConfigurationError(
+            f"{function_name!r} is a {type(function).__name__}, expected a function without arguments"
+        )
+    required = _required_arguments(function)
+    if required:
+        raise ConfigurationError(
+            f"the function needs the arguments {', '.join(required)}, expected one without arguments"
+        )
     return function  # type: ignore[no-any-return]
 
 
@@ -99,14 +102,10 @@ def _installed_packages() -> list[str]:
     return [*site.getsitepackages(), site.getusersitepackages(), *map(sysconfig.get_path, ("purelib", "platlib"))]
 
 
-def _arguments_unless_callable(function: Callable[..., Any], number: int) -> str | None:
-    """None if a function can be called with so many arguments; or else those that it takes."""
+def _required_arguments(function: Callable[..., Any]) -> list[str]:
     try:
-        signature = inspect.signature(function)
+        parameters = inspect.signature(function).parameters.values()
     except ValueError:  # some functions that are written in C do not tell
-        return None
-    try:
-        signature.bind(*range(number))
-    except TypeError:
-        return ", ".join(signature.parameters)
-    return None
+        return []
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in optional]

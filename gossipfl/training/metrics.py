@@ -4,16 +4,13 @@ A scenario names them in `evaluation.metrics`; a trainer computes them as Keras 
 what is declared here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import did_you_mean, snake_case
-from gossipfl.scores import Metric, Score, Unit
+from gossipfl.scores import Metric, Unit
 
 _HIGHER_SHARES = """
     accuracy BinaryAccuracy CategoricalAccuracy SparseCategoricalAccuracy TopKCategoricalAccuracy
@@ -141,56 +138,3 @@ def _keras_name(name: str) -> str:
 
 ACCURACY = (metric_spec("accuracy"),)
 """The metrics of a classification where neither the scenario names any, nor the model is compiled with any."""
-
-
-@dataclass(frozen=True, slots=True)
-class Predictions:
-    """A model's word on n examples with known `labels`: its mean `loss`, how many classes are the right ones, and
-    its `outputs` [n, outputs], which are there only where a metric of the run needs them.
-
-    A single output is that of class 1 of two, chosen above the `threshold`.
-    """
-
-    loss: float
-    num_correct: int
-    labels: NDArray[np.integer]
-    outputs: NDArray[np.floating]
-    threshold: float = 0.5
-
-    @property
-    def classes(self) -> NDArray[np.integer]:
-        """The class that the model chooses of each example."""
-        if self.outputs.shape[1] > 1:
-            return np.asarray(self.outputs.argmax(axis=1))
-        return (self.outputs[:, 0] > self.threshold).astype(np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A metric, and how it is computed from predictions; to keep the outputs of all examples costs memory and time."""
-
-    metric: Metric
-    value: Callable[[Predictions], float]
-    needs_outputs: bool = True
-
-
-_RULES = (
-    Rule(Metric("accuracy"), lambda seen: seen.num_correct / len(seen.labels), needs_outputs=False),
-)  # fmt: skip
-
-METRICS: Mapping[str, Rule] = {rule.metric.name: rule for rule in _RULES}
-"""The metrics that need no metric of Keras, by name."""
-
-
-def need_outputs(names: Sequence[str]) -> bool:
-    """True if any of these metrics needs the outputs of all examples."""
-    return any(METRICS[name].needs_outputs for name in names)
-
-
-def scored(seen: Predictions, names: Sequence[str]) -> Score:
-    """The score of a model by these metrics.
-
-    >>> scored(Predictions(0.25, 3, np.array([0, 1, 1, 0]), np.zeros((4, 0))), ["accuracy"])
-    Score(loss=0.25, metrics={'accuracy': 0.75})
-    """
-    return Score(seen.loss, {name: METRICS[name].value(seen) for name in names})

@@ -10,7 +10,6 @@ from gossipfl.training.batches import Batches
 from gossipfl.training.keras.model import Task
 from gossipfl.training.keras.models import ModelRecipe
 from gossipfl.training.keras.trainer import KerasTrainer
-from gossipfl.training.metrics import ACCURACY
 from gossipfl.training.settings import TrainingSettings
 
 
@@ -20,7 +19,7 @@ def toy_trainer(build, *, optimizer=None, slots=1, **given) -> KerasTrainer:
         "batches": toy_batches(),
         "seed": 5,
         "loss": None,
-        "metrics": ACCURACY,
+        "metrics": None,
         **given,
     }
     settings = TrainingSettings(optimizer, given["loss"], 32, given["metrics"])

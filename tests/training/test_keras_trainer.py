@@ -12,7 +12,7 @@ import pytest
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from fit_oracle import fit_job, job_of, toy_models, toy_trainer  # noqa: E402
+from fit_oracle import fit_job, job_of, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
 from toy_data import BATCH_SIZE, SIZES, toy_batches, toy_dataset  # noqa: E402
 from toy_models import (  # noqa: E402
@@ -27,13 +27,8 @@ from toy_models import (  # noqa: E402
 from gossipfl.actions import Evaluate  # noqa: E402
 from gossipfl.data.examples import Examples  # noqa: E402
 from gossipfl.errors import ConfigurationError, SchemaMismatchError, TrainingError  # noqa: E402
-from gossipfl.scores import Metric  # noqa: E402
 from gossipfl.training.batches import Batches  # noqa: E402
-from gossipfl.training.keras import slot  # noqa: E402
-from gossipfl.training.keras import trainer as keras_trainer  # noqa: E402
-from gossipfl.training.metrics import METRICS, Rule, metric_specs  # noqa: E402
 from gossipfl.training.models import resolve  # noqa: E402
-from gossipfl.weights import ModelVectors, StoredModel  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -270,32 +265,6 @@ def test_evaluation_is_model_evaluate(build):
         assert score.loss == pytest.approx(expected["loss"], rel=1e-5)
         assert score.metrics["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
     assert trainer.evaluate([]) == []
-
-
-@pytest.mark.parametrize("single", [False, True], ids=["grouped", "single"])
-def test_outputs_are_kept_for_the_metrics_that_need_them(single, monkeypatch):
-    seen = []
-    rule = Rule(Metric("seen"), lambda predictions: seen.append(predictions) or len(predictions.outputs))
-    monkeypatch.setitem(METRICS, "seen", rule)
-    if single:
-        monkeypatch.setattr(slot, "MAX_GROUPED_FLOATS", 0)
-    trainer = toy_trainer(
-        softmax_sgd, slots=2, metrics=metric_specs(["accuracy", {"name": "seen", "higher_is_better": True}])
-    )
-    models = [trainer.initial(), *trainer.train([job_of(trainer, peer, 5) for peer in "ab"])]
-    plain = toy_trainer(softmax_sgd, slots=2).evaluate(models)
-    monkeypatch.setattr(keras_trainer, "MAX_CALL_BYTES", 2 * 4 * len(toy_dataset().test.y) * 10)  # two at a time
-    assert [score.metrics["accuracy"] for score in trainer.evaluate(models)] == [s.metrics["accuracy"] for s in plain]
-    models = [ModelVectors(vectors.weights, vectors.statistics) for vectors in models]
-    for model in models:
-        trainer.score([Evaluate("a", 1, (model,), 0, 3)])
-    own, _ = toy_batches().indices("a", 0, 3)
-    examples = [toy_dataset().test.x, toy_dataset().train.x[own]]
-    for position, predictions in enumerate(seen):
-        model = toy_models(softmax_sgd).filled(StoredModel(models[position % 3], trainer.constants))
-        outputs = model.predict(examples[position // 3], verbose=0)
-        np.testing.assert_allclose(predictions.outputs, outputs, rtol=1e-4, atol=1e-6)
-        assert (predictions.classes == predictions.labels).sum() == predictions.num_correct
 
 
 def test_divergence_names_the_peers_and_the_round():

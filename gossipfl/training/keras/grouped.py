@@ -96,8 +96,8 @@ class GroupedGraphs:
         `first_batches` [n + 1], where each peer's begin; `first_step` [n] for a schedule; with corrections `c`,
         `anchor` and `gradient_sum` [n, d] and `proximal_mu` [n].
 
-        Gives the rows after training, `loss` and `num_correct` [n], `num_skipped` [n] of a model that may skip steps,
-        and with corrections `gradient_sum` [n, d].
+        Gives the rows after training, `loss` [n], `metrics` [n, ...], `num_skipped` [n] of a model that may skip
+        steps, and with corrections `gradient_sum` [n, d].
         """
         layout = self._steps.layout
         num_peers = tf.shape(vectors["weights"])[0]
@@ -122,7 +122,7 @@ class GroupedGraphs:
             return peer + 1, {name: results[name].write(peer, value) for name, value in outcome.items()}
 
         outcomes = {role: (rows[role].dtype, rows[role].shape[1:]) for role in variables}
-        outcomes |= {"loss": (tf.float64, []), "num_correct": (tf.int64, [])}
+        outcomes |= {"loss": (tf.float64, []), "metrics": self._steps.metrics.of_job}
         if self._steps.may_skip:
             outcomes["num_skipped"] = (tf.int64, [])
         if correction:
@@ -140,7 +140,7 @@ class GroupedGraphs:
         self, weights: tf.Tensor, statistics: tf.Tensor, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """The evaluation graph: `weights` [n, d], `statistics` [n, s], and the `batches` [n, 2], first and end, to
-        score each model on. Gives `loss` and `num_correct` of every batch, one model's after the other's."""
+        score each model on. Gives `loss` and state of the `metrics` of every batch, one model's after the other's."""
         return self._score(weights, statistics, batches, self._steps.slices(x, y))
 
     def score(

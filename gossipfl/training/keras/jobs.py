@@ -11,6 +11,7 @@ from gossipfl.actions import State, Train, Update
 from gossipfl.errors import SchemaMismatchError, TrainingError
 from gossipfl.training.batches import Batches
 from gossipfl.training.keras.grouped import Arrays
+from gossipfl.training.keras.metrics import ModelMetrics
 from gossipfl.training.keras.state import ROLES, VariableLayout, is_integer, size_of
 from gossipfl.weights import LARGEST_INTEGER, Vector, frozen
 
@@ -30,6 +31,7 @@ class JobFormat:
     num_statistics: int
     initial_optimizer: Vector
     initial_loss_scale: Vector
+    metrics: ModelMetrics
 
     def check(self, job: Train) -> None:
         """Raise SchemaMismatchError for a job whose vectors do not belong to the model, ConfigurationError for steps
@@ -119,7 +121,7 @@ class JobFormat:
             num_examples=num_examples,
             num_steps=job.num_steps,
             num_skipped=int(results.get("num_skipped", 0)),
-            metrics={"loss": loss, "accuracy": float(results["num_correct"]) / num_examples},
+            metrics={"loss": loss, **self.metrics.values(results["metrics"], num_examples)},
             vectors=sums,
         )
 

@@ -5,8 +5,7 @@ would do beyond that is refused here, with the reason.
 """
 
 import inspect
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -14,7 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.names.spelling import did_you_mean
+from gossipfl.names.spelling import snake_case
+from gossipfl.training.keras.metrics import Batch, ModelMetrics, model_metrics
+from gossipfl.training.keras.named import first_line, made, named
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 
@@ -26,8 +27,8 @@ class Task(NamedTuple):
     num_classes: int | None
 
 
-def compiled_model(build_model: BuildModel, task: Task, settings: TrainingSettings) -> keras.Model:
-    """A new model, compiled with the settings' optimizer and loss, its optimizer's variables built.
+def compiled_model(build_model: BuildModel, task: Task, settings: TrainingSettings) -> tuple[keras.Model, ModelMetrics]:
+    """A new model, compiled with the settings' optimizer and loss, its optimizer's variables built, and its metrics.
 
     Raises ConfigurationError when the function does not return a fresh single-input, single-output keras.Model that
     fits the task, or when the model needs more of `model.fit` than slots do.
@@ -44,12 +45,9 @@ def compiled_model(build_model: BuildModel, task: Task, settings: TrainingSettin
     _refuse_optimizer(model)
     _check_loss(model, output)
     model.optimizer.build(model.trainable_variables)
-    return model
-
-
-def decision_threshold(model: keras.Model) -> float:
-    """The output above which a single-output binary model says class 1: 0 for logits, 0.5 for probabilities."""
-    return 0.0 if getattr(model.loss, "from_logits", False) else 0.5
+    labels = keras.ops.zeros(2, "int32")
+    metrics = model_metrics(model, settings.metrics, Batch(None, labels, None, output), task.num_classes is not None)
+    return model, metrics
 
 
 def accepts_training(function: Any) -> bool:
@@ -125,23 +123,33 @@ def _compile(model: keras.Model, settings: TrainingSettings, output_shape: Any) 
     else:
         num_outputs = 1 if len(output_shape) == 1 else output_shape[1]
         loss = _loss(model, settings.loss or _default_loss_name(num_outputs))
-    model.compile(optimizer=optimizer, loss=loss, loss_weights=loss_weights, jit_compile=False)
+    model.compile(
+        optimizer=optimizer, loss=loss, loss_weights=loss_weights, jit_compile=False, **_compiled_metrics(model)
+    )
+
+
+def _compiled_metrics(model: keras.Model) -> dict[str, Any]:
+    """The metrics that a model is compiled with, as `compile` takes them."""
+    compiled = getattr(model, "_compile_metrics", None)
+    if compiled is None:
+        return {}
+    return {"metrics": compiled._user_metrics, "weighted_metrics": compiled._user_weighted_metrics}
 
 
 def _optimizer(given: str | Mapping[str, Any]) -> keras.optimizers.Optimizer:
     field = "training.optimizer"
-    optimizer_class, config = _named(field, given, keras.optimizers, keras.optimizers.Optimizer)
+    optimizer_class, config = named(field, given, keras.optimizers, keras.optimizers.Optimizer)
     learning_rate = config.get("learning_rate")
     if type(learning_rate) is int:
         config["learning_rate"] = float(learning_rate)
     elif isinstance(learning_rate, Mapping):
         schedules = keras.optimizers.schedules
-        schedule_class, schedule = _named(
+        schedule_class, schedule = named(
             f"{field}.learning_rate", learning_rate, schedules, schedules.LearningRateSchedule
         )
-        config["learning_rate"] = _made(f"{field}.learning_rate", schedule_class, schedule)
-    _try_out(field, _made(field, optimizer_class, config), given)
-    optimizer: keras.optimizers.Optimizer = _made(field, optimizer_class, config)
+        config["learning_rate"] = made(f"{field}.learning_rate", schedule_class, schedule)
+    _try_out(field, made(field, optimizer_class, config), given)
+    optimizer: keras.optimizers.Optimizer = made(field, optimizer_class, config)
     return optimizer
 
 
@@ -152,12 +160,8 @@ def _try_out(field: str, optimizer: keras.optimizers.Optimizer, given: str | Map
         optimizer.apply([keras.ops.ones((2, 2))], [scratch])
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ConfigurationError(
-            f"{field} {given} cannot make a step, so one of its arguments is wrong: {_first_line(error)}"
+            f"{field} {given} cannot make a step, so one of its arguments is wrong: {first_line(error)}"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def _default_loss_name(num_outputs: int) -> str:
@@ -165,10 +169,10 @@ def _default_loss_name(num_outputs: int) -> str:
 
 
 def _loss(model: keras.Model, given: str | Mapping[str, Any]) -> keras.losses.Loss:
-    loss_class, config = _named("training.loss", given, keras.losses, keras.losses.Loss)
+    loss_class, config = named("training.loss", given, keras.losses, keras.losses.Loss)
     if "from_logits" in inspect.signature(loss_class).parameters and "from_logits" not in config:
         config["from_logits"] = _gives_logits(model)
-    loss: keras.losses.Loss = _made("training.loss", loss_class, config)
+    loss: keras.losses.Loss = made("training.loss", loss_class, config)
     return loss
 
 
@@ -206,7 +210,7 @@ def _refuse_optimizer(model: keras.Model) -> None:
 def _check_loss(model: keras.Model, output: Any) -> None:
     try:
         loss = keras.losses.get(model.loss)
-        name = _snake_case(getattr(loss, "__name__", None) or type(loss).__name__)
+        name = snake_case(getattr(loss, "__name__", None) or type(loss).__name__)
         module = getattr(loss, "__module__", type(loss).__module__) or ""
         num_outputs = 1 if len(output.shape) == 1 else output.shape[1]
         is_sparse = name.startswith("sparse_")
@@ -236,40 +240,3 @@ def _check_loss(model: keras.Model, output: Any) -> None:
             f"the loss of model {model.name!r} has shape {tuple(value.shape)}, expected a scalar; compile it "
             f"with the default reduction"
         )
-
-
-def _snake_case(name: str) -> str:
-    """SparseCategoricalCrossentropy -> sparse_categorical_crossentropy, KLDivergence -> kl_divergence, SGD -> sgd."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-
-
-def _named(
-    field: str, given: str | Mapping[str, Any], module: Any, base: type
-) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """A class of a Keras module by its name in any spelling, and the arguments that are given for it."""
-    config: dict[str, Any] = {"name": given} if isinstance(given, str) else dict(given)
-    name = str(config.pop("name", ""))
-    classes = {
-        _snake_case(key): value
-        for key, value in vars(module).items()
-        if inspect.isclass(value) and issubclass(value, base) and value is not base
-    }
-    by_letters = {key.replace("_", ""): value for key, value in classes.items()}
-    letters = name.replace("_", "").lower()
-    if letters not in by_letters:
-        raise ConfigurationError(
-            f"{field} is {name!r}, which Keras does not have.{did_you_mean(_snake_case(name), classes)} There are "
-            f"{', '.join(sorted(classes))}"
-        )
-    return by_letters[letters], config
-
-
-def _made(field: str, keras_class: Callable[..., Any], config: dict[str, Any]) -> Any:
-    for argument, value in config.items():
-        # Keras would make an object of a table, of any class that it names, and a scenario may come from elsewhere.
-        if any(isinstance(one, Mapping) for one in (value if isinstance(value, list | tuple) else [value])):
-            raise ConfigurationError(f"{field}: {argument} is a table, expected a number or a word: {value}")
-    try:
-        return keras_class(**config)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{field}: {keras_class.__name__} does not take {config}: {error}") from error

@@ -13,6 +13,7 @@ from tensorflow.python.framework.ops import uid
 from gossipfl.errors import ConfigurationError
 from gossipfl.randomness import derived_seed
 from gossipfl.training.keras.files import load_variables
+from gossipfl.training.keras.metrics import ModelMetrics
 from gossipfl.training.keras.model import Task, compiled_model, forward
 from gossipfl.training.keras.runtime import global_seed
 from gossipfl.training.keras.state import (
@@ -30,10 +31,11 @@ from gossipfl.weights import Constants, ModelVectors, StoredModel
 
 
 class BuiltModel(NamedTuple):
-    """A compiled model, and which role each of its variables has."""
+    """A compiled model, which role each of its variables has, and the metrics that it is scored by."""
 
     model: keras.Model
     layout: VariableLayout
+    metrics: ModelMetrics
 
     @property
     def stored(self) -> StoredModel:
@@ -117,12 +119,12 @@ class ModelRecipe:
         for _ in range(num_models):
             newest = uid()
             with global_seed(derived_seed(self._seed, "model")):
-                model = self._build()
+                model, metrics = self._build()
             if self._changes is None:
                 self._changes = changes(model, partial(_outputs, model, self._example))
             if len(model.non_trainable_variables) != len(self._changes):
                 raise ConfigurationError("two calls of the model function gave models with different variables")
-            built = BuiltModel(model, variable_layout(model, self._changes))
+            built = BuiltModel(model, variable_layout(model, self._changes), metrics)
             _refuse_older_variables(built.layout, newest)
             yield built
 

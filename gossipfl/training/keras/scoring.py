@@ -17,7 +17,6 @@ from gossipfl.training.groups import balanced_groups
 from gossipfl.training.keras.grouped import Arrays
 from gossipfl.training.keras.slot import Slot
 from gossipfl.training.keras.slot_pool import SlotPool
-from gossipfl.training.metrics import Predictions, scored
 from gossipfl.weights import ModelVectors
 
 
@@ -32,18 +31,14 @@ class _Row:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """Scores models by the `metrics` in inference mode; `labels` are those of all training data.
+    """Scores models in inference mode.
 
     The examples are taken `batch_size` at a time, which decides the last bits only.
     """
 
     pool: SlotPool
     batches: Batches
-    labels: NDArray[np.integer]
-    metrics: Sequence[str]
     batch_size: int
-    num_outputs: int
-    """Outputs of one example that are kept for the metrics."""
 
     def scores(self, jobs: Sequence[Evaluate], max_bytes: int) -> list[Scores | TrainingError]:
         """The outcomes of the jobs, by groups of at most `max_bytes` together."""
@@ -77,7 +72,8 @@ class Scoring:
 
     def _num_bytes(self, row: _Row) -> int:
         num_floats = row.model.weights.size + row.model.statistics.size
-        return 4 * (2 * num_floats + len(row.examples) * (1 + self.num_outputs))
+        num_batches = -(-len(row.examples) // self.batch_size)
+        return 4 * (2 * num_floats + len(row.examples)) + num_batches * self.pool.slots[0].num_bytes_per_batch
 
     def _score_group(self, rows: list[_Row], slot: Slot) -> list[Score | TrainingError]:
         try:
@@ -93,7 +89,7 @@ class Scoring:
             )
             failure.__cause__ = error
             return [failure]
-        return [self._score(row, result, slot.threshold) for row, result in zip(rows, results, strict=True)]
+        return [*slot.scores(results, [len(row.examples) for row in rows])]
 
     def _arguments(self, row: _Row) -> Arrays:
         num_batches = -(-len(row.examples) // self.batch_size)
@@ -105,12 +101,3 @@ class Scoring:
             "indices": row.examples,
             "sizes": sizes,
         }
-
-    def _score(self, row: _Row, result: Arrays, threshold: float) -> Score:
-        num_examples = len(row.examples)
-        outputs = np.zeros((num_examples, 0), np.float32)
-        if self.num_outputs:
-            padded = result["outputs"]
-            outputs = padded.reshape(-1, padded.shape[-1])[:num_examples]
-        loss, num_correct = float(result["loss"].sum()) / num_examples, int(result["num_correct"].sum())
-        return scored(Predictions(loss, num_correct, self.labels[row.examples], outputs, threshold), self.metrics)

@@ -84,7 +84,7 @@ class SingleGraphs:
         return self._steps.train(x, y, indices, batches, tf.constant(0), tf.shape(batches)[0], first_step, correction)
 
     def evaluate(self, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The evaluation graph: the `batches`, first and end. Gives `loss` and `num_correct` of every batch."""
+        """The evaluation graph: the `batches`, first and end. Gives `loss` and `metrics` of every batch."""
         scores = self._steps.score_arrays(batches[1] - batches[0])
         scores = self._steps.score(self._steps.slices(x, y), batches[0], batches[1], scores, tf.constant(0))
         return {name: array.stack() for name, array in scores.items()}

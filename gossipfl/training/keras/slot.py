@@ -4,6 +4,7 @@ A peer is its vectors: weights, statistics and state. They are set as the model'
 sliced from the data set, which every slot shares, the real optimizer is applied, and the vectors are read out again.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.training.keras.grouped import Arrays, GroupedGraphs
+from gossipfl.scores import Score
+from gossipfl.training.keras.grouped import SCORING, Arrays, GroupedGraphs
+from gossipfl.training.keras.metrics import KerasMetrics
 from gossipfl.training.keras.models import BuiltModel
 from gossipfl.training.keras.runtime import fits_one_thread, on_one_thread
 from gossipfl.training.keras.single import SingleGraphs
@@ -42,8 +45,6 @@ class DataTensors:
     evaluation_batch_size: int
     in_order: bool
     """True if every batch of training is a run of consecutive examples."""
-    keeps_outputs: bool = False
-    """True if an evaluation gives the outputs of all examples."""
 
     @property
     def num_test_batches(self) -> int:
@@ -52,6 +53,8 @@ class DataTensors:
 
     def for_graph(self, graph: str) -> dict[str, tf.Tensor]:
         """The part that a graph reads, as arguments `x` and `y`: a captured tensor would outlive its graph."""
+        if graph == "results":
+            return {}
         x, y = (self.test_x, self.test_y) if graph == "evaluate" else (self.train_x, self.train_y)
         return {"x": x, "y": y}
 
@@ -60,7 +63,7 @@ class Slot:
     """A compiled model with its optimizer. One group at a time: the caller keeps two threads out of one slot."""
 
     def __init__(self, built: BuiltModel, data: DataTensors, evaluation_seeds: NDArray[np.int64]) -> None:
-        self._steps = ModelSteps(built, data.evaluation_batch_size, data.in_order, data.keeps_outputs)
+        self._steps = ModelSteps(built, data.evaluation_batch_size, data.in_order)
         self.built = built
         self.layout: VariableLayout = built.layout
         self.num_traces = 0
@@ -70,9 +73,10 @@ class Slot:
         self._traced: dict[str, tuple[Callable[[], AbstractContextManager[None]], Callable[..., Any]]] = {}
 
     @property
-    def threshold(self) -> float:
-        """The output above which a model with a single one chooses class 1."""
-        return self._steps.threshold
+    def num_bytes_per_batch(self) -> int:
+        """Memory that the scores of one batch of an evaluation take."""
+        dtype, shape = self.built.metrics.of_batches
+        return 8 + int(dtype.size) * math.prod(shape)
 
     def stop(self) -> None:
         """Make the running graph end after its current step; its results are then void."""
@@ -83,16 +87,26 @@ class Slot:
         self._steps.stopped.assign(False)
 
     def trace(self, graph: str) -> None:
-        """Build a graph ("train", "train_corrected", "evaluate" or "score") unless it is there already; in one thread
-        at a time.
+        """Build a graph ("train", "train_corrected", "evaluate" or "score", and what these need) unless it is there
+        already; in one thread at a time.
 
         Raises ConfigurationError when the model uses variables that are not its own.
         """
         if graph in self._traced:
             return
-        function: Any = {"evaluate": self._graphs.evaluate, "score": self._graphs.score}.get(graph, self._graphs.train)
+        metrics = self.built.metrics
+        if graph in SCORING and isinstance(metrics, KerasMetrics):
+            self.trace("results")
+        function: Any = {
+            "evaluate": self._graphs.evaluate,
+            "score": self._graphs.score,
+            "results": getattr(metrics, "results_of", None),
+        }.get(graph, self._graphs.train)
         data = {name: tf.TensorSpec.from_tensor(part) for name, part in self._data.for_graph(graph).items()}
-        signature = {**self._graphs.signature(graph), **data}
+        if graph == "results":
+            signature: dict[str, Any] = {"states": tf.TensorSpec([None, *metrics.of_batches[1]], tf.float64)}
+        else:
+            signature = {**self._graphs.signature(graph), **data}
         for executor in (on_one_thread, nullcontext):
             with executor():
                 concrete = tf.function(
@@ -109,18 +123,28 @@ class Slot:
 
         "train": the vectors of all `ROLES`; `indices` [examples] and `sizes` [steps] of the batches, and `first_step`,
         which a learning-rate schedule goes on from. "train_corrected" adds `c`, `anchor` and `gradient_sum` [d] and
-        `proximal_mu`. Gives the vectors after training, `loss` and `num_correct` summed over the examples,
+        `proximal_mu`. Gives the vectors after training, `loss` summed over the examples, `metrics` [...],
         `num_skipped` (steps that a LossScaleOptimizer did not apply), and, corrected, the `gradient_sum` [d] with those
         of these steps.
 
         "evaluate": `weights`, `statistics`, and the `batches` [2], first and end, to score the model on. Gives `loss`
-        and `num_correct` of every batch, summed over its examples, and where outputs are kept, the `outputs` of every
-        batch [batch size, outputs], those of a last batch that is smaller filled up.
+        of every batch, summed over its examples, and the state of the `metrics` after it.
 
         "score": the same for `weights` and `statistics` on examples of the training data, `indices` in batches of the
         `sizes`.
         """
         return self._graphs.run(graph, peers, partial(self._call, graph))
+
+    def scores(self, batches: Sequence[Arrays], nums_examples: Sequence[int]) -> list[Score]:
+        """The scores of models, from what "evaluate" or "score" gave of all batches of each."""
+        metrics = self.built.metrics
+        results: Any = [metrics.model_state(one["metrics"]) for one in batches]
+        if batches and isinstance(metrics, KerasMetrics):
+            results = self._call("results", {"states": np.stack(results)}).numpy()
+        return [
+            Score(float(one["loss"].sum()) / num_examples, metrics.values(result, num_examples))
+            for one, result, num_examples in zip(batches, results, nums_examples, strict=True)
+        ]
 
     def _call(self, graph: str, arguments: Mapping[str, Any]) -> Any:
         tensors = tf.nest.flatten({**arguments, **self._data.for_graph(graph)})

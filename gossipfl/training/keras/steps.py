@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
-from gossipfl.training.keras.model import decision_threshold, forward
+from gossipfl.training.keras.metrics import Batch
+from gossipfl.training.keras.model import forward
 from gossipfl.training.keras.models import BuiltModel
 from gossipfl.training.keras.state import optimizers_of
 
@@ -18,7 +19,7 @@ Correct: TypeAlias = Callable[[list[tf.Tensor]], list[tf.Tensor]]
 """Gradients in, corrected gradients out, variable by variable."""
 
 ScoreArrays: TypeAlias = Mapping[str, tf.TensorArray]
-"""`loss` and `num_correct` of batches, summed over the examples of each, and their `outputs` if they are kept."""
+"""The `loss` of batches, summed over the examples of each, and the state of the `metrics` after each."""
 
 Pick: TypeAlias = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 """Number of a batch in, its inputs and labels out."""
@@ -27,23 +28,19 @@ Pick: TypeAlias = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 class ModelSteps:
     """The steps and scores of one compiled model; its methods build parts of graphs."""
 
-    def __init__(
-        self, built: BuiltModel, evaluation_batch_size: int, in_order: bool = False, keeps_outputs: bool = False
-    ) -> None:
-        self.model, self.layout = model, _ = built
+    def __init__(self, built: BuiltModel, evaluation_batch_size: int, in_order: bool = False) -> None:
+        self.model, self.layout, self.metrics = model, _, _ = built
         self.in_order = in_order
         self.stopped = tf.Variable(False, trainable=False, name="stopped")
         self._schedule_step = tf.Variable(0, trainable=False, dtype=tf.int64, name="schedule_step")
         self.has_schedule = _follow(model.optimizer, self._schedule_step)
         self.may_skip = bool(self.layout.loss_scale)
         self._evaluation_batch_size = evaluation_batch_size
-        self._keeps_outputs = keeps_outputs
-        self.threshold = decision_threshold(model)
 
     @property
     def own_variables(self) -> Sequence[tf.Variable]:
         """The variables that are no part of the model."""
-        return self.stopped, self._schedule_step
+        return self.stopped, self._schedule_step, *(variable.value for variable in self.metrics.variables)
 
     def train(
         self,
@@ -61,10 +58,10 @@ class ModelSteps:
         that the first batch is; without a schedule nobody asks.
 
         `correction` is empty, or has the arguments of `corrected_by` and a `gradient_sum`, variable by variable. Gives
-        `loss` and `num_correct`, summed over the examples, `num_skipped` where the model `may_skip` steps, and with a
+        the `loss`, summed over the examples, the `metrics`, `num_skipped` where the model `may_skip` steps, and with a
         correction the `gradient_sum` after these steps.
         """
-        sums: dict[str, Any] = {"num_correct": tf.zeros([], tf.int64)}
+        sums: dict[str, Any] = {"metrics": self.metrics.start()}
         if self.may_skip:
             sums["num_skipped"] = tf.zeros([], tf.int64)
         losses = tf.TensorArray(tf.float32, end - first, element_shape=[])
@@ -92,19 +89,17 @@ class ModelSteps:
         _, (losses, sums) = tf.while_loop(
             self._before(end), train_batch, (first, (losses, sums)), parallel_iterations=1
         )
+        sums["metrics"] = self.metrics.end(sums["metrics"])
         sums["loss"] = tf.reduce_sum(tf.cast(losses.stack(), tf.float64) * tf.cast(batches[first:end, 1], tf.float64))
         return sums
 
     def score_arrays(self, num_batches: tf.Tensor) -> ScoreArrays:
         """Room for the scores of so many batches."""
-        arrays = {
+        dtype, shape = self.metrics.of_batches
+        return {
             "loss": tf.TensorArray(tf.float64, num_batches, element_shape=[]),
-            "num_correct": tf.TensorArray(tf.int64, num_batches, element_shape=[]),
+            "metrics": tf.TensorArray(dtype, num_batches, element_shape=shape),
         }
-        if self._keeps_outputs:
-            shape = [self._evaluation_batch_size, None]
-            arrays["outputs"] = tf.TensorArray(tf.float32, num_batches, element_shape=shape)
-        return arrays
 
     def slices(self, x: tf.Tensor, y: tf.Tensor) -> Pick:
         """The batches of all examples in their order."""
@@ -115,19 +110,16 @@ class ModelSteps:
         self, pick: Pick, first: tf.Tensor, end: tf.Tensor, scores: ScoreArrays, position: tf.Tensor
     ) -> ScoreArrays:
         """Score the batches [first, end), and write the scores from `position` on."""
-        size = self._evaluation_batch_size
+        self.metrics.start()
 
         def score_batch(batch: tf.Tensor, scores: ScoreArrays) -> tuple[tf.Tensor, ScoreArrays]:
             inputs, labels = pick(batch)
+            self.metrics.start_batch()
             output, loss = forward(self.model, inputs, labels, training=False)
             values = {
                 "loss": tf.cast(loss, tf.float64) * tf.cast(tf.shape(labels)[0], tf.float64),
-                "num_correct": self._num_correct(output, labels),
+                "metrics": self.metrics.batch_state(Batch(inputs, labels, None, output)),
             }
-            if self._keeps_outputs:
-                num_examples = tf.shape(labels)[0]
-                rows = tf.reshape(tf.cast(output, tf.float32), [num_examples, -1])
-                values["outputs"] = tf.pad(rows, [[0, size - num_examples], [0, 0]])
             target = position + batch - first
             return batch + 1, {name: scores[name].write(target, value) for name, value in values.items()}
 
@@ -147,7 +139,7 @@ class ModelSteps:
             output, loss = forward(model, x, y, training=True)
             scaled_loss = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, model.trainable_variables)
-        new_sums: dict[str, Any] = {"num_correct": sums["num_correct"] + self._num_correct(output, y)}
+        new_sums: dict[str, Any] = {"metrics": self.metrics.add(sums["metrics"], Batch(x, y, None, output))}
         plain: list[tf.Tensor] = []
         if correct is not None:
             scale = model.optimizer.scale_loss(tf.ones([]))
@@ -168,13 +160,6 @@ class ModelSteps:
         if correct is not None:
             new_sums["gradient_sum"] = [total + g for total, g in zip(sums["gradient_sum"], plain, strict=True)]
         return tf.cast(loss, tf.float32), new_sums
-
-    def _num_correct(self, output: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        if output.shape.rank == 2 and output.shape[1] > 1:
-            predicted = tf.argmax(output, -1, output_type=tf.int32)
-        else:
-            predicted = tf.cast(tf.reshape(output, [-1]) > tf.cast(self.threshold, output.dtype), tf.int32)
-        return tf.math.count_nonzero(tf.equal(predicted, y))
 
 
 def _follow(optimizer: keras.optimizers.Optimizer, step: tf.Variable) -> bool:

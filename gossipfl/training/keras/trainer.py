@@ -6,13 +6,11 @@ graph. The results are those of `model.fit` with the same batches, bit for bit (
 to rounding). They are the same bits however peers are grouped and however many slots there are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from gossipfl.actions import Evaluate, Scores, Train, Update
 from gossipfl.data.conversion import model_inputs
@@ -31,7 +29,6 @@ from gossipfl.training.keras.scoring import Scoring
 from gossipfl.training.keras.slot import DataTensors, Slot
 from gossipfl.training.keras.slot_pool import SlotPool
 from gossipfl.training.keras.state import schema_of, values_of
-from gossipfl.training.metrics import METRICS, Predictions, need_outputs, scored
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Flags, all_failures
@@ -72,9 +69,6 @@ class KerasTrainer:
                 f"the shards name example {batches.num_positions - 1}, but data set {dataset.name!r} has only "
                 f"{len(dataset.train)} training examples; partition the data set that is trained on"
             )
-        metrics = ["accuracy"] if settings.metrics is None else [spec.keras_name for spec in settings.metrics]
-        if not set(metrics) <= METRICS.keys():
-            raise ConfigurationError(f"there is no metric but {', '.join(METRICS)}")
         use_slots(num_slots)
         data = DataTensors(
             train_x=tf.convert_to_tensor(model_inputs(dataset.train.x)),
@@ -83,19 +77,15 @@ class KerasTrainer:
             test_y=tf.convert_to_tensor(dataset.test.y),
             evaluation_batch_size=settings.evaluation_batch_size,
             in_order=batches.in_order,
-            keeps_outputs=need_outputs(metrics),
         )
         task = Task(dataset.input_shape, dataset.num_classes)
         models = ModelRecipe(build_model, task, settings, seed).models(num_slots)
         self._pool = SlotPool(models, data, seed)
         self._num_test_batches = data.num_test_batches
-        self._test_labels: Any = dataset.test.y
-        self._metrics = metrics
-        num_outputs = (dataset.num_classes or 0) * data.keeps_outputs
-        self._num_kept = len(dataset.test) * num_outputs  # of a model's evaluation
-        labels: Any = dataset.train.y
-        self._scoring = Scoring(self._pool, batches, labels, metrics, settings.evaluation_batch_size, num_outputs)
-        layout = self._pool.slots[0].layout
+        self._num_test_examples = len(dataset.test)
+        self._scoring = Scoring(self._pool, batches, settings.evaluation_batch_size)
+        layout, metrics = self._pool.slots[0].layout, self._pool.slots[0].built.metrics
+        self.metrics: tuple[Metric, ...] = metrics.metrics
         self.schema: WeightsSchema = schema_of(layout.weights)
         self.statistics_schema: WeightsSchema = schema_of(layout.statistics)
         self._initial = ModelVectors(values_of(layout.weights), values_of(layout.statistics))
@@ -107,17 +97,13 @@ class KerasTrainer:
             num_statistics=self.statistics_schema.size,
             initial_optimizer=values_of(layout.optimizer),
             initial_loss_scale=values_of(layout.loss_scale),
+            metrics=metrics,
         )
 
     @property
     def num_slots(self) -> int:
         """Number of groups that are trained at the same time."""
         return len(self._pool.slots)
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """The metrics that its scores carry, in order."""
-        return tuple(METRICS[name].metric for name in self._metrics)
 
     @property
     def flags(self) -> Flags:
@@ -200,7 +186,8 @@ class KerasTrainer:
         """
         self._check_sizes(models)
         self._pool.trace("evaluate")
-        at_a_time = max(1, MAX_CALL_BYTES // max(1, 4 * self._num_kept))
+        num_bytes = self._num_test_batches * self._pool.slots[0].num_bytes_per_batch
+        at_a_time = max(1, MAX_CALL_BYTES // num_bytes)
         calls = [models[first : first + at_a_time] for first in range(0, len(models), at_a_time)]
         return [score for call in calls for score in self._evaluate(call)]
 
@@ -223,26 +210,24 @@ class KerasTrainer:
             check_size(f"weights of model {position}{where}", vectors.weights, self.schema.size)
             check_size(f"statistics of model {position}{where}", vectors.statistics, self.statistics_schema.size)
 
-    def _evaluate(self, models: Sequence[ModelVectors]) -> Iterator[Score]:
+    def _evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
         # All batches of all models are one line of work, cut where a slot's share or its memory ends.
         num_slots = self.num_slots
         num_bytes = 4 * len(models) * (self.schema.size + self.statistics_schema.size)
         num_parts = num_slots * max(1, min(len(models), -(-num_bytes // MAX_CALL_BYTES)))
-        parts = equal_parts(len(models) * self._num_test_batches, num_parts)
+        unit = 1 if self._format.metrics.is_additive else self._num_test_batches  # that is never cut
+        parts = equal_parts(len(models) * self._num_test_batches // unit, num_parts)
+        parts = [(first * unit, end * unit) for first, end in parts]
         results = self._pool.run([partial(self._evaluate_part, models, first, end) for first, end in parts])
 
-        def joined(name: str) -> NDArray[Any]:
-            return np.concatenate([scores[name] for part in results for scores in part])
-
-        labels, num_models = self._test_labels, len(models)
-        losses, num_correct = (joined(name).reshape(num_models, -1).sum(axis=1) for name in ("loss", "num_correct"))
-        outputs: NDArray[Any] = np.zeros((num_models, len(labels), 0), np.float32)
-        if self._num_kept:
-            padded = joined("outputs")
-            outputs = padded.reshape(num_models, -1, padded.shape[-1])[:, : len(labels)]
-        for loss, correct, kept in zip(losses, num_correct, outputs, strict=True):
-            seen = Predictions(float(loss) / len(labels), int(correct), labels, kept, self._pool.slots[0].threshold)
-            yield scored(seen, self._metrics)
+        joined = {
+            name: np.split(np.concatenate([scores[name] for part in results for scores in part]), len(models))
+            for name in ("loss", "metrics")
+        }
+        batches = [dict(zip(joined, one, strict=True)) for one in zip(*joined.values(), strict=True)]
+        nums_examples = [self._num_test_examples] * len(models)
+        (scores,) = self._pool.run([partial(Slot.scores, batches=batches, nums_examples=nums_examples)])
+        return scores
 
     def _groups(self, jobs: Sequence[Train]) -> list[list[int]]:
         return balanced_groups(
