@@ -105,7 +105,7 @@ def run_without_tensorflow(
     def trainer(experiment: Experiment, section: object) -> SoftmaxTrainer:
         if id(experiment._batches) not in built:
             specs = experiment.scenario.evaluation.specs or ACCURACY
-            built[id(experiment._batches)] = make(experiment.dataset, experiment._batches, specs)
+            built[id(experiment._batches)] = make(experiment.holdings.dataset, experiment._batches, specs)
             kept.append(built[id(experiment._batches)])
         return built[id(experiment._batches)]
 

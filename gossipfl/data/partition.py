@@ -1,7 +1,7 @@
 """Rules that deal the examples of a training set to peers: who holds what.
 
-A rule is called with the labels, the number of peers and a generator, and gives one sorted array of example indices per
-peer position. Every example goes to exactly one peer, and no peer is left empty; where a rule cannot keep this, it
+A rule is called with the deck of examples, the peers and a generator, and gives one sorted array of example indices per
+peer. Every example goes to exactly one peer, and no peer is left empty; where a rule cannot keep this, it
 raises ConfigurationError with the remedy.
 """
 
@@ -11,27 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gossipfl.data.deck import Deck, Indices, LabelArray
+from gossipfl.data.given_partition import ByColumn, ByFunction, Given
 from gossipfl.errors import ConfigurationError, DataError
-
-Indices = NDArray[np.int64]
-LabelArray = NDArray[np.integer[Any]]
+from gossipfl.weights import PeerId
 
 MAX_ATTEMPTS = 1_000
 """Draws of a random rule before it gives up on a minimum size; one draw takes well under a millisecond per class."""
 
 MAX_ALPHA = 1e6
 """Beyond it a Dirichlet draw is uniform for every purpose."""
-
-
-class Partitioner(Protocol):
-    """Every rule makes one sorted index array per peer position of labels [N], number of peers and generator."""
-
-    def __call__(self, labels: LabelArray, num_peers: int, generator: np.random.Generator) -> list[Indices]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +36,8 @@ class Contiguous:
     Uses no randomness.
     """
 
-    def __call__(self, labels: LabelArray, num_peers: int, generator: np.random.Generator) -> list[Indices]:
-        num_examples = _num_examples(labels, num_peers)
+    def __call__(self, deck: Deck, peers: Sequence[PeerId], generator: np.random.Generator) -> list[Indices]:
+        num_examples, num_peers = deck.enough_for(peers)
         bounds = [round(peer * num_examples / num_peers) for peer in range(num_peers + 1)]
         return [np.arange(low, high, dtype=np.int64) for low, high in pairwise(bounds)]
 
@@ -52,8 +46,8 @@ class Contiguous:
 class IID:
     """Shuffled equal parts: sizes differ by at most one."""
 
-    def __call__(self, labels: LabelArray, num_peers: int, generator: np.random.Generator) -> list[Indices]:
-        num_examples = _num_examples(labels, num_peers)
+    def __call__(self, deck: Deck, peers: Sequence[PeerId], generator: np.random.Generator) -> list[Indices]:
+        num_examples, num_peers = deck.enough_for(peers)
         return _sorted_parts(np.array_split(generator.permutation(num_examples), num_peers))
 
 
@@ -79,8 +73,9 @@ class Dirichlet:
         if self.min_examples < 1:
             raise ConfigurationError(f"min_examples must be at least 1, got {self.min_examples}")
 
-    def __call__(self, labels: LabelArray, num_peers: int, generator: np.random.Generator) -> list[Indices]:
-        num_examples = _num_examples(labels, num_peers)
+    def __call__(self, deck: Deck, peers: Sequence[PeerId], generator: np.random.Generator) -> list[Indices]:
+        num_examples, num_peers = deck.enough_for(peers)
+        labels = deck.labels_for("dirichlet")
         if num_peers * self.min_examples > num_examples:
             raise ConfigurationError(
                 f"{num_examples} examples cannot give {num_peers} peers min_examples={self.min_examples} each: "
@@ -122,15 +117,15 @@ class Shards:
     def __post_init__(self) -> None:
         _check_per_peer(self.per_peer)
 
-    def __call__(self, labels: LabelArray, num_peers: int, generator: np.random.Generator) -> list[Indices]:
-        num_examples = _num_examples(labels, num_peers)
+    def __call__(self, deck: Deck, peers: Sequence[PeerId], generator: np.random.Generator) -> list[Indices]:
+        num_examples, num_peers = deck.enough_for(peers)
         num_shards = num_peers * self.per_peer
         if num_shards > num_examples:
             raise ConfigurationError(
                 f"{num_examples} examples cannot be cut into {num_shards} shards: lower per_peer (now {self.per_peer}) "
                 f"or the number of peers (now {num_peers})"
             )
-        shards = np.array_split(np.argsort(labels, kind="stable"), num_shards)
+        shards = np.array_split(np.argsort(deck.labels_for("shards"), kind="stable"), num_shards)
         dealt = generator.permutation(num_shards).reshape(num_peers, self.per_peer)
         return _sorted_parts([np.concatenate([shards[shard] for shard in hand]) for hand in dealt])
 
@@ -148,8 +143,9 @@ class Labels:
     def __post_init__(self) -> None:
         _check_per_peer(self.per_peer)
 
-    def __call__(self, labels: LabelArray, num_peers: int, generator: np.random.Generator) -> list[Indices]:
-        _num_examples(labels, num_peers)
+    def __call__(self, deck: Deck, peers: Sequence[PeerId], generator: np.random.Generator) -> list[Indices]:
+        _, num_peers = deck.enough_for(peers)
+        labels = deck.labels_for("labels")
         num_labels = len(np.unique(labels))
         if self.per_peer > num_labels:
             raise ConfigurationError(
@@ -166,13 +162,13 @@ class Labels:
             for label in np.lexsort((generator.random(num_labels), load))[: self.per_peer]:
                 holders[label].append(int(peer))
         parts: list[list[Indices]] = [[] for _ in range(num_peers)]
-        for members, peers in zip(_members_by_label(labels, generator), holders, strict=True):
-            if len(members) < len(peers):
+        for members, owners in zip(_members_by_label(labels, generator), holders, strict=True):
+            if len(members) < len(owners):
                 raise ConfigurationError(
-                    f"label {labels[members[0]]} has {len(members)} example(s) for {len(peers)} holders: lower "
+                    f"label {labels[members[0]]} has {len(members)} example(s) for {len(owners)} holders: lower "
                     f"per_peer (now {self.per_peer}) or the number of peers (now {num_peers}), or give more examples"
                 )
-            for peer, share in zip(peers, np.array_split(members, len(peers)), strict=True):
+            for peer, share in zip(owners, np.array_split(members, len(owners)), strict=True):
                 parts[peer].append(share)
         return _sorted_parts([np.concatenate(part) for part in parts])
 
@@ -189,8 +185,8 @@ class Quantity:
     def __post_init__(self) -> None:
         _check_alpha(self.alpha)
 
-    def __call__(self, labels: LabelArray, num_peers: int, generator: np.random.Generator) -> list[Indices]:
-        num_examples = _num_examples(labels, num_peers)
+    def __call__(self, deck: Deck, peers: Sequence[PeerId], generator: np.random.Generator) -> list[Indices]:
+        num_examples, num_peers = deck.enough_for(peers)
         proportions = generator.dirichlet(np.full(num_peers, self.alpha))
         sizes = 1 + _apportioned(num_examples - num_peers, proportions)
         return _sorted_parts(np.split(generator.permutation(num_examples), np.cumsum(sizes)[:-1]))
@@ -204,12 +200,12 @@ PARTITIONERS: Mapping[str, type[Any]] = MappingProxyType(
         "shards": Shards,
         "labels": Labels,
         "quantity": Quantity,
+        "column": ByColumn,
+        "indices": Given,
+        "function": ByFunction,
     }
 )
 """The rules by the name that a scenario gives them."""
-
-BY_CLASS = ("dirichlet", "shards", "labels")
-"""The rules that go by the classes of examples; others look at their number only."""
 
 
 def check_partition(parts: Sequence[Indices], num_examples: int) -> None:
@@ -250,17 +246,6 @@ def label_counts(labels: LabelArray | None, parts: Sequence[Indices], num_classe
     for row, part in zip(counts, parts, strict=True):
         row += np.bincount(labels[part], minlength=num_classes)
     return counts
-
-
-def _num_examples(labels: LabelArray, num_peers: int) -> int:
-    if num_peers < 1:
-        raise ConfigurationError(f"the number of peers must be at least 1, got {num_peers}")
-    if len(labels) < num_peers:
-        raise ConfigurationError(
-            f"{len(labels)} example(s) cannot be dealt to {num_peers} peers, at least one each: "
-            "lower the number of peers, or take more examples"
-        )
-    return len(labels)
 
 
 def _check_alpha(alpha: float) -> None:

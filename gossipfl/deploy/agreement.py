@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from gossipfl.data.partition import partition_digest
 from gossipfl.engines.http.wire.envelope import PROTOCOL
 from gossipfl.engines.http.wire.run_facts import RunFacts, digest_of_model
+from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Cast, Experiment
 from gossipfl.messages import VectorSchema
 from gossipfl.scenario.scenario import AGREED_FIELDS
@@ -53,6 +55,13 @@ def _held(experiment: Experiment, has_own_examples: bool) -> Any:
     digest = data.digest if has_own_examples else experiment.dataset.digest
     if digest is None:
         return "examples of its own at every peer"
-    partition = data.partition.model_dump(mode="json")
-    holders = list(scenario.graph())
-    return {"digest": digest, "partition": partition, "seed": scenario.data_seed, "holders": holders}
+    said = {name: part for name, part in data.model_dump(mode="json").items() if name in ("partition", "skew")}
+    held = {"digest": digest, **said, "seed": scenario.data_seed, "holders": list(scenario.graph())}
+    if data.partition.name in ("indices", "function"):  # its file, or the function, may be another on another host
+        if has_own_examples:
+            raise ConfigurationError(
+                f"data.partition {data.partition.name!r} deals examples that a peer with examples of its own (--shard) "
+                "has not seen, so it cannot agree on who holds which: leave data.digest out, or choose another rule"
+            )
+        held["parts"] = partition_digest(list(experiment.shards.values()))
+    return held

@@ -87,6 +87,11 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
 def _experiment(scenario: Scenario, options: PeerOptions) -> Experiment:
     if options.shard is None:
         return Experiment(scenario, load_data(scenario, download=options.download), slots=1)
+    if scenario.data.skew is not None:
+        raise ConfigurationError(
+            "data.skew changes the examples that peers share, and a peer with examples of its own (--shard) sees those "
+            "as they are: leave one of the two out"
+        )
     data = scenario.data.model_copy(update={"source": options.shard, "digest": None})
     dataset = load_data(scenario.with_changes(data=data), download=options.download)
     shards = {options.name: np.arange(len(dataset.train), dtype=np.int64)}

@@ -14,11 +14,11 @@ from gossipfl.actions import LocalWork
 from gossipfl.algorithms import POOL, Algorithm, Seat
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.held_out import subset
-from gossipfl.data.partition import BY_CLASS, check_partition
 from gossipfl.data.sources import load
 from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
+from gossipfl.experiments.holdings import Holdings
 from gossipfl.peers import Peer
 from gossipfl.randomness import PublicRandomness, Randomness, SecretRandomness, SeededSecrets, generator
 from gossipfl.scenario.algorithms import AlgorithmSection
@@ -78,24 +78,14 @@ class Experiment:
         self._begin: StoredModel | None = None
         self.seed = scenario.seed
         self.dataset = load_data(scenario) if dataset is None else dataset
-        self.shards = self._partition() if shards is None else shards
+        if shards is None:
+            self.holdings = Holdings.dealt(scenario, self.dataset)
+        else:
+            self.holdings = Holdings.own(self.dataset, shards)
+        self.shards = self.holdings.shards
         training = scenario.training
         pooled = {} if POOL in self.shards else {POOL: np.sort(np.concatenate(list(self.shards.values())))}
         self._batches = Batches({**self.shards, **pooled}, training.batch_size, training.shuffle, self.seed)
-
-    def _partition(self) -> dict[PeerId, NDArray[np.int64]]:
-        peers = list(self.scenario.graph())
-        partitioner = self.scenario.data.partition.partitioner()
-        labels, rule = self.dataset.labels, self.scenario.data.partition.name
-        if labels is None and rule in BY_CLASS:
-            raise DataError(
-                f"{self.dataset.name} has no classes, by which the partition {rule!r} goes: choose another, such as iid"
-            )
-        if labels is None:
-            labels = np.zeros(len(self.dataset.train), np.int32)
-        parts = partitioner(labels, len(peers), generator(self.scenario.data_seed, "partition"))
-        check_partition(parts, len(labels))
-        return dict(zip(peers, parts, strict=True))
 
     @property
     def trainer(self) -> ModelTrainer:
@@ -133,7 +123,7 @@ class Experiment:
         return TrainingSettings(optimizer, training.loss, training.evaluation_batch_size, metrics)
 
     def _new_trainer(self, settings: TrainingSettings) -> ModelTrainer:
-        arguments = (self._build_model, self.dataset, self._batches, settings, self.seed)
+        arguments = (self._build_model, self.holdings.dataset, self._batches, settings, self.seed)
         if self._make_trainer is not None:
             trainer = self._make_trainer(*arguments)
         else:

@@ -12,7 +12,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from importlib.machinery import ModuleSpec, PathFinder
 from itertools import accumulate
@@ -24,14 +24,15 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import did_you_mean
 
 
-def user_function(path: str) -> Callable[[], Any]:
-    """The function without required arguments that `path` names, as `package.module:function` or `module:Class.method`.
+def user_function(path: str, arguments: Sequence[str] = ()) -> Callable[..., Any]:
+    """The function that `path` names, as `package.module:function` or `module:Class.method`; it can be called with
+    these arguments, none unless they are named.
 
     Errors inside the module pass through; it must be installed, on PYTHONPATH or in the current directory, which comes
     to the end of `sys.path` when a module is found there alone.
 
     Raises ConfigurationError when there is no such module or function, with the nearest spelling, when the module lies
-    where code may have come by accident, or when the function cannot be called without arguments.
+    where code may have come by accident, or when the function cannot be called with these arguments.
     """
     module_name, _, function_name = path.partition(":")
     if not all(part.isidentifier() for part in module_name.split(".")):
@@ -50,15 +51,11 @@ def user_function(path: str) -> Callable[[], Any]:
         raise ConfigurationError(
             f"module {module_name!r} has no function {function_name!r}{hint and f'.{hint}'}"
         ) from None
+    takes = f"that takes ({', '.join(arguments)})" if arguments else "without arguments"
     if not callable(function):
-        raise ConfigurationError(
-            f"{function_name!r} is a {type(function).__name__}, expected a function without arguments"
-        )
-    required = _required_arguments(function)
-    if required:
-        raise ConfigurationError(
-            f"the function needs the arguments {', '.join(required)}, expected one without arguments"
-        )
+        raise ConfigurationError(f"{function_name!r} is a {type(function).__name__}, expected a function {takes}")
+    if (needed := _arguments_unless_callable(function, len(arguments))) is not None:
+        raise ConfigurationError(f"the function needs the arguments {needed or 'none'}, expected one {takes}")
     return function  # type: ignore[no-any-return]
 
 
@@ -102,10 +99,14 @@ def _installed_packages() -> list[str]:
     return [*site.getsitepackages(), site.getusersitepackages(), *map(sysconfig.get_path, ("purelib", "platlib"))]
 
 
-def _required_arguments(function: Callable[..., Any]) -> list[str]:
+def _arguments_unless_callable(function: Callable[..., Any], number: int) -> str | None:
+    """None if a function can be called with so many arguments; or else those that it takes."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        signature = inspect.signature(function)
     except ValueError:  # some functions that are written in C do not tell
-        return []
-    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
+        return None
+    try:
+        signature.bind(*range(number))
+    except TypeError:
+        return ", ".join(signature.parameters)
+    return None

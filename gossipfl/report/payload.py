@@ -63,6 +63,7 @@ def manifest_facts(manifest: Manifest) -> JSON:
         exclude={
             "algorithms": True,
             "partition": {"label_counts"},
+            "scenario": {"data": {"partition": {"parts"}}},
             "model": {"segments", "statistics_segments"},
             "topologies": {"__all__": {"nodes", "links"}},
         },

@@ -66,6 +66,8 @@ def run_manifest(
             parameters=scenario.data.partition.parameters,
             digest=partition_digest(parts),
             label_counts=dict(zip(experiment.shards, counts.tolist(), strict=True)),
+            values=dict(experiment.holdings.values),
+            views={peer: asdict(view) for peer, view in experiment.holdings.views.items()},
         ),
         model=RunModel(
             name=scenario.model_dump()["model"],
@@ -80,7 +82,7 @@ def run_manifest(
         algorithms=_algorithms(scenario, seeds),
         metrics=list(scenario.metrics),
         targets=scenario.targets,
-        differences=[*differences(scenario), *caveats(scenario), *dataset.notes],
+        differences=[*differences(scenario), *caveats(scenario), *dataset.notes, *experiment.holdings.notes],
         spread=spread(scenario, seeds),
     )
 
@@ -92,14 +94,13 @@ def peer_manifest(cast: Cast, peer: PeerId, run_id: str, agreed: Mapping[str, An
     mode = Mode(Command.PEER, EngineKind.PROCESSES)
     manifest = run_manifest(experiment.scenario, experiment, [experiment.seed], mode, command)
     label = experiment.scenario.label_of(cast.section)
-    own = {name: row for name, row in manifest.partition.label_counts.items() if name == peer}
     return manifest.model_copy(
         update={
             "peer": peer,
             "run_id": run_id,
             "agreed": dict(agreed),
             "algorithms": [entry for entry in manifest.algorithms if entry.label == label],
-            "partition": manifest.partition.model_copy(update={"label_counts": own}),
+            "partition": manifest.partition.only(peer),
         }
     )
 

@@ -19,7 +19,7 @@ from gossipfl.peers import Standing
 from gossipfl.runs.constant_files import read_constants, write_constants
 from gossipfl.runs.directory import make_run_directory
 from gossipfl.runs.gathered_history import gathered_history, timeline
-from gossipfl.runs.manifest import Manifest, write_manifest
+from gossipfl.runs.manifest import OF_EACH_PEER, Manifest, write_manifest
 from gossipfl.runs.peer_records import PeerRecord, read_peer
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.differences import first_difference
@@ -126,7 +126,10 @@ def _manifest(records: Sequence[PeerRecord]) -> Manifest:
     manifests = [record.manifest for record in records]
     differences = _distinct(note for manifest in manifests for note in manifest.differences)
     created = [manifest.created for manifest in manifests if manifest.created is not None]
-    counts = {peer: row for manifest in manifests for peer, row in manifest.partition.label_counts.items()}
+    of_peers = {
+        name: {peer: facts for manifest in manifests for peer, facts in getattr(manifest.partition, name).items()}
+        for name in OF_EACH_PEER
+    }
     merged: JSON = {
         "peer": None,
         "interrupted": any(manifest.interrupted for manifest in manifests),
@@ -134,7 +137,7 @@ def _manifest(records: Sequence[PeerRecord]) -> Manifest:
         "differences": differences + [note for record in records for note in record.left_out] + _missing(records),
         "created": min(created, default=None),
         "command": "\n".join(_distinct(manifest.command for manifest in manifests if manifest.command)),
-        "partition": manifests[0].partition.model_copy(update={"label_counts": counts}),
+        "partition": manifests[0].partition.model_copy(update=of_peers),
         "gossipfl": ", ".join(_distinct(manifest.gossipfl for manifest in manifests if manifest.gossipfl)) or None,
     }
     for field in _OF_A_HOST:

@@ -40,12 +40,30 @@ class RunTopology(Part):
 
 
 class RunPartition(Part):
-    """The way in which examples were given to peers; `label_counts[peer]` counts those of each class."""
+    """The way in which examples were given to peers, and what they see differently.
+
+    `label_counts[peer]` counts a peer's examples of each class, `values[peer]` are its values of the column by which
+    they were dealt, and `views[peer]` is how it sees them, where features are skewed.
+    """
 
     name: str = ""
     parameters: dict[str, Any] = {}
     digest: str | None = None
     label_counts: dict[str, list[Count]] = {}
+    values: dict[str, list[Any]] = {}
+    views: dict[str, dict[str, float]] = {}
+
+    def only(self, peer: PeerId) -> "RunPartition":
+        """The part of it that concerns one peer."""
+        return self.model_copy(
+            update={
+                name: {one: facts for one, facts in getattr(self, name).items() if one == peer} for name in OF_EACH_PEER
+            }
+        )
+
+
+OF_EACH_PEER = ("label_counts", "values", "views")
+"""The fields of a partition that have an entry for each peer."""
 
 
 class RunData(Part):

@@ -9,6 +9,7 @@ from pathlib import Path
 from gossipfl.data.sources import names_function
 from gossipfl.errors import ConfigurationError
 from gossipfl.scenario import Scenario
+from gossipfl.scenario.section import function_name
 from gossipfl.training.models import MODELS
 
 
@@ -16,7 +17,9 @@ def functions_named(scenario: Scenario) -> dict[str, str]:
     """The functions of a user's that a scenario names, by field; built-in models and data are none."""
     model, source = scenario.model_dump(include={"model"})["model"], scenario.data.source
     named = {} if model in MODELS else {"model": str(model)}
-    return named | ({"data.source": source} if isinstance(source, str) and names_function(source) else {})
+    named |= {"data.source": source} if isinstance(source, str) and names_function(source) else {}
+    deal = function_name(scenario.data.partition.function)
+    return named | ({} if deal is None else {"data.partition.function": deal})
 
 
 def refuse_functions(run: Path, scenario: Scenario, remedy: str) -> None:

@@ -13,7 +13,7 @@ from gossipfl.scenario.algorithms import AlgorithmSection, AnyAlgorithmSection, 
 from gossipfl.scenario.http import HTTPSection
 from gossipfl.scenario.labels import labels_of
 from gossipfl.scenario.product import product_of
-from gossipfl.scenario.section import Count, Positive, Section, by_name
+from gossipfl.scenario.section import Count, Positive, Section, by_name, function_name
 from gossipfl.scenario.sections import DataSection, EvaluationSection, TopologySection, TrainingSection
 from gossipfl.scenario.validation import described
 from gossipfl.scenario.world import ComputeSection, NetworkSection
@@ -106,7 +106,7 @@ class Scenario(Section):
 
     @field_serializer("model")
     def _model_by_name(self, model: Any) -> str:
-        return model if isinstance(model, str) else f"{model.__module__}:{getattr(model, '__qualname__', repr(model))}"
+        return str(function_name(model))
 
     @model_validator(mode="after")
     def _is_possible(self) -> "Scenario":

@@ -1,6 +1,7 @@
 """The sections of a scenario on data, local work, topology and evaluation."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,18 +9,41 @@ import networkx as nx
 from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
 
 from gossipfl import topology
-from gossipfl.data.partition import PARTITIONERS, Partitioner
+from gossipfl.data.deck import Partitioner
+from gossipfl.data.partition import PARTITIONERS
 from gossipfl.errors import ConfigurationError
-from gossipfl.scenario.section import Count, Positive, Section, by_name
+from gossipfl.scenario.section import Count, Finite, NonNegative, Number, Positive, Section, by_name, function_name
 from gossipfl.training.metrics import MetricSpec, metric_specs
+
+
+def _partition(value: Any) -> Any:
+    """A partition as its section takes it: a rule's name, `package.module:function` or the function itself, a table,
+    or lists of examples, by peer or in the order of the peers."""
+    if callable(value) or (isinstance(value, str) and ":" in value):
+        return {"name": "function", "function": value}
+    numbers = list(value.values()) if isinstance(value, Mapping) else value
+    if isinstance(numbers, list | tuple) and numbers and not any(isinstance(n, str | int | float) for n in numbers):
+        return {"name": "indices", "parts": value}
+    return by_name(value)
+
+
+def _plain_lists(parts: Any) -> Any:
+    if isinstance(parts, Mapping):
+        return {peer: _plain_lists(numbers) for peer, numbers in parts.items()}
+    if isinstance(parts, list | tuple):
+        return [_plain_lists(numbers) for numbers in parts]
+    return parts.tolist() if hasattr(parts, "tolist") else parts
 
 
 class PartitionSection(Section):
     """The way in which the training examples are dealt to the peers."""
 
-    name: Literal["contiguous", "iid", "dirichlet", "shards", "labels", "quantity"] = "iid"
+    name: Literal["contiguous", "iid", "dirichlet", "shards", "labels", "quantity", "column", "indices", "function"] = (
+        "iid"
+    )
     """`contiguous` parts in file order, `iid`, `dirichlet` (label skew, alpha), `shards` (sorted by label, per_peer),
-    `labels` (per_peer labels each) or `quantity` (unequal sizes, alpha)."""
+    `labels` (per_peer labels each), `quantity` (unequal sizes, alpha), `column` (natural split: by), `indices` (lists
+    of examples: file) or `function` (of your own)."""
     alpha: Positive | None = None
     """dirichlet, quantity: concentration. Lower: more skew, at the expense of peers with hardly any data."""
     per_peer: Count | None = None
@@ -29,17 +53,39 @@ class PartitionSection(Section):
     balanced: bool | None = None
     """dirichlet: a peer that holds its share of all examples gets none of the classes that follow, as in NIID-Bench and
     RelaySGD, so that sizes differ less; absent: no."""
+    by: Annotated[str, Field(min_length=1)] | None = None
+    """column: the column of the data, such as a user or a region. Examples of one value stay together; where there are
+    more values than peers, they are dealt so that sizes are even. Peers that are named as the values hold their own."""
+    file: Annotated[str, Field(min_length=1)] | None = None
+    """indices: a JSON file with the numbers of each peer's training examples, by its name, `{"a": [0, 2], "b": [1]}`,
+    or as lists in the order of the peers."""
+    parts: Annotated[dict[str, list[Number]] | list[list[Number]] | None, BeforeValidator(_plain_lists)] = None
+    """indices: the same lists in place of a file; in Python also arrays."""
+    function: Any = None
+    """function: `package.module:function`, called with the training examples, the names of the peers and a generator;
+    it gives such lists. In Python also the function itself."""
 
     @model_validator(mode="after")
     def _fits_its_rule(self) -> "PartitionSection":
         self.partitioner()
         return self
 
+    @field_validator("function")
+    @classmethod
+    def _is_a_function(cls, function: Any) -> Any:
+        if not (function is None or callable(function) or isinstance(function, str)):
+            raise ConfigurationError(f"expected package.module:function or a function, got {type(function).__name__}")
+        return function
+
+    @field_serializer("function")
+    def _function_by_name(self, function: Any) -> str | None:
+        return function_name(function)
+
     def partitioner(self) -> Partitioner:
         """The rule. Raises ConfigurationError when it lacks an argument or does not know one."""
         rule = PARTITIONERS[self.name]
         parameters = {parameter.name: parameter for parameter in dataclasses.fields(rule)}
-        given = self.parameters
+        given = self._given
         unknown = [name for name in given if name not in parameters]
         if unknown:
             takes = ", ".join(parameters) or "no parameters"
@@ -51,9 +97,34 @@ class PartitionSection(Section):
         return partitioner
 
     @property
-    def parameters(self) -> dict[str, Any]:
-        """The arguments that are given."""
+    def _given(self) -> dict[str, Any]:
         return {name: value for name, value in self if name != "name" and value is not None}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The arguments that are given, as a manifest shows them: lists of examples are left out."""
+        return {
+            name: function_name(value) if name == "function" else value
+            for name, value in self._given.items()
+            if name != "parts"
+        }
+
+
+class SkewSection(Section):
+    """Feature skew: every peer sees its examples in a way of its own, in training and in its share of held-out data."""
+
+    rotations: list[Finite] = []
+    """Degrees, counterclockwise, by which square images are turned, dealt to the peers at random, each to equally many:
+    [0, 90, 180, 270]. Quarter turns are exact, other angles interpolate. A single input only."""
+    noise: list[NonNegative] = []
+    """Standard deviations of Gaussian noise that is added to the input, dealt in the same way; pixels are in [0, 1].
+    Images of bytes take four times the memory with it."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "SkewSection":
+        if not (self.rotations or self.noise):
+            raise ConfigurationError("give rotations or noise, for example rotations = [0, 90, 180, 270]")
+        return self
 
 
 class DataSection(Section):
@@ -64,13 +135,16 @@ class DataSection(Section):
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """SHA-256 of the data, as `gossipfl data show --json` says it; other data are refused. With it, peers that bring
     examples of their own (`--shard`) take part in a run with peers that share these."""
-    partition: Annotated[PartitionSection, BeforeValidator(by_name, json_schema_input_type=str | PartitionSection)] = (
-        PartitionSection()
-    )
-    """The split of the examples among peers; a plain string is its `name`."""
+    partition: Annotated[
+        PartitionSection, BeforeValidator(_partition, json_schema_input_type=str | PartitionSection)
+    ] = PartitionSection()
+    """The split of the examples among peers; a plain string is its `name`, or `package.module:function`. In Python also
+    a function, or lists of example numbers, as a mapping by peer or in the order of the peers."""
+    skew: SkewSection | None = None
+    """The ways in which peers see their examples; with it a second copy of the inputs is in memory."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    """It decides who gets which examples, and which are held out or left out; absent: the run's, so that each seed of a
-    table has its own. Given: all have the same, and their spread is smaller than that of other data."""
+    """It decides who gets which examples, in what skew, and which are held out or left out; absent: the run's, so that
+    each seed of a table has its own. Given: all have the same, and their spread is smaller than that of other data."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share that is held out where the source has no test set of its own."""
     max_train: Count | None = None

@@ -17,10 +17,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, Strict, create_model
 from gossipfl.errors import ConfigurationError
 from gossipfl.peers.magnitudes import Bound
 from gossipfl.scenario.kinds import KINDS
-from gossipfl.scenario.section import Section, by_name, name_of
+from gossipfl.scenario.section import Finite, Section, by_name, name_of
 from gossipfl.topology import SCHEMES, MixingScheme, checked_matrix
 
-Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 BoundField: TypeAlias = Annotated[Finite, Strict()] | Literal[False]  # strict: true is not 1.0
 
 _SECTION_OF: dict[type, "type[ValueSection]"] = {}

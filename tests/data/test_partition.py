@@ -6,13 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from gossipfl.data.deck import Deck, Partitioner
+from gossipfl.data.examples import Examples
 from gossipfl.data.partition import (
     IID,
     PARTITIONERS,
     Contiguous,
     Dirichlet,
     Labels,
-    Partitioner,
     Quantity,
     Shards,
     check_partition,
@@ -48,7 +49,8 @@ def label_arrays(draw: st.DrawFn) -> NDArray[np.integer[Any]]:
 def parts_of(
     rule: Partitioner, labels: NDArray[np.integer[Any]], num_peers: int, seed: int = 0
 ) -> list[NDArray[np.int64]]:
-    return rule(labels, num_peers, np.random.default_rng(seed))
+    deck = Deck(Examples(labels, labels), labels)
+    return rule(deck, [str(peer) for peer in range(num_peers)], np.random.default_rng(seed))
 
 
 @pytest.mark.long
@@ -286,5 +288,17 @@ def test_the_digest_tells_peers_apart() -> None:
 
 
 def test_rules_are_known_by_name() -> None:
-    assert sorted(PARTITIONERS) == ["contiguous", "dirichlet", "iid", "labels", "quantity", "shards"]
+    rules = ["column", "contiguous", "dirichlet", "function", "iid", "indices", "labels", "quantity", "shards"]
+    assert sorted(PARTITIONERS) == rules
     assert PARTITIONERS["shards"]() == Shards(per_peer=2)
+
+
+@pytest.mark.parametrize("rule", [Dirichlet(alpha=1.0), Shards(), Labels()], ids=repr)
+def test_a_rule_by_class_says_so_where_there_are_none(rule: Partitioner) -> None:
+    with pytest.raises(ConfigurationError, match="by their class, and these have none"):
+        rule(Deck(Examples(np.zeros((9, 2))), None), ["a", "b"], np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("rule", [Contiguous(), IID(), Quantity(alpha=1.0)], ids=repr)
+def test_a_rule_by_size_needs_no_classes(rule: Partitioner) -> None:
+    check_partition(rule(Deck(Examples(np.zeros((9, 2))), None), ["a", "b"], np.random.default_rng(0)), 9)

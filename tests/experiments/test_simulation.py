@@ -18,6 +18,7 @@ from gossipfl.errors import (
 from gossipfl.experiments.comparison import Comparison
 from gossipfl.experiments.experiment import Experiment, load_data
 from gossipfl.experiments.fairness import with_bounds
+from gossipfl.experiments.holdings import Holdings
 from gossipfl.experiments.mode import Command, Mode
 from gossipfl.experiments.running import run_all
 from gossipfl.experiments.simulation import compare, initialize, simulate
@@ -339,13 +340,13 @@ class TestFailures:
         assert recorder.told[1] is failed
 
     def test_data_that_cannot_be_dealt_with_a_further_seed(self, monkeypatch, trainers):
-        def partition(experiment):
-            if experiment.seed == 1:
+        def dealt(scenario, dataset):
+            if scenario.seed == 1:
                 raise ConfigurationError("no deal gives every peer 10 examples")
-            return deal(experiment)
+            return deal(scenario, dataset)
 
-        deal = Experiment._partition
-        monkeypatch.setattr(Experiment, "_partition", partition)
+        deal = Holdings.dealt
+        monkeypatch.setattr(Holdings, "dealt", dealt)
         first, failed, third = run_all(toy("local"), 3).histories
         assert (failed.seed, failed.failure) == (1, "local, seed 1: no deal gives every peer 10 examples")
         assert (first.failure, third.failure, third.last.round) == (None, None, 3)

@@ -1,0 +1,140 @@
+"""Who holds what, from what a scenario says in TOML or in Python to the manifest of its run."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from softmax_trainer import run_without_tensorflow
+
+from gossipfl.data.dataset import Dataset
+from gossipfl.data.examples import Examples
+from gossipfl.errors import ConfigurationError
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.mode import Command, Mode
+from gossipfl.runs.beginning import run_manifest
+from gossipfl.scenario import Scenario, load_scenario
+from gossipfl.scenario.own_scenario import functions_named
+
+CITIES = np.array(["Bern", "Rom", "Ulm"])
+
+
+def towns(num_train: int = 60, num_test: int = 24) -> Dataset:
+    """Pictures of two classes from three cities, told apart by a column; a fourth city is in the test part only."""
+
+    def part(number: int, cities: np.ndarray) -> Examples:
+        k = np.arange(number)
+        x = (k[:, None, None] * 16 + np.arange(16).reshape(4, 4)) % 251 / np.float32(251)
+        return Examples(x.astype(np.float32), (k % 2).astype(np.int32), columns={"city": cities[k % len(cities)]})
+
+    return Dataset("towns", part(num_train, CITIES), part(num_test, np.append(CITIES, "Oslo")), num_classes=2)
+
+
+def scenario(partition: object, peers: list[str] | int = 3, **fields: object) -> Scenario:
+    names = [str(peer) for peer in range(peers)] if isinstance(peers, int) else peers
+    links = [[a, b] for a, b in pairwise(names)]
+    data = {"source": towns(), "partition": partition, **fields}
+    return Scenario(model="softmax", rounds=1, data=data, topology={"peers": names, "links": links})
+
+
+def manifest_of(experiment: Experiment):
+    return run_manifest(experiment.scenario, experiment, [0], Mode(Command.SIMULATE), "")
+
+
+def test_a_column_deals_users_and_the_manifest_names_them(monkeypatch):
+    run_without_tensorflow(monkeypatch)
+    experiment = Experiment(scenario({"name": "column", "by": "city"}, ["Ulm", "Bern", "Rom"]))
+    columns = experiment.dataset.train.columns["city"]
+    assert {peer: set(columns[shard]) for peer, shard in experiment.shards.items()} == {
+        "Ulm": {"Ulm"},
+        "Bern": {"Bern"},
+        "Rom": {"Rom"},
+    }
+    partition = manifest_of(experiment).partition
+    assert partition.values == {"Ulm": ["Ulm"], "Bern": ["Bern"], "Rom": ["Rom"]}
+    assert partition.parameters == {"by": "city"}
+    assert partition.only("Rom").values == {"Rom": ["Rom"]}
+
+
+def test_lists_and_functions_in_python_and_toml(monkeypatch, tmp_path):
+    run_without_tensorflow(monkeypatch)
+    lists = {"0": np.arange(0, 60, 3), "1": np.arange(1, 60, 3), "2": np.arange(2, 60, 3)}
+    (tmp_path / "parts.json").write_text(json.dumps({peer: part.tolist() for peer, part in lists.items()}), "utf-8")
+    (tmp_path / "deals_of_holdings.py").write_text(
+        "def deal(examples, peers, generator):\n"
+        "    return [range(k, len(examples), len(peers)) for k in range(len(peers))]\n",
+        "utf-8",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def by_thirds(examples, peers, generator):
+        return {peer: np.arange(int(peer), len(examples), len(peers)) for peer in peers}
+
+    file = str(tmp_path / "parts.json")
+    given = [lists, list(lists.values()), {"name": "indices", "file": file}, {"name": "indices", "parts": lists}]
+    given += [by_thirds, "deals_of_holdings:deal", {"name": "function", "function": "deals_of_holdings:deal"}]
+    for partition in given:
+        shards = Experiment(scenario(partition)).shards
+        assert {peer: shard.tolist() for peer, shard in shards.items()} == {k: v.tolist() for k, v in lists.items()}
+    (tmp_path / "its.toml").write_text(
+        f"""
+        model = "softmax"
+        topology = {{ name = "ring", arguments = {{ n = 3 }} }}
+        [data]
+        partition = {{ name = "indices", file = "{Path(file).as_posix()}" }}
+    """,
+        "utf-8",
+    )
+    loaded = load_scenario(tmp_path / "its.toml")
+    with pytest.raises(ConfigurationError, match="training examples to nobody"):
+        Experiment(loaded)
+    manifest = manifest_of(Experiment(scenario(lists)))
+    again = Scenario(**manifest.scenario | {"data": {**manifest.scenario["data"], "source": towns()}})
+    assert Experiment(again).shards["2"].tolist() == lists["2"].tolist()
+    assert "parts" not in manifest.partition.parameters
+    assert functions_named(scenario(by_thirds))["data.partition.function"].endswith("by_thirds")
+    assert "data.partition.function" not in functions_named(scenario("iid"))
+
+
+@pytest.mark.parametrize(
+    ("partition", "words"),
+    [
+        ("column", "partition 'column' needs by"),
+        ({"name": "column", "by": ""}, "data.partition.by"),
+        ({"name": "iid", "by": "city"}, "partition 'iid' does not take by"),
+        ({"name": "indices"}, "either a file or parts"),
+        ({"name": "indices", "parts": [[0.5], [1]]}, "data.partition.parts"),
+        ({"name": "function", "function": 3}, "expected package.module:function or a function, got int"),
+        ({"alpha": 0.5}, "data.partition"),
+    ],
+)
+def test_a_partition_that_says_too_little_or_too_much_is_named(partition, words):
+    with pytest.raises(ConfigurationError, match=words):
+        scenario(partition)
+
+
+def test_skew_turns_what_peers_hold_in_training_and_of_what_is_held_out(monkeypatch):
+    run_without_tensorflow(monkeypatch)
+    experiment = Experiment(scenario("iid", skew={"rotations": [0, 90, 180]}))
+    holdings, plain = experiment.holdings, experiment.dataset
+    assert experiment.trainer.dataset is holdings.dataset
+    assert experiment.dataset.digest == towns().digest
+    assert sorted(view.rotation for view in holdings.views.values()) == [0, 90, 180]
+    for part, shares in (("train", holdings.shards), ("test", holdings.held_out["test"])):
+        seen, before = dict(holdings.dataset.parts)[part].x, dict(plain.parts)[part].x
+        assert sum(map(len, shares.values())) == len(before)
+        for peer, share in shares.items():
+            turns = holdings.views[peer].rotation / 90
+            np.testing.assert_array_equal(seen[share], np.rot90(before[share], turns, axes=(1, 2)))
+    manifest = manifest_of(experiment)
+    assert manifest.partition.views["1"] == {"rotation": holdings.views["1"].rotation, "noise": 0.0}
+    assert any("Features are skewed" in note for note in manifest.differences)
+    assert Experiment(scenario("iid", skew={"rotations": [0, 90, 180]}, seed=5)).holdings.views != holdings.views
+
+
+def test_skew_that_changes_nothing_is_refused():
+    with pytest.raises(ConfigurationError, match="give rotations or noise"):
+        scenario("iid", skew={})
+    with pytest.raises(ConfigurationError, match=r"data\.skew\.noise\.0"):
+        scenario("iid", skew={"noise": [-1]})
