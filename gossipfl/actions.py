@@ -17,8 +17,8 @@ from gossipfl.scores import Score
 from gossipfl.weights import ModelVectors, PeerId, Vector
 
 State: TypeAlias = Mapping[str, NDArray[np.generic]]
-"""A peer's private training state by name: `optimizer` (momenta, and the counters that go with them), and what a
-trainer needs beside it (seed generators, a loss scale).
+"""A peer's private training state by name: `optimizer` (momenta, and the counters that go with them), `local` (what of
+its model is its own), and what a trainer needs beside them (seed generators, a loss scale).
 
 A part that is missing begins anew: resetting an optimizer is training from a state without "optimizer".
 """

@@ -34,6 +34,10 @@ def frozen(array: NDArray[np.floating]) -> Vector:
     return array
 
 
+NOTHING = frozen(np.zeros(0, np.float32))
+"""The vector without elements."""
+
+
 def integer_range(dtype: str) -> tuple[float, float]:
     """The smallest and the largest integer that a variable of `dtype` takes from a vector."""
     if dtype == "bool":
@@ -49,11 +53,13 @@ def as_integers(array: NDArray[np.floating], dtype: str) -> NDArray[np.generic]:
 
 @dataclass(frozen=True, slots=True)
 class ModelVectors:
-    """The vectors of a model that training changes: its trainable `weights` (d floats) and its `statistics` (s floats:
-    what training changes without a gradient, BatchNorm means and variances or counters; empty for most models)."""
+    """The vectors of a model that training changes: its trainable `weights` (d floats), its `statistics` (s floats:
+    what training changes without a gradient, BatchNorm means and variances or counters; empty for most models), and
+    what of both is `local`: it never leaves its peer (a personal head; empty unless a scenario says so)."""
 
     weights: Vector
     statistics: Vector
+    local: Vector = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(frozen=True, slots=True)

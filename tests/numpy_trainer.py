@@ -2,7 +2,8 @@
 
 Peer i holds rows a_k of d numbers and minimises f_i(x) = mean_k h_i ||x - a_k||^2 / 2 by SGD with momentum and weight
 decay, as Keras has them. With `has_statistics` a model also keeps, as BatchNorm does, a moving variance of the rows:
-s <- 0.9 s + 0.1 var(batch).
+s <- 0.9 s + 0.1 var(batch). With `has_local` it keeps something of its own, which no other peer has any part in:
+l <- 0.9 l + 0.1 mean(batch).
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ class NumpyTrainer:
         curvature: Mapping[PeerId, float] | None = None,
         has_statistics: bool = False,
         dtype: str = "float64",
+        has_local: bool = False,
     ) -> None:
         self.shards = {peer_id: np.atleast_2d(np.asarray(rows, np.float64)) for peer_id, rows in shards.items()}
         self.learning_rate, self.momentum, self.batch_size = learning_rate, momentum, batch_size
@@ -37,13 +39,17 @@ class NumpyTrainer:
         self.curvature = curvature or {}
         self.has_statistics = has_statistics
         self.dtype = dtype  # of what leaves it; it calculates in float64
+        self.has_local = has_local
         self.group_sizes: list[int] = []
         self.num_jobs = 0
 
     def initial(self) -> ModelVectors:
         size = next(iter(self.shards.values())).shape[1]
-        sizes = size, size if self.has_statistics else 0
-        return ModelVectors(frozen(np.zeros(sizes[0], self.dtype)), frozen(np.ones(sizes[1], self.dtype)))
+        return ModelVectors(
+            frozen(np.zeros(size, self.dtype)),
+            frozen(np.ones(size if self.has_statistics else 0, self.dtype)),
+            frozen(np.zeros(size if self.has_local else 0, self.dtype)),
+        )
 
     def prepare(self) -> None: ...
 
@@ -69,6 +75,7 @@ class NumpyTrainer:
         x = np.array(job.weights, np.float64)
         statistics = job.statistics
         velocity = np.array(job.state.get("optimizer", np.zeros_like(x)))
+        own = {"local": local} if (local := job.state.get("local")) is not None else {}
         curvature = self.curvature.get(job.peer_id, 1.0)
         anchor = job.vectors.get("anchor", x)
         c = job.vectors.get("c", np.zeros_like(x))
@@ -85,6 +92,7 @@ class NumpyTrainer:
             x = (1 - self.learning_rate * self.weight_decay) * x + velocity
             if self.has_statistics:
                 statistics = frozen(0.9 * statistics + 0.1 * batch.var(axis=0))
+            own = {name: frozen(0.9 * local + 0.1 * batch.mean(axis=0)) for name, local in own.items()}
         loss = losses / num_examples
         if not (np.isfinite(x).all() and np.isfinite(loss)):
             raise TrainingError(f"peer {job.peer_id!r} diverged", peer_id=job.peer_id, round=job.job)
@@ -93,7 +101,11 @@ class NumpyTrainer:
             job.job,
             frozen(x.astype(self.dtype)),
             frozen(statistics.astype(self.dtype)),
-            {"optimizer": frozen(velocity.astype(self.dtype)), "integers": np.array([job.first_step + job.num_steps])},
+            {
+                **{name: frozen(local.astype(self.dtype)) for name, local in own.items()},
+                "optimizer": frozen(velocity.astype(self.dtype)),
+                "integers": np.array([job.first_step + job.num_steps]),
+            },
             num_examples,
             job.num_steps,
             {"loss": loss, "accuracy": 1 / (1 + loss)},
@@ -116,4 +128,5 @@ class NumpyTrainer:
 
 def scored(model: ModelVectors, rows: np.ndarray) -> Score:
     loss = 0.5 * float(np.mean(np.sum((model.weights - rows) ** 2, axis=1)))
+    loss += 0.5 * float(np.sum(model.local**2))
     return Score(loss, {"accuracy": 1 / (1 + loss)})

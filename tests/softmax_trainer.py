@@ -18,6 +18,7 @@ from gossipfl.weights import Constants, ModelVectors, Segment, WeightsSchema, fr
 class SoftmaxTrainer:
     flags = {"backend": "numpy"}  # noqa: RUF012
     statistics_schema = WeightsSchema(())
+    local_schema = WeightsSchema(())
     optimizer_size = 0
     num_slots = 1
     constants = Constants()
@@ -65,7 +66,7 @@ class SoftmaxTrainer:
         weights = self.schema.flatten([kernel, bias])
         if not np.isfinite(weights).all():
             raise TrainingError(f"peer {job.peer_id!r} diverged", peer_id=job.peer_id, round=job.job)
-        return Update(job.peer_id, job.job, weights, job.statistics, {}, num_examples, job.num_steps, metrics)
+        return Update(job.peer_id, job.job, weights, job.statistics, job.state, num_examples, job.num_steps, metrics)
 
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
         return [self._score(model, self.dataset.test.x, self.dataset.test.y) for model in models]

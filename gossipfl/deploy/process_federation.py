@@ -221,7 +221,8 @@ class ProcessFederation:
 
     def _fetch_model(self, child: _Child) -> None:
         initial = self._experiment.initial()
-        expected = {"weights": VectorSchema(initial.weights.size), "statistics": VectorSchema(initial.statistics.size)}
+        parts = {"weights": initial.weights, "statistics": initial.statistics, "local": initial.local}
+        expected = {name: VectorSchema(vector.size) for name, vector in parts.items()}
         content = self._get(child, "/weights")
         if content is None:
             return
@@ -229,7 +230,7 @@ class ProcessFederation:
             vectors = {name: decompress(vector) for name, vector in decode(content, expected).vectors.items()}
         except RemoteProtocolError as error:
             raise GossipFLError(f"peer {child.name} does not give its weights: {error}") from error
-        child.model = ModelVectors(vectors["weights"], vectors.get("statistics", initial.statistics))
+        child.model = ModelVectors(**{**parts, **vectors})
 
     def _read_final(self) -> None:
         """What the peers have left: final weights, and rows that are newer than the last look at them."""

@@ -27,7 +27,8 @@ class EvaluationPlan:
     """Evaluate every `every`-th equivalent round the average model and `peers` (None: all of them).
 
     More peers: a truer spread, at the expense of one pass over the held-out data for each. `weighting` is the mean
-    that the average model is. Where `statistics` are "local" a hub has none, and the average model has the peers' mean.
+    that the average model is. Where `statistics` are "local", and of what is the peers' own, a hub has none, and the
+    average model has the peers' mean.
     """
 
     every: int = 1
@@ -72,15 +73,21 @@ def standings_of(peers: Iterable[Peer]) -> list[Standing]:
 
 def average_model(standings: Sequence[Standing], plan: EvaluationPlan, hub: ModelVectors | None = None) -> ModelVectors:
     """The model of the `hub`, if there is one, or else the mean of the peers' weights and statistics, uniform or by
-    number of examples. Local statistics are always the peers' mean: a hub never gets any."""
-    if hub is not None and plan.statistics == "average":
+    number of examples. What is local is always the peers' mean: a hub never gets any."""
+    averages_statistics = hub is not None and plan.statistics == "average"
+    if hub is not None and averages_statistics and not hub.local.size:
         return hub
     counts = [standing.num_examples if plan.weighting == "examples" else 1 for standing in standings]
     total = sum(counts)
     shares = [count / total for count in counts]
+    models = [standing.model for standing in standings]
+    local = mean_vector([model.local for model in models], shares)
+    if hub is not None and averages_statistics:
+        return ModelVectors(hub.weights, hub.statistics, local)
     return ModelVectors(
-        mean_vector([standing.weights for standing in standings], shares) if hub is None else hub.weights,
-        mean_vector([standing.model.statistics for standing in standings], shares),
+        mean_vector([model.weights for model in models], shares) if hub is None else hub.weights,
+        mean_vector([model.statistics for model in models], shares),
+        local,
     )
 
 
@@ -113,7 +120,7 @@ def scores(
 ) -> tuple[Score, Mapping[PeerId, Score]]:
     """Scores of the average model and of each peer's own model; vectors that several share are scored once."""
     models = [average, *(standing.model for standing in standings)]
-    keys = [(id(model.weights), id(model.statistics)) for model in models]
+    keys = [(id(model.weights), id(model.statistics), id(model.local)) for model in models]
     distinct = dict(zip(keys, models, strict=True))
     by_key = dict(zip(distinct, trainer.evaluate(list(distinct.values())), strict=True))
     return by_key[keys[0]], {standing.peer_id: by_key[key] for standing, key in zip(standings, keys[1:], strict=True)}

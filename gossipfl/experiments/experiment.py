@@ -120,7 +120,8 @@ class Experiment:
         training = self.scenario.training
         metrics = self.scenario.evaluation.specs
         optimizer = self.scenario.optimizer(section)
-        return TrainingSettings(optimizer, training.loss, training.evaluation_batch_size, metrics)
+        sharing = self.scenario.sharing.patterns
+        return TrainingSettings(optimizer, training.loss, training.evaluation_batch_size, metrics, sharing=sharing)
 
     def _new_trainer(self, settings: TrainingSettings) -> ModelTrainer:
         arguments = (self._build_model, self.holdings.dataset, self._batches, settings, self.seed)

@@ -6,6 +6,7 @@ from typing import Any
 from gossipfl.algorithms import BOUNDS
 from gossipfl.files.strict_json import strict_json
 from gossipfl.scenario.scenario import Scenario
+from gossipfl.training.trainer import ModelFacts
 
 
 def with_bounds(scenario: Scenario) -> Scenario:
@@ -39,6 +40,26 @@ def caveats(scenario: Scenario) -> list[str]:
         if caveat is not None:
             found.append(f"{label} {caveat}.")
     return found
+
+
+def sharing(scenario: Scenario, model: ModelFacts) -> list[str]:
+    """A sentence on the variables that are not averaged, and the bytes that this saves."""
+    if not scenario.sharing.patterns:
+        return []
+    sent = model.schema.size + (model.statistics_schema.size if scenario.training.statistics == "average" else 0)
+    kept = model.local_schema
+    num_frozen = sum(array.size for array in model.constants.arrays)
+    parts = [f"{kept.size:,} stay at each peer ({_first(kept.names)})"] if kept.size else []
+    parts += [f"{num_frozen:,} are never trained ({_first(model.constants.names)})"] if num_frozen else []
+    average = " The average model has the peers' mean of what stays with them." if kept.size else ""
+    return [
+        f"Of the {sent + kept.size + num_frozen:,} numbers of the model, {' and '.join(parts)}: a message with a model "
+        f"has {4 * sent:,} bytes of them, {4 * (kept.size + num_frozen):,} less than with all.{average}"
+    ]
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def spread(scenario: Scenario, seeds: Sequence[int]) -> str | None:

@@ -1,7 +1,7 @@
 """The final weights of a run as safetensors files.
 
 LABEL-seedN.average   the average model: one array per variable, by its name
-LABEL-seedN.peers     PEER and, where there are any, PEER/statistics: flat vectors
+LABEL-seedN.peers     PEER and, where there are any, PEER/statistics and PEER/local: flat vectors
 
 Their metadata have the digest of the constants that belong to them (`gossipfl.runs.constant_files`).
 """
@@ -19,6 +19,9 @@ from gossipfl.files.whole_files import whole
 from gossipfl.weights import ModelVectors, PeerId, Vector, WeightsSchema, as_integers
 
 _CONSTANTS = "constants"
+
+PARTS = ("statistics", "local")
+"""The vectors of a model that it may have beside its weights."""
 
 Arrays: TypeAlias = dict[str, NDArray[np.generic]]
 
@@ -51,9 +54,10 @@ def write_weights(
     metadata = metadata_of(constants)
     write_arrays(directory / f"{stem}.average.safetensors", average, metadata)
     vectors = {peer_id: model.weights for peer_id, model in final.items()}
-    statistics = {f"{peer_id}/statistics": model.statistics for peer_id, model in final.items()}
-    vectors |= {key: vector for key, vector in statistics.items() if vector.size}
-    write_arrays(directory / f"{stem}.peers.safetensors", vectors, metadata)
+    for part in PARTS:
+        vectors |= {f"{peer_id}/{part}": getattr(model, part) for peer_id, model in final.items()}
+    held = {key: vector for key, vector in vectors.items() if vector.size}
+    write_arrays(directory / f"{stem}.peers.safetensors", held, metadata)
 
 
 def write_arrays(

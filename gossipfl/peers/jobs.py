@@ -12,6 +12,7 @@ def snapshot_of_job(job: Job | None) -> Snapshot:
         case Evaluate():
             arrays = {f"{i}/weights": model.weights for i, model in enumerate(job.models)}
             arrays |= {f"{i}/statistics": model.statistics for i, model in enumerate(job.models)}
+            arrays |= {f"{i}/local": model.local for i, model in enumerate(job.models) if model.local.size}
             return arrays, {
                 "kind": "evaluate",
                 "job": job.job,

@@ -23,13 +23,18 @@ LARGE = 3.0
 """Times as large as one's own, beyond which vectors of others are remembered as a possible cause."""
 
 
+def first_state(model: ModelVectors) -> State:
+    """The state that training begins from: what of the model is the peer's own."""
+    return {"local": model.local} if model.local.size else {}
+
+
 class LastSound:
     """The vectors that the last training of a peer gave, and who has been mixed in since."""
 
     def __init__(self, model: ModelVectors) -> None:
         self._first = model
         self.weights, self.statistics = model.weights, model.statistics
-        self.state: State = {}
+        self.state = first_state(model)
         self.has_taken_large = False
         self._mixed: dict[PeerId, None] = {}  # in since the outstanding job began, or the last one if there is none
         self._in_job: tuple[PeerId, ...] = ()  # in what the outstanding job began with
@@ -67,7 +72,7 @@ class LastSound:
     def undo(self) -> tuple[PeerId, ...]:
         """Forget who was mixed in, and give their names; none when it begins again."""
         if not self._in_job:
-            self.keep(self._first.weights, self._first.statistics, {})
+            self.keep(self._first.weights, self._first.statistics, first_state(self._first))
             self._mixed, self.has_taken_large = {}, False
             return ()
         undone, self._in_job, self._mixed = tuple(dict.fromkeys([*self._in_job, *self._mixed])), (), {}

@@ -4,20 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.actions import Correction, Evaluate, Job, LocalWork, Refused, Scores, State, Train, Update
+from gossipfl.actions import Correction, Evaluate, Job, LocalWork, Refused, Scores, Train, Update
 from gossipfl.compression import decompress
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError, TrainingError
 from gossipfl.messages import Message
 from gossipfl.peers.jobs import job_of_snapshot, snapshot_of_job
-from gossipfl.peers.last_sound import LARGE, LastSound
+from gossipfl.peers.last_sound import LARGE, LastSound, first_state
 from gossipfl.peers.magnitudes import Bound, check_bound, limit, sum_of_squares, sum_of_squares_sent
 from gossipfl.snapshot import Snapshot, compose, part, read_only, under
-from gossipfl.weights import ModelVectors, PeerId, Vector
+from gossipfl.weights import NOTHING, ModelVectors, PeerId, Vector
 
-_NO_SLOTS = np.zeros(0, np.float32)
 _UNCORRECTED = Correction()
 
 
@@ -42,7 +40,8 @@ class Sharing:
 
 
 class LocalModel:
-    """Weights, statistics and training state of one peer, and its outstanding job.
+    """Weights, statistics and training state of one peer, and its outstanding job. What of the model is its own is
+    "local" in the state, which no message carries.
 
     `extra_vectors` names the vectors of the size of the weights that its messages carry beside the shared ones.
     """
@@ -65,13 +64,18 @@ class LocalModel:
             self._sizes["statistics"] = initial.statistics.size
         self.weights: Vector = initial.weights
         self.statistics: Vector = initial.statistics
-        self.state: State = {}
+        self.state = first_state(initial)
         self.outstanding: Job | None = None
         self.last_sound = LastSound(initial)
         self._small = min(LARGE, sharing.magnitude_bound) ** 2  # mean square that is taken in, and is not large
         self.num_jobs = 0  # rounds of local work that have ended
         self.examples_seen = 0  # in them, with repetition
         self._num_steps = 0
+
+    @property
+    def model(self) -> ModelVectors:
+        """The model as it is now, with what of it stays at the peer."""
+        return ModelVectors(self.weights, self.statistics, cast(Vector, self.state.get("local", NOTHING)))
 
     def train(self, correction: Correction = _UNCORRECTED) -> Train:
         """Ask for one round of local work from the present weights."""
@@ -186,7 +190,7 @@ class LocalModel:
         if self.sharing.statistics == "average" and self.statistics.size:
             vectors["statistics"] = self.statistics
         if self.sharing.optimizer_state == "average":
-            optimizer = cast(Vector, self.state.get("optimizer", _NO_SLOTS))
+            optimizer = cast(Vector, self.state.get("optimizer", NOTHING))
             if optimizer.size:
                 vectors["optimizer"] = optimizer
         return vectors
@@ -224,7 +228,7 @@ class LocalModel:
             if size is None:
                 if name != "optimizer" or self.sharing.optimizer_state != "average":
                     continue
-                size = self.state.get("optimizer", _NO_SLOTS).size or theirs.size
+                size = self.state.get("optimizer", NOTHING).size or theirs.size
             if theirs.size != size:
                 raise RemoteProtocolError(
                     f"{name} from peer {message.sender} has {theirs.size} elements, expected {size}"

@@ -12,7 +12,7 @@ from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.standing import Standing
 from gossipfl.snapshot import Snapshot, compose, part
 from gossipfl.topology import Neighbors
-from gossipfl.weights import ModelVectors, PeerId, Vector
+from gossipfl.weights import PeerId, Vector
 
 
 class ModelPeer(ABC):
@@ -36,8 +36,7 @@ class ModelPeer(ABC):
     @property
     def standing(self) -> Standing:
         local = self.local
-        model = ModelVectors(local.weights, local.statistics)
-        return Standing(self.peer_id, model, local.work.num_examples, local.examples_seen)
+        return Standing(self.peer_id, local.model, local.work.num_examples, local.examples_seen)
 
     @property
     def num_rounds(self) -> int:

@@ -64,7 +64,7 @@ def manifest_facts(manifest: Manifest) -> JSON:
             "algorithms": True,
             "partition": {"label_counts"},
             "scenario": {"data": {"partition": {"parts"}}},
-            "model": {"segments", "statistics_segments"},
+            "model": {"segments", "statistics_segments", "local_segments"},
             "topologies": {"__all__": {"nodes", "links"}},
         },
     )

@@ -14,7 +14,7 @@ from gossipfl import __version__
 from gossipfl.algorithms import ALGORITHMS, BOUNDS
 from gossipfl.data.partition import label_counts, partition_digest
 from gossipfl.experiments.experiment import Cast, Experiment
-from gossipfl.experiments.fairness import caveats, differences, spread
+from gossipfl.experiments.fairness import caveats, differences, sharing, spread
 from gossipfl.experiments.mode import Command, EngineKind, Mode
 from gossipfl.runs.manifest import (
     FORMAT,
@@ -76,13 +76,20 @@ def run_manifest(
             num_classes=dataset.num_classes,
             segments=_segments(trainer.schema),
             statistics_segments=_segments(trainer.statistics_schema),
+            local_segments=_segments(trainer.local_schema),
         ),
         constants={str(experiment.seed): trainer.constants.digest} if trainer.constants else {},
         topologies=_topologies(scenario),
         algorithms=_algorithms(scenario, seeds),
         metrics=list(scenario.metrics),
         targets=scenario.targets,
-        differences=[*differences(scenario), *caveats(scenario), *dataset.notes, *experiment.holdings.notes],
+        differences=[
+            *differences(scenario),
+            *caveats(scenario),
+            *sharing(scenario, trainer),
+            *dataset.notes,
+            *experiment.holdings.notes,
+        ],
         spread=spread(scenario, seeds),
     )
 

@@ -184,7 +184,9 @@ class RunDirectory:
             write_weights(
                 self.path / "weights",
                 f"{self._stems[history.algorithm]}-seed{history.seed}",
-                by_name(trainer.schema, average.weights) | by_name(trainer.statistics_schema, average.statistics),
+                by_name(trainer.schema, average.weights)
+                | by_name(trainer.statistics_schema, average.statistics)
+                | by_name(trainer.local_schema, average.local),
                 history.final,
                 self._begun.constants.get(str(history.seed)),
             )

@@ -6,16 +6,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gossipfl.errors import ConfigurationError, GossipFLError, SchemaMismatchError
-from gossipfl.files.weight_files import file_stems
+from gossipfl.files.weight_files import PARTS, file_stems
 from gossipfl.runs.constant_files import read_constants
 from gossipfl.runs.manifest import Manifest, RunModel, read_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.own_scenario import refuse_functions
 from gossipfl.training.model_files import KERAS_SUFFIXES, read_arrays, vectors_of
-from gossipfl.weights import ModelVectors, StoredModel
+from gossipfl.weights import NOTHING, ModelVectors, StoredModel
 
 if TYPE_CHECKING:
     import keras
@@ -107,10 +105,10 @@ def _final(
     arrays = read_arrays(path)
     if manifest.peer is None and peer is not None:
         if peer not in arrays:
-            peers = sorted(name for name in arrays if not name.endswith("/statistics"))
+            peers = sorted(name for name in arrays if name.partition("/")[2] not in PARTS)
             raise ConfigurationError(f"there is no peer {peer!r} in {run}; there are {', '.join(peers)}")
-        arrays = {"weights": arrays[peer], "statistics": arrays.get(f"{peer}/statistics", np.zeros(0, np.float32))}
-    return vectors_of(arrays, model.schema_of_weights, model.schema_of_statistics)
+        arrays = {"weights": arrays[peer], **{part: arrays.get(f"{peer}/{part}", NOTHING) for part in PARTS}}
+    return vectors_of(arrays, model.schema_of_weights, model.schema_of_statistics, model.schema_of_local)
 
 
 def _stem(manifest: Manifest, label: str | None, seed: int | None) -> str:
@@ -127,7 +125,9 @@ def _stem(manifest: Manifest, label: str | None, seed: int | None) -> str:
 
 def _scenario(run: Path, manifest: Manifest) -> Scenario:
     """What the run says of its model; whoever wrote it chooses among built-in names only."""
-    scenario = Scenario(**{key: value for key, value in manifest.scenario.items() if key in ("model", "training")})
+    scenario = Scenario(
+        **{key: value for key, value in manifest.scenario.items() if key in ("model", "training", "sharing")}
+    )
     refuse_functions(run, scenario, "gossipfl export ... --scenario SCENARIO")
     return scenario
 
@@ -139,7 +139,7 @@ def _model(described: RunModel, scenario: Scenario, seed: int, stored: StoredMod
     from gossipfl.training.settings import TrainingSettings
 
     task = Task(described.input_shape, described.num_classes)
-    settings = TrainingSettings(scenario.optimizer(), scenario.training.loss)
+    settings = TrainingSettings(scenario.optimizer(), scenario.training.loss, sharing=scenario.sharing.patterns)
     build = resolve(scenario.model, *task)  # a string: scenarios of files and manifests have no other models
     try:
         return ModelRecipe(build, task, settings, seed).filled(stored)

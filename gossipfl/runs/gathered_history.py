@@ -118,8 +118,9 @@ def _scores(
             states[record.peer] = state
     hub = next((states.pop(record.peer, None) for record in records if record.is_hub), None)
     manifest = records[0].manifest
-    if records[0].scenario.training.statistics == "local" and records[0].model.statistics_segments:
-        hub = None  # it has measured its weights with statistics that nobody uses
+    model, has_local = records[0].model, records[0].scenario.training.statistics == "local"
+    if model.local_segments or (has_local and model.statistics_segments):
+        hub = None  # it has measured its weights with statistics, or a part of the model, that nobody uses
     deploys_average = manifest.algorithms[0].hub is not None
 
     def measured(metric: Metric) -> Measured:

@@ -67,6 +67,7 @@ def gather(directories: Sequence[Path], output: Path, own: Scenario | None = Non
         model = records[0].model
         named = _named("weights", average.weights, model.schema_of_weights)
         named |= _named("statistics", average.statistics, model.schema_of_statistics)
+        named |= _named("local", average.local, model.schema_of_local)
         final = {record.peer: record.final for record in records if record.final is not None}
         digest = manifest.constants.get(str(seed))
         write_constants(output / "weights", seed, read_constants(records[0].directory / "weights", seed, digest))
@@ -110,14 +111,14 @@ def _check_scenario(record: PeerRecord, own: Scenario) -> None:
 
 
 def _check_shapes(records: Sequence[PeerRecord]) -> None:
-    def sizes(final: ModelVectors | None) -> tuple[int, int]:
-        return (0, 0) if final is None else (final.weights.size, final.statistics.size)
+    def sizes(final: ModelVectors | None) -> tuple[int, ...]:
+        return () if final is None else (final.weights.size, final.statistics.size, final.local.size)
 
     for record in records:
         if sizes(record.final) != sizes(records[0].final):
             raise ConfigurationError(
                 f"the final weights in {records[0].directory} and {record.directory} are of two models: "
-                f"{sizes(records[0].final)} and {sizes(record.final)} weights and statistics"
+                f"{sizes(records[0].final)} and {sizes(record.final)} weights, statistics and local numbers"
             )
 
 

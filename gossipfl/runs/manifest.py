@@ -78,8 +78,8 @@ class RunData(Part):
 
 
 class RunModel(Part):
-    """The model, and the variables in its weights and statistics; a sweep, whose runs name them each in its own way,
-    leaves these out."""
+    """The model, and the variables in its weights, its statistics and what is local of it; a sweep, whose runs name
+    them each in its own way, leaves these out."""
 
     name: Any = None
     num_weights: Count = 0
@@ -87,6 +87,7 @@ class RunModel(Part):
     num_classes: PositiveInt | None = None
     segments: Segments = []
     statistics_segments: Segments = []
+    local_segments: Segments = []
 
     @property
     def schema_of_weights(self) -> WeightsSchema:
@@ -95,6 +96,10 @@ class RunModel(Part):
     @property
     def schema_of_statistics(self) -> WeightsSchema:
         return WeightsSchema(tuple(Segment(*segment) for segment in self.statistics_segments))
+
+    @property
+    def schema_of_local(self) -> WeightsSchema:
+        return WeightsSchema(tuple(Segment(*segment) for segment in self.local_segments))
 
 
 class EndedRun(Part):

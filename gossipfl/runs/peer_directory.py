@@ -127,7 +127,7 @@ class PeerDirectory:
     def finish(self, model: ModelVectors, constants: str | None = None) -> Path:
         """Write the final weights, noting the digest of the `constants` that belong to them; gives their path."""
         path = self.path / _FINAL
-        vectors = {"weights": model.weights, "statistics": model.statistics}
+        vectors = {"weights": model.weights, "statistics": model.statistics, "local": model.local}
         held = {name: vector for name, vector in vectors.items() if vector.size}
         write_arrays(path, held, metadata_of(constants))
         return path

@@ -3,7 +3,8 @@
 manifest.json               that of the run, with the peer's name, the run's id and what it is the digest of
 history.jsonl               a `PeerRow` per evaluation of the peer's own model
 events.jsonl                a `PeerEvent` whenever it lost or found a neighbor
-weights/final.safetensors   "weights" and, where there are any, "statistics": flat; absent when it was killed
+weights/final.safetensors   "weights" and, where there are any, "statistics" and "local": flat; absent when it was
+                            killed
 """
 
 from collections.abc import Sequence
@@ -17,13 +18,14 @@ from pydantic import Field, FiniteFloat, ValidationError
 from gossipfl.algorithms import Weighting
 from gossipfl.engines.http.wire.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
+from gossipfl.files.weight_files import PARTS
 from gossipfl.runs.files import ContactEvent
 from gossipfl.runs.manifest import Manifest, RunAlgorithm, RunId, RunModel, read_manifest
 from gossipfl.runs.parts import Count, GarbledError, Measured, Part, Seed, first_fault, rows_of
 from gossipfl.scenario.scenario import AGREED_FIELDS
 from gossipfl.scores import LOSS, Metric
 from gossipfl.training.model_files import read_arrays
-from gossipfl.weights import ModelVectors, PeerId, Vector, WeightsSchema, frozen
+from gossipfl.weights import NOTHING, ModelVectors, PeerId, Vector, WeightsSchema, frozen
 
 
 class Agreed(Part):
@@ -187,6 +189,7 @@ def read_peer(directory: Path) -> PeerRecord:
     if record.final is not None:
         _check_size(directory, "weights", record.final.weights, record.model.schema_of_weights)
         _check_size(directory, "statistics", record.final.statistics, record.model.schema_of_statistics)
+        _check_size(directory, "local numbers", record.final.local, record.model.schema_of_local)
     return record
 
 
@@ -235,8 +238,9 @@ def _read_weights(path: Path) -> ModelVectors | None:
     if not path.is_file():
         return None
     tensors = read_arrays(_own(path))
-    weights = tensors.get("weights", np.empty(0, np.float32))
-    statistics = tensors.get("statistics", np.empty(0, np.float32))
-    if weights.size == 0 or any(vector.ndim != 1 or vector.dtype != np.float32 for vector in (weights, statistics)):
-        raise ConfigurationError(f"{path} should hold 'weights', and perhaps 'statistics', as flat float32 vectors")
-    return ModelVectors(frozen(weights), frozen(statistics))
+    vectors = [tensors.get(name, NOTHING) for name in ("weights", *PARTS)]
+    if vectors[0].size == 0 or any(vector.ndim != 1 or vector.dtype != np.float32 for vector in vectors):
+        raise ConfigurationError(
+            f"{path} should hold 'weights', and perhaps 'statistics' and 'local', as flat float32 vectors"
+        )
+    return ModelVectors(*map(frozen, vectors))

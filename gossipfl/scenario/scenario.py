@@ -15,6 +15,7 @@ from gossipfl.scenario.labels import labels_of
 from gossipfl.scenario.product import product_of
 from gossipfl.scenario.section import Count, Positive, Section, by_name, function_name
 from gossipfl.scenario.sections import DataSection, EvaluationSection, TopologySection, TrainingSection
+from gossipfl.scenario.sharing import SharingSection
 from gossipfl.scenario.validation import described
 from gossipfl.scenario.world import ComputeSection, NetworkSection
 from gossipfl.scores import Metric
@@ -30,7 +31,7 @@ BUILT_IN_OPTIMIZER: dict[str, Any] = {"name": "sgd", "learning_rate": 0.1}
 """The optimizer of built-in models, where the scenario names none."""
 
 
-AGREED_FIELDS = ("name", "rounds", "weighting", "model", "training")
+AGREED_FIELDS = ("name", "rounds", "weighting", "model", "training", "sharing")
 """All peers of a run over a network agree on these as they stand; on the rest in other words, or not."""
 
 
@@ -63,6 +64,8 @@ class Scenario(Section):
     """The examples: where they come from, and who gets which; a plain string is its `source`."""
     training: TrainingSection = TrainingSection()
     """The local work of one round."""
+    sharing: SharingSection = SharingSection()
+    """The variables that peers average with each other, and those that they do not."""
     topology: Annotated[TopologySection, BeforeValidator(by_name, json_schema_input_type=str | TopologySection)] = (
         TopologySection(name="ring")
     )
@@ -140,6 +143,11 @@ class Scenario(Section):
                 raise ConfigurationError(
                     f"weighting {self.weighting!r} cannot be kept by {label!r}; "
                     "use weighting = 'uniform', or leave the algorithm out"
+                )
+            if self.sharing.local and recipe.sharing.optimizer_state == "average":
+                raise ConfigurationError(
+                    f"{label!r} averages the state of the optimizer, in which there is that of the variables of "
+                    "sharing.local, which no message carries; use optimizer_state = 'keep' or 'reset'"
                 )
             if recipe.patience is None and network.loses_messages:
                 raise ConfigurationError(

@@ -92,7 +92,7 @@ def _without_names_of_variables(manifest: Manifest) -> Manifest:
     """Keras numbers the models of a process, so one model has other names in each of its runs."""
     if manifest.model is None:
         return manifest
-    unnamed = manifest.model.model_copy(update={"segments": [], "statistics_segments": []})
+    unnamed = manifest.model.model_copy(update={"segments": [], "statistics_segments": [], "local_segments": []})
     return manifest.model_copy(update={"model": unnamed})
 
 

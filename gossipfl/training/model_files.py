@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +12,49 @@ from numpy.typing import NDArray
 from gossipfl.errors import ConfigurationError, SchemaMismatchError
 from gossipfl.files.weight_files import digest_of_constants
 from gossipfl.training.trainer import ModelFacts
-from gossipfl.weights import LARGEST_INTEGER, Constants, ModelVectors, StoredModel, Vector, WeightsSchema, frozen
+from gossipfl.weights import (
+    LARGEST_INTEGER,
+    NOTHING,
+    Constants,
+    ModelVectors,
+    StoredModel,
+    Vector,
+    WeightsSchema,
+    frozen,
+)
 
 KERAS_SUFFIXES = (".keras", ".weights.h5")
-_EMPTY = np.zeros(0, np.float32)
 
 
 def read_model(path: Path, model: ModelFacts, read_keras: Callable[[Path], StoredModel]) -> StoredModel:
     """A model to begin with, from a file of the user's own.
 
-    `.safetensors`: flat `weights` (and `statistics`), as a peer leaves them, or one array per variable by its name, as
-    a run leaves its average; constants (frozen variables) by their names, or else those of the model function. `.keras`
-    and `.weights.h5`: whatever Keras has saved of a model of the same architecture, constants included, as `read_keras`
-    gives it. Raises ConfigurationError when the file cannot be read or does not fit the model.
+    `.safetensors`: flat `weights` (and `statistics`, and `local`), as a peer leaves them, or one array per variable by
+    its name, as a run leaves its average; constants (frozen variables) by their names, or else those of the model
+    function. `.keras` and `.weights.h5`: whatever Keras has saved of a model of the same architecture, constants
+    included, as `read_keras` gives it. Raises ConfigurationError when the file cannot be read, or is another model's.
     """
     try:
         if path.name.endswith(KERAS_SUFFIXES):
             stored = read_keras(path)
         else:
             arrays = read_arrays(path)
-            vectors = vectors_of(arrays, model.schema, model.statistics_schema)
+            vectors = vectors_of(arrays, model.schema, model.statistics_schema, model.local_schema)
             stored = StoredModel(vectors, _constants_beside(path, arrays, model.constants))
-        _check_values(stored, model.statistics_schema)
+        _check_values(stored, model)
         return stored
     except (SchemaMismatchError, ValueError, OSError) as error:
         raise ConfigurationError(f"cannot begin with the weights in {path}: {error}") from error
 
 
-def _check_values(stored: StoredModel, statistics_schema: WeightsSchema) -> None:
+def _check_values(stored: StoredModel, model: ModelFacts) -> None:
     """Raise SchemaMismatchError for numbers that no run can begin with."""
-    for vector in (stored.vectors.weights, stored.vectors.statistics):
+    vectors = stored.vectors
+    for vector in (vectors.weights, vectors.statistics, vectors.local):
         _check_finite(vector)
-    for segment, part in zip(
-        statistics_schema.segments, statistics_schema.unflatten(stored.vectors.statistics), strict=True
-    ):
+    schemas = ((model.statistics_schema, vectors.statistics), (model.local_schema, vectors.local))
+    named = chain.from_iterable(zip(one.segments, one.unflatten(part), strict=True) for one, part in schemas)
+    for segment, part in named:
         if not segment.dtype.startswith("float") and (np.abs(part) > LARGEST_INTEGER).any():
             raise SchemaMismatchError(
                 f"the variable {segment.name!r}, which training changes, has integers beyond {LARGEST_INTEGER}: they "
@@ -106,17 +116,16 @@ def read_arrays(path: Path, *, keeps_half: bool = False) -> dict[str, NDArray[An
     return {name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in arrays.items()}
 
 
-def vectors_of(
-    arrays: Mapping[str, NDArray[Any]], schema: WeightsSchema, statistics_schema: WeightsSchema
-) -> ModelVectors:
-    """The model in a file's arrays, flat or by name. Raises SchemaMismatchError when they are not such a model's."""
+def vectors_of(arrays: Mapping[str, NDArray[Any]], *schemas: WeightsSchema) -> ModelVectors:
+    """The model in a file's arrays, flat or by name; the schemas are those of weights, statistics and local part.
+    Raises SchemaMismatchError when they are not such a model's."""
     flat = arrays.get("weights")
     if flat is not None and flat.ndim == 1:
-        parts = flat, arrays.get("statistics", _EMPTY)
+        parts = [flat, arrays.get("statistics", NOTHING), arrays.get("local", NOTHING)]
     else:
-        parts = _by_names(arrays, schema), _by_names(arrays, statistics_schema)
+        parts = [_by_names(arrays, schema) for schema in schemas]
     vectors = [frozen(np.ascontiguousarray(part, np.float32)) for part in parts]
-    for vector, expected in zip(vectors, (schema, statistics_schema), strict=True):
+    for vector, expected in zip(vectors, schemas, strict=True):
         expected.unflatten(vector)
         _check_finite(vector)
     return ModelVectors(*vectors)

@@ -7,6 +7,7 @@ from typing import Any
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.training.metrics import MetricSpec
+from gossipfl.training.sharing import ALL_AVERAGED, SharingPatterns
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class TrainingSettings:
     `metrics`: those by which models are scored; None: those that the model is compiled with, or where there are none,
     accuracy of a classification.
     `class_weight`: a factor of the loss of each example by its class, as `fit` takes it; others have 1.
+    `sharing`: which variables stay at each peer, and which are frozen.
 
     Raises ConfigurationError for a mapping without a name, a batch size below 1 or a weight that is no number >= 0.
     """
@@ -32,6 +34,7 @@ class TrainingSettings:
     evaluation_batch_size: int = 500
     metrics: tuple[MetricSpec, ...] | None = None
     class_weight: Mapping[int, float] | None = None
+    sharing: SharingPatterns = ALL_AVERAGED
 
     def __post_init__(self) -> None:
         if self.evaluation_batch_size < 1:

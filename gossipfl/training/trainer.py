@@ -71,6 +71,11 @@ class ModelFacts(Protocol):
         ...
 
     @property
+    def local_schema(self) -> WeightsSchema:
+        """The variables that stay at each peer."""
+        ...
+
+    @property
     def optimizer_size(self) -> int:
         """Number of floats in the state of its optimizer, counters included."""
         ...

@@ -45,7 +45,7 @@ def exam(request, name):
 
 
 def new_trainer(graph) -> NumpyTrainer:
-    return NumpyTrainer(random_shards(graph), momentum=0.9, batch_size=3, has_statistics=True)
+    return NumpyTrainer(random_shards(graph), momentum=0.9, batch_size=3, has_statistics=True, has_local=True)
 
 
 def through_a_file(snapshot: Snapshot) -> Snapshot:
@@ -85,6 +85,7 @@ def test_a_restored_peer_goes_on_to_the_same_bits(exam):
     for peer_id, peer in simulator.peers.items():
         other = undisturbed.peers[peer_id]
         assert peer.local.statistics.tobytes() == other.local.statistics.tobytes()
+        assert peer.local.model.local.tobytes() == other.local.model.local.tobytes()
         assert json.dumps(peer.snapshot()[1]) == json.dumps(other.snapshot()[1])
 
 

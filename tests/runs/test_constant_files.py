@@ -81,6 +81,7 @@ class WithConstants:
 
     schema = WeightsSchema((Segment("head", (2,), "float32"),))
     statistics_schema = WeightsSchema((Segment("calls", (), "int32"),))
+    local_schema = WeightsSchema(())
     optimizer_size = 0
     constants = Constants(("backbone",), (np.zeros(3, np.float32),))
 

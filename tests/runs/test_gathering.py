@@ -95,7 +95,7 @@ def peer_directory(
     rows: Sequence[JSON],
     events: Sequence[JSON] | None = None,
     final: Sequence[float] | None = (1.0, 2.0, 3.0, 4.0),
-    statistics: Sequence[float] = (),
+    **parts: Sequence[float],
 ) -> Path:
     (directory / "weights").mkdir(parents=True)
     (directory / "manifest.json").write_text(json.dumps(described))
@@ -104,8 +104,7 @@ def peer_directory(
         (directory / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
     if final is not None:
         tensors = {"weights": np.array(final, np.float32)}
-        if statistics:
-            tensors["statistics"] = np.array(statistics, np.float32)
+        tensors |= {name: np.array(part, np.float32) for name, part in parts.items()}
         save_file(tensors, directory / "weights" / "final.safetensors")
     return directory
 
@@ -308,18 +307,22 @@ class TestFiles:
         distances = [one["consensus_distance"] for one in rows_in(tmp_path / "run")]
         assert distances == [None, None, pytest.approx(2.0)]  # squares 2, 5 and 5, of mean 4
 
+    @pytest.mark.parametrize("part", ["statistics", "local"])
     @pytest.mark.parametrize(
-        ("statistics_segments", "expected"),
+        ("segments_of_part", "expected"),
         [
-            ([], {"statistics": [1.0, 0.0]}),
+            ([], None),
             ([["norm/mean", [1], "float32"], ["norm/var", [1], "float32"]], {"norm/mean": [1.0], "norm/var": [0.0]}),
         ],
     )
-    def test_variables_have_their_names_and_statistics_are_kept(self, tmp_path, statistics_segments, expected):
+    def test_variables_have_their_names_and_the_other_parts_are_kept(self, tmp_path, part, segments_of_part, expected):
+        expected = expected or {part: [1.0, 0.0]}
         segments = [["dense/kernel", [1, 3], "float32"], ["dense/bias", [1], "float32"]]
-        model = {**MODEL, "segments": segments, "statistics_segments": statistics_segments}
+        model = {**MODEL, "segments": segments, f"{part}_segments": segments_of_part}
         directories = [
-            peer_directory(tmp_path / name, manifest(name, model=model), [row(0, 0)], [], [1, 2, 3, place], [place, 0])
+            peer_directory(
+                tmp_path / name, manifest(name, model=model), [row(0, 0)], [], [1, 2, 3, place], **{part: [place, 0]}
+            )
             for place, name in enumerate(NAMES)
         ]
         report = complete(gather(directories, tmp_path / "run")).read_text()
@@ -330,7 +333,7 @@ class TestFiles:
             **expected,
         }
         peers = load_file(tmp_path / "run" / "weights" / "pairwise-seed4.peers.safetensors")
-        assert peers["cairo/statistics"].tolist() == [2.0, 0.0]
+        assert peers[f"cairo/{part}"].tolist() == [2.0, 0.0]
         assert "dense/kernel" not in report
         assert "norm/mean" not in report
 
@@ -343,6 +346,21 @@ class TestFiles:
         gather(directories, tmp_path / "run")
         average = load_file(tmp_path / "run" / "weights" / "pairwise-seed4.average.safetensors")
         assert average["weights"][0] == pytest.approx((0 * 60 + 1 * 70 + 2 * 60) / 190)
+
+    def test_the_average_of_a_hub_has_the_mean_of_what_stays_with_the_others(self, tmp_path):
+        names, model = ("a", "b"), {**MODEL, "local_segments": [["head/bias", [1], "float32"]]}
+        directories = [
+            peer_directory(
+                tmp_path / name, manifest(name, names, "hub", model=model), [row(0, 0)], [], [place] * 4, local=[place]
+            )
+            for place, name in enumerate((*names, "hub"))
+        ]
+        gather(directories, tmp_path / "run")
+        average = load_file(tmp_path / "run" / "weights" / "fed-avg-seed4.average.safetensors")
+        assert average["weights"].tolist() == [2.0] * 4
+        assert average["head/bias"].tolist() == [0.5]
+        (last,) = rows_in(tmp_path / "run")
+        assert last["average_accuracy"] is None  # the hub has measured its model with a part that nobody uses
 
     def test_the_average_of_a_hub_is_its_model(self, tmp_path):
         names = ("a", "b")
@@ -518,7 +536,7 @@ class TestRefused:
 
     def test_another_scenario_than_ones_own(self, tmp_path):
         own = Scenario(rounds=2, model="mlp", algorithms=["pairwise"])
-        agreed = manifest("cairo")["agreed"] | own.model_dump(mode="json", include={"model", "training"})
+        agreed = manifest("cairo")["agreed"] | own.model_dump(mode="json", include={"model", "training", "sharing"})
         directories = cities(tmp_path, agreed=agreed)
         gather(directories, tmp_path / "run", own)
         with pytest.raises(ConfigurationError, match=r"from-delhi is of .* \(model was mlp, and is softmax\)"):

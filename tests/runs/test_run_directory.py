@@ -186,6 +186,7 @@ class TestManifest:
             "num_classes": 10,
             "segments": [["softmax/kernel", [64, 10], "float32"], ["softmax/bias", [10], "float32"]],
             "statistics_segments": [],
+            "local_segments": [],
         }
         assert manifest["targets"] == [0.3, 0.99]
 
@@ -391,9 +392,10 @@ def test_numbers_that_are_none_are_null_and_break_nothing(tmp_path, monkeypatch,
 
 
 class Normalizing(SoftmaxTrainer):
-    """With one statistic, as a BatchNorm layer has; and two variables of one name."""
+    """With one statistic, as a BatchNorm layer has, and one that is local; and two variables of one name."""
 
     statistics_schema = WeightsSchema((Segment("norm/mean", (3,), "float32"),))
+    local_schema = WeightsSchema((Segment("head/bias", (2,), "float32"),))
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -401,7 +403,8 @@ class Normalizing(SoftmaxTrainer):
         self.schema = WeightsSchema((replace(kernel, name="same"), replace(bias, name="same")))
 
     def initial(self) -> ModelVectors:
-        return ModelVectors(super().initial().weights, frozen(np.arange(3, dtype=np.float32)))
+        statistics, local = frozen(np.arange(3, dtype=np.float32)), frozen(np.array([5, 7], np.float32))
+        return ModelVectors(super().initial().weights, statistics, local)
 
 
 def test_statistics_are_kept_beside_the_weights(tmp_path, monkeypatch):
@@ -412,8 +415,10 @@ def test_statistics_are_kept_beside_the_weights(tmp_path, monkeypatch):
         "0/same": (64, 10),
         "1/same": (10,),
         "norm/mean": (3,),
+        "head/bias": (2,),
     }
     peers: Mapping[str, Any] = load_file(tmp_path / "weights" / "pairwise-seed0.peers.safetensors")
-    assert peers.keys() == {name for peer in "0123" for name in (peer, f"{peer}/statistics")}
+    assert peers.keys() == {name for peer in "0123" for name in (peer, f"{peer}/statistics", f"{peer}/local")}
     final = comparison["pairwise"].final
     assert all(np.array_equal(peers[f"{peer}/statistics"], model.statistics) for peer, model in final.items())
+    assert all(np.array_equal(peers[f"{peer}/local"], model.local) for peer, model in final.items())

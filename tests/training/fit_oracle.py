@@ -11,6 +11,7 @@ from gossipfl.training.keras.model import Task
 from gossipfl.training.keras.models import ModelRecipe
 from gossipfl.training.keras.trainer import KerasTrainer
 from gossipfl.training.settings import TrainingSettings
+from gossipfl.training.sharing import ALL_AVERAGED
 
 
 def toy_trainer(build, *, optimizer=None, slots=1, **given) -> KerasTrainer:
@@ -20,9 +21,10 @@ def toy_trainer(build, *, optimizer=None, slots=1, **given) -> KerasTrainer:
         "seed": 5,
         "loss": None,
         "metrics": None,
+        "sharing": ALL_AVERAGED,
         **given,
     }
-    settings = TrainingSettings(optimizer, given["loss"], 32, given["metrics"])
+    settings = TrainingSettings(optimizer, given["loss"], 32, given["metrics"], sharing=given["sharing"])
     return KerasTrainer(build, given["dataset"], given["batches"], settings, given["seed"], slots)
 
 

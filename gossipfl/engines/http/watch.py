@@ -97,8 +97,8 @@ class Watch:
             return web.Response(status=404)
         model = peer.standing.model
         vectors = {"weights": dense(model.weights)}
-        if model.statistics.size:
-            vectors["statistics"] = dense(model.statistics)
+        beside = {"statistics": model.statistics, "local": model.local}
+        vectors |= {name: dense(vector) for name, vector in beside.items() if vector.size}
         message = Message(peer.peer_id, peer.peer_id, Kind.MODEL, peer.round, vectors=vectors)
         return web.Response(body=encode(message), content_type="application/octet-stream")
 

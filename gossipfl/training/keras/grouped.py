@@ -31,11 +31,16 @@ class GroupedGraphs:
     def signature(self, graph: str) -> dict[str, tf.TensorSpec]:
         """The arguments of a graph, the data set apart."""
         layout = self._steps.layout
-        rows = {role: tf.TensorSpec([None, size_of(layout.of(role))], dtype) for role, dtype in ROLES.items()}
+        # Every operation costs a microsecond, also those on nothing: roles without variables are left out.
+        rows = {
+            role: tf.TensorSpec([None, size_of(layout.of(role))], dtype)
+            for role, dtype in ROLES.items()
+            if layout.of(role)
+        }
         pairs, numbers = tf.TensorSpec([None, 2], tf.int32), tf.TensorSpec([None], tf.int32)
         if graph in SCORING:
             chosen = {"indices": numbers, "chunks": pairs} if graph == "score" else {}
-            return {**{role: rows[role] for role in MODEL_ROLES}, "batches": pairs, **chosen}
+            return {**{role: rows[role] for role in MODEL_ROLES if role in rows}, "batches": pairs, **chosen}
         signature = {
             **rows,
             "indices": numbers,
@@ -68,7 +73,8 @@ class GroupedGraphs:
     def _run_scoring(
         self, graph: str, models: Sequence[Arrays], call: Callable[[Mapping[str, Any]], Any]
     ) -> list[Arrays]:
-        arguments = {role: stacked([model[role] for model in models]) for role in MODEL_ROLES}
+        roles = [role for role in MODEL_ROLES if self._steps.layout.of(role)]
+        arguments = {role: stacked([model[role] for model in models]) for role in roles}
         if graph == "evaluate":
             batches = stacked([model["batches"] for model in models])
         else:
@@ -92,19 +98,18 @@ class GroupedGraphs:
         first_step: tf.Tensor | None = None,
         **vectors: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """The training graphs: rows [n, size] of all `ROLES`; the batches of all peers, one peer's after the other's;
-        `first_batches` [n + 1], where each peer's begin; `first_step` [n] for a schedule; with corrections `c`,
-        `anchor` and `gradient_sum` [n, d] and `proximal_mu` [n].
+        """The training graphs: rows [n, size] of all `ROLES` that the model has; the batches of all peers, one peer's
+        after the other's; `first_batches` [n + 1], where each peer's begin; `first_step` [n] for a schedule; with
+        corrections `c`, `anchor` and `gradient_sum` [n, d] and `proximal_mu` [n].
 
         Gives the rows after training, `loss` [n], `metrics` [n, ...], `num_skipped` [n] of a model that may skip
         steps, and with corrections `gradient_sum` [n, d].
         """
         layout = self._steps.layout
         num_peers = tf.shape(vectors["weights"])[0]
-        rows = {role: vectors[role] for role in ROLES}
+        rows = {role: vectors[role] for role in ROLES if role in vectors}
         correction = {name: values for name, values in vectors.items() if name not in ROLES}
-        # Every operation of a peer costs a microsecond, also those on nothing.
-        variables = {role: layout.of(role) for role in rows if layout.of(role)}
+        variables = {role: layout.of(role) for role in rows}
 
         def train_peer(peer: tf.Tensor, results: dict[str, tf.TensorArray]) -> tuple[tf.Tensor, Any]:
             for role in variables:
@@ -133,37 +138,35 @@ class GroupedGraphs:
         _, results = tf.while_loop(
             lambda peer, _: peer < num_peers, train_peer, (tf.constant(0), results), parallel_iterations=1
         )
-        unchanged = {role: tensor for role, tensor in rows.items() if role not in variables}
-        return unchanged | {name: array.stack() for name, array in results.items()}
+        return {name: array.stack() for name, array in results.items()}
 
-    def evaluate(
-        self, weights: tf.Tensor, statistics: tf.Tensor, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """The evaluation graph: `weights` [n, d], `statistics` [n, s], and the `batches` [n, 2], first and end, to
-        score each model on. Gives `loss` and state of the `metrics` of every batch, one model's after the other's."""
-        return self._score(weights, statistics, batches, self._steps.slices(x, y))
+    def evaluate(self, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor, **vectors: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The evaluation graph: rows [n, size] of the `MODEL_ROLES` that the model has, and the `batches` [n, 2], first
+        and end, to score each model on. Gives `loss` and state of the `metrics` of every batch, one model's after the
+        other's.
+        """
+        return self._score(vectors, batches, self._steps.slices(x, y))
 
     def score(
         self,
-        weights: tf.Tensor,
-        statistics: tf.Tensor,
         batches: tf.Tensor,
         indices: tf.Tensor,
         chunks: tf.Tensor,
         x: tf.Tensor,
         y: tf.Tensor,
+        **vectors: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """The evaluation graph for chosen examples: what `evaluate` takes, and `chunks`, the batches in `indices`."""
-        return self._score(weights, statistics, batches, gathered(x, y, indices, chunks))
+        return self._score(vectors, batches, gathered(x, y, indices, chunks))
 
-    def _score(self, weights: tf.Tensor, statistics: tf.Tensor, batches: tf.Tensor, pick: Pick) -> dict[str, tf.Tensor]:
+    def _score(self, vectors: Mapping[str, tf.Tensor], batches: tf.Tensor, pick: Pick) -> dict[str, tf.Tensor]:
         layout = self._steps.layout
-        num_models, nums_batches = tf.shape(weights)[0], batches[:, 1] - batches[:, 0]
+        num_models, nums_batches = tf.shape(vectors["weights"])[0], batches[:, 1] - batches[:, 0]
         positions = tf.cumsum(nums_batches, exclusive=True)
 
         def score_model(model: tf.Tensor, scores: Any) -> tuple[tf.Tensor, Any]:
-            assign(layout.weights, weights[model])
-            assign(layout.statistics, statistics[model])
+            for role, rows in vectors.items():
+                assign(layout.of(role), rows[model])
             assign(layout.seeds, tf.constant(self._evaluation_seeds))
             return model + 1, self._steps.score(pick, batches[model, 0], batches[model, 1], scores, positions[model])
 

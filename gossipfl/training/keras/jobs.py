@@ -12,12 +12,10 @@ from gossipfl.errors import SchemaMismatchError, TrainingError
 from gossipfl.training.batches import Batches
 from gossipfl.training.keras.grouped import Arrays
 from gossipfl.training.keras.metrics import ModelMetrics
-from gossipfl.training.keras.state import ROLES, VariableLayout, is_integer, size_of
-from gossipfl.weights import LARGEST_INTEGER, Vector, frozen
+from gossipfl.training.keras.state import MODEL_ROLES, ROLES, VariableLayout, is_integer, size_of
+from gossipfl.weights import LARGEST_INTEGER, NOTHING, ModelVectors, Vector, frozen
 
 GRADIENT_SUM = "gradient_sum"
-
-_NOTHING = frozen(np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +30,7 @@ class JobFormat:
     initial_optimizer: Vector
     initial_loss_scale: Vector
     metrics: ModelMetrics
+    initial_local: Vector
 
     def check(self, job: Train) -> None:
         """Raise SchemaMismatchError for a job whose vectors do not belong to the model, ConfigurationError for steps
@@ -43,6 +42,7 @@ class JobFormat:
         sizes = {
             "optimizer": self.initial_optimizer.size,
             "loss_scale": self.initial_loss_scale.size,
+            "local": self.initial_local.size,
             "seeds": 2 * len(self.layout.seeds),
         }
         for name, vector in job.state.items():
@@ -64,7 +64,7 @@ class JobFormat:
 
     def num_bytes(self, job: Train) -> int:
         """Memory that a job takes in a running group: its rows going in, coming out and being copied, its batches."""
-        num_floats = self.num_weights + self.num_statistics + self.initial_optimizer.size
+        num_floats = self.num_weights + self.num_statistics + self.initial_local.size + self.initial_optimizer.size
         num_corrections = self.num_weights * is_corrected(job)
         num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
         return 4 * (3 * num_floats + 5 * num_corrections + num_examples + 3 * job.num_steps)
@@ -90,7 +90,7 @@ class JobFormat:
         """The update of the job from its results of the training graph, or the error that it diverged."""
         num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
         loss = float(results["loss"]) / num_examples
-        vectors = {role: frozen(results[role]) for role in ROLES if results[role].size}
+        vectors = {role: frozen(results[role]) for role in ROLES if role in results and results[role].size}
         sums = {GRADIENT_SUM: frozen(results[GRADIENT_SUM])} if GRADIENT_SUM in job.wants else {}
         broken = [name for name, vector in {**vectors, **sums}.items() if not _is_finite(vector)]
         if not np.isfinite(loss):
@@ -104,8 +104,9 @@ class JobFormat:
                 peer_id=job.peer_id,
                 round=job.job,
             )
-        weights, statistics = vectors.pop("weights"), vectors.pop("statistics", _NOTHING)
-        if self.num_integers and (np.abs(statistics[-self.num_integers :]) > LARGEST_INTEGER).any():
+        integers = [vectors[role][-number:] for role, number in self.nums_integers.items()]
+        weights, statistics = vectors.pop("weights"), vectors.pop("statistics", NOTHING)
+        if any((np.abs(part) > LARGEST_INTEGER).any() for part in integers):
             return TrainingError(
                 f"in local round {job.job + 1} of peer {job.peer_id!r}, an integer variable of the model has grown "
                 f"beyond {LARGEST_INTEGER}: it is averaged with others' as float32, which is exact up to there only",
@@ -126,16 +127,27 @@ class JobFormat:
         )
 
     @cached_property
-    def num_integers(self) -> int:
-        """Number of the integers at the end of the statistics."""
-        return size_of([variable for variable in self.layout.statistics if is_integer(variable)])
+    def nums_integers(self) -> dict[str, int]:
+        """Number of the integers at the end of vectors of the model that have some."""
+        numbers = {role: size_of([one for one in self.layout.of(role) if is_integer(one)]) for role in MODEL_ROLES}
+        return {role: number for role, number in numbers.items() if number}
 
     def _whole_state(self, job: Train) -> State:
         """The state of a job, and what its missing parts begin with."""
-        state = {"optimizer": self.initial_optimizer, "loss_scale": self.initial_loss_scale, **job.state}
+        begin = {
+            "local": self.initial_local,
+            "optimizer": self.initial_optimizer,
+            "loss_scale": self.initial_loss_scale,
+        }
+        state = {**begin, **job.state}
         if "seeds" not in state:
             state["seeds"] = self.layout.initial_seeds(self.seed, job.peer_id, job.first_step)
         return state
+
+
+def vectors_by_role(model: ModelVectors) -> Arrays:
+    """The vectors of a model as arguments of a slot's evaluation graphs."""
+    return {role: np.asarray(getattr(model, role), np.float32) for role in MODEL_ROLES}
 
 
 def is_corrected(job: Train) -> bool:

@@ -16,6 +16,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import snake_case
 from gossipfl.training.keras.metrics import Batch, ModelMetrics, model_metrics
 from gossipfl.training.keras.named import first_line, made, named
+from gossipfl.training.keras.sharing import freeze
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 
@@ -44,6 +45,7 @@ def compiled_model(build_model: BuildModel, task: Task, settings: TrainingSettin
     _compile(model, settings, output.shape)
     _refuse_optimizer(model)
     _check_loss(model, output)
+    freeze(model, settings.sharing)
     model.optimizer.build(model.trainable_variables)
     labels = keras.ops.zeros(2, "int32")
     metrics = model_metrics(model, settings.metrics, Batch(None, labels, None, output), task.num_classes is not None)

@@ -16,7 +16,10 @@ from gossipfl.training.keras.files import load_variables
 from gossipfl.training.keras.metrics import ModelMetrics
 from gossipfl.training.keras.model import Task, compiled_model, forward
 from gossipfl.training.keras.runtime import global_seed
+from gossipfl.training.keras.sharing import local_and_frozen
 from gossipfl.training.keras.state import (
+    MODEL_ROLES,
+    ROLES,
     VariableLayout,
     changes,
     in_dtype_of,
@@ -41,7 +44,7 @@ class BuiltModel(NamedTuple):
     def stored(self) -> StoredModel:
         """The present values of the variables."""
         layout = self.layout
-        return StoredModel(ModelVectors(values_of(layout.weights), values_of(layout.statistics)), self.constants)
+        return StoredModel(ModelVectors(*[values_of(layout.of(role)) for role in MODEL_ROLES]), self.constants)
 
     @property
     def constants(self) -> Constants:
@@ -57,9 +60,9 @@ class BuiltModel(NamedTuple):
             variable.assign(array.astype(variable.dtype))
 
     def set_vectors(self, vectors: ModelVectors) -> None:
-        """Take weights and statistics. Raises SchemaMismatchError when they are another model's."""
-        layout = self.layout
-        for variables, vector in ((layout.weights, vectors.weights), (layout.statistics, vectors.statistics)):
+        """Take what training has made of them. Raises SchemaMismatchError when the vectors are another model's."""
+        for role in MODEL_ROLES:
+            variables, vector = self.layout.of(role), getattr(vectors, role)
             for variable, array in zip(variables, schema_of(variables).unflatten(vector), strict=True):
                 variable.assign(in_dtype_of(variable, array))
 
@@ -71,6 +74,7 @@ class ModelRecipe:
         self._build = partial(compiled_model, build_model, task, settings)
         self._example = (2, *task.input_shape)
         self._seed = seed
+        self._sharing = settings.sharing
         self._changes: list[bool] | None = None  # of the first model that was built, and so of all
 
     def models(self, num_models: int) -> list[BuiltModel]:
@@ -84,7 +88,7 @@ class ModelRecipe:
             raise ConfigurationError("the model function must make a new model and a new optimizer at each call")
         first, *others = [one.layout for one in built]
         for other in others:
-            for role in ("weights", "statistics", "optimizer", "loss_scale", "seeds", "constants"):
+            for role in (*ROLES, "constants"):
                 if schema_of(other.of(role)).digest != schema_of(first.of(role)).digest:
                     raise ConfigurationError(f"two calls of the model function gave models with different {role}")
             for mine, theirs in zip(first.constants, other.constants, strict=True):
@@ -124,14 +128,15 @@ class ModelRecipe:
                 self._changes = changes(model, partial(_outputs, model, self._example))
             if len(model.non_trainable_variables) != len(self._changes):
                 raise ConfigurationError("two calls of the model function gave models with different variables")
-            built = BuiltModel(model, variable_layout(model, self._changes), metrics)
+            local, frozen = local_and_frozen(model, self._sharing)
+            built = BuiltModel(model, variable_layout(model, self._changes, local, frozen), metrics)
             _refuse_older_variables(built.layout, newest)
             yield built
 
 
 def _refuse_older_variables(layout: VariableLayout, newest: int) -> None:
     """TensorFlow numbers its variables; what had a number before the call would be trained by all models at once."""
-    for variable in (*layout.weights, *layout.statistics, *layout.seeds):
+    for variable in (*layout.weights, *layout.statistics, *layout.local, *layout.seeds):
         if int(variable.value._unique_id.rpartition("_")[2]) <= newest:
             raise ConfigurationError(
                 f"the variable {variable.path!r} was there before the model function was called, and would be shared "

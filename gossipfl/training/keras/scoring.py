@@ -15,6 +15,7 @@ from gossipfl.scores import Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.groups import balanced_groups
 from gossipfl.training.keras.grouped import Arrays
+from gossipfl.training.keras.jobs import vectors_by_role
 from gossipfl.training.keras.slot import Slot
 from gossipfl.training.keras.slot_pool import SlotPool
 from gossipfl.weights import ModelVectors
@@ -71,7 +72,7 @@ class Scoring:
         return Scores(job.peer_id, job.job, scores, num_examples)
 
     def _num_bytes(self, row: _Row) -> int:
-        num_floats = row.model.weights.size + row.model.statistics.size
+        num_floats = row.model.weights.size + row.model.statistics.size + row.model.local.size
         num_batches = -(-len(row.examples) // self.batch_size)
         return 4 * (2 * num_floats + len(row.examples)) + num_batches * self.pool.slots[0].num_bytes_per_batch
 
@@ -96,8 +97,7 @@ class Scoring:
         sizes = np.full(num_batches, self.batch_size, np.int32)
         sizes[-1] = len(row.examples) - (num_batches - 1) * self.batch_size
         return {
-            "weights": np.asarray(row.model.weights, np.float32),
-            "statistics": np.asarray(row.model.statistics, np.float32),
+            **vectors_by_role(row.model),
             "indices": row.examples,
             "sizes": sizes,
         }

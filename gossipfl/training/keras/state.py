@@ -4,6 +4,7 @@
 weights         trainable variables, in Keras order
 statistics      what training changes without a gradient: floats (BatchNorm's means and variances), then integers
                 (counters of a layer); they are part of the model, and are averaged with its weights
+local           variables of both kinds that a scenario leaves to each peer: trainable ones, floats, then integers
 constants       what training never changes: frozen layers, a Normalization's mean. The same for all peers of a run
 seeds           seed generators of layers such as Dropout, private to a peer
 optimizer       momenta and the like, and the counters that go with them
@@ -13,7 +14,7 @@ loss_scale      the scale of a LossScaleOptimizer and its counter, which follow 
 Integers travel and are averaged as floats, so a model has those that are nearest to the mean.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,14 +34,15 @@ SEED_GENERATOR_STATE = "seed_generator_state"
 ROLES: Mapping[str, type] = {
     "weights": np.float32,
     "statistics": np.float32,
+    "local": np.float32,
     "optimizer": np.float32,
     "loss_scale": np.float32,
     "seeds": np.int64,
 }
 """The vectors of a peer in training, and their dtypes."""
 
-MODEL_ROLES = ("weights", "statistics")
-"""The vectors that are shared and evaluated; the others are a peer's state."""
+MODEL_ROLES = ("weights", "statistics", "local")
+"""The vectors that are evaluated; the others, and those that are local, are a peer's state."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class VariableLayout:
 
     weights: list[keras.Variable]
     statistics: list[keras.Variable]
+    local: list[keras.Variable]
     constants: list[keras.Variable]
     seeds: list[keras.Variable]
     optimizer: list[keras.Variable]
@@ -61,7 +64,7 @@ class VariableLayout:
     @property
     def num_floats(self) -> int:
         """Number of elements of a peer's vectors, seeds apart."""
-        return size_of([*self.weights, *self.statistics, *self.optimizer, *self.loss_scale])
+        return size_of([*self.weights, *self.statistics, *self.local, *self.optimizer, *self.loss_scale])
 
     def initial_seeds(self, seed: int, *name: str | int) -> NDArray[np.int64]:
         """Seed generators derived from (seed, name)."""
@@ -90,25 +93,37 @@ def changes(model: keras.Model, forward: Callable[[bool], Any]) -> list[bool]:
     return [id(variable.value.handle) in written for variable in variables]
 
 
-def variable_layout(model: keras.Model, changes: Sequence[bool]) -> VariableLayout:
+def variable_layout(
+    model: keras.Model, changes: Sequence[bool], local: Set[int] = frozenset(), frozen: Set[int] = frozenset()
+) -> VariableLayout:
     """Sort the variables of a compiled model, its optimizer built, by role.
 
-    `changes` says of those that are not trainable which ones calls change. Raises ConfigurationError for a variable
-    that cannot have the role that training gives it.
+    `changes` says of those that are not trainable which ones calls change; `local` and `frozen` are the identities of
+    those that a scenario calls so. Raises ConfigurationError for a variable that cannot have the role that training
+    gives it.
     """
     if not model.trainable_variables:
-        raise ConfigurationError(f"model {model.name!r} has no trainable variables, so there is nothing to train")
+        left = " left by sharing.frozen" if frozen else ""
+        raise ConfigurationError(f"model {model.name!r} has no trainable variables{left}, so there is nothing to train")
     seeds: list[keras.Variable] = []
     changed: list[keras.Variable] = []
     constants: list[keras.Variable] = []
     for variable, changes_it in zip(model.non_trainable_variables, changes, strict=True):
         is_seed = variable.name == SEED_GENERATOR_STATE
         (seeds if is_seed else changed if changes_it else constants).append(variable)
+        if changes_it and id(variable) in frozen:
+            raise ConfigurationError(
+                f"sharing.frozen names the variable {variable.path!r}, which training changes without a gradient; "
+                "freeze its layer as a whole, which then leaves it as it is"
+            )
     scales = _loss_scale(model.optimizer)
     rates = {id(part._learning_rate) for part in optimizers_of(model.optimizer)}
     layout = VariableLayout(
-        weights=list(model.trainable_variables),
-        statistics=sorted(changed, key=is_integer),
+        weights=[variable for variable in model.trainable_variables if id(variable) not in local],
+        statistics=sorted((variable for variable in changed if id(variable) not in local), key=is_integer),
+        local=sorted(
+            (variable for variable in (*model.trainable_variables, *changed) if id(variable) in local), key=is_integer
+        ),
         constants=constants,
         seeds=seeds,
         optimizer=sorted(
@@ -117,13 +132,18 @@ def variable_layout(model: keras.Model, changes: Sequence[bool]) -> VariableLayo
         ),
         loss_scale=scales,
     )
-    for variable in [*layout.weights, *layout.statistics, *layout.optimizer]:
+    if not layout.weights:
+        raise ConfigurationError(
+            "sharing.local names all trainable variables of the model, so peers would have nothing to average; leave "
+            "some out, or use the algorithm 'local'"
+        )
+    for variable in [*layout.weights, *layout.statistics, *layout.local, *layout.optimizer]:
         if variable.dtype != "float32" and not is_integer(variable):
             raise ConfigurationError(
                 f"variable {variable.path!r} has dtype {variable.dtype}, but weights travel as float32; build "
                 f"the model with float32 variables (mixed precision, for example dtype='mixed_bfloat16', keeps them)"
             )
-    for variable in layout.statistics:
+    for variable in [*layout.statistics, *layout.local]:
         if is_integer(variable) and (np.abs(variable.numpy().astype(np.float64)) > LARGEST_INTEGER).any():
             raise ConfigurationError(
                 f"variable {variable.path!r}, which training changes, has integers beyond {LARGEST_INTEGER}: they are "

@@ -143,11 +143,17 @@ class ModelSteps:
         plain: list[tf.Tensor] = []
         if correct is not None:
             scale = model.optimizer.scale_loss(tf.ones([]))
+            shared = {id(variable) for variable in self.layout.weights}  # what is local is corrected by nobody
+            by_variable = list(zip(gradients, model.trainable_variables, strict=True))
             plain = [
                 tf.zeros(variable.shape) if gradient is None else tf.convert_to_tensor(gradient) / scale
-                for gradient, variable in zip(gradients, self.layout.weights, strict=True)
+                for gradient, variable in by_variable
+                if id(variable) in shared
             ]
-            gradients = [gradient * scale for gradient in correct(plain)]
+            corrected = iter(correct(plain))
+            gradients = [
+                next(corrected) * scale if id(variable) in shared else gradient for gradient, variable in by_variable
+            ]
         if not self.may_skip:
             model.optimizer.apply(gradients, model.trainable_variables)
         else:

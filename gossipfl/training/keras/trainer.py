@@ -21,7 +21,7 @@ from gossipfl.training.batches import Batches
 from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups, equal_parts
 from gossipfl.training.keras.grouped import Arrays
-from gossipfl.training.keras.jobs import JobFormat, check_size, is_corrected
+from gossipfl.training.keras.jobs import JobFormat, check_size, is_corrected, vectors_by_role
 from gossipfl.training.keras.model import Task
 from gossipfl.training.keras.models import ModelRecipe
 from gossipfl.training.keras.runtime import runtime_flags, use_slots
@@ -32,7 +32,7 @@ from gossipfl.training.keras.state import schema_of, values_of
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Flags, all_failures
-from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema, frozen
+from gossipfl.weights import NOTHING, Constants, ModelVectors, PeerId, WeightsSchema
 
 MAX_CALL_BYTES = 128 * 2**20
 """Bound on the rows and indices of all running groups together; more peers make more groups."""
@@ -43,9 +43,9 @@ class KerasTrainer:
 
     `seed` is the run's: it decides the initial weights and the seed generators of layers such as Dropout. `slots` is
     the number of groups trained at the same time (None: one per core); each slot holds one model and one optimizer.
-    The state of a peer is `optimizer` (float32: momenta and the like, and their counters), `loss_scale` (float32) and
-    `seeds` (int64: seed generators); a part that is missing begins anew. A learning-rate schedule follows the peer's
-    step, whatever becomes of its optimizer.
+    The state of a peer is `optimizer` (float32: momenta and the like, and their counters), `local` (float32: variables
+    that it shares with nobody), `loss_scale` (float32) and `seeds` (int64: seed generators); a part that is missing
+    begins anew. A learning-rate schedule follows the peer's step, whatever becomes of its optimizer.
 
     Calls from several threads share the slots. XLA is not used, whatever the model was compiled with.
 
@@ -88,7 +88,8 @@ class KerasTrainer:
         self.metrics: tuple[Metric, ...] = metrics.metrics
         self.schema: WeightsSchema = schema_of(layout.weights)
         self.statistics_schema: WeightsSchema = schema_of(layout.statistics)
-        self._initial = ModelVectors(values_of(layout.weights), values_of(layout.statistics))
+        self.local_schema: WeightsSchema = schema_of(layout.local)
+        self._initial = self._pool.slots[0].built.stored.vectors
         self._format = JobFormat(
             batches=batches,
             seed=seed,
@@ -98,6 +99,7 @@ class KerasTrainer:
             initial_optimizer=values_of(layout.optimizer),
             initial_loss_scale=values_of(layout.loss_scale),
             metrics=metrics,
+            initial_local=self._initial.local,
         )
 
     @property
@@ -132,8 +134,7 @@ class KerasTrainer:
 
     def forget_initial(self) -> None:
         """Keep the initial vectors no longer: a process with a single peer needs them once."""
-        empty = frozen(np.zeros(0, np.float32))
-        self._initial = ModelVectors(empty, empty)
+        self._initial = ModelVectors(NOTHING, NOTHING)
 
     @property
     def constants(self) -> Constants:
@@ -209,11 +210,13 @@ class KerasTrainer:
         for position, vectors in enumerate(models):
             check_size(f"weights of model {position}{where}", vectors.weights, self.schema.size)
             check_size(f"statistics of model {position}{where}", vectors.statistics, self.statistics_schema.size)
+            check_size(f"local part of model {position}{where}", vectors.local, self.local_schema.size)
 
     def _evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
         # All batches of all models are one line of work, cut where a slot's share or its memory ends.
         num_slots = self.num_slots
-        num_bytes = 4 * len(models) * (self.schema.size + self.statistics_schema.size)
+        num_floats = self.schema.size + self.statistics_schema.size + self.local_schema.size
+        num_bytes = 4 * len(models) * num_floats
         num_parts = num_slots * max(1, min(len(models), -(-num_bytes // MAX_CALL_BYTES)))
         unit = 1 if self._format.metrics.is_additive else self._num_test_batches  # that is never cut
         parts = equal_parts(len(models) * self._num_test_batches // unit, num_parts)
@@ -260,8 +263,7 @@ class KerasTrainer:
             "evaluate",
             [
                 {
-                    "weights": np.asarray(models[i].weights, np.float32),
-                    "statistics": np.asarray(models[i].statistics, np.float32),
+                    **vectors_by_role(models[i]),
                     "batches": np.clip(
                         [first - i * num_batches, end - i * num_batches], 0, num_batches, dtype=np.int32
                     ),

@@ -15,8 +15,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from gossipfl.actions import Evaluate, Job, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError, TransportError
@@ -28,7 +26,7 @@ from gossipfl.training.models import BuildModel
 from gossipfl.training.ray.workers import Description, RayWorkers, Recipe, WorkersDied, installed_ray
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Flags, all_failures
-from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema, frozen
+from gossipfl.weights import NOTHING, Constants, ModelVectors, PeerId, WeightsSchema
 
 MAX_MESSAGE_BYTES = 128 * 2**20
 """Bound on the vectors that go to a worker at once; more jobs make more groups, each sent when a worker is free."""
@@ -106,6 +104,7 @@ class RayTrainer:
         (description,) = workers.run(self._shared, "describe", [()])
         self.schema: WeightsSchema = description.schema
         self.statistics_schema: WeightsSchema = description.statistics_schema
+        self.local_schema: WeightsSchema = description.local_schema
         self.optimizer_size: int = description.optimizer_size
         self.metrics: tuple[Metric, ...] = description.metrics
         self._initial = description.initial
@@ -133,8 +132,7 @@ class RayTrainer:
 
     def forget_initial(self) -> None:
         """Keep the initial vectors no longer."""
-        empty = frozen(np.zeros(0, np.float32))
-        self._initial = ModelVectors(empty, empty)
+        self._initial = ModelVectors(NOTHING, NOTHING)
 
     def set_constants(self, constants: Constants) -> None:
         """Train and evaluate with other constants than the model function gives; while nothing is running.
@@ -167,7 +165,8 @@ class RayTrainer:
         return self._run("evaluate", models, self._groups([1] * len(models), [1] * len(models)))
 
     def _groups(self, work: Sequence[int], nums_models: Sequence[int]) -> list[list[int]]:
-        num_bytes = 4 * (self.schema.size + self.statistics_schema.size + self.optimizer_size)
+        schemas = (self.schema, self.statistics_schema, self.local_schema)
+        num_bytes = 4 * (sum(schema.size for schema in schemas) + self.optimizer_size)
         nums_bytes = [num_bytes * num_models for num_models in nums_models]
         return balanced_groups(work, nums_bytes, self._workers.num_workers, MAX_MESSAGE_BYTES)
 

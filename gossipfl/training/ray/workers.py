@@ -69,6 +69,7 @@ class Description(NamedTuple):
 
     schema: WeightsSchema
     statistics_schema: WeightsSchema
+    local_schema: WeightsSchema
     optimizer_size: int
     metrics: tuple[Metric, ...]
     initial: ModelVectors
@@ -91,6 +92,7 @@ class Worker:
         return Description(
             trainer.schema,
             trainer.statistics_schema,
+            trainer.local_schema,
             trainer.optimizer_size,
             trainer.metrics,
             trainer.initial(),

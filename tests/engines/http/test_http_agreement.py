@@ -37,7 +37,7 @@ def test_what_waits_for_everybody_gives_the_bits_of_the_simulator(name):
     graph = candidate.graph(8)
 
     def trainer() -> NumpyTrainer:
-        return NumpyTrainer(unequal_shards(graph), momentum=0.9, batch_size=2, has_statistics=True)
+        return NumpyTrainer(unequal_shards(graph), momentum=0.9, batch_size=2, has_statistics=True, has_local=True)
 
     simulator = make_simulator(candidate.recipe, graph, trainer(), seed=3, num_rounds=4)
     simulator.run()

@@ -71,9 +71,9 @@ def run_id_of(agreed: Mapping[str, Any]) -> str:
 
 
 def digest_of_model(model: ModelVectors) -> str:
-    """SHA-256 (hex) over the little-endian bytes of weights and statistics."""
+    """SHA-256 (hex) over the little-endian bytes of weights, statistics and, if there is one, the local part."""
     digest = hashlib.sha256()
-    for vector in (model.weights, model.statistics):
+    for vector in (model.weights, model.statistics, *([model.local] if model.local.size else [])):
         portable = np.ascontiguousarray(vector, dtype=vector.dtype.newbyteorder("<"))
         digest.update(f"{portable.dtype.str} {portable.size}\n".encode())
         digest.update(portable.data)

@@ -1,0 +1,43 @@
+"""What `docs/models.md` shows runs, and does what it says."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gossipfl.experiments.fairness import sharing
+from gossipfl.experiments.simulation import initialize
+from gossipfl.scenario import Scenario
+
+RING = {"generator": "cycle_graph", "arguments": {"n": 4}}
+TEXT = (Path(__file__).parents[1] / "docs" / "models.md").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_a_personal_head_stays_at_its_peer():
+    pytest.importorskip("keras")
+    (text,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+    scenario = Scenario(**tomllib.loads(text), topology=RING, training={"steps": 2})
+    simulation = initialize(scenario, "fedavg")
+    assert simulation.run().failure is None
+    (note,) = sharing(scenario, simulation.experiment.trainer)
+    assert note.startswith("Of the 55,210 numbers of the model, 2,010 stay at each peer (mlp/dense_2/kernel,")
+    assert "212,800 bytes of them, 8,040 less than with all" in note
+    first, second = (simulation.model(peer).get_layer("dense_2").bias.numpy() for peer in ("0", "1"))
+    assert (first != second).any()
+    average = simulation.model().get_layer("dense_2").bias.numpy()
+    others = [simulation.model(peer).get_layer("dense_2").bias.numpy() for peer in "0123"]
+    assert average == pytest.approx(sum(others) / 4, abs=1e-7)
+
+
+def test_patterns_of_the_table_are_patterns():
+    for table in re.findall(r"\| `((?:local|frozen) = .*?)` \|", TEXT):
+        assert Scenario(sharing=tomllib.loads(table)).sharing.patterns
+
+
+def test_momenta_of_what_is_local_are_not_averaged():
+    given = {"name": "synchronous", "optimizer_state": "average"}
+    with pytest.raises(ValueError, match=r"'synchronous' averages the state of the optimizer.*sharing\.local"):
+        Scenario(sharing={"local": ["head"]}, algorithms=[given])
+    assert Scenario(sharing={"frozen": ["head"]}, algorithms=[given])
