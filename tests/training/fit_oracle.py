@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from toy_data import toy_batches, toy_dataset
 
-from gossipfl.actions import Train
+from gossipfl.actions import Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.training.batches import Batches
 from gossipfl.training.keras.model import Task
@@ -12,6 +12,7 @@ from gossipfl.training.keras.models import ModelRecipe
 from gossipfl.training.keras.trainer import KerasTrainer
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.sharing import ALL_AVERAGED
+from gossipfl.weights import NOTHING, ModelVectors
 
 
 def toy_trainer(build, *, optimizer=None, slots=1, **given) -> KerasTrainer:
@@ -37,6 +38,11 @@ def job_of(trainer: KerasTrainer, peer_id: str, num_steps: int, **fields) -> Tra
     initial = trainer.initial()
     given = {"job": 1, "first_step": 0, "weights": initial.weights, "statistics": initial.statistics, "state": {}}
     return Train(peer_id=peer_id, num_steps=num_steps, **{**given, **fields})
+
+
+def model_of(update: Update) -> ModelVectors:
+    """The model that training has given."""
+    return ModelVectors(update.weights, update.statistics, update.state.get("local", NOTHING))
 
 
 class SameBatches(keras.utils.PyDataset):

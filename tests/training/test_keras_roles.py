@@ -5,7 +5,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from fit_oracle import job_of, toy_models, toy_trainer  # noqa: E402
+from fit_oracle import job_of, model_of, toy_models, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
 from toy_data import BATCH_SIZE, toy_batches, toy_dataset  # noqa: E402
 from toy_models import compiled, softmax_sgd  # noqa: E402
@@ -101,7 +101,7 @@ def test_a_models_integers_are_trained_averaged_evaluated_and_exported(max_group
     assert model.get_layer("meter").calls.numpy() == 6
     assert not model.get_layer("meter").many.numpy()
     dataset = toy_dataset()
-    for vectors in (first, second, mean):
+    for vectors in (model_of(first), model_of(second), mean):
         (score,) = trainer.evaluate([vectors])
         model = models.filled(StoredModel(vectors, trainer.constants))
         exported = model.evaluate(dataset.test.x, dataset.test.y, batch_size=32, verbose=0)

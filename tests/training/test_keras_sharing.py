@@ -7,14 +7,14 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from fit_oracle import job_of, toy_trainer  # noqa: E402
+from fit_oracle import job_of, model_of, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
 from toy_models import compiled  # noqa: E402
 
 from gossipfl.actions import Evaluate  # noqa: E402
 from gossipfl.errors import ConfigurationError, SchemaMismatchError  # noqa: E402
 from gossipfl.training.sharing import SharingPatterns  # noqa: E402
-from gossipfl.weights import NOTHING, ModelVectors, StoredModel  # noqa: E402
+from gossipfl.weights import NOTHING, StoredModel  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -75,8 +75,8 @@ def test_it_trains_to_the_bits_that_it_has_when_all_is_averaged(trainer, shared)
             shared, other.weights, other.statistics, NOTHING
         )
         assert update.metrics == other.metrics
-        (score,) = trainer.evaluate([ModelVectors(update.weights, update.statistics, update.state["local"])])
-        (expected,) = shared.evaluate([ModelVectors(other.weights, other.statistics)])
+        (score,) = trainer.evaluate([model_of(update)])
+        (expected,) = shared.evaluate([model_of(other)])
         assert score == expected
     again = trainer.train([replace(job_of(trainer, "a", 2, first_step=3), weights=update.weights, state=update.state)])
     assert (again[0].state["local"] != update.state["local"]).any()

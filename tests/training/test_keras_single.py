@@ -11,7 +11,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from fit_oracle import job_of, toy_trainer  # noqa: E402
+from fit_oracle import job_of, model_of, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
 from toy_data import SIZES  # noqa: E402
 from toy_models import batch_norm, compiled, conv_adam, dropout_momentum_clipnorm, softmax_sgd  # noqa: E402
@@ -71,7 +71,8 @@ def test_one_peer_a_call_gives_the_bits_of_a_group(build, both_ways):
     for _ in range(2):
         updates = grouped.train(jobs)
         assert_same_bits(updates, single.train(jobs))
-        assert grouped.evaluate(updates) == single.evaluate(updates)
+        models = [*map(model_of, updates)]
+        assert grouped.evaluate(models) == single.evaluate(models)
         jobs = [
             dataclasses.replace(
                 job, first_step=4, weights=update.weights, statistics=update.statistics, state=update.state
@@ -122,7 +123,7 @@ def test_a_large_model_may_be_corrected_more_than_once(both_ways):
 MEASURE_PEAKS = """
 import json, sys
 from pathlib import Path
-from fit_oracle import job_of, toy_trainer
+from fit_oracle import job_of, model_of, toy_trainer
 from keras import layers
 from toy_models import compiled
 

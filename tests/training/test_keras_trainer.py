@@ -12,7 +12,7 @@ import pytest
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from fit_oracle import fit_job, job_of, toy_trainer  # noqa: E402
+from fit_oracle import fit_job, job_of, model_of, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
 from toy_data import BATCH_SIZE, SIZES, toy_batches, toy_dataset  # noqa: E402
 from toy_models import (  # noqa: E402
@@ -222,7 +222,7 @@ def test_mixed_precision_with_a_scaled_loss():
     trainer = toy_trainer(build)
     update = trainer.train([job_of(trainer, "d", 40)])[0]
     assert update.weights.dtype == np.float32
-    assert trainer.evaluate([update])[0].loss < trainer.evaluate([trainer.initial()])[0].loss
+    assert trainer.evaluate([model_of(update)])[0].loss < trainer.evaluate([trainer.initial()])[0].loss
 
 
 @pytest.mark.parametrize("activation", [None, "sigmoid"])
@@ -253,8 +253,8 @@ def test_binary_models(activation):
 def test_evaluation_is_model_evaluate(build):
     trainer = toy_trainer(build, slots=2)
     updates = trainer.train([job_of(trainer, peer, 5) for peer in SIZES])
-    scores = trainer.evaluate([trainer.initial(), *updates])
-    assert scores == [trainer.evaluate([vectors])[0] for vectors in (trainer.initial(), *updates)]
+    scores = trainer.evaluate([trainer.initial(), *map(model_of, updates)])
+    assert scores == [trainer.evaluate([vectors])[0] for vectors in (trainer.initial(), *map(model_of, updates))]
     model, dataset = build(), toy_dataset()
     for vectors, score in zip((trainer.initial(), *updates), scores, strict=True):
         values = trainer.schema.unflatten(vectors.weights), trainer.statistics_schema.unflatten(vectors.statistics)
