@@ -24,7 +24,7 @@ class SharingPatterns:
         return bool(self.local or self.frozen)
 
     def chosen(self, names: Sequence[Sequence[str]]) -> tuple[list[bool], list[bool]]:
-        """Of variables, each with the `names` it goes by, whether they are local, and whether they are frozen.
+        """For each variable, which goes by one or more `names`: whether it is local, and whether it is frozen.
 
         Raises ConfigurationError for a pattern that fits none of them, or a variable that would be both.
 
