@@ -22,12 +22,12 @@ def test_a_personal_head_stays_at_its_peer():
     simulation = initialize(scenario, "fedavg")
     assert simulation.run().failure is None
     (note,) = sharing(scenario, simulation.experiment.trainer)
-    assert note.startswith("Of the 55,210 numbers of the model, 2,010 stay at each peer (mlp/dense_2/kernel,")
+    assert note.startswith("Of the 55,210 numbers of the model, 2,010 stay at each peer (mlp/head/kernel,")
     assert "212,800 bytes of them, 8,040 less than with all" in note
-    first, second = (simulation.model(peer).get_layer("dense_2").bias.numpy() for peer in ("0", "1"))
+    first, second = (simulation.model(peer).get_layer("head").bias.numpy() for peer in ("0", "1"))
     assert (first != second).any()
-    average = simulation.model().get_layer("dense_2").bias.numpy()
-    others = [simulation.model(peer).get_layer("dense_2").bias.numpy() for peer in "0123"]
+    average = simulation.model().get_layer("head").bias.numpy()
+    others = [simulation.model(peer).get_layer("head").bias.numpy() for peer in "0123"]
     assert average == pytest.approx(sum(others) / 4, abs=1e-7)
 
 

@@ -49,7 +49,7 @@ def mlp(input_shape: tuple[int, ...], num_classes: int) -> "keras.Model":
             layers.Flatten(),
             layers.Dense(200, "relu"),
             layers.Dense(200, "relu"),
-            layers.Dense(num_classes, "softmax"),
+            layers.Dense(num_classes, "softmax", name="head"),
         ],
         name="mlp",
     )
@@ -80,7 +80,7 @@ def cnn(input_shape: tuple[int, ...], num_classes: int) -> "keras.Model":
             layers.Flatten(),
             layers.Dense(120, "relu"),
             layers.Dense(84, "relu"),
-            layers.Dense(num_classes, "softmax"),
+            layers.Dense(num_classes, "softmax", name="head"),
         ],
         name="cnn",
     )
