@@ -49,11 +49,8 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.num_classes is not None and self.num_classes < 2:
-            raise DataError(
-                f"{self.name}: a classification task needs at least 2 classes, got {self.num_classes}; give "
-                "num_classes, if there are others than those of these examples"
-            )
+        if self.num_classes is not None and self.num_classes < 1:
+            raise DataError(f"{self.name}: a classification task has classes, got num_classes = {self.num_classes}")
         if self.class_names and len(self.class_names) != self.num_classes:
             raise DataError(f"{self.name}: {len(self.class_names)} class names for {self.num_classes} classes")
         for part, examples in self.parts:
@@ -83,7 +80,7 @@ class Dataset:
             num_classes = num_classes or len(class_names)
         parts = {part: _converted(examples, f"{name}: {part}") for part, examples in parts.items()}
         if num_classes is None:
-            num_classes = _number_of_classes(name, list(parts.values()))
+            num_classes = _number_of_classes(list(parts.values()))
         return cls(
             name,
             parts["train"],
@@ -186,23 +183,16 @@ def _numbered(y: Tree | None, class_names: tuple[str, ...]) -> Tree | None:
     return np.searchsorted(np.array(class_names), classes.astype(str)).astype(np.int32)
 
 
-def _number_of_classes(name: str, parts: Sequence[Examples]) -> int | None:
+def _number_of_classes(parts: Sequence[Examples]) -> int | None:
     """1 + the largest label, or the width of one-hot targets; None for other tasks."""
     classes = [classes_of(examples.y) for examples in parts]
     known = [array for array in classes if array is not None]
     if len(known) < len(parts):
         return None
     y = parts[0].y
-    if isinstance(y, np.ndarray) and y.ndim == 2:
+    if isinstance(y, np.ndarray) and y.shape[1:] not in {(), (1,)}:
         return int(y.shape[1])
-    num_classes = 1 + max(int(array.max(initial=0)) for array in known)
-    num_examples = sum(map(len, known))
-    if num_classes > max(2, num_examples):
-        raise DataError(
-            f"{name}: the largest label is {num_classes - 1}, but there are only {num_examples} examples: number the "
-            "classes 0, 1, 2, ..., or give num_classes; quantities are to be floats"
-        )
-    return num_classes
+    return 1 + max(int(array.max(initial=0)) for array in known)
 
 
 def _notes_on(examples: Examples, num_classes: int | None) -> Iterator[str]:

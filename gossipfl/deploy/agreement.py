@@ -28,6 +28,7 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
         **{name: fields[name] for name in AGREED_FIELDS},
         "seed": experiment.seed,
         "data": _held(experiment, has_own_examples),
+        "classes": list(experiment.dataset.class_names) or experiment.dataset.num_classes,
         "algorithm": cast.section.model_dump(mode="json", exclude={"label", "topology"}),
         "participants": list(cast.network),
         "hub": cast.recipe.hub,

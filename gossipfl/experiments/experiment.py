@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gossipfl.actions import LocalWork
 from gossipfl.algorithms import POOL, Algorithm, Seat
+from gossipfl.data.classes import with_classes
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.held_out import subset
 from gossipfl.data.sources import load
@@ -43,6 +44,7 @@ def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
     dataset = section.source
     if isinstance(dataset, str):
         dataset = load(dataset, download=download, test_fraction=section.test_fraction, seed=scenario.data_seed)
+    dataset = with_classes(dataset, section.classes)
     if section.max_train is not None or section.max_test is not None:
         dataset = subset(dataset, section.max_train, section.max_test, generator(scenario.data_seed, "data", "subset"))
     if section.digest not in (None, dataset.digest):
@@ -50,7 +52,7 @@ def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
             f"the data {dataset.name!r} have the digest {dataset.digest}, and data.digest is {section.digest}: they "
             "are other data, or held out and cut by another seed"
         )
-    return dataset  # type: ignore[no-any-return]
+    return dataset
 
 
 class Experiment:

@@ -135,6 +135,9 @@ class DataSection(Section):
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """SHA-256 of the data, as `gossipfl data show --json` says it; other data are refused. With it, peers that bring
     examples of their own (`--shard`) take part in a run with peers that share these."""
+    classes: Annotated[int, Field(ge=2, le=10**6)] | Annotated[list[str], Field(min_length=2)] | None = None
+    """The number of the classes, or their names in the order of their numbers; absent: those that the labels show. A
+    host that holds some only (`--shard`) takes part when all say the same."""
     partition: Annotated[
         PartitionSection, BeforeValidator(_partition, json_schema_input_type=str | PartitionSection)
     ] = PartitionSection()
@@ -158,6 +161,14 @@ class DataSection(Section):
         if not (isinstance(source, str) or hasattr(source, "train")):
             raise ConfigurationError(f"a data source is a string or a Dataset, got {type(source).__name__}")
         return source
+
+    @field_validator("classes")
+    @classmethod
+    def _are_different(cls, classes: int | list[str] | None) -> int | list[str] | None:
+        doubled = [] if not isinstance(classes, list) else [name for name in classes if classes.count(name) > 1]
+        if doubled:
+            raise ConfigurationError(f"two classes are called {doubled[0]!r}")
+        return classes
 
     @field_serializer("source")
     def _source_by_name(self, source: Any) -> str:

@@ -37,7 +37,7 @@ def test_arrays_are_read_only_views() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"num_classes": 1}, "at least 2 classes, got 1"),
+        ({"num_classes": 0}, "has classes, got num_classes = 0"),
         ({"num_classes": 2}, r"labels must be in \[0, 2\), got 0 to 2"),
         ({"train_y": np.array([0, 1, 2, 0, 1, -1], np.int32)}, "got -1 to 2"),
         ({"train_y": np.zeros(5, np.int32)}, "x has 6 rows, but y has 5"),
@@ -141,8 +141,6 @@ def test_the_number_of_classes_is_one_more_than_the_largest_label() -> None:
     x = np.zeros((3, 2))
     assert Dataset.from_arrays("a", (x, np.array([0, 1, 1])), (x, np.array([0, 2, 4]))).num_classes == 5
     assert Dataset.from_arrays("a", (x, np.array([0, 1, 1])), (x, np.array([0, 2, 1])), 10).num_classes == 10
-    with pytest.raises(DataError, match="largest label is 41, but there are only 6 examples"):
-        Dataset.from_arrays("a", (x, np.array([0, 1, 1])), (x, np.array([0, 2, 41])))
     with pytest.raises(DataError, match="train is empty"):
         Dataset.from_arrays("a", (x[:0], np.zeros(0, int)), (x, np.array([0, 2, 1])))
 
