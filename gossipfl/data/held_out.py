@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.data.dataset import Dataset, Part, as_examples, classes_of
+from gossipfl.data.dataset import Dataset, classes_of
 from gossipfl.data.examples import Examples
+from gossipfl.data.parts import Parts
 from gossipfl.errors import ConfigurationError, DataError
 
 
@@ -51,20 +52,22 @@ def stratified_split(
     return np.sort(by_class[~is_test]).astype(np.int64), np.sort(by_class[is_test]).astype(np.int64)
 
 
-def split_dataset(
-    name: str,
-    examples: Part,
-    test_fraction: float,
-    generator: np.random.Generator,
-    num_classes: int | None = None,
-) -> Dataset:
-    """A data set from examples without a test part: a `test_fraction` of them is held out, stratified by class where
-    the targets are classes."""
-    whole = as_examples(examples, name)
-    labels = classes_of(whole.y)
-    strata = np.zeros(len(whole), np.int32) if labels is None else labels
-    train, test = stratified_split(strata, test_fraction, generator)
-    return Dataset.from_arrays(name, whole.take(train), whole.take(test), num_classes)
+def dataset_of(parts: Parts, name: str, test_fraction: float, generator: np.random.Generator) -> Dataset:
+    """The data set of a source; where it has no test part, a `test_fraction` of the examples is held out, stratified by
+    class where the targets are classes.
+
+    Raises ConfigurationError unless 0 < test_fraction < 1, DataError when the arrays cannot be used.
+    """
+    train, test, validation = (parts.examples.get(part) for part in ("train", "test", "validation"))
+    assert train is not None
+    if test is None:
+        labels = classes_of(train.y)
+        strata = np.zeros(len(train), np.int32) if labels is None else labels
+        kept, held_out = stratified_split(strata, test_fraction, generator)
+        train, test = train.take(kept), train.take(held_out)
+    dataset = Dataset.from_arrays(name, train, test, parts.num_classes, validation)
+    class_names = parts.class_names or dataset.class_names
+    return replace(dataset, class_names=class_names, notes=(*parts.notes, *dataset.notes))
 
 
 def _drawn(examples: Examples, limit: int | None, generator: np.random.Generator) -> Examples:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.data.conversion import check_size
-from gossipfl.data.dataset import Dataset
+from gossipfl.data.dataset import as_examples
+from gossipfl.data.parts import Parts
 from gossipfl.errors import DataError
 
 MAX_DEFLATE_RATIO = 1032
@@ -25,8 +26,8 @@ _UNSIGNED_BYTE = 0x08
 _CHUNK = 1 << 20
 
 
-def load_idx(directory: Path, name: str) -> Dataset:
-    """The data set in the four standard files of a directory, `train-images-idx3-ubyte` and so on, or `.gz`.
+def read_idx(directory: Path, name: str) -> Parts:
+    """The parts in the four standard files of a directory, `train-images-idx3-ubyte` and so on, or `.gz`.
 
     Raises DataError when a file is missing or is not exactly an IDX file of bytes.
     """
@@ -43,10 +44,11 @@ def load_idx(directory: Path, name: str) -> Dataset:
             except OSError as error:
                 raise DataError(f"{name}: cannot read {path}: {error.strerror}") from error
             arrays[part, content] = parse_idx(raw, num_dimensions, str(path))
-    return Dataset.from_arrays(
-        name,
-        (arrays["train", "images"], arrays["train", "labels"]),
-        (arrays["t10k", "images"], arrays["t10k", "labels"]),
+    return Parts(
+        {
+            part: as_examples((arrays[stem, "images"], arrays[stem, "labels"]), f"{name}: {part}")
+            for part, stem in (("train", "train"), ("test", "t10k"))
+        }
     )
 
 

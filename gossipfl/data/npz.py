@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.data.conversion import MAX_FEATURE_BYTES
-from gossipfl.data.dataset import Dataset
-from gossipfl.data.held_out import split_dataset
 from gossipfl.data.idx import MAX_DEFLATE_RATIO
+from gossipfl.data.named_arrays import read_arrays
+from gossipfl.data.parts import Parts
+from gossipfl.data.reading import Reading
 from gossipfl.errors import DataError
 
-_FOUR = ("x_train", "y_train", "x_test", "y_test")
-_TWO = ("x", "y")
 _CHUNK = 1 << 20
 _MAX_HEADER = 10_000  # as numpy.lib.format
 _HEADER = re.compile(
@@ -30,45 +29,34 @@ _HEADER = re.compile(
 _NUMBER = re.compile(r"[<>|=](b1|[iu][1248]|f[248])")
 
 
-def load_npz(path: Path, name: str, test_fraction: float, generator: np.random.Generator) -> Dataset:
-    """The data set in an `.npz` file; with only `x` and `y`, a stratified `test_fraction` is held out.
+def read_npz(path: Path, name: str, reading: Reading) -> Parts:
+    """The arrays of an `.npz` file, by their names; see `read_arrays`. Those that are not used are not read.
 
     Raises DataError when the file is missing, is not an archive of plain numeric arrays, or lacks an array.
     """
     path = path.expanduser()
     if not path.is_file():
         raise DataError(
-            f"{name}: there is no file {path}; expected an .npz with {', '.join(_FOUR)}, or {' and '.join(_TWO)}"
+            f"{name}: there is no file {path}; expected an .npz with x_train, y_train, x_test, y_test, or x and y"
         )
-    arrays = read_npz(path, name)
-    if all(key in arrays for key in _FOUR):
-        return Dataset.from_arrays(name, (arrays["x_train"], arrays["y_train"]), (arrays["x_test"], arrays["y_test"]))
-    if all(key in arrays for key in _TWO):
-        return split_dataset(name, (arrays["x"], arrays["y"]), test_fraction, generator)
-    raise DataError(
-        f"{name}: expected the arrays {', '.join(_FOUR)}, or {' and '.join(_TWO)}; "
-        f"among them the file has {', '.join(sorted(arrays)) or 'none'}"
-    )
-
-
-def read_npz(path: Path, name: str) -> dict[str, NDArray[Any]]:
-    """The known arrays of an `.npz` file by name; other members are not read. Raises DataError for a bad file."""
-    arrays = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            for key in (*_FOUR, *_TWO):
-                if f"{key}.npy" in archive.namelist():
-                    arrays[key] = _read_member(archive, archive.getinfo(f"{key}.npy"), f"{name}: array {key!r}")
+            members = {member.removesuffix(".npy"): member for member in archive.namelist() if member.endswith(".npy")}
+
+            def read(array: str) -> NDArray[Any]:
+                return read_member(archive, archive.getinfo(members[array]), f"{name}: array {array!r}")
+
+            return read_arrays(members, read, reading, name)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{name}: {path} is not a readable .npz file: {error}") from error
-    return arrays
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -> NDArray[Any]:
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -> NDArray[Any]:
+    """One array of an archive. Raises DataError, beginning with `what`, unless it is exactly one of plain numbers."""
     if member.file_size > min(MAX_FEATURE_BYTES, 128 + member.compress_size * MAX_DEFLATE_RATIO):
         raise DataError(f"{what} announces {member.file_size} bytes, more than can be real or held")
     with archive.open(member) as stream:
-        shape, fortran_order, dtype = _read_header(stream, what)
+        shape, fortran_order, dtype = read_header(stream, what)
         num_bytes = math.prod(shape) * dtype.itemsize
         if num_bytes > member.file_size:
             raise DataError(
@@ -82,7 +70,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -
     return np.frombuffer(values, dtype=dtype).reshape(shape, order="F" if fortran_order else "C")
 
 
-def _read_header(stream: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def read_header(stream: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, Fortran order and dtype of an array, as NumPy writes them (numpy.lib.format, versions 1.0 and 2.0).
 
     A regular expression, because NumPy's own reader evaluates the header as a Python literal, which garbage can make

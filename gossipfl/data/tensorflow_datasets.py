@@ -6,36 +6,32 @@ TensorFlow itself is imported only when examples are read or fetched, so asking 
 import contextlib
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.data.bounded_network import bounded_network
-from gossipfl.data.conversion import as_labels, check_size
-from gossipfl.data.dataset import Dataset
-from gossipfl.data.held_out import split_dataset
+from gossipfl.data.conversion import check_size
+from gossipfl.data.parts import Parts
+from gossipfl.data.reading import Columns, Reading, columns_of
+from gossipfl.data.tables import listed, select
 from gossipfl.errors import DataError
 from gossipfl.names.spelling import did_you_mean
 
+_PARTS = ("train", "test", "validation")
 
-def load_tfds(
-    tfds_name: str,
-    name: str,
-    download: bool,
-    data_dir: Path | None,
-    test_fraction: float,
-    generator: np.random.Generator,
-) -> Dataset:
-    """The `train` and `test` splits of a set with integer labels, in file order: `train[:10%]` is the first tenth.
 
-    Features are one array (images, vectors), or the columns of a table, stacked in the order of their names. A set
-    without a `test` split has a stratified `test_fraction` of `train` held out.
+def read_tfds(tfds_name: str, name: str, reading: Reading, download: bool, data_dir: Path | None) -> Parts:
+    """The splits `train`, `test` and `validation` of a set, in file order: `train[:10%]` is the first tenth.
 
-    Raises DataError when the set is unknown, is not prepared and not to be downloaded, cannot be fetched, or is not a
-    classification task on numbers of one shape.
+    Features and target are those that the set declares, unless `reading` names others; those of features within
+    features are named as `outer/inner`. Inputs of several columns are put side by side in the order of their names.
+
+    Raises DataError when the set is unknown, is not prepared and not to be downloaded, cannot be fetched, or is not of
+    numbers of one shape.
     """
     builder = _builder(tfds_name, name, data_dir)
     if not _is_prepared(builder):
@@ -47,13 +43,26 @@ def load_tfds(
         _download(builder, name)
         if not _is_prepared(builder):
             raise DataError(f"{name}: {builder.data_dir} is there, but is not a prepared set: remove it and run again")
-    task = _Task.of(builder, name)
-    if "train" not in builder.info.splits:
-        raise DataError(f"{name} has no 'train' split, only {', '.join(sorted(builder.info.splits)) or 'none'}")
-    train_x, train_y = _read(builder, "train", task, name)
-    if "test" not in builder.info.splits:
-        return split_dataset(name, (train_x, train_y), test_fraction, generator, task.num_classes)
-    return Dataset.from_arrays(name, (train_x, train_y), _read(builder, "test", task, name), task.num_classes)
+    splits = builder.info.splits
+    if "train" not in splits:
+        raise DataError(f"{name} has no 'train' split, only {listed(sorted(splits)) or 'none'}")
+    leaves = _leaves(builder.info.features)
+    reading = _completed(reading, builder, name)
+    needed = [*columns_of(reading.features), *columns_of(reading.target), *columns_of(reading.weight), *reading.peer]
+    needed = [column for column in dict.fromkeys(needed) if column in leaves]
+    _check(leaves, needed, max(split.num_examples for split in splits.values()), name)
+    tables = {part: _read(builder, part, needed, name) for part in _PARTS if part in splits}
+    class_names = {
+        column: tuple(leaf.names)
+        for column, leaf in leaves.items()
+        if getattr(leaf, "names", None) and list(leaf.names) != [str(label) for label in range(leaf.num_classes)]
+    }
+    parts = select(tables, reading, name, class_names)
+    label = leaves[reading.target] if isinstance(reading.target, str) else None
+    num_classes = getattr(label, "num_classes", None) if reading.task != "regression" else None
+    unused = [column for column in leaves if column not in needed]
+    notes = [f"{name}: features that are not used: {listed(unused)}"] if unused else []
+    return replace(parts.with_notes(*notes), num_classes=parts.num_classes or num_classes)
 
 
 def _builder(tfds_name: str, name: str, data_dir: Path | None) -> Any:
@@ -103,84 +112,71 @@ def _download(builder: Any, name: str) -> None:
         raise DataError(f"{name} could not be prepared by tensorflow-datasets: {_summary(error)}") from error
 
 
-@dataclass(frozen=True)
-class _Task:
-    """Which features are the input, each by its path in the examples, and which one is the label."""
-
-    columns: tuple[tuple[str, ...], ...]
-    is_table: bool
-    label: str
-    num_classes: int | None
-
-    @classmethod
-    def of(cls, builder: Any, name: str) -> "_Task":
-        """The classification task that a set declares; DataError with the reason when it is not one on numbers."""
-        keys, features = builder.info.supervised_keys, builder.info.features
-        if not keys or len(keys) != 2 or not isinstance(keys[0], str | dict) or not isinstance(keys[1], str):
-            raise DataError(f"{name} does not declare one input and one label; its features: {', '.join(features)}")
-        inputs, label = keys
-        if isinstance(inputs, dict):
-            columns: list[tuple[str, ...]] = [(str(column),) for column in sorted(inputs.values())]
-        elif isinstance(features[inputs].shape, dict):
-            columns = [(inputs, column) for column in sorted(features[inputs])]
-        else:
-            columns = [(inputs,)]
-        if features[label].shape != () or np.dtype(features[label].np_dtype).kind not in "biu":
-            raise DataError(
-                f"{name} is not a classification task: its label {label!r} has shape {features[label].shape} and dtype "
-                f"{features[label].np_dtype}, expected one integer"
-            )
-        task = cls(tuple(columns), columns != [(inputs,)], label, getattr(features[label], "num_classes", None))
-        task._check(builder, name)
-        return task
-
-    def _check(self, builder: Any, name: str) -> None:
-        remedy = "encode them in a function of yours and name it as the source package.module:function"
-        leaves = {"/".join(path): _at(builder.info.features, path) for path in self.columns}
-        nested = [column for column, leaf in leaves.items() if isinstance(leaf.shape, dict)]
-        if nested:
-            raise DataError(f"{name}: the features {', '.join(nested)} are nested; {remedy}")
-        strings = [column for column, leaf in leaves.items() if np.dtype(leaf.np_dtype).kind not in "biuf"]
-        if strings:
-            raise DataError(f"{name}: the features {', '.join(strings)} are not numbers but strings; {remedy}")
-        ragged = [
-            column for column, leaf in leaves.items() if None in leaf.shape or (self.is_table and len(leaf.shape) > 1)
-        ]
-        if ragged:
-            raise DataError(
-                f"{name}: examples must have one shape, got {', '.join(f'{c} {leaves[c].shape}' for c in ragged)}; "
-                "resize them in a function of yours and name it as the source package.module:function"
-            )
-        num_examples = max((split.num_examples for split in builder.info.splits.values()), default=0)
-        for column, leaf in leaves.items():
-            check_size((num_examples, *leaf.shape), f"{name}: feature {column}")
+def _completed(reading: Reading, builder: Any, name: str) -> Reading:
+    """The reading with the input and the target that the set declares, where it names none."""
+    features, declared = builder.info.features, builder.info.supervised_keys
+    if reading.features is not None and reading.target is not None:
+        return reading
+    inputs, target = declared if declared and len(declared) == 2 else (None, None)
+    if not isinstance(inputs, str | dict) or not isinstance(target, str):
+        raise DataError(
+            f"{name} does not declare one input and one target: name them as data.features and data.target; its "
+            f"features: {listed(list(_leaves(features)))}"
+        )
+    if isinstance(inputs, dict):
+        columns: Columns = tuple(sorted(map(str, inputs.values())))
+    elif isinstance(features[inputs].shape, dict):
+        columns = tuple(f"{inputs}/{column}" for column in sorted(features[inputs]))
+    else:
+        columns = inputs
+    return replace(
+        reading,
+        features=columns if reading.features is None else reading.features,
+        target=target if reading.target is None else reading.target,
+    )
 
 
-def _read(builder: Any, split: str, task: _Task, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+def _leaves(features: Any, prefix: str = "") -> dict[str, Any]:
+    """The features that are arrays, by name; those within others as `outer/inner`."""
+    leaves: dict[str, Any] = {}
+    for key in features:
+        leaf = features[key]
+        leaves |= _leaves(leaf, f"{prefix}{key}/") if isinstance(leaf.shape, dict) else {f"{prefix}{key}": leaf}
+    return leaves
+
+
+def _check(leaves: Mapping[str, Any], needed: Sequence[str], num_examples: int, name: str) -> None:
+    """Raise DataError for features of many shapes, or too large, before they are read."""
+    ragged = [column for column in needed if None in leaves[column].shape]
+    if ragged:
+        raise DataError(
+            f"{name}: examples must have one shape, got {', '.join(f'{c} {leaves[c].shape}' for c in ragged)}; "
+            "resize them in a function of yours and name it as the source package.module:function"
+        )
+    for column in needed:
+        check_size((num_examples, *leaves[column].shape), f"{name}: feature {column}")
+
+
+def _read(builder: Any, split: str, needed: Sequence[str], name: str) -> dict[str, NDArray[Any]]:
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    wanted = {path[0]: True for path in task.columns} | {task.label: True}
     try:
         examples = tfds.as_numpy(
             builder.as_dataset(
                 split=split,
                 batch_size=-1,
-                decoders=tfds.decode.PartialDecoding(wanted),
+                decoders=tfds.decode.PartialDecoding({column.partition("/")[0]: True for column in needed}),
                 # one file after the other, so that index i here is index i of tfds's sub-splits
                 read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
             )
         )
     except (tf.errors.OpError, OSError, AssertionError, ValueError) as error:
         raise DataError(f"{name}: the files in {builder.data_dir} cannot be read: {_summary(error)}") from error
-    labels = as_labels(examples[task.label], f"{name}: {split} labels")
-    columns = [_at(examples, path) for path in task.columns]
-    if not task.is_table:
-        return columns[0], labels
-    return np.concatenate([column.reshape(len(labels), -1).astype(np.float32) for column in columns], axis=1), labels
+    return {column: _at(examples, column.split("/")) for column in needed}
 
 
-def _at(tree: Any, path: tuple[str, ...]) -> Any:
+def _at(tree: Any, path: Sequence[str]) -> Any:
     for key in path:
         tree = tree[key]
     return tree

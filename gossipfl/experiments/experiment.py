@@ -41,9 +41,13 @@ MakeTrainer: TypeAlias = Callable[[BuildModel, Dataset, Batches, TrainingSetting
 def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
     """The data set of a scenario, cut to its limits. Raises DataError, also when it is not the one of its digest."""
     section = scenario.data
-    dataset = section.source
-    if isinstance(dataset, str):
-        dataset = load(dataset, download=download, test_fraction=section.test_fraction, seed=scenario.data_seed)
+    dataset = load(
+        section.source,
+        reading=section.reading(),
+        download=download,
+        test_fraction=section.test_fraction,
+        seed=scenario.data_seed,
+    )
     dataset = with_classes(dataset, section.classes)
     if section.max_train is not None or section.max_test is not None:
         dataset = subset(dataset, section.max_train, section.max_test, generator(scenario.data_seed, "data", "subset"))

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import networkx as nx
-from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from gossipfl import topology
 from gossipfl.data.deck import Partitioner
 from gossipfl.data.partition import PARTITIONERS
 from gossipfl.errors import ConfigurationError
 from gossipfl.scenario.section import Count, Finite, NonNegative, Number, Positive, Section, by_name, function_name
+from gossipfl.scenario.source_fields import SourceFields
 from gossipfl.training.metrics import MetricSpec, metric_specs
 
 
@@ -127,11 +128,9 @@ class SkewSection(Section):
         return self
 
 
-class DataSection(Section):
-    """The source of the examples."""
+class DataSection(SourceFields):
+    """The source of the examples, and who gets which of them."""
 
-    source: Any = "digits"
-    """`digits`, `tfds:NAME`, `idx:DIRECTORY`, `npz:FILE` or `package.module:function`; in Python also a Dataset."""
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """SHA-256 of the data, as `gossipfl data show --json` says it; other data are refused. With it, peers that bring
     examples of their own (`--shard`) take part in a run with peers that share these."""
@@ -155,13 +154,6 @@ class DataSection(Section):
     max_test: Count | None = None
     """Use only so many held-out examples. Lower: faster evaluation, at the expense of its precision."""
 
-    @field_validator("source")
-    @classmethod
-    def _is_a_source(cls, source: Any) -> Any:
-        if not (isinstance(source, str) or hasattr(source, "train")):
-            raise ConfigurationError(f"a data source is a string or a Dataset, got {type(source).__name__}")
-        return source
-
     @field_validator("classes")
     @classmethod
     def _are_different(cls, classes: int | list[str] | None) -> int | list[str] | None:
@@ -169,10 +161,6 @@ class DataSection(Section):
         if doubled:
             raise ConfigurationError(f"two classes are called {doubled[0]!r}")
         return classes
-
-    @field_serializer("source")
-    def _source_by_name(self, source: Any) -> str:
-        return str(source if isinstance(source, str) else source.name)
 
 
 class TrainingSection(Section):

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gossipfl.data.idx import load_idx, parse_idx
+from gossipfl.data.idx import parse_idx
+from gossipfl.data.sources import load
 from gossipfl.errors import DataError
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # where Debian's dataset-fashion-mnist puts it
@@ -32,7 +33,7 @@ def write_set(directory: Path, *, suffix: str = "", separator: str = "-", num_tr
 @pytest.mark.parametrize(("suffix", "separator"), [("", "-"), (".gz", "-"), (".gz", ".")])
 def test_a_directory_of_four_files_is_a_data_set(tmp_path: Path, suffix: str, separator: str) -> None:
     images = write_set(tmp_path, suffix=suffix, separator=separator)
-    dataset = load_idx(tmp_path, "idx:here")
+    dataset = load(f"idx:{tmp_path}")
     assert dataset.train.x.shape == (12, 3, 2, 1)
     assert np.array_equal(dataset.train.x[..., 0], images)
     assert dataset.test.y.tolist() == [0, 1, 2, 3]
@@ -42,7 +43,7 @@ def test_a_directory_of_four_files_is_a_data_set(tmp_path: Path, suffix: str, se
 @pytest.mark.long
 @pytest.mark.skipif(not DEBIAN_FASHION_MNIST.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_fashion_mnist_as_debian_ships_it() -> None:
-    dataset = load_idx(DEBIAN_FASHION_MNIST, "idx:fashion-mnist")
+    dataset = load(f"idx:{DEBIAN_FASHION_MNIST}")
     assert dataset.train.x.shape == (60_000, 28, 28, 1)
     assert dataset.test.x.shape == (10_000, 28, 28, 1)
     assert dataset.num_classes == 10
@@ -53,11 +54,11 @@ def test_fashion_mnist_as_debian_ships_it() -> None:
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a directory; expected one with train-images-idx3-ubyte"):
-        load_idx(tmp_path / "nowhere", "idx:nowhere")
+        load(f"idx:{tmp_path}/nowhere")
     write_set(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte, or the same with .gz, is not in"):
-        load_idx(tmp_path, "idx:here")
+        load(f"idx:{tmp_path}")
 
 
 @given(
@@ -142,4 +143,4 @@ def test_unreadable_files_are_data_errors(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(DataError, match=r"cannot read .*: Permission denied"):
-        load_idx(tmp_path, "idx:here")
+        load(f"idx:{tmp_path}")

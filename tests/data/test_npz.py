@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipfl.data.dataset import Dataset
-from gossipfl.data.npz import load_npz, read_npz
+from gossipfl.data.npz import read_member
+from gossipfl.data.sources import load as load_source
 from gossipfl.errors import DataError
 
 X = np.arange(160, dtype=np.float64).reshape(40, 4)
@@ -17,7 +18,13 @@ Y = np.arange(40) % 4
 
 
 def load(path: Path, seed: int = 0) -> Dataset:
-    return load_npz(path, f"npz:{path.name}", 0.25, np.random.default_rng(seed))
+    return load_source(f"npz:{path}", test_fraction=0.25, seed=seed)
+
+
+def read(path: Path, array: str = "x") -> Any:
+    """An array as it is in the file."""
+    with zipfile.ZipFile(path) as file:
+        return read_member(file, file.getinfo(f"{array}.npy"), f"npz:a: array {array!r}")
 
 
 def archive(path: Path, **members: bytes) -> Path:
@@ -61,11 +68,14 @@ def test_two_arrays_are_split_by_the_seed(tmp_path: Path) -> None:
 def test_missing_files_and_arrays_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no file .*nothing.npz; expected an .npz with x_train"):
         load(tmp_path / "nothing.npz")
-    np.savez(tmp_path / "a.npz", x_train=X, y_train=Y, z=Y)
-    with pytest.raises(DataError, match=r"expected the arrays x_train, .* the file has x_train, y_train$"):
+    np.savez(tmp_path / "a.npz", x_train=X, z=Y)
+    with pytest.raises(DataError, match=r"expected the arrays x_train, .* it has x_train, z$"):
         load(tmp_path / "a.npz")
     np.savez(tmp_path / "a.npz", x=X, y=Y[:5])
-    with pytest.raises(DataError, match="x has 40 rows, but y has 5"):
+    with pytest.raises(DataError, match=r"a.npz: train: x has 40 rows, but y has 5"):
+        load(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", x_train=X, y_train=Y, x_test=X)
+    with pytest.raises(DataError, match=r"data.target names 'y', and there is no such column in its test part"):
         load(tmp_path / "a.npz")
 
 
@@ -78,7 +88,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", [(1, 0), (2, 0)])
 def test_both_versions_of_the_format_are_read(tmp_path: Path, version: tuple[int, int]) -> None:
     path = archive(tmp_path / "a.npz", x=npy(X, version), y=npy(Y, version))
-    assert np.array_equal(read_npz(path, "npz:a")["x"], X)
+    assert np.array_equal(read(path), X)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +158,7 @@ def test_damage_gives_a_data_error_and_nothing_else(
 def test_arrays_of_python_2_are_read(tmp_path: Path) -> None:
     header = npy_header("{'descr': '<i8', 'fortran_order': False, 'shape': (40L,), }")
     path = archive(tmp_path / "a.npz", x=npy(X), y=header + Y.astype("<i8").tobytes())
-    assert np.array_equal(read_npz(path, "npz:a")["y"], Y)
+    assert np.array_equal(read(path, "y"), Y)
 
 
 @given(shape=st.lists(st.integers(0, 3), max_size=4), dtype=st.sampled_from("?bBhHiIqQefd"), fortran=st.booleans())
@@ -157,10 +167,10 @@ def test_what_numpy_writes_is_read(
 ) -> None:
     array = np.random.default_rng(0).integers(0, 9, shape).astype(dtype, order="F" if fortran else "C")
     path = archive(tmp_path_factory.getbasetemp() / "shapes.npz", x=npy(array))
-    read = read_npz(path, "npz:a")["x"]
-    assert read.dtype == array.dtype
-    assert read.shape == array.shape
-    assert np.array_equal(read, array)
+    found = read(path)
+    assert found.dtype == array.dtype
+    assert found.shape == array.shape
+    assert np.array_equal(found, array)
 
 
 @settings(deadline=None, max_examples=150)

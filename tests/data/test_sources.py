@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from gossipfl.data import tensorflow_datasets
-from gossipfl.data.dataset import Dataset
+from gossipfl.data.examples import Examples
+from gossipfl.data.parts import Parts
+from gossipfl.data.reading import Reading
 from gossipfl.data.sources import SOURCE_FORMS, load
 from gossipfl.errors import ConfigurationError, DataError
 
@@ -27,8 +29,11 @@ def lists():
 def dataset():
     return Dataset.from_arrays("mine", (x, y), (x, y))
 
-def wrong():
+def pair():
     return x, y
+
+def wrong():
+    return x
 
 def broken():
     raise RuntimeError("out of coffee")
@@ -82,15 +87,16 @@ def test_a_function_gives_pairs_or_a_data_set(user_module: str) -> None:
         assert dataset.name == f"{user_module}:{function}"
     assert load(f"{user_module}:dataset").name == "mine"
     assert load(f"{user_module}:lists").input_shape == (2, 2)
+    assert len(load(f"{user_module}:pair", test_fraction=0.5).test) == 3
 
 
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        ("pair", "has no function 'pair'. Did you mean 'my_sets_of_data:pairs'?"),
+        ("lsits", "has no function 'lsits'. Did you mean 'my_sets_of_data:lists'?"),
         ("number", "'number' is a int, expected a function without arguments"),
         ("needs", "the function needs the arguments path"),
-        ("wrong", r"must return a Dataset or \(\(x_train, y_train\), \(x_test, y_test\)\), got tuple"),
+        ("wrong", r"my_sets_of_data:wrong: train must be a Dataset, Examples, \(x, y\) .* got ndarray"),
     ],
 )
 def test_functions_that_do_not_fit_are_data_errors(user_module: str, function: str, words: str) -> None:
@@ -114,12 +120,15 @@ def test_errors_of_the_user_are_not_hidden(user_module: str) -> None:
         ("kmnist", "Did you mean 'tfds:kmnist'?"),
         ("tfsd:kmnist", "it must be installed or on PYTHONPATH. Did you mean 'tfds:kmnist'?"),
         ("ixd:/data", "Did you mean 'idx:/data'?"),
-        ("/", "Did you mean 'idx:/'?"),
+        ("/", "Did you mean 'folder:/' or 'idx:/'?"),
         ("mine.npz", "Did you mean 'npz:mine.npz'?"),
+        ("mine.csv", "Did you mean 'csv:mine.csv'?"),
+        ("cvs:mine.csv", "Did you mean 'csv:mine.csv'?"),
+        ("digits:function", "'digits:function' is to be written as digits"),
         ("a-b:c", "unknown data source 'a-b:c'"),
         ("", "unknown data source ''"),
-        ("tfds:", "'tfds:' needs a name after the colon"),
-        ("idx", "'idx' needs a name after the colon"),
+        ("tfds:", "'tfds:' is to be written as tfds:NAME"),
+        ("idx", "'idx' is to be written as idx:DIRECTORY"),
     ],
 )
 def test_unknown_sources_list_the_forms_and_the_nearest(source: str, words: str) -> None:
@@ -132,20 +141,21 @@ def test_unknown_sources_list_the_forms_and_the_nearest(source: str, words: str)
 def test_tfds_sources_are_passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls: list[Any] = []
 
-    def fake(*arguments: Any) -> Dataset:
+    def fake(*arguments: Any) -> Parts:
         calls.append(arguments)
-        x = np.zeros((2, 2), np.float32)
-        return Dataset.from_arrays("fake", (x, np.array([0, 1])), (x, np.array([0, 1])))
+        return Parts({"train": Examples(np.zeros((10, 2)), np.arange(10) % 2)})
 
-    monkeypatch.setattr(tensorflow_datasets, "load_tfds", fake)
-    load("tfds:emnist/letters:3.1.0", download=True, data_dir=tmp_path, test_fraction=0.3)
-    assert calls[0][:5] == ("emnist/letters:3.1.0", "tfds:emnist/letters:3.1.0", True, tmp_path, 0.3)
+    monkeypatch.setattr(tensorflow_datasets, "read_tfds", fake)
+    reading = Reading(target="label")
+    load("tfds:emnist/letters:3.1.0", reading=reading, download=True, data_dir=tmp_path)
+    assert calls[0] == ("emnist/letters:3.1.0", "tfds:emnist/letters:3.1.0", reading, True, tmp_path)
 
 
 def test_naming_a_source_imports_no_framework() -> None:
     code = (
-        "import sys, gossipfl.data.sources, gossipfl.data.partition, gossipfl.data.tensorflow_datasets\n"
-        "late = {'tensorflow', 'tensorflow_datasets', 'sklearn', 'keras', 'requests'} & set(sys.modules)\n"
+        "import sys, gossipfl.data.sources, gossipfl.data.partition\n"
+        "late = {'tensorflow', 'tensorflow_datasets', 'sklearn', 'keras', 'requests', 'pyarrow', 'PIL'}\n"
+        "late &= set(sys.modules)\n"
         "assert not late, late"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -12,6 +12,7 @@ import pytest
 
 from gossipfl.data import tensorflow_datasets as module
 from gossipfl.data.dataset import Dataset
+from gossipfl.data.reading import Reading
 from gossipfl.data.sources import load
 from gossipfl.errors import DataError
 
@@ -85,7 +86,7 @@ def builders() -> dict[str, Callable[[], Any]]:
             lambda i: {"f": {k: row(i)[k] for k in table}, "label": i % 3},
         ),
         define("GossipStrings", word, ({"x": "x", "y": "y"}, "label"), lambda i: {"x": "a", "y": 1.0, "label": 0}),
-        define("GossipRegression", word, ("label", "y"), lambda i: {"x": "a", "y": 1.0, "label": 0}),
+        define("GossipRegression", word, ("label", "y"), lambda i: {"x": "ab"[i % 2], "y": i + 0.5, "label": i % 3}),
         define("GossipUnsupervised", images, None, image_example),
         define("GossipRagged", images | {"image": F.Image(shape=(None, 4, 1))}, pair, image_example),
         define("GossipMissing", {"x": F.Tensor(shape=(2,), dtype=np.float32), "label": label}, ("x", "label"),
@@ -147,9 +148,11 @@ def test_columns_are_stacked_in_the_order_of_their_names(prepared: Callable[[str
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("gossip_strings", "the features x are not numbers but strings; encode them in a function"),
-        ("gossip_regression", "not a classification task: its label 'y' has shape"),
-        ("gossip_unsupervised", "does not declare one input and one label; its features: image, label, note"),
+        ("gossip_strings", r"column 'x' has strings \('a' in row 1\): leave it out of features, or name it in"),
+        (
+            "gossip_unsupervised",
+            "does not declare one input and one target: .* features: image, label, note",
+        ),
         ("gossip_ragged", r"examples must have one shape, got image \(None, 4, 1\); resize them"),
         ("gossip_missing", "x must be finite: example 0 is the first of 50"),
         ("gossip_testless", "has no 'train' split, only other"),
@@ -160,6 +163,23 @@ def test_sets_that_do_not_fit_are_refused_with_the_reason(
 ) -> None:
     with pytest.raises(DataError, match=words):
         prepared(name)
+
+
+def test_any_features_may_be_inputs_and_targets(
+    prepared: Callable[..., Dataset], builders: dict[str, Any], tmp_path: Path
+) -> None:
+    regression = prepared("gossip_regression")
+    assert regression.num_classes is None
+    assert regression.train.y.dtype == np.float32
+    assert regression.notes[0] == "tfds:gossip_regression: features that are not used: x"
+    reading = Reading({"y": "y", "label": "label"}, "x")
+    words = load("tfds:gossip_regression", data_dir=tmp_path, reading=reading)
+    assert {name: array.dtype for name, array in words.train.x.items()} == {"y": np.float32, "label": np.int64}
+    assert words.class_names == ("a", "b")
+    builders["gossip_unsupervised"](data_dir=tmp_path).download_and_prepare()
+    images = load("tfds:gossip_unsupervised", data_dir=tmp_path, reading=Reading("image", "image"))
+    assert images.train.x.dtype == np.uint8
+    assert np.array_equal(images.train.y, images.train.x / np.float32(255))
 
 
 def test_sizes_are_checked_before_reading(prepared: Callable[[str], Dataset], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,16 @@ def test_a_value_out_of_range_is_shown_with_its_range(fields, expected):
     [
         ({"data": {"partition": {"name": "iid", "alpha": 3}}}, "data.partition: partition 'iid' does not take alpha"),
         ({"data": {"partition": "dirichlet"}}, "data.partition: partition 'dirichlet' needs alpha"),
-        ({"data": 3}, "data.source: a data source is a string or a Dataset, got int"),
+        (
+            {"data": {"source": "npz:a.npz", "window": 8}},
+            "data: data.window does not go with the source 'npz:a.npz', which takes features, target, weight, peer, "
+            "categorical, task; it goes with text:FILE",
+        ),
+        (
+            {"data": {"source": "csv:a.csv", "test_source": "b.csv"}},
+            "data: data.test_source 'b.csv' must be of the same kind as the source 'csv:a.csv', such as 'csv:b.csv'",
+        ),
+        ({"data": 3}, "data.source: a data source is a string or a data set, got int: one of digits, csv:FILE, "),
         ({"model": 3}, "model: a model is a name or a function without arguments that builds one, got int"),
         (
             {"model": "mpl"},

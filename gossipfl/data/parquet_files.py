@@ -1,0 +1,42 @@
+"""Parquet files: columns with types of their own."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.lib
+import pyarrow.parquet
+
+from gossipfl.data.conversion import MAX_FEATURE_BYTES
+from gossipfl.errors import DataError
+
+
+def read_parquet(path: Path, name: str) -> tuple[dict[str, pa.ChunkedArray], str]:
+    """The columns of a file by name, and a note of what was read.
+
+    Raises DataError when the file is missing, is damaged, or would take too much memory.
+    """
+    path = path.expanduser()
+    if not path.is_file():
+        raise DataError(f"{name}: there is no file {path}")
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        metadata = file.metadata
+        num_bytes = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+        if num_bytes > MAX_FEATURE_BYTES:
+            raise DataError(
+                f"{name} takes {num_bytes / 2**30:.1f} GiB, more than {MAX_FEATURE_BYTES / 2**30:.0f}: use a part of it"
+            )
+        table = file.read()
+    except (pyarrow.lib.ArrowException, OSError) as error:
+        raise DataError(f"{name}: {path} is not a readable Parquet file: {str(error)[:200]}") from error
+    return table_columns(table, name), f"read as Parquet, columns: {table.num_columns}, rows: {table.num_rows:,}"
+
+
+def table_columns(table: pa.Table, name: str) -> dict[str, pa.ChunkedArray]:
+    """The columns of a table of Arrow by name. Raises DataError for two of one name, and where there are no rows."""
+    doubled = [column for column in table.column_names if table.column_names.count(column) > 1]
+    if doubled:
+        raise DataError(f"{name} has several columns {doubled[0]!r}: give each a name of its own")
+    if not table.num_rows:
+        raise DataError(f"{name} has no rows")
+    return dict(zip(table.column_names, table.columns, strict=True))

@@ -1,0 +1,23 @@
+"""The examples that a source has, before a part of them is held out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from gossipfl.data.examples import Examples
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The examples of the parts `train`, `test` and `validation`, the first of which there is always.
+
+    `notes` say what the source was taken for.
+    """
+
+    examples: Mapping[str, Examples]
+    num_classes: int | None = None
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def with_notes(self, *notes: str, first: bool = False) -> "Parts":
+        """The same with more notes, after those that there are, or before."""
+        return replace(self, notes=(*notes, *self.notes) if first else (*self.notes, *notes))
