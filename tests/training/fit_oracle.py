@@ -5,6 +5,7 @@ import numpy as np
 from toy_data import toy_batches, toy_dataset
 
 from gossipfl.actions import Train, Update
+from gossipfl.data.conversion import model_inputs
 from gossipfl.data.dataset import Dataset
 from gossipfl.training.batches import Batches
 from gossipfl.training.keras.model import Task
@@ -56,8 +57,9 @@ class SameBatches(keras.utils.PyDataset):
         return len(self.batches)
 
     def __getitem__(self, step: int):
-        chosen = self.batches[step]
-        return self.dataset.train.x[chosen], self.dataset.train.y[chosen]
+        taken = self.dataset.train.take(self.batches[step])
+        batch = model_inputs(taken.x), taken.y, taken.weight
+        return batch if taken.weight is not None else batch[:2]
 
 
 def fit_job(model: keras.Model, trainer: KerasTrainer, job: Train, dataset=None, batches=None):

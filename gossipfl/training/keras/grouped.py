@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from gossipfl.training.keras.data_tensors import Data
 from gossipfl.training.keras.state import MODEL_ROLES, ROLES, assign, join, read, size_of, split
-from gossipfl.training.keras.steps import ModelSteps, Pick, gathered
+from gossipfl.training.keras.steps import ModelSteps, Pick, chosen
 
 SCORING = ("evaluate", "score")
 """The graphs that change nothing: they score models on the held-out data, and on chosen examples."""
@@ -93,8 +94,7 @@ class GroupedGraphs:
         indices: tf.Tensor,
         batches: tf.Tensor,
         first_batches: tf.Tensor,
-        x: tf.Tensor,
-        y: tf.Tensor,
+        data: Data,
         first_step: tf.Tensor | None = None,
         **vectors: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
@@ -120,7 +120,7 @@ class GroupedGraphs:
             }
             first, end = tf.gather(first_batches, peer), tf.gather(first_batches, peer + 1)
             step = None if first_step is None else tf.gather(first_step, peer)
-            outcome = self._steps.train(x, y, indices, batches, first, end, step, parts)
+            outcome = self._steps.train(data, indices, batches, first, end, step, parts)
             if correction:
                 outcome["gradient_sum"] = join(outcome["gradient_sum"], tf.float32)
             outcome |= {role: read(variables[role], rows[role].dtype) for role in variables}
@@ -140,24 +140,23 @@ class GroupedGraphs:
         )
         return {name: array.stack() for name, array in results.items()}
 
-    def evaluate(self, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor, **vectors: tf.Tensor) -> dict[str, tf.Tensor]:
+    def evaluate(self, batches: tf.Tensor, data: Data, **vectors: tf.Tensor) -> dict[str, tf.Tensor]:
         """The evaluation graph: rows [n, size] of the `MODEL_ROLES` that the model has, and the `batches` [n, 2], first
         and end, to score each model on. Gives `loss` and state of the `metrics` of every batch, one model's after the
         other's.
         """
-        return self._score(vectors, batches, self._steps.slices(x, y))
+        return self._score(vectors, batches, self._steps.slices(data))
 
     def score(
         self,
         batches: tf.Tensor,
         indices: tf.Tensor,
         chunks: tf.Tensor,
-        x: tf.Tensor,
-        y: tf.Tensor,
+        data: Data,
         **vectors: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """The evaluation graph for chosen examples: what `evaluate` takes, and `chunks`, the batches in `indices`."""
-        return self._score(vectors, batches, gathered(x, y, indices, chunks))
+        return self._score(vectors, batches, chosen(data, indices, chunks))
 
     def _score(self, vectors: Mapping[str, tf.Tensor], batches: tf.Tensor, pick: Pick) -> dict[str, tf.Tensor]:
         layout = self._steps.layout

@@ -57,11 +57,11 @@ def accepts_training(function: Any) -> bool:
     return "training" in inspect.signature(function).parameters
 
 
-def forward(model: keras.Model, x: Any, y: Any, *, training: bool) -> tuple[Any, Any]:
+def forward(model: keras.Model, x: Any, y: Any, weight: Any = None, *, training: bool) -> tuple[Any, Any]:
     """The output and the loss of a batch, as the steps of Keras make them."""
     output = model(x, training=training) if accepts_training(model.call) else model(x)
     arguments = {"training": training} if accepts_training(model.compute_loss) else {}
-    return output, model.compute_loss(x=x, y=y, y_pred=output, sample_weight=None, **arguments)
+    return output, model.compute_loss(x=x, y=y, y_pred=output, sample_weight=weight, **arguments)
 
 
 def _refuse_custom_steps(model: keras.Model) -> None:

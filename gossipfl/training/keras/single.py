@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from gossipfl.training.keras.data_tensors import Data
 from gossipfl.training.keras.grouped import SCORING, Arrays, batch_bounds
 from gossipfl.training.keras.state import ROLES, load, parts_of, vector_of
-from gossipfl.training.keras.steps import ModelSteps, gathered
+from gossipfl.training.keras.steps import ModelSteps, chosen
 
 
 class SingleGraphs:
@@ -74,25 +75,24 @@ class SingleGraphs:
         self,
         indices: tf.Tensor,
         batches: tf.Tensor,
-        x: tf.Tensor,
-        y: tf.Tensor,
+        data: Data,
         first_step: tf.Tensor | None = None,
         **correction: Any,
     ) -> dict[str, Any]:
         """The training graphs: the batches of the peer, its `first_step` for a schedule, and with corrections `c`,
         `anchor` and `gradient_sum`, variable by variable, and `proximal_mu`. Gives what `ModelSteps.train` does."""
-        return self._steps.train(x, y, indices, batches, tf.constant(0), tf.shape(batches)[0], first_step, correction)
+        return self._steps.train(data, indices, batches, tf.constant(0), tf.shape(batches)[0], first_step, correction)
 
-    def evaluate(self, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
+    def evaluate(self, batches: tf.Tensor, data: Data) -> dict[str, tf.Tensor]:
         """The evaluation graph: the `batches`, first and end. Gives `loss` and `metrics` of every batch."""
         scores = self._steps.score_arrays(batches[1] - batches[0])
-        scores = self._steps.score(self._steps.slices(x, y), batches[0], batches[1], scores, tf.constant(0))
+        scores = self._steps.score(self._steps.slices(data), batches[0], batches[1], scores, tf.constant(0))
         return {name: array.stack() for name, array in scores.items()}
 
-    def score(self, indices: tf.Tensor, batches: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
+    def score(self, indices: tf.Tensor, batches: tf.Tensor, data: Data) -> dict[str, tf.Tensor]:
         """The evaluation graph for chosen examples: all the `batches` in `indices`."""
         num_batches = tf.shape(batches)[0]
         scores = self._steps.score_arrays(num_batches)
-        pick = gathered(x, y, indices, batches)
+        pick = chosen(data, indices, batches)
         scores = self._steps.score(pick, tf.constant(0), num_batches, scores, tf.constant(0))
         return {name: array.stack() for name, array in scores.items()}

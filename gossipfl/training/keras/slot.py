@@ -7,7 +7,6 @@ sliced from the data set, which every slot shares, the real optimizer is applied
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.scores import Score
+from gossipfl.training.keras.data_tensors import DataTensors
 from gossipfl.training.keras.grouped import SCORING, Arrays, GroupedGraphs
 from gossipfl.training.keras.metrics import KerasMetrics
 from gossipfl.training.keras.models import BuiltModel
@@ -33,30 +33,8 @@ thousand floats 1.7 and 9.3, 0.2 million 2.4 and 6.3, 0.9 million 5.3 and 7.6, 1
 50. Beyond memory, the copies of a group's rows cost time.
 """
 
-
-@dataclass(frozen=True)
-class DataTensors:
-    """The data set as tensors, held once for all slots."""
-
-    train_x: tf.Tensor
-    train_y: tf.Tensor
-    test_x: tf.Tensor
-    test_y: tf.Tensor
-    evaluation_batch_size: int
-    in_order: bool
-    """True if every batch of training is a run of consecutive examples."""
-
-    @property
-    def num_test_batches(self) -> int:
-        """Number of batches of the held-out data."""
-        return -(-int(self.test_y.shape[0]) // self.evaluation_batch_size)
-
-    def for_graph(self, graph: str) -> dict[str, tf.Tensor]:
-        """The part that a graph reads, as arguments `x` and `y`: a captured tensor would outlive its graph."""
-        if graph == "results":
-            return {}
-        x, y = (self.test_x, self.test_y) if graph == "evaluate" else (self.train_x, self.train_y)
-        return {"x": x, "y": y}
+_PART = {"train": "train", "train_corrected": "train", "score": "train", "evaluate": "test"}
+"""The part of the data set that a graph reads."""
 
 
 class Slot:
@@ -102,11 +80,10 @@ class Slot:
             "score": self._graphs.score,
             "results": getattr(metrics, "results_of", None),
         }.get(graph, self._graphs.train)
-        data = {name: tf.TensorSpec.from_tensor(part) for name, part in self._data.for_graph(graph).items()}
         if graph == "results":
             signature: dict[str, Any] = {"states": tf.TensorSpec([None, *metrics.of_batches[1]], tf.float64)}
         else:
-            signature = {**self._graphs.signature(graph), **data}
+            signature = {**self._graphs.signature(graph), "data": self._data.signature(_PART[graph])}
         for executor in (on_one_thread, nullcontext):
             with executor():
                 concrete = tf.function(
@@ -147,7 +124,9 @@ class Slot:
         ]
 
     def _call(self, graph: str, arguments: Mapping[str, Any]) -> Any:
-        tensors = tf.nest.flatten({**arguments, **self._data.for_graph(graph)})
+        if graph in _PART:  # the data are an argument, because a captured tensor would outlive its graph
+            arguments = {**arguments, "data": self._data.parts[_PART[graph]]}
+        tensors = tf.nest.flatten(dict(arguments))
         executor, concrete = self._traced[graph]
         with executor():
             return concrete(*[tf.convert_to_tensor(tensor) for tensor in tensors])

@@ -6,8 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import TypeVar
 
+from gossipfl.training.keras.data_tensors import DataTensors
 from gossipfl.training.keras.models import BuiltModel
-from gossipfl.training.keras.slot import DataTensors, Slot
+from gossipfl.training.keras.slot import Slot
 
 Result = TypeVar("Result")
 

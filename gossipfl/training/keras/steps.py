@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
+from gossipfl.training.keras.data_tensors import Data, gathered, num_rows, sliced
 from gossipfl.training.keras.metrics import Batch
 from gossipfl.training.keras.model import forward
 from gossipfl.training.keras.models import BuiltModel
@@ -21,8 +22,8 @@ Correct: TypeAlias = Callable[[list[tf.Tensor]], list[tf.Tensor]]
 ScoreArrays: TypeAlias = Mapping[str, tf.TensorArray]
 """The `loss` of batches, summed over the examples of each, and the state of the `metrics` after each."""
 
-Pick: TypeAlias = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-"""Number of a batch in, its inputs and labels out."""
+Pick: TypeAlias = Callable[[tf.Tensor], Data]
+"""Number of a batch in, its examples out."""
 
 
 class ModelSteps:
@@ -44,8 +45,7 @@ class ModelSteps:
 
     def train(
         self,
-        x: tf.Tensor,
-        y: tf.Tensor,
+        data: Data,
         indices: tf.Tensor,
         batches: tf.Tensor,
         first: tf.Tensor,
@@ -77,13 +77,12 @@ class ModelSteps:
             losses, sums = state
             begin, size = tf.split(tf.gather(batches, step), 2)
             if self.in_order:  # a slice of neighbors is not copied
-                inputs, labels = (tf.strided_slice(data, begin, begin + size) for data in (x, y))
+                batch = sliced(data, begin, begin + size)
             else:
-                examples = tf.slice(indices, begin, size)
-                inputs, labels = (tf.gather(data, examples) for data in (x, y))
+                batch = gathered(data, tf.slice(indices, begin, size))
             if first_step is not None:
                 self._schedule_step.assign(first_step + tf.cast(step - first, tf.int64))
-            loss, sums = self._step(inputs, labels, sums, correct)
+            loss, sums = self._step(batch, sums, correct)
             return step + 1, (losses.write(step - first, loss), sums)
 
         _, (losses, sums) = tf.while_loop(
@@ -101,10 +100,10 @@ class ModelSteps:
             "metrics": tf.TensorArray(dtype, num_batches, element_shape=shape),
         }
 
-    def slices(self, x: tf.Tensor, y: tf.Tensor) -> Pick:
+    def slices(self, data: Data) -> Pick:
         """The batches of all examples in their order."""
         size = self._evaluation_batch_size
-        return lambda batch: (x[batch * size : (batch + 1) * size], y[batch * size : (batch + 1) * size])
+        return lambda batch: sliced(data, [batch * size], [(batch + 1) * size])
 
     def score(
         self, pick: Pick, first: tf.Tensor, end: tf.Tensor, scores: ScoreArrays, position: tf.Tensor
@@ -112,16 +111,16 @@ class ModelSteps:
         """Score the batches [first, end), and write the scores from `position` on."""
         self.metrics.start()
 
-        def score_batch(batch: tf.Tensor, scores: ScoreArrays) -> tuple[tf.Tensor, ScoreArrays]:
-            inputs, labels = pick(batch)
+        def score_batch(number: tf.Tensor, scores: ScoreArrays) -> tuple[tf.Tensor, ScoreArrays]:
+            batch = pick(number)
             self.metrics.start_batch()
-            output, loss = forward(self.model, inputs, labels, training=False)
+            output, loss = forward(self.model, *parts_of(batch), training=False)
             values = {
-                "loss": tf.cast(loss, tf.float64) * tf.cast(tf.shape(labels)[0], tf.float64),
-                "metrics": self.metrics.batch_state(Batch(inputs, labels, None, output)),
+                "loss": tf.cast(loss, tf.float64) * tf.cast(num_rows(batch), tf.float64),
+                "metrics": self.metrics.batch_state(Batch(*parts_of(batch), output)),
             }
-            target = position + batch - first
-            return batch + 1, {name: scores[name].write(target, value) for name, value in values.items()}
+            target = position + number - first
+            return number + 1, {name: scores[name].write(target, value) for name, value in values.items()}
 
         _, scores = tf.while_loop(self._before(end), score_batch, (first, scores), parallel_iterations=1)
         return scores
@@ -130,16 +129,14 @@ class ModelSteps:
         """The condition of a loop over batches: there is one more, and nobody asked to stop."""
         return lambda batch, _: tf.logical_and(batch < end, tf.logical_not(self.stopped.read_value()))
 
-    def _step(
-        self, x: tf.Tensor, y: tf.Tensor, sums: dict[str, Any], correct: Correct | None
-    ) -> tuple[tf.Tensor, dict[str, Any]]:
+    def _step(self, batch: Data, sums: dict[str, Any], correct: Correct | None) -> tuple[tf.Tensor, dict[str, Any]]:
         """One optimizer step, as the `train_step` of Keras does it: its loss, and the sums with it."""
         model = self.model
         with tf.GradientTape() as tape:
-            output, loss = forward(model, x, y, training=True)
+            output, loss = forward(model, *parts_of(batch), training=True)
             scaled_loss = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, model.trainable_variables)
-        new_sums: dict[str, Any] = {"metrics": self.metrics.add(sums["metrics"], Batch(x, y, None, output))}
+        new_sums: dict[str, Any] = {"metrics": self.metrics.add(sums["metrics"], Batch(*parts_of(batch), output))}
         plain: list[tf.Tensor] = []
         if correct is not None:
             scale = model.optimizer.scale_loss(tf.ones([]))
@@ -180,13 +177,17 @@ def _follow(optimizer: keras.optimizers.Optimizer, step: tf.Variable) -> bool:
     return found
 
 
-def gathered(x: tf.Tensor, y: tf.Tensor, indices: tf.Tensor, batches: tf.Tensor) -> Pick:
+def parts_of(batch: Data) -> tuple[Any, Any, Any]:
+    """The inputs, targets and sample weights of a batch, None where there are none."""
+    return batch["x"], batch.get("y"), batch.get("weight")
+
+
+def chosen(data: Data, indices: tf.Tensor, batches: tf.Tensor) -> Pick:
     """Batches of any examples: `batches` [n, 2] has where each begins in `indices`, and its size."""
 
-    def pick(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def pick(batch: tf.Tensor) -> Data:
         begin, size = tf.split(tf.gather(batches, batch), 2)
-        examples = tf.slice(indices, begin, size)
-        return tf.gather(x, examples), tf.gather(y, examples)
+        return gathered(data, tf.slice(indices, begin, size))
 
     return pick
 

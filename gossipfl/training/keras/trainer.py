@@ -13,20 +13,20 @@ import numpy as np
 import tensorflow as tf
 
 from gossipfl.actions import Evaluate, Scores, Train, Update
-from gossipfl.data.conversion import model_inputs
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.scores import Metric, Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups, equal_parts
+from gossipfl.training.keras.data_tensors import DataTensors
 from gossipfl.training.keras.grouped import Arrays
 from gossipfl.training.keras.jobs import JobFormat, check_size, is_corrected, vectors_by_role
 from gossipfl.training.keras.model import Task
 from gossipfl.training.keras.models import ModelRecipe
 from gossipfl.training.keras.runtime import runtime_flags, use_slots
 from gossipfl.training.keras.scoring import Scoring
-from gossipfl.training.keras.slot import DataTensors, Slot
+from gossipfl.training.keras.slot import Slot
 from gossipfl.training.keras.slot_pool import SlotPool
 from gossipfl.training.keras.state import schema_of, values_of
 from gossipfl.training.models import BuildModel
@@ -70,18 +70,11 @@ class KerasTrainer:
                 f"{len(dataset.train)} training examples; partition the data set that is trained on"
             )
         use_slots(num_slots)
-        data = DataTensors(
-            train_x=tf.convert_to_tensor(model_inputs(dataset.train.x)),
-            train_y=tf.convert_to_tensor(dataset.train.y),
-            test_x=tf.convert_to_tensor(model_inputs(dataset.test.x)),
-            test_y=tf.convert_to_tensor(dataset.test.y),
-            evaluation_batch_size=settings.evaluation_batch_size,
-            in_order=batches.in_order,
-        )
+        data = DataTensors.of(dataset, settings.evaluation_batch_size, batches.in_order)
         task = Task(dataset.input_shape, dataset.num_classes)
         models = ModelRecipe(build_model, task, settings, seed).models(num_slots)
         self._pool = SlotPool(models, data, seed)
-        self._num_test_batches = data.num_test_batches
+        self._num_test_batches = data.num_batches("test")
         self._num_test_examples = len(dataset.test)
         self._scoring = Scoring(self._pool, batches, settings.evaluation_batch_size)
         layout, metrics = self._pool.slots[0].layout, self._pool.slots[0].built.metrics

@@ -1,0 +1,90 @@
+"""The data set as tensors that all slots share, and what a model gets of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from gossipfl.data.conversion import model_inputs
+from gossipfl.data.dataset import Dataset
+from gossipfl.data.examples import mapped
+
+Data: TypeAlias = dict[str, Any]
+"""Examples as tensors: `x`, and `y` and `weight` where there are any, each [examples, ...] or a structure of such."""
+
+
+@dataclass(frozen=True, eq=False)
+class DataTensors:
+    """The parts of a data set, held once for all slots."""
+
+    parts: Mapping[str, Data]
+    evaluation_batch_size: int
+    in_order: bool
+    """True if every batch of training is a run of consecutive examples."""
+
+    @classmethod
+    def of(cls, dataset: Dataset, evaluation_batch_size: int, in_order: bool) -> "DataTensors":
+        """The parts as tensors. Where one of them has sample weights, the examples of the others weigh 1.
+
+        Images of bytes stay bytes where batches are gathered: it moves a quarter of the memory, and is faster than to
+        gather floats, even with the division. Where batches are slices they are made floats here, once: for a softmax
+        the division would be a fifth of its evaluation.
+        """
+        weighted = next((examples.weight for _, examples in dataset.parts if examples.weight is not None), None)
+        parts = {}
+        for name, examples in dataset.parts:
+            is_sliced = in_order if name == "train" else True
+            parts[name] = {"x": model_inputs(examples.x) if is_sliced else examples.x}
+            if examples.y is not None:
+                parts[name]["y"] = examples.y
+            if examples.weight is not None:
+                parts[name]["weight"] = examples.weight
+            elif weighted is not None:
+                parts[name]["weight"] = mapped(partial(_ones, len(examples)), weighted)
+        tensors = {name: tf.nest.map_structure(tf.convert_to_tensor, part) for name, part in parts.items()}
+        return cls(tensors, evaluation_batch_size, in_order)
+
+    def num_batches(self, part: str) -> int:
+        """Number of batches of an evaluation on all examples of a part."""
+        return -(-int(num_rows(self.parts[part])) // self.evaluation_batch_size)
+
+    def signature(self, part: str) -> Data:
+        """The arguments of a graph that reads a part, whatever its number of examples."""
+        spec = lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)  # noqa: E731
+        signature: Data = tf.nest.map_structure(spec, self.parts[part])
+        return signature
+
+
+def _ones(num_examples: int, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ones((num_examples, *weights.shape[1:]), np.float32)
+
+
+def num_rows(data: Data) -> Any:
+    """The number of examples: an integer, or within a graph a tensor."""
+    tensor = tf.nest.flatten(data["x"])[0]
+    return tensor.shape[0] if tensor.shape[0] is not None else tf.shape(tensor)[0]
+
+
+def sliced(data: Data, begin: Any, end: Any) -> Data:
+    """The examples [begin, end), each a vector of one number, which are not copied, as a model gets them."""
+    return as_model_gets(tf.nest.map_structure(lambda rows: tf.strided_slice(rows, begin, end), data))
+
+
+def gathered(data: Data, examples: tf.Tensor) -> Data:
+    """These examples, as a model gets them."""
+    return as_model_gets(tf.nest.map_structure(lambda rows: tf.gather(rows, examples), data))
+
+
+def as_model_gets(batch: Data) -> Data:
+    """A batch with its images of bytes as float32(x) / 255, to the bit."""
+
+    # Not a plain division: TensorFlow would make of it a product with 1 / 255, which is another number for 126 of 256.
+    def unit(rows: tf.Tensor) -> tf.Tensor:
+        is_image = rows.dtype == tf.uint8 and rows.shape.rank == 4
+        return tf.math.divide_no_nan(tf.cast(rows, tf.float32), 255.0) if is_image else rows
+
+    return {**batch, "x": tf.nest.map_structure(unit, batch["x"])}
