@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -47,6 +47,12 @@ class DataTensors:
                 parts[name]["weight"] = mapped(partial(_ones, len(examples)), weighted)
         tensors = {name: tf.nest.map_structure(tf.convert_to_tensor, part) for name, part in parts.items()}
         return cls(tensors, evaluation_batch_size, in_order)
+
+    @cached_property
+    def kinds(self) -> Mapping[str, str]:
+        """For each part, the first one whose graphs it may use: where dtypes are the same, all parts share them."""
+        specs = {part: tf.nest.flatten(self.signature(part)) for part in self.parts}
+        return {part: next(other for other in specs if specs[other] == specs[part]) for part in specs}
 
     def num_batches(self, part: str) -> int:
         """Number of batches of an evaluation on all examples of a part."""

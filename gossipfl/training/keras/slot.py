@@ -33,9 +33,6 @@ thousand floats 1.7 and 9.3, 0.2 million 2.4 and 6.3, 0.9 million 5.3 and 7.6, 1
 50. Beyond memory, the copies of a group's rows cost time.
 """
 
-_PART = {"train": "train", "train_corrected": "train", "score": "train", "evaluate": "test"}
-"""The part of the data set that a graph reads."""
-
 
 class Slot:
     """A compiled model with its optimizer. One group at a time: the caller keeps two threads out of one slot."""
@@ -48,7 +45,7 @@ class Slot:
         self._data = data
         kind = SingleGraphs if self.layout.num_floats > MAX_GROUPED_FLOATS else GroupedGraphs
         self._graphs = kind(self._steps, evaluation_seeds)
-        self._traced: dict[str, tuple[Callable[[], AbstractContextManager[None]], Callable[..., Any]]] = {}
+        self._traced: dict[tuple[str, str], tuple[Callable[[], AbstractContextManager[None]], Callable[..., Any]]] = {}
 
     @property
     def num_bytes_per_batch(self) -> int:
@@ -64,13 +61,14 @@ class Slot:
         """Take back an earlier `stop`."""
         self._steps.stopped.assign(False)
 
-    def trace(self, graph: str) -> None:
-        """Build a graph ("train", "train_corrected", "evaluate" or "score", and what these need) unless it is there
-        already; in one thread at a time.
+    def trace(self, graph: str, part: str = "train") -> None:
+        """Build a graph ("train", "train_corrected", "evaluate" or "score", and what these need) for a part of the data
+        set, unless it is there already; in one thread at a time.
 
         Raises ConfigurationError when the model uses variables that are not its own.
         """
-        if graph in self._traced:
+        key = graph, self._data.kinds[part]
+        if key in self._traced:
             return
         metrics = self.built.metrics
         if graph in SCORING and isinstance(metrics, KerasMetrics):
@@ -83,7 +81,7 @@ class Slot:
         if graph == "results":
             signature: dict[str, Any] = {"states": tf.TensorSpec([None, *metrics.of_batches[1]], tf.float64)}
         else:
-            signature = {**self._graphs.signature(graph), "data": self._data.signature(_PART[graph])}
+            signature = {**self._graphs.signature(graph), "data": self._data.signature(part)}
         for executor in (on_one_thread, nullcontext):
             with executor():
                 concrete = tf.function(
@@ -93,10 +91,10 @@ class Slot:
                 break
         self.num_traces += 1
         self._refuse_foreign_variables(concrete)
-        self._traced[graph] = executor, concrete
+        self._traced[key] = executor, concrete
 
-    def run(self, graph: str, peers: Sequence[Arrays]) -> list[Arrays]:
-        """Run a traced graph for each peer; arguments and results are arrays by name.
+    def run(self, graph: str, peers: Sequence[Arrays], part: str = "train") -> list[Arrays]:
+        """Run a traced graph for each peer on a part of the data set; arguments and results are arrays by name.
 
         "train": the vectors of all `ROLES`; `indices` [examples] and `sizes` [steps] of the batches, and `first_step`,
         which a learning-rate schedule goes on from. "train_corrected" adds `c`, `anchor` and `gradient_sum` [d] and
@@ -107,29 +105,27 @@ class Slot:
         "evaluate": `weights`, `statistics`, and the `batches` [2], first and end, to score the model on. Gives `loss`
         of every batch, summed over its examples, and the state of the `metrics` after it.
 
-        "score": the same for `weights` and `statistics` on examples of the training data, `indices` in batches of the
-        `sizes`.
+        "score": the same for `weights` and `statistics` on chosen examples, `indices` in batches of the `sizes`.
         """
-        return self._graphs.run(graph, peers, partial(self._call, graph))
+        return self._graphs.run(graph, peers, partial(self._call, graph, part))
 
     def scores(self, batches: Sequence[Arrays], nums_examples: Sequence[int]) -> list[Score]:
         """The scores of models, from what "evaluate" or "score" gave of all batches of each."""
         metrics = self.built.metrics
         results: Any = [metrics.model_state(one["metrics"]) for one in batches]
         if batches and isinstance(metrics, KerasMetrics):
-            results = self._call("results", {"states": np.stack(results)}).numpy()
+            results = self._call("results", None, {"states": np.stack(results)}).numpy()
         return [
             Score(float(one["loss"].sum()) / num_examples, metrics.values(result, num_examples))
             for one, result, num_examples in zip(batches, results, nums_examples, strict=True)
         ]
 
-    def _call(self, graph: str, arguments: Mapping[str, Any]) -> Any:
-        if graph in _PART:  # the data are an argument, because a captured tensor would outlive its graph
-            arguments = {**arguments, "data": self._data.parts[_PART[graph]]}
-        tensors = tf.nest.flatten(dict(arguments))
-        executor, concrete = self._traced[graph]
+    def _call(self, graph: str, part: str | None, arguments: Mapping[str, Any]) -> Any:
+        # The data are an argument: a captured tensor would outlive its graph.
+        data = {} if part is None else {"data": self._data.parts[part]}
+        executor, concrete = self._traced[graph, self._data.kinds[part or "train"]]
         with executor():
-            return concrete(*[tf.convert_to_tensor(tensor) for tensor in tensors])
+            return concrete(*map(tf.convert_to_tensor, tf.nest.flatten({**arguments, **data})))
 
     def _refuse_foreign_variables(self, concrete: Any) -> None:
         model = self._steps.model

@@ -26,11 +26,11 @@ class SlotPool:
         self._tracing = threading.Lock()
         self._holding = threading.Lock()
 
-    def trace(self, graph: str) -> None:
-        """Build a graph of every slot unless it is there already, in this thread."""
+    def trace(self, graph: str, part: str = "train") -> None:
+        """Build a graph of every slot, for a part of the data set, unless it is there already, in this thread."""
         with self._tracing:
             for slot in self.slots:
-                slot.trace(graph)
+                slot.trace(graph, part)
 
     def run(self, tasks: Sequence[Callable[[Slot], Result]]) -> list[Result]:
         """Run every task on some free slot, and give the results in the order of the tasks.

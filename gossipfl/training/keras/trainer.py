@@ -119,7 +119,7 @@ class KerasTrainer:
         """Build the graphs of training and evaluation, which takes a second or two each; those of corrections and of
         scores are built when they are first needed."""
         self._pool.trace("train")
-        self._pool.trace("evaluate")
+        self._pool.trace("evaluate", "test")
 
     def initial(self) -> ModelVectors:
         """The model's initial weights and statistics: the same bits for the same seed."""
@@ -179,7 +179,7 @@ class KerasTrainer:
         Raises SchemaMismatchError for vectors that do not belong to this model.
         """
         self._check_sizes(models)
-        self._pool.trace("evaluate")
+        self._pool.trace("evaluate", "test")
         num_bytes = self._num_test_batches * self._pool.slots[0].num_bytes_per_batch
         at_a_time = max(1, MAX_CALL_BYTES // num_bytes)
         calls = [models[first : first + at_a_time] for first in range(0, len(models), at_a_time)]
@@ -254,7 +254,8 @@ class KerasTrainer:
         num_batches = self._num_test_batches
         return slot.run(
             "evaluate",
-            [
+            part="test",
+            peers=[
                 {
                     **vectors_by_role(models[i]),
                     "batches": np.clip(
