@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gossipfl.actions import Evaluate, Scores, Train, Update
+from gossipfl.data.conversion import model_inputs
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import TrainingError
 from gossipfl.experiments.experiment import Experiment
@@ -53,7 +54,7 @@ class SoftmaxTrainer:
         sum_of_losses, num_correct, num_examples = 0.0, 0, 0
         indices, sizes = self.batches.indices(job.peer_id, job.first_step, job.num_steps)
         for chosen, size in zip(np.split(indices, np.cumsum(sizes)[:-1]), sizes, strict=True):
-            x = self.dataset.train.x[chosen].reshape(size, -1)
+            x = model_inputs(self.dataset.train.x[chosen]).reshape(size, -1)
             y = self.dataset.train.y[chosen]
             probabilities = softmax(x @ kernel + bias)
             sum_of_losses += float(-np.log(probabilities[np.arange(size), y]).sum())
@@ -69,14 +70,14 @@ class SoftmaxTrainer:
         return Update(job.peer_id, job.job, weights, job.statistics, job.state, num_examples, job.num_steps, metrics)
 
     def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
-        return [self._score(model, self.dataset.test.x, self.dataset.test.y) for model in models]
+        return [self._score(model, model_inputs(self.dataset.test.x), self.dataset.test.y) for model in models]
 
     def score(self, jobs: Sequence[Evaluate]) -> list[Scores]:
         return [self._score_one(job) for job in jobs]
 
     def _score_one(self, job: Evaluate) -> Scores:
         chosen, _ = self.batches.indices(job.peer_id, job.first_step, job.num_steps)
-        x, y = self.dataset.train.x[chosen], self.dataset.train.y[chosen]
+        x, y = model_inputs(self.dataset.train.x[chosen]), self.dataset.train.y[chosen]
         return Scores(job.peer_id, job.job, tuple(self._score(model, x, y) for model in job.models), len(chosen))
 
     def _score(self, model: ModelVectors, x: np.ndarray, y: np.ndarray) -> Score:
