@@ -187,8 +187,7 @@ def load(
 
 def check_reading(source: Any, reading: Reading) -> None:
     """Raise ConfigurationError for a field of `data` that the source does not take, or a test part of another kind."""
-    kind = _KINDS.get(source.partition(":")[0]) if isinstance(source, str) else None
-    takes = kind.takes if kind else (*_COLUMNS, "image_size")
+    takes = fields_of(source)
     for field in fields(Reading):
         if getattr(reading, field.name) == field.default or field.name in takes:
             continue
@@ -202,6 +201,12 @@ def check_reading(source: Any, reading: Reading) -> None:
             f"data.test_source {reading.test_source!r} must be of the same kind as the source {source!r}, such as "
             f"'{str(source).partition(':')[0]}:{reading.test_source.partition(':')[2] or reading.test_source}'"
         )
+
+
+def fields_of(source: Any) -> tuple[str, ...]:
+    """The fields of a `Reading` that a source takes."""
+    kind = _KINDS.get(source.partition(":")[0]) if isinstance(source, str) else None
+    return kind.takes if kind else (*_COLUMNS, "image_size")
 
 
 def names_function(source: str) -> bool:

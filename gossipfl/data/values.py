@@ -1,6 +1,7 @@
 """Data sets as Python has them: arrays, frames of pandas and Polars, `tf.data.Dataset`, and functions that give one."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from gossipfl.data.dataset import Dataset
@@ -59,15 +60,22 @@ def read_value(value: Any, name: str, reading: Reading) -> Dataset | Parts:
         from gossipfl.data.tables import select  # late: Arrow takes a quarter of a second
 
         return select({part: _columns(frame, f"{name}: {part}") for part, frame in sets.items()}, reading, name)
-    if reading != PLAIN:
-        field = next(field for field in vars(reading) if getattr(reading, field) != getattr(PLAIN, field))
-        raise DataError(
-            f"data source {name!r} is {type(value).__name__} without named columns: data.{field} needs them"
-        )
+    if (named := replace(reading, peer=())) != PLAIN:
+        field = next(field for field, given in vars(named).items() if given != getattr(PLAIN, field))
+        raise DataError(f"data source {name!r} has no named columns: leave data.{field} out, or give a frame")
     if isinstance(value, Dataset):
-        return value
-    notes: list[str] = []
-    return Parts({part: _examples(one, f"{name}: {part}", notes) for part, one in sets.items()}, notes=tuple(notes))
+        data: Dataset | Parts = value
+        columns = value.train.columns
+    else:
+        notes: list[str] = []
+        examples = {part: _examples(one, f"{name}: {part}", notes) for part, one in sets.items()}
+        data = Parts(examples, notes=tuple(notes))
+        columns = examples["train"].columns
+    if unknown := [column for column in reading.peer if column not in columns]:
+        raise DataError(
+            f"data source {name!r} has no column {unknown[0]!r}: give Examples with it in columns, or a frame"
+        )
+    return data
 
 
 def _examples(value: Any, what: str, notes: list[str]) -> Examples:

@@ -1,7 +1,7 @@
 """All algorithms of a scenario share an experiment, and each of them has its cast."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,7 +15,8 @@ from gossipfl.algorithms import POOL, Algorithm, Seat
 from gossipfl.data.classes import with_classes
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.held_out import subset
-from gossipfl.data.sources import load
+from gossipfl.data.reading import Reading
+from gossipfl.data.sources import fields_of, load
 from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
@@ -24,6 +25,7 @@ from gossipfl.peers import Peer
 from gossipfl.randomness import PublicRandomness, Randomness, SecretRandomness, SeededSecrets, generator
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
+from gossipfl.scenario.sections import DataSection
 from gossipfl.training.batches import Batches
 from gossipfl.training.model_files import read_model
 from gossipfl.training.models import BuildModel
@@ -43,7 +45,7 @@ def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
     section = scenario.data
     dataset = load(
         section.source,
-        reading=section.reading(),
+        reading=_reading(section),
         download=download,
         test_fraction=section.test_fraction,
         seed=scenario.data_seed,
@@ -57,6 +59,14 @@ def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
             "are other data, or held out and cut by another seed"
         )
     return dataset
+
+
+def _reading(section: DataSection) -> Reading:
+    """The reading of the source, with the column by which its examples are dealt."""
+    reading, by = section.reading(), section.partition.by
+    if by is None or by in reading.peer or "peer" not in fields_of(section.source):
+        return reading
+    return replace(reading, peer=(*reading.peer, by))
 
 
 class Experiment:

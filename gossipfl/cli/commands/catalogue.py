@@ -77,13 +77,16 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
                 "digest": dataset.digest,
                 "num_train": len(dataset.train),
                 "num_test": len(dataset.test),
+                "class_names": dataset.class_names,
+                "notes": dataset.notes,
                 "label_counts": dict(zip(shards, counts.tolist(), strict=True)),
             }
         )
         return
     partition = scenario.data.partition
     title = f"{dataset.name}: {len(dataset.train)} training and {len(dataset.test)} held-out examples, {partition.name}"
-    classes = dataset.class_names or [str(label) for label in range(dataset.num_classes or 0)]
+    has_classes = dataset.labels is not None
+    classes = (dataset.class_names or list(map(str, range(counts.shape[1])))) if has_classes else ()
     caption = "examples in all, and of each class" if classes else "examples in all; the task has no classes"
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("peer", "all", *classes):
@@ -92,7 +95,10 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
     for peer_id, row in zip(shards, counts, strict=True):
         counts_by_class = row if classes else row[:0]
         table.add_row(peer_id, str(row.sum()), *(str(count) if count else nothing for count in counts_by_class))
-    new_console().print(table, crop=False)  # of many classes a line is long, but whole
+    console = new_console()
+    console.print(table, crop=False)  # of many classes a line is long, but whole
+    for note in dataset.notes:
+        console.print(note, soft_wrap=True)
 
 
 def show_scenario(name: str, overrides: Sequence[str]) -> None:
