@@ -87,8 +87,8 @@ class Evaluation:
 
     @property
     def main(self) -> Measured:
-        """The first metric: the one that targets are values of."""
-        return next(iter(self.metrics.values()))
+        """The first metric, by which a run is judged where nothing else is said; without one it is the loss."""
+        return next(iter(self.metrics.values()), self.loss)
 
     @property
     def deploys_average(self) -> bool:

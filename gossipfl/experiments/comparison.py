@@ -8,7 +8,8 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from gossipfl.history import History
-from gossipfl.scores import Metric
+from gossipfl.scenario.targets import targets_by_metric
+from gossipfl.scores import LOSS, Metric
 
 if TYPE_CHECKING:
     from gossipfl.scenario import Scenario
@@ -56,12 +57,13 @@ class Statistic:
 
 @dataclass(frozen=True, slots=True)
 class TargetCost:
-    """The costs until what an algorithm deploys was as good as `target` by the first metric, in the `reached` of
-    `of` seeds that did: the server's model, or else the peers' own in the mean.
+    """The costs until what an algorithm deploys was as good as `target` by the metric, in the `reached` of `of` seeds
+    that did: the server's model, or else the peers' own in the mean.
 
     `spread` is how far the best and the worst peer are apart by it, at that moment; a server deploys one model to all.
     """
 
+    metric: Metric
     target: float
     reached: int
     of: int
@@ -75,9 +77,8 @@ class TargetCost:
     def as_json(self) -> dict[str, Any]:
         """One flat mapping, as `summary.json` holds it."""
         figures = {name: self[name] for name in (*self.costs, "spread")}
-        return {"target": self.target, "reached": self.reached, "of": self.of} | {
-            name: None if figure is None else asdict(figure) for name, figure in figures.items()
-        }
+        own = {"metric": self.metric.name, "target": self.target, "reached": self.reached, "of": self.of}
+        return own | {name: None if figure is None else asdict(figure) for name, figure in figures.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,33 +100,36 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Winners:
-    """The winners by label: who reaches `target` with the least in each contest, in the mean of `of` seeds, or None."""
+    """The winners by label: who reaches `target` by the metric with the least in each contest, in the mean of `of`
+    seeds, or None."""
 
+    metric: Metric
     target: float
     of: int
     labels: Mapping[str, str | None]
 
     def as_json(self) -> dict[str, Any]:
         """One flat mapping, as `summary.json` holds it."""
-        return {"target": self.target, "of": self.of, **self.labels}
+        return {"metric": self.metric.name, "target": self.target, "of": self.of, **self.labels}
 
 
 def summarize(
     history_rows: Iterable[Mapping[str, Any]],
     metrics: Sequence[Metric],
-    targets: Sequence[float],
+    targets: Mapping[str, Sequence[float]],
     ended: Iterable[tuple[str, int]] = (),
 ) -> list[Row]:
     """The table of a run's history rows (`History.rows`, or with None for NaN as `history.jsonl` has it), algorithms in
-    order of appearance; the `targets` are values of the first of the `metrics`.
+    order of appearance; the `targets` are by the name of one of the `metrics`, or the loss, by which alone those are
+    judged that have no metrics.
 
     Of those that have `ended`, by label and seed, the ones that failed before they were measured reach no target.
     """
     runs: dict[str, dict[int, list[Mapping[str, Any]]]] = {}
     for row in history_rows:
         runs.setdefault(row["algorithm"], {}).setdefault(row["seed"], []).append(row)
-    measures = {f"{aspect}_{metric.name}": f"{aspect}_{metric.name}" for metric in metrics for aspect in HELD_OUT}
-    measures |= MEASURES
+    columns = [f"{aspect}_{metric.name}" for metric in metrics or [LOSS] for aspect in HELD_OUT]
+    measures = dict(zip(columns, columns, strict=True)) | MEASURES
     num_unmeasured = Counter(label for label, seed in set(ended) if seed not in runs.get(label, {}))
     return [
         Row(
@@ -136,8 +140,8 @@ def summarize(
             },
             [
                 _target_cost([*by_seed.values(), *[()] * num_unmeasured[label]], metric, target)
-                for metric in metrics[:1]
-                for target in targets
+                for metric in (*metrics, LOSS)
+                for target in targets.get(metric.name, ())
             ],
         )
         for label, by_seed in runs.items()
@@ -157,7 +161,8 @@ def winners(rows: Sequence[Row]) -> list[Winners]:
         num_seeds = max(cost.of for cost in costs)
         labeled = zip((row.label for row in competitors), costs, strict=True)
         whole = [(label, cost) for label, cost in labeled if cost.reached == num_seeds]
-        found.append(Winners(costs[0].target, num_seeds, {contest: _least(whole, contest) for contest in CONTESTS}))
+        labels = {contest: _least(whole, contest) for contest in CONTESTS}
+        found.append(Winners(costs[0].metric, costs[0].target, num_seeds, labels))
     return found
 
 
@@ -174,7 +179,7 @@ def _target_cost(runs: Sequence[Sequence[Mapping[str, Any]]], metric: Metric, ta
     firsts = [first for rows in runs if (first := _first_reaching(rows, metric, target)) is not None]
     costs = {cost: Statistic.of([first[name] for first in firsts]) if firsts else None for cost, name in COSTS.items()}
     spread = Statistic.of([_spread(first, metric) for first in firsts]) if firsts else None
-    return TargetCost(target, len(firsts), len(runs), costs, spread)
+    return TargetCost(metric, target, len(firsts), len(runs), costs, spread)
 
 
 def _spread(row: Mapping[str, Any], metric: Metric) -> float | None:
@@ -205,11 +210,19 @@ class Comparison:
         raise KeyError(f"no algorithm {label!r}; there are {', '.join(self.scenario.labels)}")
 
     @property
+    def metrics(self) -> list[Metric]:
+        """The metrics that models were scored by, beside their loss."""
+        evaluations = next((history.evaluations for history in self.histories if history.evaluations), None)
+        return [] if evaluations is None else [one.metric for one in evaluations[-1].metrics.values()]
+
+    @property
     def table(self) -> list[Row]:
         """One row per algorithm."""
         rows = (row for history in self.histories for row in history.rows())
         ended = [(history.algorithm, history.seed) for history in self.histories]
-        return summarize(rows, self.scenario.metrics, self.scenario.targets, ended)
+        is_measured = any(history.evaluations for history in self.histories)
+        targets = targets_by_metric(self.scenario.targets, self.metrics) if is_measured else {}
+        return summarize(rows, self.metrics, targets, ended)
 
     @property
     def winners(self) -> list[Winners]:

@@ -26,6 +26,8 @@ from gossipfl.randomness import PublicRandomness, Randomness, SecretRandomness, 
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.scenario.sections import DataSection
+from gossipfl.scenario.targets import targets_by_metric
+from gossipfl.scores import Metric
 from gossipfl.training.batches import Batches
 from gossipfl.training.model_files import read_model
 from gossipfl.training.models import BuildModel
@@ -109,6 +111,11 @@ class Experiment:
         is none yet."""
         return next(iter(self._trainers.values()), None) or self.trainer_for(self.scenario.algorithms[0])
 
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics of models, beside their loss, as the trainer of their model has them."""
+        return self.trainer.metrics
+
     def trainer_for(self, section: AlgorithmSection | None) -> ModelTrainer:
         """The trainer of an algorithm; built when it is first needed, because TensorFlow takes seconds, and shared with
         all that have the same optimizer."""
@@ -147,6 +154,7 @@ class Experiment:
             from gossipfl.training.keras.trainer import KerasTrainer
 
             trainer = KerasTrainer(*arguments, self.slots)
+        targets_by_metric(self.scenario.targets, trainer.metrics)
         if self._begin is not None:
             trainer.set_constants(self._begin.constants)
         elif self._trainers:  # one run has one set of them, whatever another call of the model function gives

@@ -38,7 +38,7 @@ def page_payload(run: Run) -> JSON:
     """The run as JSON: manifest, summary, one table of columns per algorithm and seed, per-peer metrics of the first
     seed, positions and links of every drawing, label counts per peer, interruptions of the contact between peers."""
     peers = peer_order(run)
-    metrics = [metric.name for metric in run.manifest.metrics]
+    metrics = [metric.name for metric in run.manifest.metrics] or ["loss"]
     return {
         "manifest": manifest_facts(run.manifest),
         "over_http": run.manifest.mode.is_over_http,

@@ -27,6 +27,7 @@ from gossipfl.runs.manifest import (
 )
 from gossipfl.runs.parts import Segments
 from gossipfl.scenario import Scenario
+from gossipfl.scenario.targets import targets_by_metric
 from gossipfl.topology import summarize
 from gossipfl.weights import PeerId, WeightsSchema
 
@@ -81,8 +82,8 @@ def run_manifest(
         constants={str(experiment.seed): trainer.constants.digest} if trainer.constants else {},
         topologies=_topologies(scenario),
         algorithms=_algorithms(scenario, seeds),
-        metrics=list(scenario.metrics),
-        targets=scenario.targets,
+        metrics=list(experiment.metrics),
+        targets=targets_by_metric(scenario.targets, experiment.metrics),
         differences=[
             *differences(scenario),
             *caveats(scenario),

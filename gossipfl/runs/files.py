@@ -78,8 +78,9 @@ class MeanAndSpread(Part):
 
 
 class SummaryTarget(Part):
-    """The costs of reaching `target`; `reached` of `of` seeds did."""
+    """The costs of reaching `target` by the metric; `reached` of `of` seeds did."""
 
+    metric: str
     target: float
     rounds: MeanAndSpread | None = None
     num_bytes: MeanAndSpread | None = None
@@ -107,8 +108,9 @@ class SummaryRow(Part):
 
 
 class SummaryWinners(Part):
-    """The winners, who reached `target` with each of `of` seeds, with the least of each; None: nobody did."""
+    """The winners, who reached `target` by the metric with each of `of` seeds, with the least of each; None: nobody."""
 
+    metric: str
     target: float
     of: int = 0
     num_bytes: str | None = None

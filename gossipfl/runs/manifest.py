@@ -1,5 +1,6 @@
 """`manifest.json`, the same model for whoever writes or reads it: of a run, of one peer of a run, and of a sweep."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -145,8 +146,9 @@ class Manifest(Part):
     topologies: dict[str, RunTopology] = {}
     algorithms: list[RunAlgorithm]
     metrics: list[Metric] = []
-    """The metrics of models, beside their loss; targets are values of the first."""
-    targets: list[float] = []
+    """The metrics of models, beside their loss; a run that has none is judged by that."""
+    targets: Mapping[str, Sequence[float]] = {}
+    """Values by the name of their metric, or the loss."""
     differences: list[str] = []
     spread: str | None = None
     grid: dict[str, list[Any]] | None = None

@@ -109,7 +109,7 @@ def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
                 f"{path} holds a run of another scenario ({other}); name that one to go on with it, or none"
             )
     ended = {(one.algorithm, one.seed): History(**one.model_dump()) for one in manifest.ended}
-    metrics = scenario.metrics
+    metrics = manifest.metrics
     for row in rows_of(path / "history.jsonl", HistoryRow):
         if (row.algorithm, row.seed) in ended:
             ended[row.algorithm, row.seed].evaluations.append(_evaluation(row, metrics))

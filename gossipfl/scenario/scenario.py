@@ -13,13 +13,12 @@ from gossipfl.scenario.algorithms import AlgorithmSection, AnyAlgorithmSection, 
 from gossipfl.scenario.http import HTTPSection
 from gossipfl.scenario.labels import labels_of
 from gossipfl.scenario.product import product_of
-from gossipfl.scenario.section import Count, Positive, Section, by_name, function_name
+from gossipfl.scenario.section import Count, Section, by_name, function_name
 from gossipfl.scenario.sections import DataSection, EvaluationSection, TopologySection, TrainingSection
 from gossipfl.scenario.sharing import SharingSection
+from gossipfl.scenario.targets import Targets, targets_by_metric
 from gossipfl.scenario.validation import described
 from gossipfl.scenario.world import ComputeSection, NetworkSection
-from gossipfl.scores import Metric
-from gossipfl.training.metrics import ACCURACY
 from gossipfl.training.models import MODELS, check_name
 
 
@@ -53,9 +52,11 @@ class Scenario(Section):
     weighting: Weighting = "uniform"
     """The goal: the mean of the peers' objectives, each counting the same or by its examples. Gossip that is not
     push-sum keeps the uniform mean only."""
-    targets: list[Positive] = [0.8, 0.9]
-    """Values of the first of `evaluation.metrics`, accuracies unless it says otherwise, of what is deployed (a server's
-    model, or else the peers' own in the mean), for which a comparison says at what cost they were reached."""
+    targets: Targets | None = None
+    """Values of the first of `evaluation.metrics`, `[0.8, 0.9]`, or of several by their names,
+    `{accuracy = [0.9], mae = [3.0]}`, of what is deployed (a server's model, or else the peers' own in the mean), for
+    which a comparison says at what cost they were reached. `loss` may have targets, too. Absent: 0.8 and 0.9 where the
+    first metric is a share that is better the higher it is, as accuracy is; none otherwise."""
     model: Any = "mlp"
     """`softmax`, `mlp` or `cnn`, or `package.module:function` that returns a Keras model; in Python also a function."""
     data: Annotated[DataSection, BeforeValidator(_source_only, json_schema_input_type=str | DataSection)] = (
@@ -117,11 +118,8 @@ class Scenario(Section):
         doubled = [label for label in labels if labels.count(label) > 1]
         if doubled:
             raise ConfigurationError(f"two algorithms are called {doubled[0]!r}; give one of them another label")
-        for position, target in enumerate(self.targets):
-            if target > 1 and self.metrics[0].unit == "share":
-                raise ConfigurationError(
-                    f"targets.{position} is {target:g}: it should be at most 1, as {self.metrics[0].name} is"
-                )
+        if isinstance(self.targets, list) and self.evaluation.specs is not None:  # the others a trainer has to know
+            targets_by_metric(self.targets, [spec.metric for spec in self.evaluation.specs])
         with _naming("topology"):
             common = self.graph()
             nodes = list(common)
@@ -172,11 +170,6 @@ class Scenario(Section):
     def labels(self) -> list[str]:
         """The names of the algorithms in tables, in their order."""
         return labels_of(self.algorithms, self.topology_label)
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """The metrics of models, beside their loss; targets are values of the first."""
-        return tuple(spec.metric for spec in self.evaluation.specs or ACCURACY)
 
     def _topology(self, section: AlgorithmSection | None) -> TopologySection:
         return section.topology if section is not None and section.topology is not None else self.topology

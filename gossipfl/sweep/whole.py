@@ -7,6 +7,7 @@ from typing import Any
 from gossipfl.experiments.fairness import spread
 from gossipfl.experiments.mode import Command, Mode
 from gossipfl.runs.manifest import FORMAT, EndedRun, Manifest, RunTopology
+from gossipfl.scenario.targets import targets_by_metric
 from gossipfl.sweep.grid import Point, named
 from gossipfl.sweep.run import Measured, Run
 
@@ -68,14 +69,23 @@ def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measure
             for point, measured in by_point
             for algorithm in measured[0][1].manifest.algorithms
         ],
-        metrics=list(scenario.metrics),
-        targets=scenario.targets,
+        metrics=list({metric.name: metric for manifest in manifests for metric in manifest.metrics}.values()),
+        targets=_targets(runs),
         differences=notes,
     )
     rows = [
         dict(row) | {"algorithm": label(row["algorithm"], run.point)} for run, measured in runs for row in measured.rows
     ]
     return Measured(manifest, rows)
+
+
+def _targets(runs: Sequence[tuple[Run, Measured]]) -> Mapping[str, Sequence[float]]:
+    """The targets of all points as they are now: what was measured does not depend on them."""
+    found: dict[str, dict[float, None]] = {}
+    for run, measured in runs:
+        for name, values in targets_by_metric(run.point.scenario.targets, measured.manifest.metrics).items():
+            found.setdefault(name, {}).update(dict.fromkeys(values))
+    return {name: list(values) for name, values in found.items()}
 
 
 def _varied(points: Sequence[Point]) -> list[str]:

@@ -557,10 +557,10 @@ class TestWinners:
         assert {low[contest] for contest in CONTESTS if contest != "spread"} <= {"pairwise", "fedavg"}
         assert low["spread"] is None  # reached before any training, when all hold one model
         assert high == {"target": 0.99, "of": 2} | dict.fromkeys(CONTESTS)
-        (_, part) = outcome.out.split("cheapest way to 1% with all 2 seeds")
+        (_, part) = outcome.out.split("cheapest way to accuracy 1% with all 2 seeds")
         (line,) = [line for line in part.splitlines() if line.strip().startswith("fewest bytes")]
         assert line.split()[2] == low["num_bytes"]
-        assert "cheapest way to 99%" not in outcome.out
+        assert "cheapest way to accuracy 99%" not in outcome.out
 
     def test_alone_nobody_wins(self, gossipfl_):
         outcome = gossipfl_("simulate", "toy.toml", "--set", "targets=[0.01]", "--set", "algorithms=['pairwise']")

@@ -72,8 +72,8 @@ def test_a_comparison_with_a_spread_prints_in_any_encoding(monkeypatch, encoding
     ]
     compared = Comparison(Scenario(algorithms=["pairwise", "fedavg"], targets=[0.8]), histories)
     mode = Mode(Command.COMPARE)
-    tables = comparison_tables(compared.table, compared.scenario, mode, 160)
-    for table in (*tables, *winner_tables(compared.table, compared.scenario.metrics[0], mode)):
+    tables = comparison_tables(compared.table, compared.scenario, compared.metrics, mode, 160)
+    for table in (*tables, *winner_tables(compared.table, mode)):
         new_console().print(table)
     sign = "+-" if encoding == "ascii" else "±"
     assert f"10.5 s {sign} 0.707 s" in output()

@@ -37,7 +37,7 @@ def history(label: str, seed: int, accuracies: list[float]) -> History:
 
 
 def table(*histories: History, targets: tuple[float, ...] = ()) -> list:
-    return summarize([row for history in histories for row in history.rows()], ACCURACY, targets)
+    return summarize([row for history in histories for row in history.rows()], ACCURACY, {"accuracy": targets})
 
 
 def test_a_row_is_the_last_evaluation_of_each_seed():
@@ -73,11 +73,11 @@ def test_the_spread_is_that_between_peers_when_the_target_is_reached():
     rows = [*history("gossip", 0, [0.1, 0.5, 0.9]).rows(), *history("gossip", 1, [0.1, 0.6, 0.9]).rows()]
     rows[1] |= {"worst_accuracy": 0.3, "best_accuracy": 0.7}
     rows[4] |= {"worst_accuracy": 0.4, "best_accuracy": 0.6}
-    (row,) = summarize(rows, ACCURACY, [0.5, 0.9])
+    (row,) = summarize(rows, ACCURACY, {"accuracy": [0.5, 0.9]})
     assert row.targets[0].spread == Statistic(pytest.approx(0.3), pytest.approx(math.sqrt(0.02)))
     assert row.targets[1].spread == Statistic(0, 0)
     assert row.targets[0]["spread"] is row.targets[0].spread
-    (gathered,) = summarize([row | {"worst_accuracy": None} for row in rows], ACCURACY, [0.5])
+    (gathered,) = summarize([row | {"worst_accuracy": None} for row in rows], ACCURACY, {"accuracy": [0.5]})
     assert math.isnan(gathered.targets[0].spread.mean)
     assert gathered.targets[0].costs["rounds"].mean == 1
 
@@ -85,7 +85,7 @@ def test_the_spread_is_that_between_peers_when_the_target_is_reached():
 def test_a_seed_that_failed_before_it_was_measured_reaches_no_target():
     histories = [history("gossip", 0, [0.9]), History("gossip", 1, failure="it failed"), history("other", 0, [0.9])]
     ended = [(one.algorithm, one.seed) for one in histories]
-    gossip, other = summarize([row for one in histories for row in one.rows()], ACCURACY, [0.5], ended)
+    gossip, other = summarize([row for one in histories for row in one.rows()], ACCURACY, {"accuracy": [0.5]}, ended)
     assert (gossip.targets[0].reached, gossip.targets[0].of) == (1, 2)
     assert (other.targets[0].reached, other.targets[0].of) == (1, 1)
     assert Comparison(Scenario(targets=[0.5]), histories).table == [gossip, other]
@@ -119,7 +119,7 @@ def test_a_target_is_read_off_what_is_deployed():
 def test_a_number_that_is_missing_makes_its_mean_missing_and_nothing_else(missing, num_seeds):
     rows = [row for seed in range(num_seeds) for row in history("gossip", seed, [0.1, 0.9]).rows()]
     rows[-1] |= dict.fromkeys(("mean_accuracy", "deployed_accuracy", "consensus_distance"), missing)
-    (row,) = summarize(rows, ACCURACY, [0.8])
+    (row,) = summarize(rows, ACCURACY, {"accuracy": [0.8]})
     assert math.isnan(row.values["mean_accuracy"].mean)
     assert math.isnan(row.values["consensus_distance"].mean)
     assert row.values["rounds"].mean == 1
@@ -141,8 +141,9 @@ def test_a_row_is_one_flat_mapping():
     assert flat["mean_accuracy"] == {"mean": 0.9, "std": None}
     reached, missed = flat["targets"]
     figures = (*COSTS, "spread")
-    assert reached == {"target": 0.5, "reached": 1, "of": 1} | {name: {"mean": 0, "std": None} for name in figures}
-    assert missed == {"target": 0.95, "reached": 0, "of": 1} | dict.fromkeys(figures)
+    common = {"metric": "accuracy", "of": 1}
+    assert reached == common | {"target": 0.5, "reached": 1} | {name: {"mean": 0, "std": None} for name in figures}
+    assert missed == common | {"target": 0.95, "reached": 0} | dict.fromkeys(figures)
 
 
 def test_a_comparison_finds_the_first_history_of_a_label():
@@ -160,7 +161,7 @@ def test_histories_without_evaluations_are_not_in_the_table():
 def test_a_table_from_objects_is_that_from_rows():
     run = history("pairwise", 3, [0.1, 0.9])
     rows = [history_row("pairwise", 3, evaluation) for evaluation in run]
-    assert Comparison(Scenario(targets=[0.5]), [run]).table == summarize(rows, ACCURACY, [0.5])
+    assert Comparison(Scenario(targets=[0.5]), [run]).table == summarize(rows, ACCURACY, {"accuracy": [0.5]})
 
 
 class TestWinners:
@@ -180,9 +181,9 @@ class TestWinners:
             *self.rows("pairs", [0.1, 0.5, 0.9], num_bytes=30, time=5, busiest_peer_bytes=9, spread=0.2),
             *self.rows("rounds", [0.1, 0.9], num_bytes=90, time=4, busiest_peer_bytes=20, spread=0.1),
         ]
-        half, most, all_ = winners(summarize(rows, ACCURACY, [0.5, 0.8, 0.95]))
+        half, most, all_ = winners(summarize(rows, ACCURACY, {"accuracy": [0.5, 0.8, 0.95]}))
         assert half.as_json() == {
-            **{"target": 0.5, "of": 1},
+            **{"metric": "accuracy", "target": 0.5, "of": 1},
             **{"num_bytes": "pairs", "time": "rounds", "busiest_peer_bytes": "pairs", "spread": "rounds"},
         }
         assert (most.target, most.labels) == (0.8, half.labels | {"busiest_peer_bytes": "pairs"})
@@ -196,7 +197,7 @@ class TestWinners:
             *self.rows("steady", [0.1, 0.1, 0.9], seed=1),
             *self.rows("begun", [0.9, 0.9]),  # with one of the seeds when the run was interrupted
         ]
-        (winner,) = winners(summarize(rows, ACCURACY, [0.8]))
+        (winner,) = winners(summarize(rows, ACCURACY, {"accuracy": [0.8]}))
         assert (winner.of, set(winner.labels.values())) == (2, {"steady"})
 
     def test_of_equals_the_first_wins_and_who_sends_nothing_does_not_compete(self):
@@ -205,14 +206,14 @@ class TestWinners:
             *self.rows("z", [0.1, 0.9]),
             *self.rows("a", [0.1, 0.9]),
         ]
-        (winner,) = winners(summarize(rows, ACCURACY, [0.8]))
+        (winner,) = winners(summarize(rows, ACCURACY, {"accuracy": [0.8]}))
         assert set(winner.labels.values()) == {"z"}
-        assert winners(summarize(rows[:2], ACCURACY, [0.8])) == []
+        assert winners(summarize(rows[:2], ACCURACY, {"accuracy": [0.8]})) == []
 
     def test_a_cost_that_was_not_measured_does_not_win(self):
         rows = [*self.rows("a", [0.9, 0.9]), *self.rows("b", [0.1, 0.9])]
         rows[0] |= {"time": None, "best_accuracy": NAN}
-        (winner,) = winners(summarize(rows, ACCURACY, [0.8]))
+        (winner,) = winners(summarize(rows, ACCURACY, {"accuracy": [0.8]}))
         assert winner.labels == {"num_bytes": "a", "time": "b", "busiest_peer_bytes": "a", "spread": "b"}
 
     @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=5), st.randoms())
@@ -221,7 +222,7 @@ class TestWinners:
             self.rows(str(number), [0.1, 0.9], num_bytes=size, time=time) for number, (size, time) in enumerate(spent)
         ]
         random.shuffle(runs)
-        (winner,) = winners(summarize([row for run in runs for row in run], ACCURACY, [0.8]))
+        (winner,) = winners(summarize([row for run in runs for row in run], ACCURACY, {"accuracy": [0.8]}))
         assert spent[int(winner.labels["num_bytes"])][0] == min(size for size, _ in spent)
         assert spent[int(winner.labels["time"])][1] == min(time for _, time in spent)
 

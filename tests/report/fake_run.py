@@ -212,7 +212,7 @@ def manifest_of(
             for algorithm in algorithms
         ],
         "metrics": [{"name": "accuracy", "higher_is_better": True, "unit": "share"}],
-        "targets": list(targets),
+        "targets": {"accuracy": list(targets)},
         "differences": ["FedAvg resets the optimizer state each round, gossip keeps it"],
     }
 
@@ -281,6 +281,7 @@ def target_reached(target: float, rows: Sequence[JSON]) -> JSON:
     reached = [row for row in hits if row is not None]
     costs = {"rounds": "round"} | {key: key for key in ("num_bytes", "time", "busiest_peer_bytes")}
     return {
+        "metric": "accuracy",
         "target": target,
         **{key: mean_and_spread([row[column] for row in reached]) for key, column in costs.items()},
         "spread": mean_and_spread([row["best_accuracy"] - row["worst_accuracy"] for row in reached]),
@@ -299,7 +300,7 @@ def winners(table: Sequence[JSON], targets: Sequence[float]) -> list[JSON]:
             contest: min(whole, key=lambda label, contest=contest: whole[label][contest]["mean"], default=None)
             for contest in ("num_bytes", "time", "busiest_peer_bytes", "spread")
         }
-        found.append({"target": target, "of": of} | least)
+        found.append({"metric": "accuracy", "target": target, "of": of} | least)
     return found
 
 

@@ -24,7 +24,7 @@ def with_error(row: JSON) -> JSON:
 
 
 def test_a_first_metric_whose_lower_values_are_better(tmp_path: Path) -> None:
-    overrides = {"metrics": [ERROR, ACCURACY], "targets": [3.0, 1.5]}
+    overrides = {"metrics": [ERROR, ACCURACY], "targets": {"squared_error": [3.0, 1.5]}}
     run = fake_run(tmp_path / "run", algorithms=FIVE_AND_BOUNDS, overrides=overrides)
     report = complete(change_rows(run, with_error))
 
@@ -41,7 +41,7 @@ def test_a_first_metric_whose_lower_values_are_better(tmp_path: Path) -> None:
         assert found["empty"] == []
         assert "Best squared error of what is deployed: FedAvg" in found["text"]
         assert "best accuracy of what is deployed: FedAvg" in found["text"]
-        assert "To reach 1.5" in found["text"].replace("TO REACH", "To reach")
+        assert "to reach squared error 1.5" in found["text"].lower()
         assert "squared error ≥" in found["text"]
         names = "[...document.querySelectorAll('.comparison tbody:first-of-type th')].map(e => e.textContent)"
         await click(page, ".comparison thead button", "Deployed")

@@ -114,7 +114,9 @@ def change_summary(run: Path, change: Any) -> None:
 
 
 def test_winners_of_another_run_are_refused(run: Path) -> None:
-    change_summary(run, lambda summary: summary | {"winners": [{"target": 0.8, "time": "somebody else"}]})
+    change_summary(
+        run, lambda summary: summary | {"winners": [{"metric": "accuracy", "target": 0.8, "time": "somebody else"}]}
+    )
     with pytest.raises(ConfigurationError, match=r"mixes two runs.*somebody else"):
         read_run(run)
 

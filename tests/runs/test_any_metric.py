@@ -65,7 +65,7 @@ def test_a_metric_is_in_every_record_of_a_run(tmp_path, capsys):
     data = json.loads(report.read_text().split('id="run">')[1].split("</script>")[0])
     assert data["manifest"]["metrics"][1] == {"name": "brier", "higher_is_better": False, "unit": "number"}
     assert data["of_peers"]["brier"]["pairwise"]["values"][-1] == pytest.approx(list(brier.peers.values()), rel=1e-3)
-    tables = comparison_tables(comparison.table, comparison.scenario, Mode(Command.COMPARE), 160)
+    tables = comparison_tables(comparison.table, comparison.scenario, comparison.metrics, Mode(Command.COMPARE), 160)
     for table in tables:
         new_console().print(table)
     shown = capsys.readouterr().out

@@ -66,7 +66,7 @@ def manifest(peer: str, names: Sequence[str] = NAMES, hub: str | None = None, **
             {"label": "fed avg" if hub else "pairwise", "topology": None if hub else "ring", "hub": hub, "seeds": [4]}
         ],
         "metrics": [{"name": "accuracy"}],
-        "targets": [0.5],
+        "targets": {"accuracy": [0.5]},
         "differences": [],
     } | fields
 

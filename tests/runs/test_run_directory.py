@@ -188,7 +188,7 @@ class TestManifest:
             "statistics_segments": [],
             "local_segments": [],
         }
-        assert manifest["targets"] == [0.3, 0.99]
+        assert manifest["targets"] == {"accuracy": [0.3, 0.99]}
 
     def test_algorithms_name_their_topology_hub_and_whether_they_are_bounds(self, tmp_path):
         torus = {"generator": "complete_graph", "arguments": {"n": 4}}

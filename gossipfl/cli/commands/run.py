@@ -190,7 +190,7 @@ def _print_results(comparison: Comparison, mode: Mode, console: Console) -> None
         notes = [] if contained is None else [contained]
         notes += [f"Ended early: {history.failure}" for history in histories if history.failure is not None]
         notes += [note for history in histories for note in history.notes()]
-        for table in comparison_tables(comparison.table, scenario, mode, console.width, notes):
+        for table in comparison_tables(comparison.table, scenario, comparison.metrics, mode, console.width, notes):
             console.print(table)
         return
     for history in histories:
@@ -199,7 +199,7 @@ def _print_results(comparison: Comparison, mode: Mode, console: Console) -> None
             console.print(evaluation_line(name, history.last, final=True), soft_wrap=True)
         for note in history.notes():
             console.print(note, soft_wrap=True)
-    for table in winner_tables(comparison.table, scenario.metrics[0], mode):
+    for table in winner_tables(comparison.table, mode):
         console.print(table)
 
 

@@ -161,9 +161,10 @@ def _finish(
     manifest = together.manifest.model_copy(update={"command": options.words(), "scenario": directory.base, **content})
     report = write_run(directory.path, manifest, together.rows)
     ended = [(one.algorithm, one.seed) for one in together.manifest.ended]
-    table = summarize(together.rows, scenario.metrics, scenario.targets, ended)
+    metrics = together.manifest.metrics
+    table = summarize(together.rows, metrics, together.manifest.targets, ended)
     notes = list(filter(None, [together.manifest.spread]))
-    for shown in comparison_tables(table, scenario, Mode(Command.SWEEP), console.width, notes):
+    for shown in comparison_tables(table, scenario, metrics, Mode(Command.SWEEP), console.width, notes):
         console.print(shown)
     for failure in together.manifest.failures:
         console.print(f"Ended early: {failure}", soft_wrap=True)

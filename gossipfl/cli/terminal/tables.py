@@ -12,7 +12,7 @@ from gossipfl.cli.terminal.figures import by, num_bytes, seconds, shown_target
 from gossipfl.experiments.comparison import Row, Statistic, TargetCost, winners
 from gossipfl.experiments.mode import Mode
 from gossipfl.scenario import Scenario
-from gossipfl.scores import Metric
+from gossipfl.scores import LOSS, Metric
 
 _SPREAD = "best minus\nworst peer"
 _WORK = "rounds, epochs, examples: local work done, per peer in the mean"
@@ -25,6 +25,7 @@ _AVERAGE = (
 def comparison_tables(
     rows: Sequence[Row],
     scenario: Scenario,
+    metrics: Sequence[Metric],
     mode: Mode,
     width: int,
     notes: Sequence[str] = (),
@@ -40,7 +41,7 @@ def comparison_tables(
     }
     ordered = sorted(rows, key=lambda row: row.label in bounds)
     styles = ["dim" if row.label in bounds else "" for row in ordered]
-    main, *others = scenario.metrics
+    main, *others = metrics or (LOSS,)
     by_metric = ["peers", "worst", "best", "average\nmodel"]
     time_ = f"{mode.clock}\ntime"
     spent = ["rounds", "epochs", "examples", time_, "bytes", "bytes at\nbusiest"]
@@ -59,37 +60,37 @@ def comparison_tables(
     tables[-1].caption_justify = "left"
     tables[1:1] = [table(_title(scenario, one), by_metric, [_by_metric(row, one) for row in ordered]) for one in others]
     to_target = ["rounds", time_, "bytes", "seeds", "bytes at\nbusiest", _SPREAD]
-    for position, target in enumerate(scenario.targets):
-        cells = [_cost_of_target(row.targets[position], main) for row in ordered]
-        title = f"what it took until the {main.name} of what is deployed was {shown_target(target, main)}"
+    for costs_of_target in zip(*(row.targets for row in ordered), strict=True):
+        metric, target = costs_of_target[0].metric, costs_of_target[0].target
+        cells = [_cost_of_target(cost) for cost in costs_of_target]
+        title = f"what it took until the {metric.name} of what is deployed was {shown_target(target, metric)}"
         whole = table(title, to_target, cells)
         tables.append(whole if _natural_width(whole) <= width else table(title, to_target[:4], [c[:4] for c in cells]))
-    return [*tables, *winner_tables([row for row in ordered if row.label not in bounds], main, mode)]
+    return [*tables, *winner_tables([row for row in ordered if row.label not in bounds], mode)]
 
 
-def winner_tables(rows: Sequence[Row], metric: Metric, mode: Mode) -> list[Table]:
+def winner_tables(rows: Sequence[Row], mode: Mode) -> list[Table]:
     """One table for each target that any of several communicating algorithms reached: who did with the least, and how
-    far the best and the worst peer were apart by the metric, at that moment."""
+    far the best and the worst peer were apart by its metric, at that moment."""
     if sum(row.values["num_bytes"].mean > 0 for row in rows) < 2:
         return []
     contests: dict[str, tuple[str, Callable[[float], str]]] = {
         "num_bytes": ("fewest bytes", num_bytes),
         "time": (f"least {mode.clock} time", seconds),
         "busiest_peer_bytes": ("least at the busiest", num_bytes),
-        "spread": ("closest peers", by(metric)),
     }
     by_label = {row.label: row for row in rows}
     tables = []
     for position, winner in enumerate(winners(rows)):
-        lines = []
-        for contest, (what, shown) in contests.items():
+        metric, lines = winner.metric, []
+        for contest, (what, shown) in {**contests, "spread": ("closest peers", by(metric))}.items():
             if (label := winner.labels[contest]) is not None:
                 cost = by_label[label].targets[position]
                 with_ = "" if contest == "spread" else _of_target(cost, contest, shown)
                 lines.append([what, label, with_, _of_target(cost, "spread", by(metric))])
         if lines:
             seeds = f" with all {winner.of} seeds" if winner.of > 1 else ""
-            title = f"cheapest way to {shown_target(winner.target, metric)}{seeds}"
+            title = f"cheapest way to {metric.name} {shown_target(winner.target, metric)}{seeds}"
             table = _table(title, ["", "algorithm", "with", _SPREAD], lines, [""] * len(lines))
             table.columns[1].justify = "left"
             table.columns[1].min_width = None
@@ -143,13 +144,13 @@ def _cost(row: Row) -> list[str]:
     ]
 
 
-def _cost_of_target(target: TargetCost, metric: Metric) -> list[str]:
+def _cost_of_target(target: TargetCost) -> list[str]:
     rounds = _of_target(target, "rounds", "{:.3g}".format) if target.reached else "not reached"
     size, busiest = (
         "" if (cost := target[name]) is None else num_bytes(cost.mean) for name in ("num_bytes", "busiest_peer_bytes")
     )
     seeds = f"{target.reached} of {target.of}"
-    apart = _of_target(target, "spread", by(metric))
+    apart = _of_target(target, "spread", by(target.metric))
     return [rounds, _of_target(target, "time", seconds), size, seeds, busiest, apart]
 
 

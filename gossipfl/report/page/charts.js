@@ -95,13 +95,13 @@ function metricChart(metric) {
     () => {
       const x = xAxis(against, log);
       const measure = `${aspect}_${metric.name}`;
-      const targets = metric === MAIN ? (RUN.manifest.targets ?? []) : [];
+      const targets = TARGETS.filter((target) => target.metric === metric);
       return {
         lines: algorithmLines(measure, against, x),
         x,
         y: { kind: metric.kind, top: metric.top },
         marks: [
-          ...targets.map((target) => ({ value: target, text: `target ${shownTarget(target)}` })),
+          ...targets.map((target) => ({ value: target.value, text: `target ${shownTarget(target)}` })),
           ...(against === "num_bytes" ? silentLevels(measure) : []),
         ],
         caption: `${explained[aspect]} ${seedsCaption()}Drag to zoom, double-click to return.`,

@@ -11,17 +11,24 @@ const CLOCK = IS_REAL ? "real time" : "virtual time";
 const CLOCK_TITLE = IS_REAL ? "Real time" : "Virtual time";
 const NUM_SEEDS = Math.max(1, ...LABELS.map((label) => RUN.histories[label].length));
 const MEASURED = LABELS.filter((label) => RUN.histories[label].length > 0);
-// What models were scored by; targets, colors and findings go by the first.
-const METRICS = RUN.manifest.metrics.map((metric) => ({
+// What models were scored by; colors and findings go by the first. Whoever has no metric is judged by the loss.
+const toMetric = (metric) => ({
   ...metric,
   words: metric.name.replaceAll("_", " "),
   kind: metric.unit === "share" ? "percent" : "number",
-  better: metric.higher_is_better ? "high" : "low",
+  apartKind: metric.unit === "share" ? "points" : "number",
+  better: metric.higher_is_better === null ? null : metric.higher_is_better ? "high" : "low",
   top: metric.unit === "share" ? 1 : undefined,
-  ofPeers: RUN.of_peers[metric.name],
-}));
+  ofPeers: RUN.of_peers[metric.name] ?? {},
+});
+const LOSS = toMetric({ name: "loss", higher_is_better: false, unit: "number" });
+const METRICS = RUN.manifest.metrics?.length ? RUN.manifest.metrics.map(toMetric) : [LOSS];
 const [MAIN] = METRICS;
-const APART_KIND = MAIN?.kind === "percent" ? "points" : MAIN?.kind;
+const metricOf = (name) => METRICS.find((metric) => metric.name === name) ?? LOSS;
+// Every target: { metric, value }.
+const TARGETS = Object.entries(RUN.manifest.targets ?? {}).flatMap(([name, values]) =>
+  values.map((value) => ({ metric: metricOf(name), value })),
+);
 const capitalized = (text) => text[0].toUpperCase() + text.slice(1);
 const bestOf = (metric, values) => (metric.better === "high" ? Math.max(...values) : Math.min(...values));
 const worstOf = (metric, values) => (metric.better === "high" ? Math.min(...values) : Math.max(...values));

@@ -90,28 +90,30 @@ function best(figure, better) {
   return ranked.length ? { ...ranked[0], second: ranked[1] ?? null } : null;
 }
 
-// The best target that somebody reached with every seed, else with any.
+// The best target by the first metric that somebody reached with every seed, else with any.
 function decisiveTarget() {
   const reached = (whole) =>
-    (RUN.manifest.targets ?? []).filter((target) =>
+    TARGETS.filter(({ metric }) => metric === MAIN).filter((target) =>
       COMPETITORS.some((label) => {
         const row = targetRow(label, target);
         return row && row.reached > 0 && (!whole || isWhole(row));
       }),
     );
   const candidates = reached(true).length ? reached(true) : reached(false);
-  return candidates.length ? bestOf(MAIN, candidates) : null;
+  const highest = bestOf(MAIN, candidates.map(({ value }) => value));
+  return candidates.find(({ value }) => value === highest) ?? null;
 }
 
 const isWhole = (row) => row !== null && row.reached > 0 && row.reached === row.of;
 
-const targetRow = (label, target) => SUMMARY[label]?.targets.find((row) => row.target === target) ?? null;
+const isOf = (row, { metric, value }) => row.metric === metric.name && row.target === value;
+const targetRow = (label, target) => SUMMARY[label]?.targets.find((row) => isOf(row, target)) ?? null;
 
 // Only those that reached the target with every seed compete for the fewest bytes to it, when there are any.
 function toTarget(target, cost) {
   const whole = COMPETITORS.some((label) => isWhole(targetRow(label, target)));
   return (row) => {
-    const entry = row.targets.find((candidate) => candidate.target === target);
+    const entry = row.targets.find((candidate) => isOf(candidate, target));
     return entry && entry.reached > 0 && (!whole || isWhole(entry)) ? entry[cost] : null;
   };
 }
@@ -119,7 +121,7 @@ function toTarget(target, cost) {
 function findings() {
   const target = decisiveTarget();
   const alone = COMPETITORS.length === 1;
-  const list = METRICS.flatMap(({ name, words, kind, better }) =>
+  const list = METRICS.filter(({ better }) => better).flatMap(({ name, words, kind, better }) =>
     [
       ["deployed", "what is deployed"],
       ["worst", "the worst peer"],

@@ -85,8 +85,8 @@ function shownWithSpread(number, kind) {
   return `${text(number.mean / divide)}${SPACE}±${SPACE}${spread}${suffix}`;
 }
 
-const shownTarget = (target) =>
-  MAIN?.kind === "percent" ? `${Number((100 * target).toFixed(2))}${SPACE}%` : significant(target);
+const shownTarget = ({ metric, value }) =>
+  metric.kind === "percent" ? `${Number((100 * value).toFixed(2))}${SPACE}%` : significant(value);
 
 // Tick labels of an axis: one unit for all of them, no more decimals than the ticks need.
 function tickLabels(kind, logarithmic) {

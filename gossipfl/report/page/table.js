@@ -3,7 +3,7 @@
 const DEPLOYED = "The server’s model, or else the peers’ own, averaged over peers";
 const AVERAGE = "Nobody has the average of the peers’ models until it is gathered; a server has its own";
 const BUSIEST = "Bytes sent and received by the busiest participant";
-const APART = `How far the best and the worst peer were apart${APART_KIND === "points" ? ", in percentage points," : ""} when the target was reached`;
+const APART = "How far the best and the worst peer were apart, of shares in percentage points, when the target was reached";
 
 function comparisonColumns() {
   const own = (key) => (label) => SUMMARY[label]?.[key] ?? null;
@@ -54,15 +54,15 @@ function comparisonColumns() {
 
 // What it took to reach each target; what earlier versions did not note has no column.
 function targetColumns() {
-  return (RUN.manifest.targets ?? []).flatMap((target) => {
+  return TARGETS.flatMap((target) => {
     const cost = (key) => (label) => targetRow(label, target)?.[key] ?? null;
-    const group = `To reach ${shownTarget(target)}`;
+    const group = `To reach ${target.metric.words} ${shownTarget(target)}`;
     return [
       { title: "Rounds", kind: "count", number: cost("rounds") },
       { title: "Time", kind: "seconds", number: cost("time"), hint: CLOCK_TITLE },
       { title: "Bytes", kind: "bytes", number: cost("num_bytes") },
       { title: "Busiest", kind: "bytes", number: cost("busiest_peer_bytes"), hint: BUSIEST, optional: true },
-      { title: "Peers apart", kind: APART_KIND, number: cost("spread"), hint: APART, optional: true },
+      { title: "Peers apart", kind: target.metric.apartKind, number: cost("spread"), hint: APART, optional: true },
     ]
       .filter((column) => !column.optional || LABELS.some(column.number))
       .map((column) => ({ ...column, group, better: "low", target }));

@@ -4,7 +4,7 @@ const CONTESTS = [
   ["num_bytes", "Fewest bytes", "bytes"],
   ["time", `Least ${CLOCK}`, "seconds"],
   ["busiest_peer_bytes", "Least at the busiest", "bytes"],
-  ["spread", "Closest peers", APART_KIND],
+  ["spread", "Closest peers"],
 ];
 
 function winnersTable() {
@@ -20,15 +20,16 @@ function winnersTable() {
       element(
         "tbody",
         {},
-        winners.map((row) =>
-          tableRow(
+        winners.map((row) => {
+          const target = { metric: metricOf(row.metric), value: row.target };
+          return tableRow(
             [
-              `to ${shownTarget(row.target)}`,
+              `to ${target.metric.words} ${shownTarget(target)}`,
               element("div", { class: "soft" }, row.of > 1 ? `with all ${plural(row.of, "seed")}` : ""),
             ],
-            CONTESTS.map(([contest, , kind]) => winnerCell(row[contest], row.target, contest, kind)),
-          ),
-        ),
+            CONTESTS.map(([contest, , kind]) => winnerCell(row[contest], target, contest, kind)),
+          );
+        }),
       ),
     ),
   );
@@ -37,10 +38,10 @@ function winnersTable() {
 function winnerCell(label, target, contest, kind) {
   if (label === null) return NONE;
   const row = targetRow(label, target);
-  const apart = contest === "spread" ? "" : `peers ${shownWithSpread(row.spread, APART_KIND)} apart`;
+  const apart = contest === "spread" ? "" : `peers ${shownWithSpread(row.spread, target.metric.apartKind)} apart`;
   return [
     element("div", { class: "winner" }, swatch(label), label),
-    element("div", {}, shownWithSpread(row[contest], kind), contest === "spread" ? " apart" : ""),
+    element("div", {}, shownWithSpread(row[contest], kind ?? target.metric.apartKind), contest === "spread" ? " apart" : ""),
     element("div", { class: "soft" }, apart),
   ];
 }
