@@ -46,9 +46,10 @@ def check_alike(name: str, train: Examples, part: str, other: Examples) -> None:
             _check_alike(f"{name}: {place}", mine[place], part, theirs[place])
 
 
-def pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """The rows of an array, some at a time."""
-    rows = max(1, PIECE_BYTES // max(1, array.nbytes // max(1, len(array))))
+def pieces(array: NDArray[Any], itemsize: int | None = None) -> Iterator[NDArray[Any]]:
+    """The rows of an array, some at a time: as many as of one with this `itemsize`."""
+    num_bytes = array.size * (itemsize or array.itemsize)
+    rows = max(1, PIECE_BYTES // max(1, num_bytes // max(1, len(array))))
     for first in range(0, len(array), rows):
         yield array[first : first + rows]
 

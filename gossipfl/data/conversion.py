@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.data.examples import Tree, as_array, mapped, named
+from gossipfl.data.checks import pieces
+from gossipfl.data.examples import Tree, as_array, is_mapped, mapped, named
 from gossipfl.errors import DataError
 
 MAX_FEATURE_BYTES = 8 * 2**30
@@ -47,8 +48,9 @@ def as_numbers(array: NDArray[Any], what: str) -> NDArray[Any]:
             f"{what} must be numbers, got dtype {array.dtype}: encode them first"
             + (", for example each string by its number" if array.dtype.kind in "US" else "")
         )
-    itemsize = 4 if array.dtype.kind == "f" else array.dtype.itemsize
-    check_size(array.shape, what, itemsize)
+    stays = array.dtype.isnative and (array.dtype.kind != "f" or array.dtype == np.float32)
+    if not (stays and is_mapped(array)):  # what is mapped from a file need not fit into memory
+        check_size(array.shape, what, 4 if array.dtype.kind == "f" else array.dtype.itemsize)
     if array.dtype.kind == "f":
         return _as_float32(array, what)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
@@ -98,12 +100,18 @@ def _as_float32(array: NDArray[Any], what: str) -> NDArray[Any]:
     with np.errstate(over="ignore"):  # beyond float32 they become infinite, which a data set refuses by name
         floats = array.astype(np.float32)
     if array.dtype.itemsize > 4:
-        # what is whole may be a number that names something; above 2^53 every float is whole
-        collapsed = (np.abs(array) > MAX_EXACT_FLOAT) & (np.abs(array) < 2**53) & (floats != array)
-        collapsed &= array == np.floor(array)
-        if collapsed.any():
-            raise DataError(
-                f"{what} has whole numbers that float32 does not have, such as {array[collapsed][0]:.0f}: give numbers "
-                "that name something as integers, and quantities in a larger unit"
-            )
+        for given, made in zip(pieces(array), pieces(floats, array.itemsize), strict=True):
+            _check_whole(given, made, what)
     return floats
+
+
+def _check_whole(array: NDArray[Any], floats: NDArray[np.float32], what: str) -> None:
+    """Raise DataError for whole numbers that have collapsed: they may name something; above 2^53 every float is
+    whole."""
+    collapsed = (floats != array) & (np.abs(array) > MAX_EXACT_FLOAT) & (np.abs(array) < 2**53)
+    collapsed &= array == np.floor(array)
+    if collapsed.any():
+        raise DataError(
+            f"{what} has whole numbers that float32 does not have, such as {array[collapsed][0]:.0f}: give numbers "
+            "that name something as integers, and quantities in a larger unit"
+        )

@@ -13,6 +13,10 @@ Tree: TypeAlias = NDArray[Any] | tuple["Tree", ...] | dict[str, "Tree"]
 """An array, or a structure of them; a list of arrays becomes a tuple."""
 
 
+MAX_COPIED_BYTES = 8 * 2**30
+"""Largest copy of an array that is mapped from a file."""
+
+
 @dataclass(frozen=True, eq=False)
 class Examples:
     """N examples as `fit` takes them; every array has N rows.
@@ -66,6 +70,8 @@ class Examples:
         """The examples in these rows, in their order."""
 
         def taken(array: NDArray[Any]) -> NDArray[Any]:
+            if not isinstance(rows, slice):
+                _check_copy(array, len(rows))
             return array[rows]
 
         return Examples(
@@ -144,9 +150,29 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
     """A contiguous view that cannot be written through; the caller's own array stays as it is."""
+    if not array.flags.c_contiguous:
+        _check_copy(array, len(array))
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view
+
+
+def is_mapped(array: NDArray[Any]) -> bool:
+    """True for an array whose values are read from a file when they are used."""
+    base: Any = array
+    while base is not None and not isinstance(base, np.memmap):
+        base = getattr(base, "base", None)
+    return base is not None
+
+
+def _check_copy(array: NDArray[Any], num_rows: int) -> None:
+    """Raise DataError before a mapped array fills the memory."""
+    num_bytes = array.nbytes // max(1, len(array)) * num_rows
+    if num_bytes > MAX_COPIED_BYTES and is_mapped(array):
+        raise DataError(
+            f"an array of shape {array.shape} in a file would be copied to memory, {num_bytes / 2**30:.0f} GiB of it: "
+            "give the parts in files of their own (x_train.npy, x_test.npy, ...), in C order, and take all examples"
+        )
 
 
 def _is_array(value: Any) -> bool:

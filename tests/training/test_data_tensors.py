@@ -15,6 +15,7 @@ from gossipfl.actions import Evaluate  # noqa: E402
 from gossipfl.data.conversion import model_inputs  # noqa: E402
 from gossipfl.data.dataset import Dataset  # noqa: E402
 from gossipfl.data.examples import Examples  # noqa: E402
+from gossipfl.errors import ConfigurationError  # noqa: E402
 from gossipfl.training.keras.data_tensors import DataTensors, as_model_gets, gathered, sliced  # noqa: E402
 
 BYTES = np.random.default_rng(2).integers(0, 256, (300, 8, 8), np.uint8)
@@ -95,3 +96,40 @@ def test_sample_weights_are_those_of_fit():
     (score,), (of_ones,) = trainer.evaluate([trainer.initial()]), unweighted.evaluate([unweighted.initial()])
     assert score.loss == pytest.approx(of_ones.loss)  # the test part has no weights
     assert history.keys() >= {"loss"}
+
+
+def mapped_from_files(data, directory):
+    """The same data set, with inputs that are read from files when they are used."""
+
+    def on_disk(name, array):
+        np.save(directory / f"{name}.npy", array)
+        return np.load(directory / f"{name}.npy", mmap_mode="r")
+
+    parts = {name: replace(part, x=on_disk(name, part.x)) for name, part in data.parts}
+    return replace(data, **parts)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_of_mapped_files_only_examples_of_a_call_become_tensors_and_bits_stay(tmp_path, shuffle, monkeypatch):
+    data, _ = byte_data()
+    mapped = mapped_from_files(data, tmp_path)
+    assert mapped.digest == data.digest
+    batches = toy_batches() if shuffle else replace(toy_batches(), shards={"a": np.arange(37)}, shuffle=False)
+    tensors = DataTensors.of(mapped, 32, in_order=not shuffle)
+    assert isinstance(tensors.parts["train"]["x"], np.ndarray)
+    assert tensors.bytes_per_example("train") == 64 + 4
+    monkeypatch.setattr("gossipfl.training.keras.slot.MAX_MAPPED_BYTES", 2 * 32 * 68)  # two batches at a time
+    trainers = [toy_trainer(softmax, dataset=each, batches=batches) for each in (data, mapped)]
+    updates = [trainer.train([job_of(trainer, "a", 5)])[0] for trainer in trainers]
+    assert updates[0].weights.tobytes() == updates[1].weights.tobytes()
+    models = [replace(trainers[0].initial(), weights=updates[0].weights), trainers[0].initial()]
+    assert trainers[0].evaluate(models) == trainers[1].evaluate(models)
+    jobs = [Evaluate("a", 1, tuple(models), 0, 2)]
+    assert trainers[0].score(jobs) == trainers[1].score(jobs)
+
+
+def test_a_round_that_would_read_too_much_is_refused(tmp_path, monkeypatch):
+    trainer = toy_trainer(softmax, dataset=mapped_from_files(byte_data()[0], tmp_path))
+    monkeypatch.setattr("gossipfl.training.keras.jobs.MAX_FEATURE_BYTES", 1000)
+    with pytest.raises(ConfigurationError, match=r"set training\.steps to fewer steps a round"):
+        trainer.train([job_of(trainer, "a", 5)])

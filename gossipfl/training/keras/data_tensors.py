@@ -1,5 +1,9 @@
-"""The data set as tensors that all slots share, and what a model gets of them."""
+"""The data set as tensors that all slots share, and what a model gets of them.
 
+A part that is mapped from files may be larger than memory: of it, only the examples of a call become tensors.
+"""
+
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -11,7 +15,7 @@ from numpy.typing import NDArray
 
 from gossipfl.data.conversion import model_inputs
 from gossipfl.data.dataset import Dataset
-from gossipfl.data.examples import mapped
+from gossipfl.data.examples import is_mapped, mapped
 
 Data: TypeAlias = dict[str, Any]
 """Examples as tensors: `x`, and `y` and `weight` where there are any, each [examples, ...] or a structure of such."""
@@ -22,6 +26,7 @@ class DataTensors:
     """The parts of a data set, held once for all slots."""
 
     parts: Mapping[str, Data]
+    """Tensors, or the arrays of a part that is mapped from files."""
     evaluation_batch_size: int
     in_order: bool
     """True if every batch of training is a run of consecutive examples."""
@@ -34,10 +39,12 @@ class DataTensors:
         gather floats, even with the division. Where batches are slices they are made floats here, once: for a softmax
         the division would be a fifth of its evaluation.
         """
+        mapped_parts = {name for name, part in dataset.parts if any(is_mapped(array) for _, array in part.leaves())}
+        in_order = in_order and "train" not in mapped_parts
         weighted = next((examples.weight for _, examples in dataset.parts if examples.weight is not None), None)
         parts = {}
         for name, examples in dataset.parts:
-            is_sliced = in_order if name == "train" else True
+            is_sliced = in_order if name == "train" else name not in mapped_parts
             parts[name] = {"x": model_inputs(examples.x) if is_sliced else examples.x}
             if examples.y is not None:
                 parts[name]["y"] = examples.y
@@ -45,14 +52,42 @@ class DataTensors:
                 parts[name]["weight"] = examples.weight
             elif weighted is not None:
                 parts[name]["weight"] = mapped(partial(_ones, len(examples)), weighted)
-        tensors = {name: tf.nest.map_structure(tf.convert_to_tensor, part) for name, part in parts.items()}
-        return cls(tensors, evaluation_batch_size, in_order)
+            if name not in mapped_parts:
+                parts[name] = tf.nest.map_structure(tf.convert_to_tensor, parts[name])
+        return cls(parts, evaluation_batch_size, in_order)
 
     @cached_property
     def kinds(self) -> Mapping[str, str]:
         """For each part, the first one whose graphs it may use: where dtypes are the same, all parts share them."""
         specs = {part: tf.nest.flatten(self.signature(part)) for part in self.parts}
         return {part: next(other for other in specs if specs[other] == specs[part]) for part in specs}
+
+    def is_mapped(self, part: str) -> bool:
+        """True if only examples of a call become tensors."""
+        return any(isinstance(rows, np.ndarray) for rows in tf.nest.flatten(self.parts[part]))
+
+    def bytes_per_example(self, part: str) -> int:
+        """Memory that an example of a call takes beside the data set: nothing where all are tensors."""
+        if not self.is_mapped(part):
+            return 0
+        return sum(int(rows.dtype.itemsize) * math.prod(rows.shape[1:]) for rows in tf.nest.flatten(self.parts[part]))
+
+    def for_call(self, part: str, arguments: Mapping[str, Any]) -> tuple[Data, Mapping[str, Any]]:
+        """The data that a graph gets, and its arguments: their `indices` are positions in these data."""
+        data = self.parts[part]
+        if not self.is_mapped(part):
+            return data, arguments
+        examples, positions = np.unique(arguments["indices"], return_inverse=True)
+        taken: Data = tf.nest.map_structure(lambda rows: rows[examples], data)
+        return taken, {**arguments, "indices": positions.astype(np.int32)}
+
+    def batches(self, part: str, first: int, end: int) -> dict[str, NDArray[np.int32]]:
+        """The examples of the evaluation batches [first, end) of a part, as `indices` and `sizes`."""
+        size, num_examples = self.evaluation_batch_size, int(num_rows(self.parts[part]))
+        indices = np.arange(first * size, min(end * size, num_examples), dtype=np.int32)
+        sizes = np.full(end - first, size, np.int32)
+        sizes[-1] = len(indices) - size * (end - first - 1)
+        return {"indices": indices, "sizes": sizes}
 
     def num_batches(self, part: str) -> int:
         """Number of batches of an evaluation on all examples of a part."""

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.actions import State, Train, Update
-from gossipfl.errors import SchemaMismatchError, TrainingError
+from gossipfl.data.conversion import MAX_FEATURE_BYTES
+from gossipfl.errors import ConfigurationError, SchemaMismatchError, TrainingError
 from gossipfl.training.batches import Batches
 from gossipfl.training.keras.grouped import Arrays
 from gossipfl.training.keras.metrics import ModelMetrics
@@ -31,12 +32,14 @@ class JobFormat:
     initial_loss_scale: Vector
     metrics: ModelMetrics
     initial_local: Vector
+    bytes_per_example: int = 0
+    """Memory that the examples of a job take, if they are mapped from files."""
 
     def check(self, job: Train) -> None:
         """Raise SchemaMismatchError for a job whose vectors do not belong to the model, ConfigurationError for steps
         that the peer does not have."""
         where = f"of job {job.job} of peer {job.peer_id!r}"
-        self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
+        self._check_examples(job)
         check_size(f"weights {where}", job.weights, self.num_weights)
         check_size(f"statistics {where}", job.statistics, self.num_statistics)
         sizes = {
@@ -62,12 +65,22 @@ class JobFormat:
         if job.wants - {GRADIENT_SUM}:
             raise SchemaMismatchError(f"wants {where} are {sorted(job.wants)}, expected nothing or {GRADIENT_SUM!r}")
 
+    def _check_examples(self, job: Train) -> None:
+        num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
+        num_bytes = num_examples * self.bytes_per_example
+        if num_bytes > MAX_FEATURE_BYTES:
+            raise ConfigurationError(
+                f"a round of peer {job.peer_id!r} reads {num_examples} examples from files, {num_bytes / 2**30:.1f} "
+                f"GiB, more than {MAX_FEATURE_BYTES / 2**30:.0f} GiB at once: set training.steps to fewer steps a round"
+            )
+
     def num_bytes(self, job: Train) -> int:
         """Memory that a job takes in a running group: its rows going in, coming out and being copied, its batches."""
         num_floats = self.num_weights + self.num_statistics + self.initial_local.size + self.initial_optimizer.size
         num_corrections = self.num_weights * is_corrected(job)
         num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
-        return 4 * (3 * num_floats + 5 * num_corrections + num_examples + 3 * job.num_steps)
+        num_numbers = 3 * num_floats + 5 * num_corrections + num_examples + 3 * job.num_steps
+        return 4 * num_numbers + num_examples * self.bytes_per_example
 
     def arguments(self, job: Train, *, corrected: bool) -> Arrays:
         """The arguments of a slot's training graph for a checked job."""

@@ -40,6 +40,8 @@ class Scoring:
     pool: SlotPool
     batches: Batches
     batch_size: int
+    bytes_per_example: int = 0
+    """Memory that the examples of a job take, if they are mapped from files."""
 
     def scores(self, jobs: Sequence[Evaluate], max_bytes: int) -> list[Scores | TrainingError]:
         """The outcomes of the jobs, by groups of at most `max_bytes` together."""
@@ -74,7 +76,8 @@ class Scoring:
     def _num_bytes(self, row: _Row) -> int:
         num_floats = row.model.weights.size + row.model.statistics.size + row.model.local.size
         num_batches = -(-len(row.examples) // self.batch_size)
-        return 4 * (2 * num_floats + len(row.examples)) + num_batches * self.pool.slots[0].num_bytes_per_batch
+        num_bytes = (4 + self.bytes_per_example) * len(row.examples)
+        return 8 * num_floats + num_bytes + num_batches * self.pool.slots[0].num_bytes_per_batch
 
     def _score_group(self, rows: list[_Row], slot: Slot) -> list[Score | TrainingError]:
         try:

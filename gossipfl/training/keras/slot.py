@@ -33,6 +33,9 @@ thousand floats 1.7 and 9.3, 0.2 million 2.4 and 6.3, 0.9 million 5.3 and 7.6, 1
 50. Beyond memory, the copies of a group's rows cost time.
 """
 
+MAX_MAPPED_BYTES = 64 * 2**20
+"""So much of a part that is mapped from files is in memory at once for an evaluation, at each slot."""
+
 
 class Slot:
     """A compiled model with its optimizer. One group at a time: the caller keeps two threads out of one slot."""
@@ -67,6 +70,8 @@ class Slot:
 
         Raises ConfigurationError when the model uses variables that are not its own.
         """
+        if graph == "evaluate" and self._data.is_mapped(part):
+            graph = "score"
         key = graph, self._data.kinds[part]
         if key in self._traced:
             return
@@ -107,7 +112,25 @@ class Slot:
 
         "score": the same for `weights` and `statistics` on chosen examples, `indices` in batches of the `sizes`.
         """
+        if graph == "evaluate" and self._data.is_mapped(part):
+            return self._evaluate_mapped(peers, part)
         return self._graphs.run(graph, peers, partial(self._call, graph, part))
+
+    def _evaluate_mapped(self, models: Sequence[Arrays], part: str) -> list[Arrays]:
+        """Results of "evaluate" by "score": the examples of some batches become tensors, and all models are scored on
+        them; a metric that is not additive wants all batches of a model at once."""
+        data, results = self._data, [list[Arrays]() for _ in models]
+        num_bytes = data.bytes_per_example(part) * data.evaluation_batch_size
+        at_a_time = max(1, MAX_MAPPED_BYTES // num_bytes) if self.built.metrics.is_additive else data.num_batches(part)
+        bounds = np.stack([model["batches"] for model in models])
+        for begin in range(int(bounds[:, 0].min()), int(bounds[:, 1].max()), at_a_time):
+            firsts, ends = np.clip(bounds, begin, begin + at_a_time).T
+            scored = np.flatnonzero(firsts < ends).tolist()
+            peers = [{**models[i], **data.batches(part, int(firsts[i]), int(ends[i]))} for i in scored]
+            outcomes = self._graphs.run("score", peers, partial(self._call, "score", part))
+            for i, outcome in zip(scored, outcomes, strict=True):
+                results[i].append(outcome)
+        return [{name: np.concatenate([one[name] for one in each]) for name in each[0]} for each in results]
 
     def scores(self, batches: Sequence[Arrays], nums_examples: Sequence[int]) -> list[Score]:
         """The scores of models, from what "evaluate" or "score" gave of all batches of each."""
@@ -122,10 +145,12 @@ class Slot:
 
     def _call(self, graph: str, part: str | None, arguments: Mapping[str, Any]) -> Any:
         # The data are an argument: a captured tensor would outlive its graph.
-        data = {} if part is None else {"data": self._data.parts[part]}
+        if part is not None:
+            data, arguments = self._data.for_call(part, arguments)
+            arguments = {**arguments, "data": data}
         executor, concrete = self._traced[graph, self._data.kinds[part or "train"]]
         with executor():
-            return concrete(*map(tf.convert_to_tensor, tf.nest.flatten({**arguments, **data})))
+            return concrete(*map(tf.convert_to_tensor, tf.nest.flatten(dict(arguments))))
 
     def _refuse_foreign_variables(self, concrete: Any) -> None:
         model = self._steps.model

@@ -76,7 +76,7 @@ class KerasTrainer:
         self._pool = SlotPool(models, data, seed)
         self._num_test_batches = data.num_batches("test")
         self._num_test_examples = len(dataset.test)
-        self._scoring = Scoring(self._pool, batches, settings.evaluation_batch_size)
+        self._scoring = Scoring(self._pool, batches, settings.evaluation_batch_size, data.bytes_per_example("train"))
         layout, metrics = self._pool.slots[0].layout, self._pool.slots[0].built.metrics
         self.metrics: tuple[Metric, ...] = metrics.metrics
         self.schema: WeightsSchema = schema_of(layout.weights)
@@ -93,6 +93,7 @@ class KerasTrainer:
             initial_loss_scale=values_of(layout.loss_scale),
             metrics=metrics,
             initial_local=self._initial.local,
+            bytes_per_example=data.bytes_per_example("train"),
         )
 
     @property
