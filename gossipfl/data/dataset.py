@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gossipfl.data.checks import check_alike, check_part, pieces
 from gossipfl.data.conversion import as_inputs, as_numbers, as_targets, model_inputs
 from gossipfl.data.examples import Examples, Tree, mapped, named
+from gossipfl.data.task import Task, task_of
 from gossipfl.errors import DataError
 
 Part: TypeAlias = Examples | tuple[Any, Any] | tuple[Any, Any, Any]
@@ -101,6 +102,12 @@ class Dataset:
     def input_shape(self) -> Any:
         """Shape of one example, as `keras.Input` takes it; of several inputs, a structure of shapes."""
         return mapped(lambda array: array.shape[1:], self.train.x)
+
+    @cached_property
+    def task(self) -> Task:
+        """The demands on a model: structure, shapes and dtypes of an example, and what its target is."""
+        weights = (examples.weight for _, examples in self.parts if examples.weight is not None)
+        return task_of(self.train, next(weights, None), self.num_classes)
 
     @cached_property
     def labels(self) -> NDArray[np.integer[Any]] | None:

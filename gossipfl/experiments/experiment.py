@@ -126,11 +126,9 @@ class Experiment:
 
     def models(self, section: AlgorithmSection | None = None) -> "ModelRecipe":
         """The maker of an algorithm's Keras models, in this process, wherever training runs."""
-        from gossipfl.training.keras.model import Task
         from gossipfl.training.keras.models import ModelRecipe
 
-        task = Task(self.dataset.input_shape, self.dataset.num_classes)
-        return ModelRecipe(self._build_model, task, self._settings(section), self.seed)
+        return ModelRecipe(self._build_model, self.dataset.task, self._settings(section), self.seed)
 
     def read_model(self, path: Path, section: AlgorithmSection | None = None) -> StoredModel:
         """A model to begin an algorithm with, from a file of the user's own.
@@ -176,7 +174,7 @@ class Experiment:
         from gossipfl.training.models import resolve
 
         model = self.scenario.model
-        return resolve(model, self.dataset.input_shape, self.dataset.num_classes) if isinstance(model, str) else model
+        return resolve(model, self.dataset.task) if isinstance(model, str) else model
 
     def simulator(self, section: AlgorithmSection) -> Simulator:
         """A simulator at virtual time 0 for one of the scenario's algorithms."""

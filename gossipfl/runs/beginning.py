@@ -23,6 +23,7 @@ from gossipfl.runs.manifest import (
     RunData,
     RunModel,
     RunPartition,
+    RunTask,
     RunTopology,
 )
 from gossipfl.runs.parts import Segments
@@ -73,8 +74,7 @@ def run_manifest(
         model=RunModel(
             name=scenario.model_dump()["model"],
             num_weights=trainer.schema.size,
-            input_shape=dataset.input_shape,
-            num_classes=dataset.num_classes,
+            task=RunTask(**asdict(dataset.task)),
             segments=_segments(trainer.schema),
             statistics_segments=_segments(trainer.statistics_schema),
             local_segments=_segments(trainer.local_schema),

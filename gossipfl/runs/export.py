@@ -133,20 +133,19 @@ def _scenario(run: Path, manifest: Manifest) -> Scenario:
 
 
 def _model(described: RunModel, scenario: Scenario, seed: int, stored: StoredModel) -> "keras.Model":
-    from gossipfl.training.keras.model import Task
     from gossipfl.training.keras.models import ModelRecipe
     from gossipfl.training.models import resolve
     from gossipfl.training.settings import TrainingSettings
 
-    task = Task(described.input_shape, described.num_classes)
+    task = described.task.task
     settings = TrainingSettings(scenario.optimizer(), scenario.training.loss, sharing=scenario.sharing.patterns)
-    build = resolve(scenario.model, *task)  # a string: scenarios of files and manifests have no other models
+    build = resolve(scenario.model, task)  # a string: scenarios of files and manifests have no other models
     try:
         return ModelRecipe(build, task, settings, seed).filled(stored)
     except GossipFLError:
         raise
     except Exception as error:  # whatever a model function or Keras raises for inputs of another shape
         raise ConfigurationError(
-            f"no model can be made for inputs of shape {task.input_shape} and {task.num_classes} classes, as the "
+            f"no model can be made for inputs {task.x} and {task.num_classes} classes, as the "
             f"manifest says: {' '.join(str(error).split())[:500]}"
         ) from error

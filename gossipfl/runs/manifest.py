@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
+from gossipfl.data.task import Kind, Task
 from gossipfl.experiments.mode import Mode
 from gossipfl.files.strict_json import strict_json
 from gossipfl.files.whole_files import write_whole
@@ -78,14 +79,32 @@ class RunData(Part):
     digest: str
 
 
+class RunTask(Part):
+    """The examples that the model was made for; shapes and dtypes are words such as "float32[28,28,1]"."""
+
+    x: Any
+    y: Any = None
+    weight: Any = None
+    num_classes: PositiveInt | None = None
+    kind: Kind | None = None
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "RunTask":
+        self.task.examples(0)
+        return self
+
+    @property
+    def task(self) -> Task:
+        return Task(self.x, self.y, self.weight, self.num_classes, self.kind)
+
+
 class RunModel(Part):
     """The model, and the variables in its weights, its statistics and what is local of it; a sweep, whose runs name
     them each in its own way, leaves these out."""
 
     name: Any = None
     num_weights: Count = 0
-    input_shape: tuple[PositiveInt, ...]
-    num_classes: PositiveInt | None = None
+    task: RunTask
     segments: Segments = []
     statistics_segments: Segments = []
     local_segments: Segments = []

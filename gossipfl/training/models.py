@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from gossipfl.data.task import Task
 from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import did_you_mean
 from gossipfl.names.user_functions import user_function
@@ -19,8 +20,9 @@ BuildModel: TypeAlias = "Callable[[], keras.Model]"
 """A function without arguments that builds a new Keras model, compiled or not, at each call."""
 
 
-def softmax(input_shape: tuple[int, ...], num_classes: int) -> "keras.Model":
-    """Multinomial logistic regression: one dense layer with softmax output, from zero weights.
+def softmax(input_shape: tuple[int, ...], num_outputs: int, activation: str | None = "softmax") -> "keras.Model":
+    """Multinomial logistic regression: one dense layer with softmax output, from zero weights; for quantities, linear
+    regression.
 
     7,850 parameters for 28x28 images of 10 classes.
     """
@@ -30,13 +32,13 @@ def softmax(input_shape: tuple[int, ...], num_classes: int) -> "keras.Model":
         [
             Input(input_shape),
             layers.Flatten(),
-            layers.Dense(num_classes, "softmax", kernel_initializer="zeros", bias_initializer="zeros"),
+            layers.Dense(num_outputs, activation, kernel_initializer="zeros", bias_initializer="zeros"),
         ],
         name="softmax",
     )
 
 
-def mlp(input_shape: tuple[int, ...], num_classes: int) -> "keras.Model":
+def mlp(input_shape: tuple[int, ...], num_outputs: int, activation: str | None = "softmax") -> "keras.Model":
     """Two hidden layers of 200 units with ReLU: "2NN" of McMahan et al. (2016).
 
     199,210 parameters for 28x28 images of 10 classes.
@@ -49,13 +51,13 @@ def mlp(input_shape: tuple[int, ...], num_classes: int) -> "keras.Model":
             layers.Flatten(),
             layers.Dense(200, "relu"),
             layers.Dense(200, "relu"),
-            layers.Dense(num_classes, "softmax", name="head"),
+            layers.Dense(num_outputs, activation, name="head"),
         ],
         name="mlp",
     )
 
 
-def cnn(input_shape: tuple[int, ...], num_classes: int) -> "keras.Model":
+def cnn(input_shape: tuple[int, ...], num_outputs: int, activation: str | None = "softmax") -> "keras.Model":
     """LeNet-5 with ReLU and max-pooling (after LeCun et al., 1998): 44,426 parameters for 28x28x1 images of 10 classes.
 
     Images smaller than 16x16 are padded in both convolutions, so that 8x8 digits fit. `input_shape` is (height, width,
@@ -80,28 +82,38 @@ def cnn(input_shape: tuple[int, ...], num_classes: int) -> "keras.Model":
             layers.Flatten(),
             layers.Dense(120, "relu"),
             layers.Dense(84, "relu"),
-            layers.Dense(num_classes, "softmax", name="head"),
+            layers.Dense(num_outputs, activation, name="head"),
         ],
         name="cnn",
     )
 
 
-MODELS: Mapping[str, Callable[[tuple[int, ...], int], "keras.Model"]] = {"softmax": softmax, "mlp": mlp, "cnn": cnn}
-"""Built-in models by name: functions of (input_shape, num_classes)."""
+MODELS: Mapping[str, Callable[[tuple[int, ...], int, str | None], "keras.Model"]] = {
+    "softmax": softmax,
+    "mlp": mlp,
+    "cnn": cnn,
+}
+"""Built-in models by name: functions of (input_shape, num_outputs, activation)."""
 
 
-def resolve(name_or_path: str, input_shape: tuple[int, ...], num_classes: int | None) -> BuildModel:
+def resolve(name_or_path: str, task: Task) -> BuildModel:
     """The function that builds the model: a built-in name, or `package.module:function` without arguments.
 
-    Raises ConfigurationError when there is no such name, module or function, with the nearest spelling.
+    Built-in models have one output for each class, with softmax; for each label, with sigmoid; or for each quantity.
+
+    Raises ConfigurationError when there is no such name, module or function, with the nearest spelling, and when no
+    built-in model is for such a task.
     """
     check_name(name_or_path)
     if ":" not in name_or_path:
-        if num_classes is None:
+        if task.input_shape is None or task.kind is None:
             raise ConfigurationError(
-                f"the model {name_or_path!r} is for classes, and the data have none; give your own"
+                f"model {name_or_path!r} is for one input and for classes, labels or quantities; the data have inputs "
+                f"{task.x} and targets {task.y}: give a model of your own as package.module:function"
             )
-        return partial(MODELS[name_or_path], tuple(input_shape), num_classes)
+        num_outputs = task.num_classes or task.num_targets
+        activation = {"classes": "softmax", "labels": "sigmoid", "quantities": None}[task.kind]
+        return partial(MODELS[name_or_path], task.input_shape, num_outputs, activation)
     try:
         return user_function(name_or_path)
     except ConfigurationError as error:

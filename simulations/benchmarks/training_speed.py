@@ -28,7 +28,7 @@ def with_fit(work: Work, num_rounds: int, weights: list[NDArray[np.floating]]) -
 
     dataset = work.dataset
     x = model_inputs(dataset.train.x)
-    model = resolve(work.model, dataset.input_shape, dataset.num_classes)()
+    model = resolve(work.model, dataset.task)()
     model.compile(keras.optimizers.SGD(LEARNING_RATE), "sparse_categorical_crossentropy", metrics=["accuracy"])
 
     def one_round() -> None:

@@ -34,7 +34,11 @@ START = 1_790_000_000.0
 FILES = {"manifest.json", "history.jsonl", "history.parquet", "summary.json", "events.jsonl", "report.html", "weights"}
 
 
-MODEL = {"name": "softmax", "num_weights": 4, "input_shape": [2], "num_classes": 2}
+MODEL = {
+    "name": "softmax",
+    "num_weights": 4,
+    "task": {"x": "float32[2]", "y": "int32[]", "num_classes": 2, "kind": "classes"},
+}
 
 
 def manifest(peer: str, names: Sequence[str] = NAMES, hub: str | None = None, **fields: Any) -> JSON:

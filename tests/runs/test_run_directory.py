@@ -182,8 +182,7 @@ class TestManifest:
         assert manifest["model"] == {
             "name": "softmax",
             "num_weights": 650,
-            "input_shape": [8, 8, 1],
-            "num_classes": 10,
+            "task": {"x": "float32[8,8,1]", "y": "int32[]", "weight": None, "num_classes": 10, "kind": "classes"},
             "segments": [["softmax/kernel", [64, 10], "float32"], ["softmax/bias", [10], "float32"]],
             "statistics_segments": [],
             "local_segments": [],

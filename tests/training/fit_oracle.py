@@ -2,13 +2,12 @@
 
 import keras
 import numpy as np
-from toy_data import toy_batches, toy_dataset
+from toy_data import toy_batches, toy_dataset, toy_task
 
 from gossipfl.actions import Train, Update
 from gossipfl.data.conversion import model_inputs
 from gossipfl.data.dataset import Dataset
 from gossipfl.training.batches import Batches
-from gossipfl.training.keras.model import Task
 from gossipfl.training.keras.models import ModelRecipe
 from gossipfl.training.keras.trainer import KerasTrainer
 from gossipfl.training.settings import TrainingSettings
@@ -32,7 +31,7 @@ def toy_trainer(build, *, optimizer=None, slots=1, **given) -> KerasTrainer:
 
 def toy_models(build, seed=5) -> ModelRecipe:
     """What makes the models of a `toy_trainer`."""
-    return ModelRecipe(build, Task((8, 8, 1), 10), TrainingSettings(), seed)
+    return ModelRecipe(build, toy_task(8, 8, 1), TrainingSettings(), seed)
 
 
 def job_of(trainer: KerasTrainer, peer_id: str, num_steps: int, **fields) -> Train:

@@ -5,7 +5,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from fit_oracle import SameBatches, fit_job, job_of, toy_trainer  # noqa: E402
+from fit_oracle import SameBatches, fit_job, job_of, model_of, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
 from toy_data import SIZES, toy_batches, toy_dataset  # noqa: E402
 
@@ -74,15 +74,16 @@ def test_what_the_model_is_compiled_with_is_what_fit_and_evaluate_give(max_group
     for job, update in zip(jobs, updates, strict=True):
         _, _, history = fit_job(model, trainer, job)
         assert update.metrics == pytest.approx({name: values[0] for name, values in history.items()}, rel=1e-5)
-    scores = trainer.evaluate(updates)
-    (own,) = trainer.score([Evaluate("d", 1, tuple(updates), 0, 4)])
+    models = [*map(model_of, updates)]
+    scores = trainer.evaluate(models)
+    (own,) = trainer.score([Evaluate("d", 1, tuple(models), 0, 4)])
     batches = SameBatches(toy_dataset(), toy_batches(), jobs[-1]).batches
     d = np.concatenate(batches)
     for update, score, mine in zip(updates, scores, own.scores, strict=True):
         filled(trainer, update, model)
         for one, (inputs, labels) in ((score, (x, y)), (mine, (toy_dataset().train.x[d], toy_dataset().train.y[d]))):
             assert {"loss": one.loss, **one.metrics} == pytest.approx(evaluated(model, inputs, labels), rel=1e-5)
-    assert scores == [trainer.evaluate([update])[0] for update in updates]
+    assert scores == [trainer.evaluate([one])[0] for one in models]
 
 
 ONE_HOT = [
@@ -97,7 +98,7 @@ ONE_HOT = [
 def test_what_the_run_names_is_made_for_the_targets():
     named = ["accuracy", "crossentropy", "perplexity", "sparse_top_k_categorical_accuracy", *ONE_HOT]
     trainer = toy_trainer(build, slots=2, metrics=metric_specs(named))
-    (update,) = trainer.train([job_of(trainer, "d", 30)])
+    update = model_of(*trainer.train([job_of(trainer, "d", 30)]))
     scores = trainer.evaluate([trainer.initial(), update])
     model = keras.Model((made := build()).inputs, made.outputs)
     one_hot = [
@@ -142,7 +143,7 @@ def test_accuracy_alone_is_counted_in_short_and_is_the_same_number():
     assert isinstance(toy_trainer(lambda: build(["accuracy"]), metrics=None)._format.metrics, PlainAccuracy)
     long = toy_trainer(lambda: build(["accuracy", agreement]), metrics=None)
     assert isinstance(long._format.metrics, KerasMetrics)
-    models = [short.initial(), *short.train([job_of(short, peer, 9) for peer in SIZES])]
+    models = [short.initial(), *map(model_of, short.train([job_of(short, peer, 9) for peer in SIZES]))]
     for one, other in zip(short.evaluate(models), long.evaluate(models), strict=True):
         assert one.loss == other.loss
         assert np.float32(one.metrics["accuracy"]) == np.float32(other.metrics["accuracy"])
@@ -166,6 +167,6 @@ def test_a_metric_that_does_not_fit_is_refused(named, message):
 def test_a_metric_that_is_not_a_number_fails_nothing():
     trainer = toy_trainer(lambda: build([lambda y_true, y_pred: 0 * keras.ops.log(-y_pred[:, 0])]), metrics=None)
     (update,) = trainer.train([job_of(trainer, "a", 2)])
-    (score,) = trainer.evaluate([update])
+    (score,) = trainer.evaluate([model_of(update)])
     assert np.isfinite([update.metrics["loss"], score.loss]).all()
     assert all(map(np.isnan, score.metrics.values()))

@@ -43,7 +43,9 @@ def two_inputs():
 def two_outputs():
     image = keras.Input((8, 8, 1))
     flat = layers.Flatten()(image)
-    return keras.Model(image, [layers.Dense(10)(flat), layers.Dense(10)(flat)])
+    model = keras.Model(image, [layers.Dense(10)(flat), layers.Dense(10)(flat)])
+    model.compile("sgd")
+    return model
 
 
 class Noise(layers.Layer):
@@ -56,17 +58,19 @@ class Noise(layers.Layer):
     [
         (lambda: compiled(stack(kind=CustomStep)), "overrides train_step, which would be bypassed"),
         (lambda: compiled(stack(kind=CustomTestStep)), "overrides test_step"),
-        (two_inputs, "2 inputs, expected one"),
-        (two_outputs, "2 outputs in a list, expected one tensor"),
-        (lambda: compiled(stack(layers.Dense(7, "softmax"))), r"shape \(2, 7\), expected \(2, 10\)"),
-        (lambda: compiled(stack(layers.Dense(1, "sigmoid"))), r"shape \(2, 1\), expected \(2, 10\)"),
+        (two_inputs, r"does not take the data's examples \(float32\[8,8,1\]\): .*expects 2 named input"),
+        (two_outputs, r"targets \(int32\[\]\) do not suggest one: compile it with its loss"),
+        (lambda: compiled(stack(layers.Dense(7, "softmax"))), r"outputs of shape \[N, 7\]: it wants 10 outputs"),
+        (lambda: compiled(stack(layers.Dense(1, "sigmoid"))), r"outputs of shape \[N, 1\]: .* one output per class"),
+        (lambda: compiled(stack(layers.Dense(1, "sigmoid")), "binary_crossentropy"), r"the classes are 0 to 9"),
+        (lambda: compiled(stack(), "binary_crossentropy"), r"it wants a target for every output"),
         (
             lambda: compiled(keras.Sequential([keras.Input((5,)), layers.Dense(10)])),
             "does not take the data's examples",
         ),
         (
             lambda: compiled(stack(), "categorical_crossentropy"),
-            "'categorical_crossentropy' does not fit integer labels",
+            r"'categorical_crossentropy' does not fit targets of shape \[N\] and outputs of shape \[N, 10\]",
         ),
         (lambda: compiled(stack(), "mse"), "'mean_squared_error' does not fit"),
         (lambda: compiled(stack(), keras.losses.KLDivergence()), "'kl_divergence' does not fit"),

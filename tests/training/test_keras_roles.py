@@ -7,11 +7,10 @@ keras = pytest.importorskip("keras")
 
 from fit_oracle import job_of, model_of, toy_models, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
-from toy_data import BATCH_SIZE, toy_batches, toy_dataset  # noqa: E402
+from toy_data import BATCH_SIZE, toy_batches, toy_dataset, toy_task  # noqa: E402
 from toy_models import compiled, softmax_sgd  # noqa: E402
 
 from gossipfl.errors import ConfigurationError, SchemaMismatchError, TrainingError  # noqa: E402
-from gossipfl.training.keras.model import Task  # noqa: E402
 from gossipfl.training.keras.models import ModelRecipe  # noqa: E402
 from gossipfl.training.settings import TrainingSettings  # noqa: E402
 from gossipfl.weights import LARGEST_INTEGER, Constants, ModelVectors, StoredModel  # noqa: E402
@@ -61,7 +60,7 @@ def everything():
 
 
 def recipe_of(build, seed=5):
-    return ModelRecipe(build, Task((8, 8, 1), 10), TrainingSettings(), seed)
+    return ModelRecipe(build, toy_task(8, 8, 1), TrainingSettings(), seed)
 
 
 def names(variables):

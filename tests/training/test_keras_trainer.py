@@ -170,7 +170,7 @@ def test_one_graph_per_slot_and_kind(max_grouped_floats, monkeypatch):
 
 
 def test_initial_weights_come_from_the_seed_and_leave_global_random_state_alone():
-    build = resolve("mlp", (8, 8, 1), 10)
+    build = resolve("mlp", toy_dataset().task)
     sgd = {"name": "sgd", "learning_rate": 0.1}
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002

@@ -1,6 +1,7 @@
 import sys
 
 import pytest
+from toy_data import toy_task
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.training.models import MODELS, resolve
@@ -18,7 +19,7 @@ def user_module(tmp_path, monkeypatch):
 
 
 def test_a_user_function_is_found_by_path(user_module):
-    assert resolve(f"{user_module}:small_net", (8, 8, 1), 10)() == 4
+    assert resolve(f"{user_module}:small_net", toy_task(8, 8, 1))() == 4
 
 
 @pytest.mark.parametrize(
@@ -36,12 +37,12 @@ def test_a_user_function_is_found_by_path(user_module):
 )
 def test_unknown_models_are_refused_with_the_nearest_spelling(user_module, path, message):
     with pytest.raises(ConfigurationError, match=message):
-        resolve(path, (8, 8, 1), 10)
+        resolve(path, toy_task(8, 8, 1))
 
 
 def test_cnn_needs_images():
     with pytest.raises(ConfigurationError, match="'cnn' needs images"):
-        resolve("cnn", (30,), 10)()
+        resolve("cnn", toy_task(30))()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_impossible_settings_are_refused(settings, message):
 )
 def test_built_in_models_have_the_sizes_of_the_papers(name, num_parameters, num_parameters_of_digits):
     pytest.importorskip("keras")
-    assert resolve(name, (28, 28, 1), 10)().count_params() == num_parameters
-    assert resolve(name, (8, 8, 1), 10)().count_params() == num_parameters_of_digits
-    assert resolve(name, (8, 8), 10)().count_params() == num_parameters_of_digits
+    assert resolve(name, toy_task(28, 28, 1))().count_params() == num_parameters
+    assert resolve(name, toy_task(8, 8, 1))().count_params() == num_parameters_of_digits
+    assert resolve(name, toy_task(8, 8))().count_params() == num_parameters_of_digits
     assert MODELS[name]((28, 28, 3), 7).output_shape == (None, 7)

@@ -4,6 +4,7 @@ import numpy as np
 
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import Examples
+from gossipfl.data.task import Task
 from gossipfl.training.batches import Batches
 
 SIZES = {"a": 37, "b": 16, "c": 5, "d": 61}
@@ -20,3 +21,8 @@ def toy_dataset(num_classes: int = 10) -> Dataset:
 def toy_batches(sizes=SIZES, shuffle=True, batch_size=BATCH_SIZE) -> Batches:
     random = np.random.default_rng(3)
     return Batches({peer: random.permutation(200)[:size] for peer, size in sizes.items()}, batch_size, shuffle, seed=11)
+
+
+def toy_task(*shape: int) -> Task:
+    """Ten classes of float32 inputs of a shape."""
+    return Task(f"float32[{','.join(map(str, shape))}]", "int32[]", None, 10, "classes")

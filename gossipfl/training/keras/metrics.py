@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -26,26 +26,11 @@ from numpy.typing import NDArray
 from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import did_you_mean
 from gossipfl.scores import LOSS, Metric
+from gossipfl.training.keras.batch import Batch, by_output, outputs_by_name
 from gossipfl.training.keras.named import first_line
-from gossipfl.training.keras.run_metrics import (
-    Perplexity,
-    RunMetric,
-    by_output,
-    is_made,
-    outputs_by_name,
-    run_metric,
-)
+from gossipfl.training.keras.run_metrics import Perplexity, RunMetric, is_made, run_metric
 from gossipfl.training.keras.state import assign, join, read, size_of
 from gossipfl.training.metrics import ACCURACY, MetricSpec, named_metric
-
-
-class Batch(NamedTuple):
-    """A batch as `fit` takes it, and the output that the model makes of it."""
-
-    x: Any
-    y: Any
-    weight: Any
-    output: Any
 
 
 class PlainAccuracy:
@@ -233,7 +218,7 @@ def _in_short(metrics: KerasMetrics, model: keras.Model, batch: Batch) -> ModelM
     if len(metrics.tracked) != 1 or len(metrics.metrics) != 1 or batch.weight is not None or _has_own_ways(model):
         return metrics
     (metric,), output, y = metrics.tracked, batch.output, batch.y
-    if keras.tree.is_nested(output) or keras.tree.is_nested(y) or getattr(output, "_keras_mask", None) is not None:
+    if not batch.is_single or getattr(output, "_keras_mask", None) is not None:
         return metrics
     is_single = tuple(output.shape[1:]) in ((), (1,))
     fits = type(metric) is (keras.metrics.BinaryAccuracy if is_single else keras.metrics.SparseCategoricalAccuracy)

@@ -4,35 +4,36 @@ Slots run the forward pass, the loss, the gradient and the optimizer of a model 
 would do beyond that is refused here, with the reason.
 """
 
-import inspect
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from gossipfl.data.task import Task
 from gossipfl.errors import ConfigurationError
-from gossipfl.names.spelling import snake_case
-from gossipfl.training.keras.metrics import Batch, ModelMetrics, model_metrics
+from gossipfl.training.keras.batch import Batch, tensors_of
+from gossipfl.training.keras.losses import (
+    accepts_training,
+    check_loss,
+    default_loss,
+    has_classes,
+    loss_of,
+    named_loss,
+)
+from gossipfl.training.keras.metrics import ModelMetrics, model_metrics
 from gossipfl.training.keras.named import first_line, made, named
 from gossipfl.training.keras.sharing import freeze
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 
 
-class Task(NamedTuple):
-    """The data's demands on a model: the shape of one example and the number of classes, if the task has them."""
-
-    input_shape: tuple[int, ...]
-    num_classes: int | None
-
-
 def compiled_model(build_model: BuildModel, task: Task, settings: TrainingSettings) -> tuple[keras.Model, ModelMetrics]:
     """A new model, compiled with the settings' optimizer and loss, its optimizer's variables built, and its metrics.
 
-    Raises ConfigurationError when the function does not return a fresh single-input, single-output keras.Model that
-    fits the task, or when the model needs more of `model.fit` than slots do.
+    Raises ConfigurationError when the function does not return a fresh keras.Model that fits the task, or when the
+    model needs more of `model.fit` than slots do.
     """
     name = getattr(build_model, "__qualname__", None) or repr(build_model)
     model = build_model()
@@ -41,27 +42,20 @@ def compiled_model(build_model: BuildModel, task: Task, settings: TrainingSettin
             f"model function {name} returned a {type(model).__name__}, expected a keras.Model, built anew at each call"
         )
     _refuse_custom_steps(model)
-    output = _output_of_two_examples(model, task, name)
-    _compile(model, settings, output.shape)
+    batch = _two_examples(model, task, name)
+    _compile(model, settings, task, batch)
     _refuse_optimizer(model)
-    _check_loss(model, output)
+    check_loss(model, task, batch)
     freeze(model, settings.sharing)
     model.optimizer.build(model.trainable_variables)
-    labels = keras.ops.zeros(2, "int32")
-    metrics = model_metrics(model, settings.metrics, Batch(None, labels, None, output), task.num_classes is not None)
-    return model, metrics
+    return model, model_metrics(model, settings.metrics, batch, has_classes(model, task, batch))
 
 
-def accepts_training(function: Any) -> bool:
-    """True if a model's `call` or `compute_loss` takes the argument `training`."""
-    return "training" in inspect.signature(function).parameters
-
-
-def forward(model: keras.Model, x: Any, y: Any, weight: Any = None, *, training: bool) -> tuple[Any, Any]:
-    """The output and the loss of a batch, as the steps of Keras make them."""
+def forward(model: keras.Model, x: Any, y: Any, weight: Any, *, training: bool) -> tuple[Batch, Any]:
+    """A batch with its output, and its loss, as the steps of Keras make them."""
     output = model(x, training=training) if accepts_training(model.call) else model(x)
-    arguments = {"training": training} if accepts_training(model.compute_loss) else {}
-    return output, model.compute_loss(x=x, y=y, y_pred=output, sample_weight=weight, **arguments)
+    batch = Batch(x, y, weight, output)
+    return batch, loss_of(model, batch, training=training)
 
 
 def _refuse_custom_steps(model: keras.Model) -> None:
@@ -74,36 +68,18 @@ def _refuse_custom_steps(model: keras.Model) -> None:
             )
 
 
-def _output_of_two_examples(model: keras.Model, task: Task, name: str) -> Any:
-    inputs = getattr(model, "inputs", None) or [None]
-    if len(inputs) != 1:
-        raise ConfigurationError(f"model function {name}: the model has {len(inputs)} inputs, expected one")
-    examples = np.zeros((2, *task.input_shape), np.float32)
+def _two_examples(model: keras.Model, task: Task, name: str) -> Batch:
+    x, y, weight = tensors_of(task, 2)
     try:
-        output = model(examples, training=False) if accepts_training(model.call) else model(examples)
-    except (ValueError, TypeError) as error:
+        output = model(x, training=False) if accepts_training(model.call) else model(x)
+    except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
         raise ConfigurationError(
-            f"model function {name}: the model does not take the data's examples of shape {task.input_shape}: {error}"
+            f"model function {name}: the model does not take the data's examples ({task.x}): {first_line(error)}"
         ) from error
-    if isinstance(output, list | tuple | dict):
-        raise ConfigurationError(
-            f"model function {name}: the model has {len(output)} outputs in a {type(output).__name__}, expected "
-            f"one tensor"
-        )
-    shape = tuple(output.shape)
-    if task.num_classes is None:
-        return output
-    fits = shape in {(2,), (2, 1)} if task.num_classes == 2 else False
-    if not fits and not (len(shape) == 2 and shape[1] >= task.num_classes):
-        binary = " or one output per example" if task.num_classes == 2 else ""
-        raise ConfigurationError(
-            f"model function {name}: the output for a batch of 2 examples has shape {shape}, expected "
-            f"(2, {task.num_classes}){binary}, because the labels are integers from 0 to {task.num_classes - 1}"
-        )
-    return output
+    return Batch(x, y, weight, output)
 
 
-def _compile(model: keras.Model, settings: TrainingSettings, output_shape: Any) -> None:
+def _compile(model: keras.Model, settings: TrainingSettings, task: Task, batch: Batch) -> None:
     if model.compiled and model.run_eagerly:
         raise ConfigurationError(
             f"model {model.name!r} is compiled with run_eagerly=True, but peers are trained in a graph; compile "
@@ -119,12 +95,13 @@ def _compile(model: keras.Model, settings: TrainingSettings, output_shape: Any) 
         return
     optimizer = model.optimizer if settings.optimizer is None else _optimizer(settings.optimizer)
     loss_weights = None
-    if settings.loss is None and model.compiled and model.loss is not None:
+    if settings.loss is not None:
+        loss: Any = named_loss(model, settings.loss)
+    elif model.compiled and model.loss is not None:
         loss = model.loss
         loss_weights = (model.get_compile_config() or {}).get("loss_weights")
     else:
-        num_outputs = 1 if len(output_shape) == 1 else output_shape[1]
-        loss = _loss(model, settings.loss or _default_loss_name(num_outputs))
+        loss = default_loss(model, task, batch)
     model.compile(
         optimizer=optimizer, loss=loss, loss_weights=loss_weights, jit_compile=False, **_compiled_metrics(model)
     )
@@ -166,35 +143,6 @@ def _try_out(field: str, optimizer: keras.optimizers.Optimizer, given: str | Map
         ) from error
 
 
-def _default_loss_name(num_outputs: int) -> str:
-    return "binary_crossentropy" if num_outputs == 1 else "sparse_categorical_crossentropy"
-
-
-def _loss(model: keras.Model, given: str | Mapping[str, Any]) -> keras.losses.Loss:
-    loss_class, config = named("training.loss", given, keras.losses, keras.losses.Loss)
-    if "from_logits" in inspect.signature(loss_class).parameters and "from_logits" not in config:
-        config["from_logits"] = _gives_logits(model)
-    loss: keras.losses.Loss = made("training.loss", loss_class, config)
-    return loss
-
-
-def _gives_logits(model: keras.Model) -> bool:
-    last = model.layers[-1] if model.layers else None
-    if isinstance(last, keras.layers.Softmax):
-        return False
-    activation = getattr(last, "activation", None)
-    if activation in (keras.activations.softmax, keras.activations.sigmoid):
-        return False
-    if activation is keras.activations.linear:
-        return True
-    raise ConfigurationError(
-        f"cannot tell whether model {model.name!r} gives logits or probabilities, because its last layer "
-        f"{getattr(last, 'name', None)!r} is neither softmax, sigmoid nor linear; compile the model with its "
-        f"loss, or set "
-        f'training.loss, for example {{"name": "sparse_categorical_crossentropy", "from_logits": true}}'
-    )
-
-
 def _refuse_optimizer(model: keras.Model) -> None:
     optimizer = model.optimizer
     if optimizer.built:
@@ -206,39 +154,4 @@ def _refuse_optimizer(model: keras.Model) -> None:
         raise ConfigurationError(
             f"the optimizer {optimizer.name!r} has use_ema=True: its averaged weights replace the trained ones "
             f"only when model.fit ends, which never happens here; leave it out"
-        )
-
-
-def _check_loss(model: keras.Model, output: Any) -> None:
-    try:
-        loss = keras.losses.get(model.loss)
-        name = snake_case(getattr(loss, "__name__", None) or type(loss).__name__)
-        module = getattr(loss, "__module__", type(loss).__module__) or ""
-        num_outputs = 1 if len(output.shape) == 1 else output.shape[1]
-        is_sparse = name.startswith("sparse_")
-        if module.startswith("keras.") and is_sparse != (num_outputs > 1) and not name.endswith("wrapper"):
-            raise ConfigurationError(
-                f"loss {name!r} does not fit integer labels and {num_outputs} output(s) per example (it wants "
-                f"{'several outputs' if is_sparse else 'one-hot or real-valued targets'}); use "
-                f"{_default_loss_name(num_outputs)!r}"
-            )
-        arguments = {"training": False} if accepts_training(model.compute_loss) else {}
-        value = model.compute_loss(
-            x=np.zeros((2, *model.input_shape[1:]), np.float32) if hasattr(model, "input_shape") else None,
-            y=keras.ops.convert_to_tensor(np.zeros(2, np.int32)),
-            y_pred=output,
-            sample_weight=None,
-            **arguments,
-        )
-    except ConfigurationError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(
-            f"the loss of model {model.name!r} does not take integer labels of shape (batch,) and outputs of shape "
-            f"{tuple(output.shape)}: {error}"
-        ) from error
-    if tuple(value.shape) != ():
-        raise ConfigurationError(
-            f"the loss of model {model.name!r} has shape {tuple(value.shape)}, expected a scalar; compile it "
-            f"with the default reduction"
         )

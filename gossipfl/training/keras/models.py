@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorflow.python.framework.ops import uid
 
+from gossipfl.data.task import Task
 from gossipfl.errors import ConfigurationError
 from gossipfl.randomness import derived_seed
+from gossipfl.training.keras.batch import tensors_of
 from gossipfl.training.keras.files import load_variables
 from gossipfl.training.keras.metrics import ModelMetrics
-from gossipfl.training.keras.model import Task, compiled_model, forward
+from gossipfl.training.keras.model import compiled_model, forward
 from gossipfl.training.keras.runtime import global_seed
 from gossipfl.training.keras.sharing import local_and_frozen
 from gossipfl.training.keras.state import (
@@ -72,7 +74,7 @@ class ModelRecipe:
 
     def __init__(self, build_model: BuildModel, task: Task, settings: TrainingSettings, seed: int) -> None:
         self._build = partial(compiled_model, build_model, task, settings)
-        self._example = (2, *task.input_shape)
+        self._task = task
         self._seed = seed
         self._sharing = settings.sharing
         self._changes: list[bool] | None = None  # of the first model that was built, and so of all
@@ -125,7 +127,7 @@ class ModelRecipe:
             with global_seed(derived_seed(self._seed, "model")):
                 model, metrics = self._build()
             if self._changes is None:
-                self._changes = changes(model, partial(_outputs, model, self._example))
+                self._changes = changes(model, partial(_outputs, model, self._task))
             if len(model.non_trainable_variables) != len(self._changes):
                 raise ConfigurationError("two calls of the model function gave models with different variables")
             local, frozen = local_and_frozen(model, self._sharing)
@@ -144,8 +146,8 @@ def _refuse_older_variables(layout: VariableLayout, newest: int) -> None:
             )
 
 
-def _outputs(model: keras.Model, shape: tuple[int, ...], training: bool) -> None:
-    forward(model, keras.ops.zeros(shape), keras.ops.zeros(shape[:1], "int32"), training=training)
+def _outputs(model: keras.Model, task: Task, training: bool) -> None:
+    forward(model, *tensors_of(task, 2), training=training)
 
 
 def _portable(array: NDArray[np.generic]) -> NDArray[np.generic]:

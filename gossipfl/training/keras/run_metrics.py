@@ -12,6 +12,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import did_you_mean
 from gossipfl.names.user_functions import user_function
 from gossipfl.scores import Metric
+from gossipfl.training.keras.batch import shown_shape
 from gossipfl.training.keras.named import first_line, made
 from gossipfl.training.metrics import MetricSpec
 
@@ -78,27 +79,6 @@ class RunMetric:
         self.computed.update_state(self.as_targets(targets[self.output]), outputs[self.output], sample_weight=weight)
 
 
-def outputs_by_name(model: keras.Model, output: Any) -> dict[str, Any]:
-    """The outputs of a model by the names that Keras gives them."""
-    if isinstance(output, dict):
-        return dict(output)
-    outputs = keras.tree.flatten(output)
-    names = getattr(model, "output_names", None) or []
-    if len(names) != len(outputs):
-        names = [f"output_{position}" for position in range(len(outputs))]
-    return dict(zip(names, outputs, strict=True))
-
-
-def by_output(names: Sequence[str], given: Any) -> dict[str, Any]:
-    """Targets or sample weights by the names of the outputs; weights of examples are those of every output."""
-    if given is None:
-        return {}
-    if isinstance(given, dict):
-        return {name: given[name] for name in names if name in given}
-    parts = keras.tree.flatten(given)
-    return dict(zip(names, parts * len(names) if len(parts) == 1 else parts, strict=False))
-
-
 def is_made(spec: MetricSpec) -> bool:
     """True if the metric is made for the run; False if its name is that of one that the model is compiled with."""
     return ":" in spec.keras_name or spec.keras_name in _WORDS or hasattr(keras.metrics, spec.keras_name)
@@ -131,15 +111,10 @@ def run_metric(
         one.update(targets, outputs, {})
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ConfigurationError(
-            f"metric {name!r} does not take targets of shape {_shape(target)} and outputs of shape "
-            f"{_shape(predicted)}: {first_line(error)}"
+            f"metric {name!r} does not take targets of shape {shown_shape(target)} and outputs of shape "
+            f"{shown_shape(predicted)}: {first_line(error)}"
         ) from error
     return one
-
-
-def _shape(tensor: Any) -> str:
-    """The shape of two examples, the first dimension by its meaning: [N, 10]."""
-    return f"[{', '.join(['N', *map(str, tensor.shape[1:])])}]"
 
 
 def _output(spec: MetricSpec, targets: Mapping[str, Any]) -> str:

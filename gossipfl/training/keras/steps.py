@@ -11,7 +11,6 @@ import keras
 import tensorflow as tf
 
 from gossipfl.training.keras.data_tensors import Data, gathered, num_rows, sliced
-from gossipfl.training.keras.metrics import Batch
 from gossipfl.training.keras.model import forward
 from gossipfl.training.keras.models import BuiltModel
 from gossipfl.training.keras.state import optimizers_of
@@ -114,10 +113,10 @@ class ModelSteps:
         def score_batch(number: tf.Tensor, scores: ScoreArrays) -> tuple[tf.Tensor, ScoreArrays]:
             batch = pick(number)
             self.metrics.start_batch()
-            output, loss = forward(self.model, *parts_of(batch), training=False)
+            scored, loss = forward(self.model, *parts_of(batch), training=False)
             values = {
                 "loss": tf.cast(loss, tf.float64) * tf.cast(num_rows(batch), tf.float64),
-                "metrics": self.metrics.batch_state(Batch(*parts_of(batch), output)),
+                "metrics": self.metrics.batch_state(scored),
             }
             target = position + number - first
             return number + 1, {name: scores[name].write(target, value) for name, value in values.items()}
@@ -133,10 +132,10 @@ class ModelSteps:
         """One optimizer step, as the `train_step` of Keras does it: its loss, and the sums with it."""
         model = self.model
         with tf.GradientTape() as tape:
-            output, loss = forward(model, *parts_of(batch), training=True)
+            trained, loss = forward(model, *parts_of(batch), training=True)
             scaled_loss = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, model.trainable_variables)
-        new_sums: dict[str, Any] = {"metrics": self.metrics.add(sums["metrics"], Batch(*parts_of(batch), output))}
+        new_sums: dict[str, Any] = {"metrics": self.metrics.add(sums["metrics"], trained)}
         plain: list[tf.Tensor] = []
         if correct is not None:
             scale = model.optimizer.scale_loss(tf.ones([]))

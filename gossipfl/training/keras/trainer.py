@@ -22,7 +22,6 @@ from gossipfl.training.groups import balanced_groups, equal_parts
 from gossipfl.training.keras.data_tensors import DataTensors
 from gossipfl.training.keras.grouped import Arrays
 from gossipfl.training.keras.jobs import JobFormat, check_size, is_corrected, vectors_by_role
-from gossipfl.training.keras.model import Task
 from gossipfl.training.keras.models import ModelRecipe
 from gossipfl.training.keras.runtime import runtime_flags, use_slots
 from gossipfl.training.keras.scoring import Scoring
@@ -71,8 +70,7 @@ class KerasTrainer:
             )
         use_slots(num_slots)
         data = DataTensors.of(dataset, settings.evaluation_batch_size, batches.in_order)
-        task = Task(dataset.input_shape, dataset.num_classes)
-        models = ModelRecipe(build_model, task, settings, seed).models(num_slots)
+        models = ModelRecipe(build_model, dataset.task, settings, seed).models(num_slots)
         self._pool = SlotPool(models, data, seed)
         self._num_test_batches = data.num_batches("test")
         self._num_test_examples = len(dataset.test)
