@@ -19,7 +19,7 @@ Spec: TypeAlias = str | tuple["Spec", ...] | dict[str, "Spec"]
 """Shape and dtype of one example of an array, or a structure of them."""
 
 Kind: TypeAlias = Literal["classes", "labels", "quantities"]
-"""What a single target is: one of several classes (their numbers or one-hot), yes or no for each of several labels, or
+"""A single target is one of several classes (their numbers or one-hot), yes or no for each of several labels, or
 one or more quantities."""
 
 MAX_ELEMENTS = 2**27
@@ -96,7 +96,7 @@ def _filled(spec: Spec, num_examples: int) -> Any:
 
 def _parsed(spec: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     found = re.fullmatch(
-        r"(bool|u?int(?:8|16|32|64)|float(?:16|32|64))\[((?:\d{1,9}(?:,\d{1,9})*)?)\]", str(spec), re.ASCII
+        r"(bool|u?int(?:8|16|32|64)|float(?:16|32|64))\[((?:[1-9]\d{0,8}(?:,[1-9]\d{0,8})*)?)\]", str(spec), re.ASCII
     )
     shape = tuple(map(int, found[2].split(","))) if found and found[2] else ()
     if not found or math.prod(shape) > MAX_ELEMENTS:
