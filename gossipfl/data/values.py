@@ -72,9 +72,7 @@ def read_value(value: Any, name: str, reading: Reading) -> Dataset | Parts:
         data = Parts(examples, notes=tuple(notes))
         columns = examples["train"].columns
     if unknown := [column for column in reading.peer if column not in columns]:
-        raise DataError(
-            f"data source {name!r} has no column {unknown[0]!r}: give Examples with it in columns, or a frame"
-        )
+        raise DataError(f"data source {name!r} has no column {unknown[0]!r}: give Examples with columns, or a frame")
     return data
 
 
