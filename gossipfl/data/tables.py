@@ -18,6 +18,8 @@ from gossipfl.names.spelling import did_you_mean
 MAX_LISTED = 20
 """Columns that a note or an error lists; of more, it says how many."""
 
+_MANY_CLASSES = 20  # more different integers may be quantities
+
 
 def select(
     tables: Mapping[str, Mapping[str, Any]],
@@ -74,6 +76,11 @@ class _Reading:
                         )
         if not columns_of(reading.features):
             raise DataError(f"{self.name}: no column is left for data.features; {there_are}")
+        if reading.task == "classification" and not isinstance(reading.target, str):
+            raise DataError(
+                f"{self.name}: data.task 'classification' numbers a single target; name those of several that "
+                "are to be numbered in data.categorical"
+            )
         modelled = {*columns_of(reading.features), *columns_of(reading.target)}
         if stray := [column for column in reading.categorical if column not in modelled]:
             raise DataError(
@@ -83,14 +90,7 @@ class _Reading:
 
     def parts(self) -> Parts:
         reading = self.reading
-        assert reading.features is not None
-        class_names: tuple[str, ...] = ()
-        if isinstance(reading.target, str):
-            class_names = self._classes(reading.target)
-        elif isinstance(reading.target, Mapping):
-            for output, column in reading.target.items():
-                if isinstance(column, str) and (names := self._classes(column)):
-                    self.notes.append(f"classes of target {output!r}, numbered from 0: {listed(names)}")
+        class_names = self._classes(reading.target) if isinstance(reading.target, str) else ()
         examples = {part: self._examples(part) for part in self.tables}
         notes = (*self._uses(), *self.notes)
         return Parts(examples, len(class_names) or None, class_names, notes)
@@ -115,11 +115,30 @@ class _Reading:
             if task == "regression":
                 raise DataError(f"{self.name}: the target {column!r} has strings; data.task 'regression' needs numbers")
         elif column not in self.reading.categorical:
-            arrays = self._column(column).values()
-            are_classes = all(array.dtype.kind in "biu" and array.min(initial=0) >= 0 for array in arrays)
+            arrays = list(self._column(column).values())
+            are_integers = all(array.dtype.kind in "biu" and array.ndim == 1 for array in arrays)
+            are_classes = are_integers and all(array.min(initial=0) >= 0 for array in arrays)
+            if task is None and are_integers:
+                self._check_integers(column, arrays)
             if task != "classification" or are_classes:
                 return self.class_names.get(column, ()) if task != "regression" else ()
         return self._number(column)
+
+    def _check_integers(self, column: str, arrays: Sequence[NDArray[Any]]) -> None:
+        """Integers are taken for classes; where they may be quantities it is said, and where they must be, refused."""
+        values = np.unique(np.concatenate(arrays))
+        if not len(values) or values.dtype == bool:
+            return
+        if values[0] < 0:
+            raise DataError(
+                f"{self.name}: the target {column!r} has integers from {values[0]} on: say data.task = 'regression' if "
+                "they are quantities, or 'classification' to number them as classes"
+            )
+        if column not in self.class_names and (len(values) <= values[-1] or len(values) > _MANY_CLASSES):
+            self.notes.append(
+                f"the target {column!r} has {len(values)} different integers from {values[0]} to {values[-1]}, which "
+                "are taken for classes; data.task = 'regression' takes them for quantities"
+            )
 
     def _number(self, column: str) -> tuple[str, ...]:
         arrays, names = numbered([table[column] for table in self.tables.values()], self._what(column))

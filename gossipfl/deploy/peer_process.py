@@ -92,6 +92,11 @@ def _experiment(scenario: Scenario, options: PeerOptions) -> Experiment:
             "data.skew changes the examples that peers share, and a peer with examples of its own (--shard) sees those "
             "as they are: leave one of the two out"
         )
+    if scenario.data.categorical:
+        raise ConfigurationError(
+            "data.categorical numbers the values that a host sees, and hosts with examples of their own (--shard) "
+            "would number them each in its own way: number them in the files"
+        )
     data = scenario.data.model_copy(update={"source": options.shard, "digest": None})
     dataset = load_data(scenario.with_changes(data=data), download=options.download)
     shards = {options.name: np.arange(len(dataset.train), dtype=np.int64)}

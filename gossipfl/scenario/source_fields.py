@@ -36,10 +36,11 @@ class SourceFields(Section):
     """Tables: columns that say whose an example is, such as a user or a region; no model sees them, unless they are
     `features`, too."""
     categorical: list[str] = []
-    """Tables: features whose values are numbered from 0, in sorted order; strings need it."""
+    """Tables: features, or some of several targets, whose values are numbered from 0, in sorted order; strings need
+    it."""
     task: Literal["classification", "regression"] | None = None
     """Tables: `regression` makes real numbers of integer targets, `classification` numbers targets of any type, in
-    sorted order. Absent: strings and integers from 0 are classes, all else is not."""
+    sorted order. Absent: strings and integers, which are from 0, are classes, and real numbers are not."""
     image_size: tuple[Count, Count] | None = None
     """Images in files: height and width to which all are brought; absent: they must have one size."""
     vocabulary: Literal["characters"] | Annotated[int, Field(ge=2, le=2**20)] | None = None
