@@ -1,8 +1,8 @@
 """An engine's measurements: one `Evaluation` per equivalent round, and the `History` of one algorithm's run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import nan
+from math import ceil, floor, inf, isfinite, isnan, nan
 from typing import Any
 
 from gossipfl.scores import Metric, Score
@@ -43,17 +43,46 @@ class Measured:
         return self.metric.best(known) if (known := self._known) else None
 
     @property
+    def deciles(self) -> tuple[float | None, ...]:
+        """The nine values that cut the evaluated peers, from the worst to the best, into tenths; between two peers'
+        values by their distance. None where there is no peer, or no direction from worst to best.
+
+        >>> Measured(Metric("accuracy"), None, None, {"a": 0.0, "b": 1.0}).deciles[:3]
+        (0.1, 0.2, 0.3)
+        """
+        known, higher_is_better = self._known, self.metric.higher_is_better
+        if not known or higher_is_better is None:
+            return (None,) * 9
+        sign = 1 if higher_is_better else -1
+        ordered = sorted(-inf if isnan(value) else sign * value for value in known)  # NaN is worse than any other
+        return tuple(sign * value if isfinite(value) else None for value in _cut(ordered))
+
+    @property
     def deployed(self) -> float | None:
         """Value of the server's model, or the mean over the peers' own: targets are read off it."""
         return self.average if self.deploys_average else self.mean
+
+    def aspects(self) -> dict[str, float | None]:
+        """All `ASPECTS` by name."""
+        plain = {aspect: getattr(self, aspect) for aspect in ASPECTS if aspect not in DECILES}
+        return plain | dict(zip(DECILES, self.deciles, strict=True))
 
     @property
     def _known(self) -> list[float]:
         return [value for value in self.peers.values() if value is not None]
 
 
-ASPECTS = ("training", "average", "deployed", "mean", "worst", "best")
-"""These aspects of a metric stand in a row of the history, in a column each: `mean_accuracy`."""
+def _cut(ordered: Sequence[float]) -> Iterator[float]:
+    for tenth in range(1, 10):
+        place = tenth / 10 * (len(ordered) - 1)
+        low, high = ordered[floor(place)], ordered[ceil(place)]
+        yield low if low == high else low + (high - low) * (place - floor(place))
+
+
+DECILES = tuple(f"decile{tenth}" for tenth in range(1, 10))
+
+ASPECTS = ("training", "average", "deployed", "mean", "worst", "best", *DECILES)
+"""These aspects of a metric stand in a row of the history, in a column each: `mean_accuracy`, `decile1_accuracy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +127,19 @@ class Evaluation:
     def score(self, peer_id: PeerId | None = None) -> Score:
         """The score of an evaluated peer's own model, or without a peer, that of the average model."""
 
-        def of(measured: Measured) -> float:
-            value = measured.average if peer_id is None else measured.peers[peer_id]
-            return nan if value is None else value
+        def of(measured: Measured) -> float | None:
+            return measured.average if peer_id is None else measured.peers.get(peer_id)
 
-        return Score(of(self.loss), {name: of(measured) for name, measured in self.metrics.items()})
+        loss, metrics = of(self.loss), {name: of(measured) for name, measured in self.metrics.items()}
+        known = {name: value for name, value in metrics.items() if value is not None}
+        return Score(nan if loss is None else loss, known)
 
     def __getattr__(self, name: str) -> Any:
         aspect, _, metric = name.partition("_")
         if aspect in (*ASPECTS, "peer"):
             measured = self.loss if metric == "loss" else self.metrics.get(metric)
             if measured is not None:
-                return measured.peers if aspect == "peer" else getattr(measured, aspect)
+                return measured.peers if aspect == "peer" else measured.aspects()[aspect]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
@@ -223,6 +253,6 @@ def history_row(algorithm: str, seed: int, evaluation: Evaluation) -> dict[str, 
         "busiest_peer_bytes": evaluation.busiest_peer_bytes,
         "consensus_distance": evaluation.consensus_distance,
         "deploys_average": evaluation.deploys_average,
-        **{f"{aspect}_{one.metric.name}": getattr(one, aspect) for one in all_measured for aspect in ASPECTS},
+        **{f"{aspect}_{one.metric.name}": value for one in all_measured for aspect, value in one.aspects().items()},
         **{f"peer_{one.metric.name}": dict(one.peers) for one in all_measured},
     }

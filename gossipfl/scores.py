@@ -19,7 +19,8 @@ def is_metric_name(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number by which models are compared: its name, which way is better (None where nobody has said), and its unit.
+    """A number by which models are compared: its name, which way is better (None where nobody has said), its unit, on
+    what data it is measured, in words, and if these are another share of them for each peer.
 
     >>> Metric("accuracy").best([0.5, 0.75]), Metric("perplexity", higher_is_better=False, unit="number").best([9, 7])
     (0.75, 7)
@@ -28,6 +29,8 @@ class Metric:
     name: str
     higher_is_better: bool | None = True
     unit: Unit = "share"
+    on: str = "held-out data"
+    by_share: bool = False
 
     def __post_init__(self) -> None:
         if not is_metric_name(self.name):

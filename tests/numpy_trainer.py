@@ -121,7 +121,7 @@ class NumpyTrainer:
         rows = np.concatenate([self.batch(job.peer_id, step) for step in steps])
         return Scores(job.peer_id, job.job, tuple(scored(model, rows) for model in job.models), len(rows))
 
-    def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
+    def evaluate(self, models: Sequence[ModelVectors], part="test", examples=None) -> list[Score]:
         rows = np.concatenate(list(self.shards.values()))
         return [scored(model, rows) for model in models]
 

@@ -69,8 +69,10 @@ class SoftmaxTrainer:
             raise TrainingError(f"peer {job.peer_id!r} diverged", peer_id=job.peer_id, round=job.job)
         return Update(job.peer_id, job.job, weights, job.statistics, job.state, num_examples, job.num_steps, metrics)
 
-    def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
-        return [self._score(model, model_inputs(self.dataset.test.x), self.dataset.test.y) for model in models]
+    def evaluate(self, models: Sequence[ModelVectors], part="test", examples=None) -> list[Score]:
+        x, y = model_inputs(dict(self.dataset.parts)[part].x), dict(self.dataset.parts)[part].y
+        chosen = [slice(None)] * len(models) if examples is None else examples
+        return [self._score(model, x[rows], y[rows]) for model, rows in zip(models, chosen, strict=True)]
 
     def score(self, jobs: Sequence[Evaluate]) -> list[Scores]:
         return [self._score_one(job) for job in jobs]

@@ -1,7 +1,7 @@
 """Parts of data sets: what is held out for tests, and limits to the number of examples."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,37 @@ def dataset_of(parts: Parts, name: str, test_fraction: float, generator: np.rand
     dataset = Dataset.from_arrays(name, train, test, parts.num_classes, validation)
     class_names = parts.class_names or dataset.class_names
     return replace(dataset, class_names=class_names, notes=(*parts.notes, *dataset.notes))
+
+
+def with_validation(
+    dataset: Dataset, validation: float | Literal["source"] | None, generator: np.random.Generator
+) -> Dataset:
+    """The data set with this share of its training examples, of each class alike, as validation part; with the one that
+    its "source" has; or (None) without.
+
+    Raises DataError when there is no such part, or another one than was asked for.
+    """
+    own = dataset.validation
+    if validation == "source":
+        if own is None:
+            raise DataError(
+                f"{dataset.name} has no validation part of its own; data.validation = 0.1 holds out a tenth of its "
+                "training examples"
+            )
+        return dataset
+    if validation is None:
+        if own is None:
+            return dataset
+        unused = f"The {len(own)} validation examples of {dataset.name} are not used; data.validation = 'source' does."
+        return replace(dataset, validation=None, notes=(*dataset.notes, unused))
+    if own is not None:
+        raise DataError(
+            f"{dataset.name} has a validation part of its own, of {len(own)} examples: choose by it with "
+            "data.validation = 'source', rather than by a share of the training examples"
+        )
+    strata = np.zeros(len(dataset.train), np.int32) if dataset.labels is None else dataset.labels
+    train, held_out = stratified_split(strata, validation, generator)
+    return replace(dataset, train=dataset.train.take(train), validation=dataset.train.take(held_out))
 
 
 def _drawn(examples: Examples, limit: int | None, generator: np.random.Generator) -> Examples:

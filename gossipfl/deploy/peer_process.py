@@ -18,7 +18,7 @@ from gossipfl.deploy.exposure import addresses_of_peer, check_exposure, listenin
 from gossipfl.deploy.peer_options import PeerOptions
 from gossipfl.deploy.process_start import StoppedError, check_free, shown, stoppable, taken
 from gossipfl.deploy.revocation import revoked
-from gossipfl.engines.evaluation import standings_of
+from gossipfl.engines.evaluation import own_score, standings_of
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.serving.descriptors import Caps, caps_of_peer
@@ -173,8 +173,9 @@ class _Process:
             seen = self._last_row == host.peer.round and self._last_weights is host.peer.value
             has_begun = has_checkpoints(self._directory.path)
             is_told = seen and self._last_open == host.peer.num_open and self._last_traffic == _traffic(host)
-            if has_begun and not is_told:
-                self._request_row(host)  # exchanges and messages after the last round count, too
+            is_over = host.peer.finished and any(place.at_end for place in self._cast.plan.places)
+            if has_begun and (is_over or not is_told):
+                self._request_row(host, final=is_over)  # exchanges and messages after the last round count, too
             self._due.put_nowait(None)
             await recording
         finally:
@@ -251,7 +252,7 @@ class _Process:
 
     # Rows of the history
 
-    def _request_row(self, host: HTTPPeer) -> None:
+    def _request_row(self, host: HTTPPeer, *, final: bool = False) -> None:
         """Evaluate the peer's own model as it is now, when the trainer is free."""
         (standing,) = standings_of([host.peer])
         training_examples = self._training.num_examples
@@ -270,8 +271,8 @@ class _Process:
         }
 
         def scored(trainer: Trainer) -> tuple[Score, dict[str, Any]]:
-            (score,) = trainer.evaluate([standing.model])
-            return score, row
+            peer_id = None if standing.peer_id == self._cast.recipe.hub else standing.peer_id
+            return own_score(trainer, self._cast.plan, peer_id, standing.model, final=final), row
 
         self._due.put_nowait(lambda: host.room.evaluate(scored))
 
@@ -282,7 +283,8 @@ class _Process:
             host.score = score
             self._directory.row(row | asdict(score))
             shown = ", ".join(f"{name} {value:.4f}" for name, value in {"loss": score.loss, **score.metrics}.items())
-            _LOGGER.info("after round %d of %d: %s on held-out data", row["round"], rounds, shown)
+            where = self._cast.plan.places[0].words
+            _LOGGER.info("after round %d of %d: %s on %s", row["round"], rounds, shown, where)
 
 
 _TRAFFIC = ("num_messages", "sent", "received")

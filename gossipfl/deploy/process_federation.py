@@ -104,7 +104,7 @@ class ProcessFederation:
                 self._fetch_models()
                 yield self._evaluate(reached, at)
         self._read_final()
-        yield self._evaluate(self._reached(), self._now())
+        yield self._evaluate(self._reached(), self._now(), final=True)
         self.close()
 
     def close(self) -> None:
@@ -266,7 +266,7 @@ class ProcessFederation:
         hub = None if self._hub is None else self._children[self._hub].model
         return average_model(self._standings(), self._cast.plan, hub)
 
-    def _evaluate(self, round: int, at: float) -> Evaluation:
+    def _evaluate(self, round: int, at: float, *, final: bool = False) -> Evaluation:
         evaluation = evaluate(
             self._cast.trainer,
             self._cast.plan,
@@ -277,6 +277,7 @@ class ProcessFederation:
             round=round,
             time=at,
             has_hub=self._hub is not None,
+            final=final,
         )
         self.history.evaluations.append(evaluation)
         return evaluation

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import nan, sqrt
 from statistics import fmean
 from typing import Literal
 
 import numpy as np
 
 from gossipfl.algorithms import Weighting
+from gossipfl.engines.places import Place
 from gossipfl.engines.progress import Traffic
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, Measured
@@ -28,13 +29,14 @@ class EvaluationPlan:
 
     More peers: a truer spread, at the expense of one pass over the held-out data for each. `weighting` is the mean
     that the average model is. Where `statistics` are "local", and of what is the peers' own, a hub has none, and the
-    average model has the peers' mean.
+    average model has the peers' mean. In the first of the `places` metrics have their plain names.
     """
 
     every: int = 1
     peers: tuple[PeerId, ...] | None = None
     weighting: Weighting = "uniform"
     statistics: Literal["average", "local"] = "average"
+    places: tuple[Place, ...] = (Place(),)
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -115,17 +117,6 @@ def consensus_distance(standings: Sequence[Standing], uniform_mean: Vector | Non
     return sqrt(sum(squares[id(vector)] for vector in vectors) / len(vectors))
 
 
-def scores(
-    trainer: Trainer, standings: Sequence[Standing], average: ModelVectors
-) -> tuple[Score, Mapping[PeerId, Score]]:
-    """Scores of the average model and of each peer's own model; vectors that several share are scored once."""
-    models = [average, *(standing.model for standing in standings)]
-    keys = [(id(model.weights), id(model.statistics), id(model.local)) for model in models]
-    distinct = dict(zip(keys, models, strict=True))
-    by_key = dict(zip(distinct, trainer.evaluate(list(distinct.values())), strict=True))
-    return by_key[keys[0]], {standing.peer_id: by_key[key] for standing, key in zip(standings, keys[1:], strict=True)}
-
-
 def evaluate(
     trainer: Trainer,
     plan: EvaluationPlan,
@@ -137,20 +128,28 @@ def evaluate(
     round: int,
     time: float,
     has_hub: bool,
+    final: bool = False,
     uniform_mean: Vector | None = None,
 ) -> Evaluation:
     """The evaluation of all data holders at one moment; `average` is the mean of their models, or the hub's model, and
-    `uniform_mean` that of their weights, where it is known already."""
+    `uniform_mean` that of their weights, where it is known already. The `final` one of a run measures in all places."""
     chosen = standings
     if plan.peers is not None:
         evaluated = frozenset(plan.peers)  # of 10,000 peers, to look each up in the tuple would take a second
         chosen = [standing for standing in standings if standing.peer_id in evaluated]
-    average_score, peer_scores = scores(trainer, chosen, average)
-
-    def measured(metric: Metric) -> Measured:
-        values = {peer_id: score.value(metric) for peer_id, score in peer_scores.items()}
-        return Measured(metric, training.get(metric.name), average_score.value(metric), values, has_hub)
-
+    names = [standing.peer_id for standing in chosen]
+    models = [(None, average), *((standing.peer_id, standing.model) for standing in chosen)]
+    all_measured = []
+    for place in plan.places:
+        average_score, peer_scores = None, {}
+        if final or not place.at_end:
+            average_score, *scores = place.scores(trainer, models, names)
+            peer_scores = dict(zip(names, scores, strict=True))
+        for metric in (LOSS, *trainer.metrics):
+            values = {peer_id: _value(score, metric) for peer_id, score in peer_scores.items()}
+            trained = None if place.prefix else training.get(metric.name)
+            all_measured.append(Measured(place.metric(metric), trained, _value(average_score, metric), values, has_hub))
+    loss, *metrics = all_measured
     return Evaluation(
         round=round,
         time=time,
@@ -158,7 +157,25 @@ def evaluate(
         num_messages=traffic.num_messages,
         busiest_peer_bytes=traffic.busiest_peer_bytes,
         consensus_distance=consensus_distance(standings, uniform_mean),
-        loss=measured(LOSS),
-        metrics={metric.name: measured(metric) for metric in trainer.metrics},
+        loss=loss,
+        metrics={one.metric.name: one for one in metrics},
         **work_done(standings),
     )
+
+
+def own_score(
+    trainer: Trainer, plan: EvaluationPlan, peer_id: PeerId | None, model: ModelVectors, *, final: bool
+) -> Score:
+    """The score of a peer's own model, or (None) of a server's, by the metrics of all places; NaN where it has none."""
+    values: dict[str, float] = {}
+    for place in plan.places:
+        if final or not place.at_end:
+            (score,) = place.scores(trainer, [(peer_id, model)], place.shares or ())
+            for metric in (LOSS, *trainer.metrics):
+                value = _value(score, metric)
+                values[place.metric(metric).name] = nan if value is None else value
+    return Score(values.pop(LOSS.name), values)
+
+
+def _value(score: Score | None, metric: Metric) -> float | None:
+    return None if score is None else score.value(metric)

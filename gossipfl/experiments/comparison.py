@@ -7,14 +7,14 @@ from math import isfinite, nan
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from gossipfl.history import History
+from gossipfl.history import DECILES, History
 from gossipfl.scenario.targets import targets_by_metric
 from gossipfl.scores import LOSS, Metric
 
 if TYPE_CHECKING:
     from gossipfl.scenario import Scenario
 
-HELD_OUT = ("deployed", "mean", "worst", "best", "average")
+HELD_OUT = ("deployed", "mean", "worst", "best", "average", *DECILES)
 """These aspects of every metric have a column in the table: `mean_accuracy`."""
 
 MEASURES = {

@@ -14,10 +14,11 @@ from gossipfl.actions import LocalWork
 from gossipfl.algorithms import POOL, Algorithm, Seat
 from gossipfl.data.classes import with_classes
 from gossipfl.data.dataset import Dataset
-from gossipfl.data.held_out import subset
+from gossipfl.data.held_out import subset, with_validation
 from gossipfl.data.reading import Reading
 from gossipfl.data.sources import fields_of, load
 from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
+from gossipfl.engines.places import Place, judging_metrics, measured_metrics
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
 from gossipfl.experiments.holdings import Holdings
@@ -55,6 +56,7 @@ def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
     dataset = with_classes(dataset, section.classes)
     if section.max_train is not None or section.max_test is not None:
         dataset = subset(dataset, section.max_train, section.max_test, generator(scenario.data_seed, "data", "subset"))
+    dataset = with_validation(dataset, section.validation, generator(scenario.data_seed, "data", "validation"))
     if section.digest not in (None, dataset.digest):
         raise DataError(
             f"the data {dataset.name!r} have the digest {dataset.digest}, and data.digest is {section.digest}: they "
@@ -105,16 +107,21 @@ class Experiment:
         pooled = {} if POOL in self.shards else {POOL: np.sort(np.concatenate(list(self.shards.values())))}
         self._batches = Batches({**self.shards, **pooled}, training.batch_size, training.shuffle, self.seed)
 
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """The places where its models are measured."""
+        return self.holdings.places(self.scenario.evaluation.on)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics of its models in all places, beside their loss in the first."""
+        return measured_metrics(self.trainer.metrics, self.places)
+
     @property
     def trainer(self) -> ModelTrainer:
         """One of the trainers, for what they have in common, optimizers apart: that of the first algorithm where there
         is none yet."""
         return next(iter(self._trainers.values()), None) or self.trainer_for(self.scenario.algorithms[0])
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """The metrics of models, beside their loss, as the trainer of their model has them."""
-        return self.trainer.metrics
 
     def trainer_for(self, section: AlgorithmSection | None) -> ModelTrainer:
         """The trainer of an algorithm; built when it is first needed, because TensorFlow takes seconds, and shared with
@@ -152,7 +159,8 @@ class Experiment:
             from gossipfl.training.keras.trainer import KerasTrainer
 
             trainer = KerasTrainer(*arguments, self.slots)
-        targets_by_metric(self.scenario.targets, trainer.metrics)
+        measured_metrics(trainer.metrics, self.places)  # which refuses names that mean two things
+        targets_by_metric(self.scenario.targets, judging_metrics(trainer.metrics, self.places))
         if self._begin is not None:
             trainer.set_constants(self._begin.constants)
         elif self._trainers:  # one run has one set of them, whatever another call of the model function gives
@@ -200,6 +208,7 @@ class Experiment:
             evaluated_peers(data_peers, num_evaluated, generator(self.seed, "evaluation")),
             scenario.weighting,
             scenario.training.statistics,
+            self.places,
         )
         return Cast(self, section, recipe, network, plan)
 

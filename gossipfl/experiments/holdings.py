@@ -13,6 +13,7 @@ from gossipfl.data.given_partition import ByColumn
 from gossipfl.data.partition import check_partition
 from gossipfl.data.shares import own_shares
 from gossipfl.data.skew import View, skewed, views_of
+from gossipfl.engines.places import On, Place, places_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.randomness import generator
 from gossipfl.scenario.scenario import Scenario
@@ -54,7 +55,7 @@ class Holdings:
         if isinstance(rule, ByColumn):
             column = training.column(rule.by)
             values = {peer: np.unique(column[part]).tolist() for peer, part in shards.items()}
-        if section.skew is None:
+        if scenario.evaluation.on == "global" and section.skew is None:
             return cls(dataset, shards, values=values)
         held_out = {}
         for part, deck in decks.items():
@@ -63,6 +64,8 @@ class Holdings:
             except ConfigurationError as error:
                 raise ConfigurationError(f"own shares of the {part} part of {dataset.name}: {error}") from error
             held_out[part] = dict(zip(peers, shares, strict=True))
+        if section.skew is None:
+            return cls(dataset, shards, held_out, values=values)
         views = views_of(peers, section.skew.rotations, section.skew.noise, seed)
         seen: dict[str, Any] = {
             part: skewed(examples, shards if part == "train" else held_out[part], views, seed, part)
@@ -70,14 +73,38 @@ class Holdings:
         }
         return cls(replace(dataset, **seen), shards, held_out, views, values)
 
-    @property
-    def notes(self) -> list[str]:
-        """Sentences on what the numbers of a run are measured on."""
-        skewed = (
-            "Features are skewed: each peer sees its training examples, and its share of what is held out, in its own "
-            "way; so what is held out is, all together, the mixture that all peers meet."
+    def places(self, on: On) -> tuple[Place, ...]:
+        """The places where models are measured, with this `evaluation.on`."""
+        shares: dict[Any, dict[PeerId, Indices]] = {
+            part: {peer: share for peer, share in shares.items() if share.size}
+            for part, shares in self.held_out.items()
+        }
+        return places_of(on, self.dataset.validation is not None, shares)
+
+    def notes(self, on: On) -> list[str]:
+        """Sentences on what models are measured on, with this `evaluation.on`."""
+        found = [] if on == "global" else [self._note_on_shares(part, shares) for part, shares in self.held_out.items()]
+        if self.views:
+            found.append(
+                "Features are skewed: each peer sees its training examples, and its share of what is held out, in its "
+                "own way; so what is held out is, all together, the mixture that all peers meet."
+            )
+        return found
+
+    def _note_on_shares(self, part: str, shares: Mapping[PeerId, Indices]) -> str:
+        sizes = [len(share) for share in shares.values()]
+        total = len(dict(self.dataset.parts)[part])
+        by = (
+            "by the values that it holds in training" if self.values else "as its training examples are, class by class"
         )
-        return [skewed] if self.views else []
+        if not self.values and self.dataset.num_classes is None:
+            by = "in proportion to its training examples"
+        note = f"Each peer's own share of the {part} part is dealt {by}: {min(sizes)} to {max(sizes)} examples."
+        if empty := sizes.count(0):
+            note += f" {empty} of {len(sizes)} peers have none, and are not measured on it."
+        if left := total - sum(sizes):
+            note += f" {left} of {total} examples are in no share, because no peer has their like in training."
+        return note
 
 
 def _deck(dataset: Dataset, examples: Examples) -> Deck:

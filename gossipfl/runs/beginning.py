@@ -59,6 +59,7 @@ def run_manifest(
             source=dataset.name,
             num_train=len(dataset.train),
             num_test=len(dataset.test),
+            num_validation=0 if dataset.validation is None else len(dataset.validation),
             num_classes=dataset.num_classes,
             class_names=dataset.class_names,
             digest=dataset.digest,
@@ -89,7 +90,7 @@ def run_manifest(
             *caveats(scenario),
             *sharing(scenario, trainer),
             *dataset.notes,
-            *experiment.holdings.notes,
+            *experiment.holdings.notes(scenario.evaluation.on),
         ],
         spread=spread(scenario, seeds),
     )

@@ -74,6 +74,7 @@ class RunData(Part):
     source: str
     num_train: Count
     num_test: Count
+    num_validation: Count = 0
     num_classes: PositiveInt | None = None
     class_names: tuple[str, ...] = ()
     digest: str

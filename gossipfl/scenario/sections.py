@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_serializer, field_validator, 
 from gossipfl import topology
 from gossipfl.data.deck import Partitioner
 from gossipfl.data.partition import PARTITIONERS
+from gossipfl.engines.places import On
 from gossipfl.errors import ConfigurationError
 from gossipfl.scenario.section import Count, Finite, NonNegative, Number, Positive, Section, by_name, function_name
 from gossipfl.scenario.source_fields import SourceFields
@@ -149,6 +150,11 @@ class DataSection(SourceFields):
     each seed of a table has its own. Given: all have the same, and their spread is smaller than that of other data."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share that is held out where the source has no test set of its own."""
+    validation: Annotated[float, Field(gt=0, lt=1)] | Literal["source"] | None = None
+    """Share of the training examples that is held out before they are dealt, of each class alike, or "source": the
+    validation part that the source has. Whatever is seen and decided while a run goes on, targets, winners and early
+    stopping, is then by it, and the test part is measured once, at the end: `test_accuracy`. Absent: there is none, and
+    all of it is by the test part."""
     max_train: Count | None = None
     """Use only so many training examples, drawn once."""
     max_test: Count | None = None
@@ -265,6 +271,10 @@ class TopologySection(Section):
 class EvaluationSection(Section):
     """The measurements on held-out data, and when they are made."""
 
+    on: On = "global"
+    """The held-out examples on which a peer's model is measured: `global`, all of them; `own`, its own share, which is
+    dealt as its training examples are; `both`, where metrics on the own share are called `own_accuracy` and so on. The
+    average model, and that of a server, is then measured on each peer's share, in the mean over peers."""
     every: Count = 1
     """Rounds of local work per peer, in the mean, between evaluations."""
     peers: Literal["all"] | Count = 20

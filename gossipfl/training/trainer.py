@@ -1,7 +1,10 @@
 """Trainers train and evaluate for many peers in one call; experiments ask them, too, what their model is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Literal, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gossipfl.actions import Evaluate, Job, Outcome, Scores, Train, Update
 from gossipfl.errors import TrainingError, TransportError
@@ -10,6 +13,9 @@ from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema
 
 Flags: TypeAlias = Mapping[str, str | int | bool]
 """Versions, thread counts and determinism flags by name."""
+
+Part: TypeAlias = Literal["train", "validation", "test"]
+"""A part of the data set: what is trained on, what is chosen by, and what is reported on."""
 
 _Kind = TypeVar("_Kind", Train, Evaluate)
 
@@ -52,8 +58,10 @@ class Trainer(Protocol):
         """
         ...
 
-    def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
-        """Scores of several models on the held-out data, in order."""
+    def evaluate(
+        self, models: Sequence[ModelVectors], part: Part = "test", examples: Sequence[NDArray[np.int64]] | None = None
+    ) -> list[Score]:
+        """Scores of several models on a part of the data, in order; or of each on its own `examples` of that part."""
         ...
 
 

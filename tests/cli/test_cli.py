@@ -176,7 +176,7 @@ class TestInterruption:
 
     def test_ctrl_c_before_the_first_evaluation(self, gossipfl_, monkeypatch):
         class Interrupted(SoftmaxTrainer):
-            def evaluate(self, models):
+            def evaluate(self, models, part="test", examples=None):
                 raise KeyboardInterrupt
 
         run_without_tensorflow(monkeypatch, Interrupted)

@@ -10,8 +10,8 @@ from softmax_trainer import run_without_tensorflow
 
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import Examples
-from gossipfl.errors import ConfigurationError
-from gossipfl.experiments.experiment import Experiment
+from gossipfl.errors import ConfigurationError, DataError
+from gossipfl.experiments.experiment import Experiment, load_data
 from gossipfl.experiments.mode import Command, Mode
 from gossipfl.runs.beginning import run_manifest
 from gossipfl.scenario import Scenario, load_scenario
@@ -138,3 +138,82 @@ def test_skew_that_changes_nothing_is_refused():
         scenario("iid", skew={})
     with pytest.raises(ConfigurationError, match=r"data\.skew\.noise\.0"):
         scenario("iid", skew={"noise": [-1]})
+
+
+def measured(monkeypatch, on="global", **data):
+    run_without_tensorflow(monkeypatch)
+    fields = {"model": "softmax", "rounds": 2, "targets": [0.2], "algorithms": ["synchronous", "fedavg"]}
+    data = {"source": "digits", "max_train": 200, "max_test": 60, "partition": {"name": "labels", "per_peer": 3}} | data
+    ring = {"name": "ring", "arguments": {"n": 4}}
+    return Experiment(Scenario(**fields, data=data, topology=ring, evaluation={"on": on}))
+
+
+def run(experiment, algorithm):
+    return list(experiment.simulator(experiment.scenario.section(algorithm)))
+
+
+def test_without_a_validation_part_all_is_by_the_test_part(monkeypatch):
+    experiment = measured(monkeypatch)
+    assert [metric.name for metric in experiment.metrics] == ["accuracy"]
+    for evaluation in run(experiment, "synchronous"):
+        assert list(evaluation.metrics) == ["accuracy"]
+        assert evaluation.main.metric.on == "held-out data"
+
+
+def test_with_a_validation_part_the_test_part_is_measured_at_the_end(monkeypatch):
+    experiment = measured(monkeypatch, validation=0.25)
+    data = experiment.dataset
+    assert (len(data.train), len(data.validation), len(data.test)) == (150, 50, 60)
+    assert sum(map(len, experiment.shards.values())) == 150
+    *before, last = run(experiment, "synchronous")
+    assert {evaluation.mean_test_accuracy for evaluation in before} == {None}
+    assert {evaluation.main.metric.on for evaluation in before} == {"validation data"}
+    trainer = experiment.trainer
+    models = [peer.standing.model for peer in experiment.simulator(experiment.scenario.algorithms[0]).peers.values()]
+    assert before[0].mean_accuracy == trainer.evaluate(models, "validation")[0].metrics["accuracy"]
+    assert last.mean_test_accuracy is not None
+    names = [metric.name for metric in experiment.metrics]
+    assert names == ["accuracy", "test_loss", "test_accuracy"]
+
+
+@pytest.mark.parametrize("algorithm", ["synchronous", "fedavg"])
+def test_own_shares_ask_what_a_peer_meets(monkeypatch, algorithm):
+    """With three labels each, a peer's own model is good on its own share long before it is on all ten."""
+    experiment = measured(monkeypatch, on="both", validation=0.25)
+    last = run(experiment, algorithm)[-1]
+    assert list(last.metrics) == [
+        "accuracy",
+        *("own_loss", "own_accuracy"),
+        *("test_loss", "test_accuracy", "test_own_loss", "test_own_accuracy"),
+    ]
+    if algorithm == "fedavg":  # whose clients end with the server's model
+        assert last.deployed_own_accuracy == last.average_own_accuracy == last.mean_own_accuracy
+    else:
+        assert last.mean_own_accuracy > last.mean_accuracy + 0.1
+    labels = experiment.dataset.validation.y
+    for peer, share in experiment.holdings.held_out["validation"].items():
+        assert set(labels[share]) <= set(experiment.dataset.train.y[experiment.shards[peer]])
+    (first, second) = experiment.holdings.notes("both")
+    assert first.startswith("Each peer's own share of the test part is dealt as its training examples are, class by")
+    assert "validation part" in second
+    alone = measured(monkeypatch, on="own", validation=0.25)
+    assert list(run(alone, algorithm)[-1].metrics) == ["accuracy", "test_loss", "test_accuracy"]
+    assert run(alone, algorithm)[-1].mean_accuracy == last.mean_own_accuracy
+
+
+def test_a_source_may_have_a_validation_part_of_its_own():
+    source = towns()
+    whole = Dataset("towns", source.train, source.test, source.train.take(np.arange(9)), 2)
+
+    def loaded(given, validation):
+        return load_data(Scenario(model="softmax", data={"source": given, "validation": validation}))
+
+    assert len(loaded(whole, "source").validation) == 9
+    unused = loaded(whole, None)
+    assert unused.validation is None
+    assert unused.notes[-1].startswith("The 9 validation examples of towns are not used")
+    with pytest.raises(DataError, match="a validation part of its own, of 9 examples"):
+        loaded(whole, 0.5)
+    with pytest.raises(DataError, match="no validation part of its own"):
+        loaded(source, "source")
+    assert loaded(source, 0.5).digest != source.digest

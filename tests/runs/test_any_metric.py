@@ -63,7 +63,10 @@ def test_a_metric_is_in_every_record_of_a_run(tmp_path, capsys):
     (summary, _) = json.loads((tmp_path / "summary.json").read_text())["rows"]
     assert summary["best_brier"] == {"mean": brier.best, "std": None}
     data = json.loads(report.read_text().split('id="run">')[1].split("</script>")[0])
-    assert data["manifest"]["metrics"][1] == {"name": "brier", "higher_is_better": False, "unit": "number"}
+    assert data["manifest"]["metrics"][1] == {
+        **{"name": "brier", "higher_is_better": False, "unit": "number"},
+        **{"on": "held-out data", "by_share": False},
+    }
     assert data["of_peers"]["brier"]["pairwise"]["values"][-1] == pytest.approx(list(brier.peers.values()), rel=1e-3)
     tables = comparison_tables(comparison.table, comparison.scenario, comparison.metrics, Mode(Command.COMPARE), 160)
     for table in tables:

@@ -170,6 +170,7 @@ class TestManifest:
             "source": "digits",
             "num_train": 120,
             "num_test": 40,
+            "num_validation": 0,
             "num_classes": 10,
             "class_names": [],
             "digest": experiment.dataset.digest,
@@ -365,13 +366,13 @@ def kill(path: Path) -> None:
 class Diverging(SoftmaxTrainer):
     """Its losses are NaN or infinite."""
 
-    def evaluate(self, models: Any) -> list[Score]:
+    def evaluate(self, models: Any, part="test", examples=None) -> list[Score]:
         losses = [math.nan, math.inf, -math.inf]
         return [replace(score, loss=losses[i % 3]) for i, score in enumerate(super().evaluate(models))]
 
 
 class WithoutScores(SoftmaxTrainer):
-    def evaluate(self, models: Any) -> list[Score]:
+    def evaluate(self, models: Any, part="test", examples=None) -> list[Score]:
         return [Score(math.nan, {"accuracy": math.nan}) for _ in models]
 
 

@@ -196,7 +196,7 @@ def test_training_that_fails_is_a_result(sweep, monkeypatch):
 
 def test_a_seed_that_fails_before_it_was_measured_reaches_no_target(sweep, monkeypatch):
     class CannotEvaluate(SoftmaxTrainer):
-        def evaluate(self, models):
+        def evaluate(self, models, part="test", examples=None):
             if self.batches.seed == 1:
                 raise TrainingError("no evaluation", peer_id="2", round=0)
             return super().evaluate(models)

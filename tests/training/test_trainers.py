@@ -147,6 +147,23 @@ def test_a_score_is_that_of_the_held_out_data_where_these_are_the_peers_own(trai
     assert len({score.loss for score in own.scores}) == len(models)
 
 
+def test_a_model_is_evaluated_on_its_own_examples_of_a_part(model_trainer):
+    models = list(trained(model_trainer))
+    everything = [np.arange(100)] * len(models)
+    on_whole = model_trainer.evaluate(models, "validation")
+    for score, expected in zip(model_trainer.evaluate(models, "validation", everything), on_whole, strict=True):
+        assert score.loss == pytest.approx(expected.loss, rel=1e-6)
+        assert score.metrics == pytest.approx(expected.metrics)
+    assert on_whole != model_trainer.evaluate(models, "test")
+    own = [np.arange(k, 40 * k + 41) % 100 for k in range(len(models))]
+    scores = model_trainer.evaluate(models, "validation", own)
+    assert scores == [
+        model_trainer.evaluate([model], "validation", [rows])[0] for model, rows in zip(models, own, strict=True)
+    ]
+    assert len({score.loss for score in model_trainer.evaluate([models[0]] * len(own), "validation", own)}) > 1
+    assert model_trainer.evaluate([], "validation", []) == []
+
+
 def test_scoring_changes_nothing(trainer):
     jobs = jobs_of(trainer)
     before = trainer.train(jobs)

@@ -37,7 +37,7 @@ class Candidate:
 
 def exam_data() -> tuple[Dataset, Batches]:
     dataset = toy_dataset()
-    dataset = replace(dataset, test=dataset.train)
+    dataset = replace(dataset, test=dataset.train, validation=dataset.test)
     return dataset, toy_batches({**SIZES, ALL: len(dataset.train.y)})
 
 

@@ -1,7 +1,10 @@
 """Runs, each in one line."""
 
+from math import nan
+
 from gossipfl.history import Evaluation
 from gossipfl.scenario import Scenario
+from gossipfl.scores import LOSS
 
 
 def run_name(label: str, seed: int, scenario: Scenario) -> str:
@@ -15,6 +18,9 @@ def evaluation_line(label: str, evaluation: Evaluation, *, final: bool = False) 
     for name, of in evaluation.metrics.items():
         if of.training is not None and not final:
             parts.append(f"training {name} {of.training:.4f}")
-        parts.append(f"test {name} of the average model {of.average:.4f}")
-        parts.append(f"of the peers {of.mean:.4f} ({of.worst:.4f} to {of.best:.4f})")
+        if of.average is None and of.mean is None:
+            continue
+        where = f"test {name}" if of.metric.on == LOSS.on else f"{name} on {of.metric.on}"
+        values = [nan if value is None else value for value in (of.average, of.mean, of.worst, of.best)]
+        parts.append("{} of the average model {:.4f}, of the peers {:.4f} ({:.4f} to {:.4f})".format(where, *values))
     return ", ".join(parts)

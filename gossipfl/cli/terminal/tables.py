@@ -20,6 +20,7 @@ _AVERAGE = (
     "average model: of an algorithm with a server it is what is deployed; of all others nobody has it until it is "
     "gathered, and what is deployed are the peers' own models"
 )
+_CHOSEN = "targets are read off the test part; with data.validation, off a part that is held out to choose by"
 
 
 def comparison_tables(
@@ -42,7 +43,6 @@ def comparison_tables(
     ordered = sorted(rows, key=lambda row: row.label in bounds)
     styles = ["dim" if row.label in bounds else "" for row in ordered]
     main, *others = metrics or (LOSS,)
-    by_metric = ["peers", "worst", "best", "average\nmodel"]
     time_ = f"{mode.clock}\ntime"
     spent = ["rounds", "epochs", "examples", time_, "bytes", "bytes at\nbusiest"]
 
@@ -50,15 +50,18 @@ def comparison_tables(
         lines = [[row.label, *those] for row, those in zip(ordered, cells, strict=True)]
         return _table(title, ["algorithm", *headings], lines, styles)
 
-    title, reached = _title(scenario, main), [*by_metric, "consensus\ndistance"]
+    title, reached = _title(scenario, main), [*_aspects(main), "consensus\ndistance"]
     values, costs = [[*_by_metric(row, main), _consensus(row)] for row in ordered], [_cost(row) for row in ordered]
     both = [value + cost for value, cost in zip(values, costs, strict=True)]
     tables = [table(f"{title}, and what it cost", reached + spent, both)]
     if _natural_width(tables[0]) > width:
         tables = [table(title, reached, values), table(f"{scenario.name}: what it cost", spent, costs)]
-    tables[-1].caption = "\n".join([_WORK, _AVERAGE, *notes])
+    is_chosen_on_test = scenario.data.validation is None and any(row.targets for row in rows)
+    tables[-1].caption = "\n".join([_WORK, _AVERAGE, *[_CHOSEN] * is_chosen_on_test, *notes])
     tables[-1].caption_justify = "left"
-    tables[1:1] = [table(_title(scenario, one), by_metric, [_by_metric(row, one) for row in ordered]) for one in others]
+    tables[1:1] = [
+        table(_title(scenario, one), list(_aspects(one)), [_by_metric(row, one) for row in ordered]) for one in others
+    ]
     to_target = ["rounds", time_, "bytes", "seeds", "bytes at\nbusiest", _SPREAD]
     for costs_of_target in zip(*(row.targets for row in ordered), strict=True):
         metric, target = costs_of_target[0].metric, costs_of_target[0].target
@@ -121,11 +124,17 @@ def _natural_width(table: Table) -> int:
 
 
 def _title(scenario: Scenario, metric: Metric) -> str:
-    return f"{scenario.name}: {metric.name} on held-out data{' in %' if metric.unit == 'share' else ''}"
+    return f"{scenario.name}: {metric.name} on {metric.on}{' in %' if metric.unit == 'share' else ''}"
+
+
+def _aspects(metric: Metric) -> dict[str, str]:
+    """The aspects of a metric that have a column, by their headings; peers on shares of their own differ most."""
+    deciles = {"decile\n1": "decile1", "decile\n5": "decile5", "decile\n9": "decile9"} if metric.by_share else {}
+    return {"peers": "mean", "worst": "worst", **deciles, "best": "best", "average\nmodel": "average"}
 
 
 def _by_metric(row: Row, metric: Metric) -> list[str]:
-    columns = (f"{aspect}_{metric.name}" for aspect in ("mean", "worst", "best", "average"))
+    columns = (f"{aspect}_{metric.name}" for aspect in _aspects(metric).values())
     return [_statistic(row.values[column], by(metric)) for column in columns]
 
 

@@ -239,6 +239,7 @@ class LoopbackFederation:
             "round": self._rounds.reached,
             "time": self._last_change if final else self._now(),
             "has_hub": hub is not None,
+            "final": final,
         }
         traffic, training = Traffic.of(self.statuses()), self._training.take()
 

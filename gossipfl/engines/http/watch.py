@@ -126,7 +126,9 @@ class _PeerCollector(Collector):
         yield from gauge("loss", "Loss on held-out data.", status.loss)
         for metric, value in status.metrics.items():
             yield from gauge(metric, f"{metric.capitalize()} on held-out data.", value)
-        yield from gauge("own_loss", "Loss on the peer's own examples, where it has that scored.", status.own_loss)
+        yield from gauge(
+            "own_training_loss", "Loss on own training examples, where the peer scores it.", status.own_loss
+        )
         for metric, value in status.training.items():
             yield from gauge(f"training_{metric}", f"{metric.capitalize()} of the last local round.", value)
         state = GaugeMetricFamily("gossipfl_state", "1 for the state that the peer is in.", labels=["peer", "state"])

@@ -147,7 +147,7 @@ class Simulator:
         self._check_finished()
         self._state = "over"
         self.now = self._last_change
-        evaluation = self._evaluate(self._rounds.reached)
+        evaluation = self._evaluate(self._rounds.reached, final=True)
         self.close()
         return evaluation
 
@@ -297,7 +297,7 @@ class Simulator:
     def _standings(self) -> list[Standing]:
         return standings_of(self.peers[peer_id] for peer_id in self._data_peers)
 
-    def _evaluate(self, round: int) -> Evaluation | None:
+    def _evaluate(self, round: int, *, final: bool = False) -> Evaluation | None:
         """The evaluation of the peers as they are now; None where they have no models."""
         standings = self._standings()
         if not standings:
@@ -313,6 +313,7 @@ class Simulator:
             round=round,
             time=self.now,
             has_hub=self._hub is not None,
+            final=final,
             uniform_mean=average.weights if self._hub is None and self._plan.weighting == "uniform" else None,
         )
         self.history.evaluations.append(evaluation)

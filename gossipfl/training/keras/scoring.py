@@ -1,4 +1,4 @@
-"""Scores of models on batches of a peer's own: each model of each job is a row of a group, whoever asks for it."""
+"""Scores of models on examples of their own: each model is a row of a group, whoever asks for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,15 @@ from gossipfl.training.keras.grouped import Arrays
 from gossipfl.training.keras.jobs import vectors_by_role
 from gossipfl.training.keras.slot import Slot
 from gossipfl.training.keras.slot_pool import SlotPool
+from gossipfl.training.trainer import Part
 from gossipfl.weights import ModelVectors
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Row:
-    """A model to be scored for a job, on these examples of the training data."""
+    """A model to be scored, perhaps for a job, on these examples."""
 
-    job: Evaluate
+    job: Evaluate | None
     model: ModelVectors
     examples: NDArray[np.int32]
 
@@ -51,8 +52,19 @@ class Scoring:
             for examples in [self.batches.indices(job.peer_id, job.first_step, job.num_steps)[0]]
             for model in job.models
         ]
+        in_order = iter(self._outcomes(rows, "train", max_bytes))
+        return [self._of_job(job, [next(in_order) for _ in job.models]) for job in jobs]
+
+    def of_examples(
+        self, models: Sequence[ModelVectors], part: Part, examples: Sequence[NDArray[np.int64]], max_bytes: int
+    ) -> list[Score]:
+        """The scores of models, each on its own examples of a part of the data."""
+        rows = [_Row(None, model, own.astype(np.int32)) for model, own in zip(models, examples, strict=True)]
+        return [outcome for outcome in self._outcomes(rows, part, max_bytes) if isinstance(outcome, Score)]
+
+    def _outcomes(self, rows: Sequence[_Row], part: Part, max_bytes: int) -> list[Score | TrainingError]:
         if rows:
-            self.pool.trace("score")
+            self.pool.trace("score", part)
         num_slots = len(self.pool.slots)
         groups = balanced_groups(
             work=[len(row.examples) for row in rows],
@@ -60,10 +72,9 @@ class Scoring:
             num_groups=num_slots,
             max_bytes=max_bytes // num_slots,
         )
-        outcomes = self.pool.run([partial(self._score_group, [rows[row] for row in group]) for group in groups])
+        outcomes = self.pool.run([partial(self._score_group, part, [rows[row] for row in group]) for group in groups])
         by_row = dict(zip(chain(*groups), chain(*outcomes), strict=True))
-        in_order = (by_row[row] for row in range(len(rows)))
-        return [self._of_job(job, [next(in_order) for _ in job.models]) for job in jobs]
+        return [by_row[row] for row in range(len(rows))]
 
     def _of_job(self, job: Evaluate, outcomes: Sequence[Score | TrainingError]) -> Scores | TrainingError:
         failures = [outcome for outcome in outcomes if isinstance(outcome, TrainingError)]
@@ -79,13 +90,15 @@ class Scoring:
         num_bytes = (4 + self.bytes_per_example) * len(row.examples)
         return 8 * num_floats + num_bytes + num_batches * self.pool.slots[0].num_bytes_per_batch
 
-    def _score_group(self, rows: list[_Row], slot: Slot) -> list[Score | TrainingError]:
+    def _score_group(self, part: Part, rows: list[_Row], slot: Slot) -> list[Score | TrainingError]:
         try:
-            results = slot.run("score", [self._arguments(row) for row in rows])
+            results = slot.run("score", [self._arguments(row) for row in rows], part)
         except tf.errors.OpError as error:
             if len(rows) > 1:  # find whose job it was
-                return [outcome for row in rows for outcome in self._score_group([row], slot)]
+                return [outcome for row in rows for outcome in self._score_group(part, [row], slot)]
             job = rows[0].job
+            if job is None:
+                raise
             failure = TrainingError(
                 f"evaluation {job.job + 1} of peer {job.peer_id!r} failed: {error.message}",
                 peer_id=job.peer_id,

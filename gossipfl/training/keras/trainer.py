@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from gossipfl.actions import Evaluate, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
@@ -30,7 +31,7 @@ from gossipfl.training.keras.slot_pool import SlotPool
 from gossipfl.training.keras.state import schema_of, values_of
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import Flags, all_failures
+from gossipfl.training.trainer import Flags, Part, all_failures
 from gossipfl.weights import NOTHING, Constants, ModelVectors, PeerId, WeightsSchema
 
 MAX_CALL_BYTES = 128 * 2**20
@@ -72,8 +73,8 @@ class KerasTrainer:
         data = DataTensors.of(dataset, settings.evaluation_batch_size, batches.in_order)
         models = ModelRecipe(build_model, dataset.task, settings, seed).models(num_slots)
         self._pool = SlotPool(models, data, seed)
-        self._num_test_batches = data.num_batches("test")
-        self._num_test_examples = len(dataset.test)
+        self._nums_batches = {part: data.num_batches(part) for part, _ in dataset.parts}
+        self._nums_examples = {part: len(examples) for part, examples in dataset.parts}
         self._scoring = Scoring(self._pool, batches, settings.evaluation_batch_size, data.bytes_per_example("train"))
         layout, metrics = self._pool.slots[0].layout, self._pool.slots[0].built.metrics
         self.metrics: tuple[Metric, ...] = metrics.metrics
@@ -118,7 +119,7 @@ class KerasTrainer:
         """Build the graphs of training and evaluation, which takes a second or two each; those of corrections and of
         scores are built when they are first needed."""
         self._pool.trace("train")
-        self._pool.trace("evaluate", "test")
+        self._pool.trace("evaluate", "validation" if "validation" in self._nums_batches else "test")
 
     def initial(self) -> ModelVectors:
         """The model's initial weights and statistics: the same bits for the same seed."""
@@ -172,17 +173,22 @@ class KerasTrainer:
             raise all_failures(outcomes)
         return updates
 
-    def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
-        """Scores of each model on the held-out data, in order, in inference mode.
+    def evaluate(
+        self, models: Sequence[ModelVectors], part: Part = "test", examples: Sequence[NDArray[np.int64]] | None = None
+    ) -> list[Score]:
+        """Scores of each model on a part of the data, in order, in inference mode; or of each on its own `examples` of
+        that part.
 
         Raises SchemaMismatchError for vectors that do not belong to this model.
         """
         self._check_sizes(models)
-        self._pool.trace("evaluate", "test")
-        num_bytes = self._num_test_batches * self._pool.slots[0].num_bytes_per_batch
+        if examples is not None:
+            return self._scoring.of_examples(models, part, examples, MAX_CALL_BYTES)
+        self._pool.trace("evaluate", part)
+        num_bytes = self._nums_batches[part] * self._pool.slots[0].num_bytes_per_batch
         at_a_time = max(1, MAX_CALL_BYTES // num_bytes)
         calls = [models[first : first + at_a_time] for first in range(0, len(models), at_a_time)]
-        return [score for call in calls for score in self._evaluate(call)]
+        return [score for call in calls for score in self._evaluate(call, part)]
 
     def score(self, jobs: Sequence[Evaluate]) -> list[Scores]:
         """Score the models of independent jobs, each on batches of its peer, in inference mode.
@@ -204,23 +210,23 @@ class KerasTrainer:
             check_size(f"statistics of model {position}{where}", vectors.statistics, self.statistics_schema.size)
             check_size(f"local part of model {position}{where}", vectors.local, self.local_schema.size)
 
-    def _evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
+    def _evaluate(self, models: Sequence[ModelVectors], part: Part) -> list[Score]:
         # All batches of all models are one line of work, cut where a slot's share or its memory ends.
-        num_slots = self.num_slots
+        num_slots, num_batches = self.num_slots, self._nums_batches[part]
         num_floats = self.schema.size + self.statistics_schema.size + self.local_schema.size
         num_bytes = 4 * len(models) * num_floats
         num_parts = num_slots * max(1, min(len(models), -(-num_bytes // MAX_CALL_BYTES)))
-        unit = 1 if self._format.metrics.is_additive else self._num_test_batches  # that is never cut
-        parts = equal_parts(len(models) * self._num_test_batches // unit, num_parts)
-        parts = [(first * unit, end * unit) for first, end in parts]
-        results = self._pool.run([partial(self._evaluate_part, models, first, end) for first, end in parts])
+        unit = 1 if self._format.metrics.is_additive else num_batches  # that is never cut
+        cuts = equal_parts(len(models) * num_batches // unit, num_parts)
+        tasks = [partial(self._evaluate_batches, models, part, first * unit, end * unit) for first, end in cuts]
+        results = self._pool.run(tasks)
 
         joined = {
-            name: np.split(np.concatenate([scores[name] for part in results for scores in part]), len(models))
+            name: np.split(np.concatenate([scores[name] for result in results for scores in result]), len(models))
             for name in ("loss", "metrics")
         }
         batches = [dict(zip(joined, one, strict=True)) for one in zip(*joined.values(), strict=True)]
-        nums_examples = [self._num_test_examples] * len(models)
+        nums_examples = [self._nums_examples[part]] * len(models)
         (scores,) = self._pool.run([partial(Slot.scores, batches=batches, nums_examples=nums_examples)])
         return scores
 
@@ -249,11 +255,13 @@ class KerasTrainer:
             return [failure]
         return [self._format.outcome(job, result) for job, result in zip(jobs, results, strict=True)]
 
-    def _evaluate_part(self, models: Sequence[ModelVectors], first: int, end: int, slot: Slot) -> list[Arrays]:
-        num_batches = self._num_test_batches
+    def _evaluate_batches(
+        self, models: Sequence[ModelVectors], part: Part, first: int, end: int, slot: Slot
+    ) -> list[Arrays]:
+        num_batches = self._nums_batches[part]
         return slot.run(
             "evaluate",
-            part="test",
+            part=part,
             peers=[
                 {
                     **vectors_by_role(models[i]),

@@ -15,6 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gossipfl.actions import Evaluate, Job, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError, TransportError
@@ -25,7 +28,7 @@ from gossipfl.training.groups import balanced_groups
 from gossipfl.training.models import BuildModel
 from gossipfl.training.ray.workers import Description, RayWorkers, Recipe, WorkersDied, installed_ray
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import Flags, all_failures
+from gossipfl.training.trainer import Flags, Part, all_failures
 from gossipfl.weights import NOTHING, Constants, ModelVectors, PeerId, WeightsSchema
 
 MAX_MESSAGE_BYTES = 128 * 2**20
@@ -160,9 +163,14 @@ class RayTrainer:
         work = [job.num_steps * num_models for job, num_models in zip(jobs, nums_models, strict=True)]
         return self._run_jobs("score", "evaluating for", jobs, self._groups(work, nums_models))
 
-    def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
-        """Scores of several models on the held-out data, in order."""
-        return self._run("evaluate", models, self._groups([1] * len(models), [1] * len(models)))
+    def evaluate(
+        self, models: Sequence[ModelVectors], part: Part = "test", examples: Sequence[NDArray[np.int64]] | None = None
+    ) -> list[Score]:
+        """Scores of several models on a part of the data, in order; or of each on its own `examples` of that part."""
+        own: Sequence[NDArray[np.int64] | None] = [None] * len(models) if examples is None else examples
+        work = [1 if rows is None else rows.size for rows in own]
+        groups = self._groups(work, [1] * len(models))
+        return self._run("evaluate", list(zip(models, own, strict=True)), groups, part)
 
     def _groups(self, work: Sequence[int], nums_models: Sequence[int]) -> list[list[int]]:
         schemas = (self.schema, self.statistics_schema, self.local_schema)
@@ -181,9 +189,9 @@ class RayTrainer:
             raise all_failures(outcomes)
         return outcomes
 
-    def _run(self, method: str, items: Sequence[Any], groups: Sequence[Sequence[int]]) -> list[Any]:
+    def _run(self, method: str, items: Sequence[Any], groups: Sequence[Sequence[int]], *others: Any) -> list[Any]:
         """The results of a method that takes several items and gives as many results, in the order of the items."""
-        calls = [([items[position] for position in group],) for group in groups]
+        calls = [([items[position] for position in group], *others) for group in groups]
         results: dict[int, Any] = {}
         for group, answers in zip(groups, self._workers.run(self._shared, method, calls), strict=True):
             results.update(zip(group, answers, strict=True))

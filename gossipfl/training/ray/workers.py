@@ -12,6 +12,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gossipfl.actions import Evaluate, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
@@ -20,7 +21,7 @@ from gossipfl.scores import Metric, Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import Flags
+from gossipfl.training.trainer import Flags, Part
 from gossipfl.weights import Constants, ModelVectors, WeightsSchema, frozen
 
 if TYPE_CHECKING:
@@ -106,8 +107,12 @@ class Worker:
     def score(self, recipe: Shared, jobs: Sequence[Evaluate]) -> list[Scores | TrainingError]:
         return _each_alone(self._trainer_of(recipe).score, jobs)
 
-    def evaluate(self, recipe: Shared, models: Sequence[ModelVectors]) -> list[Score]:
-        return self._trainer_of(recipe).evaluate(models)
+    def evaluate(
+        self, recipe: Shared, items: Sequence[tuple[ModelVectors, NDArray[np.int64] | None]], part: Part
+    ) -> list[Score]:
+        models = [model for model, _ in items]
+        examples = [rows for _, rows in items if rows is not None]
+        return self._trainer_of(recipe).evaluate(models, part, examples or None)
 
     def _trainer_of(self, recipe: Shared) -> "KerasTrainer":
         if self._trainer is None or recipe[0] != self._recipe[0]:

@@ -121,7 +121,7 @@ class FailingTrainer(NumpyTrainer):
             raise TrainingError("NaN", peer_id="2", round=3)
         return super().train(jobs)
 
-    def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
+    def evaluate(self, models: Sequence[ModelVectors], part="test", examples=None) -> list[Score]:
         if self.fails_in == "evaluation" and np.any(models[0].weights):
             raise ValueError("no held-out data")
         return super().evaluate(models)

@@ -13,7 +13,6 @@ from gossipfl.engines.evaluation import (
     consensus_distance,
     evaluated_peers,
     mean_vector,
-    scores,
     standings_of,
 )
 from gossipfl.engines.virtual.compute_model import ComputeModel, drawn_speeds
@@ -108,18 +107,3 @@ def test_consensus_distance_is_the_spread_around_the_mean(peers):
     assert consensus_distance(peers, average_model(peers, EvaluationPlan()).weights) == consensus_distance(peers)
     assert consensus_distance(peers[:1]) == 0.0
     assert consensus_distance([peers[0], peers[0]]) == 0.0
-
-
-def test_a_model_that_several_share_is_scored_once(peers):
-    scored = []
-
-    class Counting(NumpyTrainer):
-        def evaluate(self, models):
-            scored.append(len(models))
-            return super().evaluate(models)
-
-    trainer = Counting(unequal_shards(ring(4)))
-    average, by_peer = scores(trainer, [*peers, peers[0]], peers[1].model)
-    assert scored == [4]
-    assert average == by_peer["1"]
-    assert list(by_peer) == ["0", "1", "2", "3"]
