@@ -29,7 +29,7 @@ def check_part(what: str, examples: Examples, num_classes: int | None) -> None:
         if y.dtype != np.int32:
             raise DataError(f"{what} y must be int32 labels, got {y.dtype}: use from_arrays")
         if y.min() < 0 or y.max() >= num_classes:
-            raise DataError(f"{what} labels must be in [0, {num_classes}), got {y.min()} to {y.max()}")
+            raise DataError(f"{what} y: labels must be in [0, {num_classes}), got {y.min()} to {y.max()}")
 
 
 def check_alike(name: str, train: Examples, part: str, other: Examples) -> None:

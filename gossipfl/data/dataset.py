@@ -5,7 +5,7 @@ them, never copies.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -74,12 +74,11 @@ class Dataset:
         or the width of one-hot targets. Raises DataError when the arrays cannot be used.
         """
         given = {"train": train, "test": test} | ({} if validation is None else {"validation": validation})
-        parts = {part: as_examples(examples, f"{name}: {part}") for part, examples in given.items()}
-        class_names = _names_of_classes(parts.values())
-        if class_names:
-            parts = {part: replace(examples, y=_numbered(examples.y, class_names)) for part, examples in parts.items()}
-            num_classes = num_classes or len(class_names)
-        parts = {part: _converted(examples, f"{name}: {part}") for part, examples in parts.items()}
+        as_given = {part: as_examples(examples, f"{name}: {part}") for part, examples in given.items()}
+        with_numbers, class_names = _numbered(as_given, name)
+        parts = {part: _converted(examples, f"{name}: {part}") for part, examples in with_numbers.items()}
+        if num_classes is None and class_names:
+            num_classes = len(class_names)
         if num_classes is None:
             num_classes = _number_of_classes(list(parts.values()))
         return cls(
@@ -137,7 +136,8 @@ def as_examples(part: Part, what: str) -> Examples:
             return Examples(*part)
     except DataError as error:
         raise DataError(f"{what}: {error}") from error
-    raise DataError(f"{what} must be Examples, (x, y) or (x, y, weight), got {type(part).__name__}")
+    kind = f"a tuple of {len(part)}" if isinstance(part, tuple) else type(part).__name__
+    raise DataError(f"{what} must be Examples, (x, y) or (x, y, weight), got {kind}")
 
 
 def classes_of(y: Tree | None) -> NDArray[Any] | None:
@@ -147,7 +147,9 @@ def classes_of(y: Tree | None) -> NDArray[Any] | None:
         return None
     if y.shape[1:] in {(), (1,)}:
         return y.reshape(-1) if y.dtype.kind in "biuUS" else None
-    is_one_hot = y.ndim == 2 and y.dtype.kind in "biuf" and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all()
+    if y.ndim != 2 or y.dtype.kind not in "biuf" or not y.size:
+        return None
+    is_one_hot = ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all()
     return y.argmax(axis=1).astype(np.int32) if is_one_hot else None
 
 
@@ -172,22 +174,21 @@ def _as_weight(place: str, array: NDArray[Any]) -> NDArray[Any]:
     return as_numbers(array, place).astype(np.float32, copy=False)
 
 
-def _names_of_classes(parts: Iterable[Examples]) -> tuple[str, ...]:
-    """What stands in the targets of all parts, in order, if they are strings."""
-    strings = [
-        classes
-        for examples in parts
-        for classes in [classes_of(examples.y)]
-        if classes is not None and classes.dtype.kind in "US"
-    ]
-    return tuple(np.unique(np.concatenate(strings)).astype(str).tolist()) if strings else ()
-
-
-def _numbered(y: Tree | None, class_names: tuple[str, ...]) -> Tree | None:
-    classes = classes_of(y)
-    if classes is None or classes.dtype.kind not in "US":
-        return y
-    return np.searchsorted(np.array(class_names), classes.astype(str)).astype(np.int32)
+def _numbered(parts: Mapping[str, Examples], name: str) -> tuple[Mapping[str, Examples], tuple[str, ...]]:
+    """The parts with numbers for targets that are strings, and what the numbers stand for."""
+    classes = {part: classes_of(examples.y) for part, examples in parts.items()}
+    strings = {part: array for part, array in classes.items() if array is not None and array.dtype.kind in "US"}
+    if not strings:
+        return parts, ()
+    for part in parts.keys() - strings.keys():
+        raise DataError(f"{name}: y holds strings in the {next(iter(strings))} set, but not in the {part} set")
+    try:
+        texts = {part: array if array.dtype.kind == "U" else np.char.decode(array) for part, array in strings.items()}
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}: y has bytes that are no text in UTF-8: {error}") from error
+    names = np.unique(np.concatenate(list(texts.values())))
+    numbers = {part: np.searchsorted(names, array).astype(np.int32) for part, array in texts.items()}
+    return {part: replace(parts[part], y=numbers[part]) for part in parts}, tuple(names.tolist())
 
 
 def _number_of_classes(parts: Sequence[Examples]) -> int | None:

@@ -44,9 +44,10 @@ class Examples:
                 object.__setattr__(self, name, as_tree(getattr(self, name), name))
         columns = {name: read_only(as_array(values, f"column {name!r}")) for name, values in self.columns.items()}
         object.__setattr__(self, "columns", columns)
+        for name in ("x", "y", "weight"):
+            if getattr(self, name) is not None and not list(leaves(getattr(self, name), name)):
+                raise DataError(f"{name} has no array at all")
         lengths = {what: len(array) for what, array in self.leaves()}
-        if not lengths:
-            raise DataError("x has no array at all: a model needs at least one input")
         for what, length in lengths.items():
             if length != len(self):
                 first = next(iter(lengths))
