@@ -24,16 +24,6 @@ def compiled(model, loss="sparse_categorical_crossentropy", optimizer="sgd", **g
     return model
 
 
-class CustomStep(keras.Sequential):
-    def train_step(self, data):
-        return super().train_step(data)
-
-
-class CustomTestStep(keras.Sequential):
-    def test_step(self, data):
-        return super().test_step(data)
-
-
 def two_inputs():
     inputs = [keras.Input((8, 8, 1)), keras.Input((3,))]
     flat = layers.Concatenate()([layers.Flatten()(inputs[0]), inputs[1]])
@@ -56,8 +46,6 @@ class Noise(layers.Layer):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: compiled(stack(kind=CustomStep)), "overrides train_step, which would be bypassed"),
-        (lambda: compiled(stack(kind=CustomTestStep)), "overrides test_step"),
         (two_inputs, r"does not take the data's examples \(float32\[8,8,1\]\): .*expects 2 named input"),
         (two_outputs, r"targets \(int32\[\]\) do not suggest one: compile it with its loss"),
         (lambda: compiled(stack(layers.Dense(7, "softmax"))), r"outputs of shape \[N, 7\]: it wants 10 outputs"),

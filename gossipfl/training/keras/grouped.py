@@ -127,7 +127,7 @@ class GroupedGraphs:
             return peer + 1, {name: results[name].write(peer, value) for name, value in outcome.items()}
 
         outcomes = {role: (rows[role].dtype, rows[role].shape[1:]) for role in variables}
-        outcomes |= {"loss": (tf.float64, []), "metrics": self._steps.metrics.of_job}
+        outcomes |= {"loss": (tf.float64, []), "metrics": self._steps.training.of_job}
         if self._steps.may_skip:
             outcomes["num_skipped"] = (tf.int64, [])
         if correction:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from gossipfl.actions import State, Train, Update
 from gossipfl.data.conversion import MAX_FEATURE_BYTES
 from gossipfl.errors import ConfigurationError, SchemaMismatchError, TrainingError
+from gossipfl.scores import LOSS
 from gossipfl.training.batches import Batches
+from gossipfl.training.keras.custom import Counting, OwnStep
 from gossipfl.training.keras.grouped import Arrays
-from gossipfl.training.keras.metrics import ModelMetrics
 from gossipfl.training.keras.state import MODEL_ROLES, ROLES, VariableLayout, is_integer, size_of
 from gossipfl.weights import LARGEST_INTEGER, NOTHING, ModelVectors, Vector, frozen
 
@@ -30,7 +31,7 @@ class JobFormat:
     num_statistics: int
     initial_optimizer: Vector
     initial_loss_scale: Vector
-    metrics: ModelMetrics
+    counting: Counting
     initial_local: Vector
     bytes_per_example: int = 0
     """Memory that the examples of a job take, if they are mapped from files."""
@@ -39,6 +40,13 @@ class JobFormat:
         """Raise SchemaMismatchError for a job whose vectors do not belong to the model, ConfigurationError for steps
         that the peer does not have."""
         where = f"of job {job.job} of peer {job.peer_id!r}"
+        if is_corrected(job) and isinstance(self.counting, OwnStep):
+            needs = ", ".join(sorted({*job.vectors, *job.wants}))
+            raise ConfigurationError(
+                f"the algorithm corrects or sums the gradients of peers ({needs}), and the model has a train_step of "
+                "its own, which applies them itself; choose an algorithm that does not, such as synchronous, pairwise "
+                "or fedavg, or a model without such a step"
+            )
         self._check_examples(job)
         check_size(f"weights {where}", job.weights, self.num_weights)
         check_size(f"statistics {where}", job.statistics, self.num_statistics)
@@ -102,11 +110,13 @@ class JobFormat:
     def outcome(self, job: Train, results: Arrays) -> Update | TrainingError:
         """The update of the job from its results of the training graph, or the error that it diverged."""
         num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
-        loss = float(results["loss"]) / num_examples
+        metrics = self.counting.values(results["metrics"], num_examples)
+        if not isinstance(self.counting, OwnStep):
+            metrics = {LOSS.name: float(results["loss"]) / num_examples, **metrics}
         vectors = {role: frozen(results[role]) for role in ROLES if role in results and results[role].size}
         sums = {GRADIENT_SUM: frozen(results[GRADIENT_SUM])} if GRADIENT_SUM in job.wants else {}
         broken = [name for name, vector in {**vectors, **sums}.items() if not _is_finite(vector)]
-        if not np.isfinite(loss):
+        if not np.isfinite(metrics.get(LOSS.name, 0.0)):
             broken.append("loss")
         if broken:
             last_step = job.first_step + job.num_steps - 1
@@ -135,7 +145,7 @@ class JobFormat:
             num_examples=num_examples,
             num_steps=job.num_steps,
             num_skipped=int(results.get("num_skipped", 0)),
-            metrics={"loss": loss, **self.metrics.values(results["metrics"], num_examples)},
+            metrics=metrics,
             vectors=sums,
         )
 

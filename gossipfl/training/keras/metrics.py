@@ -103,7 +103,7 @@ class KerasMetrics:
         self.of_batches = self._dtype, [size_of(self.variables)]
         results = self._results()
         self._keys = list(results) if named is None else [_key(metric, one, results) for metric, one in named.items()]
-        declared = named or map(partial(_declaration, model), self._keys)
+        declared = named or map(partial(declaration, model), self._keys)
         self.metrics = tuple(chain.from_iterable(map(_each, declared, map(results.get, self._keys))))
         self.of_job = tf.float32, [len(self.metrics)]
         _check_distinct(self.metrics)
@@ -258,7 +258,7 @@ def _key(metric: Metric, one: RunMetric | str, results: Mapping[Metric | str, An
     return one
 
 
-def _declaration(model: keras.Model, name: str) -> Metric:
+def declaration(model: keras.Model, name: str) -> Metric:
     """The declaration of one of the model's own metrics, by its class, or by the function that it is the mean of."""
     losses = getattr(getattr(model, "_compile_loss", None), "metrics", [])
     shown = re.sub(r"\W", "_", name, flags=re.ASCII)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from gossipfl.data.task import Task
 from gossipfl.errors import ConfigurationError
 from gossipfl.training.keras.batch import Batch, tensors_of
+from gossipfl.training.keras.custom import Counting, OwnStep, own_steps
 from gossipfl.training.keras.losses import (
     accepts_training,
     check_loss,
@@ -22,15 +23,18 @@ from gossipfl.training.keras.losses import (
     loss_of,
     named_loss,
 )
-from gossipfl.training.keras.metrics import ModelMetrics, model_metrics
+from gossipfl.training.keras.metrics import model_metrics
 from gossipfl.training.keras.named import first_line, made, named
 from gossipfl.training.keras.sharing import freeze
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 
 
-def compiled_model(build_model: BuildModel, task: Task, settings: TrainingSettings) -> tuple[keras.Model, ModelMetrics]:
-    """A new model, compiled with the settings' optimizer and loss, its optimizer's variables built, and its metrics.
+def compiled_model(
+    build_model: BuildModel, task: Task, settings: TrainingSettings
+) -> tuple[keras.Model, Counting, Counting]:
+    """A new model, compiled with the settings' optimizer and loss, its optimizer's variables built, and what counts in
+    its training and in its evaluation.
 
     Raises ConfigurationError when the function does not return a fresh keras.Model that fits the task, or when the
     model needs more of `model.fit` than slots do.
@@ -41,14 +45,25 @@ def compiled_model(build_model: BuildModel, task: Task, settings: TrainingSettin
         raise ConfigurationError(
             f"model function {name} returned a {type(model).__name__}, expected a keras.Model, built anew at each call"
         )
-    _refuse_custom_steps(model)
-    batch = _two_examples(model, task, name)
-    _compile(model, settings, task, batch)
+    own = own_steps(model)
+    if len(own) == 2 and all(layer.built for layer in model._flatten_layers()):  # need not have any output
+        batch = Batch(*tensors_of(task, 2), None)
+    else:
+        batch = _two_examples(model, task, name)
+    if "train_step" not in own or not _stays_compiled(model, settings):
+        _compile(model, settings, task, batch)
     _refuse_optimizer(model)
-    check_loss(model, task, batch)
+    if len(own) < 2:
+        check_loss(model, task, batch)
     freeze(model, settings.sharing)
     model.optimizer.build(model.trainable_variables)
-    return model, model_metrics(model, settings.metrics, batch, has_classes(model, task, batch))
+    counting: dict[str, Counting] = {}
+    if len(own) < 2:
+        metrics = model_metrics(model, settings.metrics, batch, has_classes(model, task, batch))
+        counting = {"train_step": metrics, "test_step": metrics}
+    for step in own:
+        counting[step] = OwnStep(model, step, batch, settings.metrics if step == "test_step" else None)
+    return model, counting["train_step"], counting["test_step"]
 
 
 def forward(model: keras.Model, x: Any, y: Any, weight: Any, *, training: bool) -> tuple[Batch, Any]:
@@ -58,14 +73,16 @@ def forward(model: keras.Model, x: Any, y: Any, weight: Any, *, training: bool) 
     return batch, loss_of(model, batch, training=training)
 
 
-def _refuse_custom_steps(model: keras.Model) -> None:
-    for step in ("train_step", "test_step"):
-        if getattr(getattr(model, step), "__func__", None) is not getattr(keras.Model, step):
+def _stays_compiled(model: keras.Model, settings: TrainingSettings) -> bool:
+    """True if a model with a train_step of its own stays compiled as it is, perhaps without a loss that Keras knows."""
+    if settings.optimizer is not None or settings.loss is not None:
+        if getattr(model.compile, "__func__", None) is not keras.Model.compile:
             raise ConfigurationError(
-                f"model {model.name!r} overrides {step}, which would be bypassed: many peers are trained in one "
-                f"graph that does the forward pass, compute_loss, the gradient and optimizer.apply itself. "
-                f"Override compute_loss or use a custom loss, layer or optimizer instead"
+                f"model {model.name!r} has a compile of its own, so training.optimizer and training.loss cannot be "
+                "given to it; leave them out, and compile the model in its function"
             )
+        return False
+    return bool(model.compiled)
 
 
 def _two_examples(model: keras.Model, task: Task, name: str) -> Batch:
@@ -101,7 +118,7 @@ def _compile(model: keras.Model, settings: TrainingSettings, task: Task, batch: 
         loss = model.loss
         loss_weights = (model.get_compile_config() or {}).get("loss_weights")
     else:
-        loss = default_loss(model, task, batch)
+        loss = None if batch.output is None else default_loss(model, task, batch)
     model.compile(
         optimizer=optimizer, loss=loss, loss_weights=loss_weights, jit_compile=False, **_compiled_metrics(model)
     )

@@ -1,6 +1,6 @@
 """The models of a run: built from its seed, filled with what a peer has learned, and read from files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +14,8 @@ from gossipfl.data.task import Task
 from gossipfl.errors import ConfigurationError
 from gossipfl.randomness import derived_seed
 from gossipfl.training.keras.batch import tensors_of
+from gossipfl.training.keras.custom import Counting, OwnStep
 from gossipfl.training.keras.files import load_variables
-from gossipfl.training.keras.metrics import ModelMetrics
 from gossipfl.training.keras.model import compiled_model, forward
 from gossipfl.training.keras.runtime import global_seed
 from gossipfl.training.keras.sharing import local_and_frozen
@@ -36,11 +36,17 @@ from gossipfl.weights import Constants, ModelVectors, StoredModel
 
 
 class BuiltModel(NamedTuple):
-    """A compiled model, which role each of its variables has, and the metrics that it is scored by."""
+    """A compiled model, which role each of its variables has, and what counts in training and in an evaluation."""
 
     model: keras.Model
     layout: VariableLayout
-    metrics: ModelMetrics
+    training: Counting
+    scoring: Counting
+
+    @property
+    def optimizers(self) -> Sequence[keras.optimizers.Optimizer]:
+        """The optimizers that train it."""
+        return self.training.optimizers if isinstance(self.training, OwnStep) else [self.model.optimizer]
 
     @property
     def stored(self) -> StoredModel:
@@ -125,24 +131,32 @@ class ModelRecipe:
         for _ in range(num_models):
             newest = uid()
             with global_seed(derived_seed(self._seed, "model")):
-                model, metrics = self._build()
+                model, training, scoring = self._build()
             if self._changes is None:
-                self._changes = changes(model, partial(_outputs, model, self._task))
+                own = [one for one in (training, scoring) if isinstance(one, OwnStep)]
+                calls = partial(_outputs, model, self._task) if len(own) < 2 else lambda _: None
+                self._changes = changes(model, calls, frozenset().union(*(one.written for one in own)))
             if len(model.non_trainable_variables) != len(self._changes):
                 raise ConfigurationError("two calls of the model function gave models with different variables")
             local, frozen = local_and_frozen(model, self._sharing)
-            built = BuiltModel(model, variable_layout(model, self._changes, local, frozen), metrics)
-            _refuse_older_variables(built.layout, newest)
+            optimizers = training.optimizers if isinstance(training, OwnStep) else [model.optimizer]
+            layout = variable_layout(model, self._changes, optimizers, local, frozen)
+            built = BuiltModel(model, layout, training, scoring)
+            further = [] if optimizers == [model.optimizer] else layout.optimizer
+            _refuse_older_variables(
+                [*layout.weights, *layout.statistics, *layout.local, *layout.seeds, *further], newest
+            )
             yield built
 
 
-def _refuse_older_variables(layout: VariableLayout, newest: int) -> None:
+def _refuse_older_variables(variables: Sequence[keras.Variable], newest: int) -> None:
     """TensorFlow numbers its variables; what had a number before the call would be trained by all models at once."""
-    for variable in (*layout.weights, *layout.statistics, *layout.local, *layout.seeds):
+    for variable in variables:
         if int(variable.value._unique_id.rpartition("_")[2]) <= newest:
             raise ConfigurationError(
                 f"the variable {variable.path!r} was there before the model function was called, and would be shared "
-                "by all models that it makes: make its layer anew at each call (a frozen one may be made outside)"
+                "by all models that it makes: make its layer or optimizer anew at each call (a frozen layer may be "
+                "made outside)"
             )
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.scores import Score
+from gossipfl.scores import LOSS, Score
 from gossipfl.training.keras.data_tensors import DataTensors
 from gossipfl.training.keras.grouped import SCORING, Arrays, GroupedGraphs
 from gossipfl.training.keras.metrics import KerasMetrics
@@ -53,7 +53,7 @@ class Slot:
     @property
     def num_bytes_per_batch(self) -> int:
         """Memory that the scores of one batch of an evaluation take."""
-        dtype, shape = self.built.metrics.of_batches
+        dtype, shape = self.built.scoring.of_batches
         return 8 + int(dtype.size) * math.prod(shape)
 
     def stop(self) -> None:
@@ -75,7 +75,7 @@ class Slot:
         key = graph, self._data.kinds[part]
         if key in self._traced:
             return
-        metrics = self.built.metrics
+        metrics = self.built.scoring
         if graph in SCORING and isinstance(metrics, KerasMetrics):
             self.trace("results")
         function: Any = {
@@ -121,7 +121,7 @@ class Slot:
         them; a metric that is not additive wants all batches of a model at once."""
         data, results = self._data, [list[Arrays]() for _ in models]
         num_bytes = data.bytes_per_example(part) * data.evaluation_batch_size
-        at_a_time = max(1, MAX_MAPPED_BYTES // num_bytes) if self.built.metrics.is_additive else data.num_batches(part)
+        at_a_time = max(1, MAX_MAPPED_BYTES // num_bytes) if self.built.scoring.is_additive else data.num_batches(part)
         bounds = np.stack([model["batches"] for model in models])
         for begin in range(int(bounds[:, 0].min()), int(bounds[:, 1].max()), at_a_time):
             firsts, ends = np.clip(bounds, begin, begin + at_a_time).T
@@ -134,14 +134,16 @@ class Slot:
 
     def scores(self, batches: Sequence[Arrays], nums_examples: Sequence[int]) -> list[Score]:
         """The scores of models, from what "evaluate" or "score" gave of all batches of each."""
-        metrics = self.built.metrics
+        metrics = self.built.scoring
         results: Any = [metrics.model_state(one["metrics"]) for one in batches]
         if batches and isinstance(metrics, KerasMetrics):
             results = self._call("results", None, {"states": np.stack(results)}).numpy()
-        return [
-            Score(float(one["loss"].sum()) / num_examples, metrics.values(result, num_examples))
-            for one, result, num_examples in zip(batches, results, nums_examples, strict=True)
-        ]
+        scores = []
+        for one, result, num_examples in zip(batches, results, nums_examples, strict=True):
+            values = metrics.values(result, num_examples)  # with a loss, if a test_step of the model's own says it
+            loss = values.pop(LOSS.name, None)
+            scores.append(Score(float(one["loss"].sum()) / num_examples if loss is None else loss, values))
+        return scores
 
     def _call(self, graph: str, part: str | None, arguments: Mapping[str, Any]) -> Any:
         # The data are an argument: a captured tensor would outlive its graph.
@@ -156,7 +158,7 @@ class Slot:
         model = self._steps.model
         known = [variable.value for variable in model.variables]
         known += [variable.value for metric in model.metrics for variable in metric.variables]
-        known += [variable.value for variable in model.optimizer.variables]
+        known += [variable.value for optimizer in self.built.optimizers for variable in optimizer.variables]
         handles = {id(variable.handle) for variable in [*known, *self._steps.own_variables]}
         foreign = [variable.name for variable in concrete.graph.variables if id(variable.handle) not in handles]
         if foreign:

@@ -74,10 +74,11 @@ class VariableLayout:
         return np.stack([drawn, np.zeros_like(drawn)], axis=1).ravel()
 
 
-def changes(model: keras.Model, forward: Callable[[bool], Any]) -> list[bool]:
+def changes(model: keras.Model, forward: Callable[[bool], Any], written: Set[int] = frozenset()) -> list[bool]:
     """True if calls may write each of the variables that are not trainable; seed generators apart, which they do.
 
-    `forward(training)` makes the model's outputs, in a graph, which shows what it writes.
+    `forward(training)` makes the model's outputs, in a graph, which shows what it writes; `written` are the identities
+    of handles that other calls write.
     """
     variables = model.non_trainable_variables
     if all(variable.name == SEED_GENERATOR_STATE for variable in variables):
@@ -87,16 +88,29 @@ def changes(model: keras.Model, forward: Callable[[bool], Any]) -> list[bool]:
         forward(True)
         forward(False)
 
-    graph = tf.function(both, autograph=False).get_concrete_function().graph
-    read_only = {id(graph.inputs[index]) for index in get_read_only_resource_input_indices_graph(graph)}
-    written = {id(outside) for outside, inside in graph.captures if id(inside) not in read_only}
+    written = written | written_by(tf.function(both, autograph=False).get_concrete_function().graph)
     return [id(variable.value.handle) in written for variable in variables]
 
 
+def captured_by(graph: Any) -> set[int]:
+    """The identities of what a graph takes from outside, handles of variables among them."""
+    return {id(outside) for outside, _ in graph.captures}
+
+
+def written_by(graph: Any) -> set[int]:
+    """The identities of what a graph takes from outside and may write."""
+    read_only = {id(graph.inputs[index]) for index in get_read_only_resource_input_indices_graph(graph)}
+    return {id(outside) for outside, inside in graph.captures if id(inside) not in read_only}
+
+
 def variable_layout(
-    model: keras.Model, changes: Sequence[bool], local: Set[int] = frozenset(), frozen: Set[int] = frozenset()
+    model: keras.Model,
+    changes: Sequence[bool],
+    optimizers: Sequence[keras.optimizers.Optimizer],
+    local: Set[int] = frozenset(),
+    frozen: Set[int] = frozenset(),
 ) -> VariableLayout:
-    """Sort the variables of a compiled model, its optimizer built, by role.
+    """Sort the variables of a compiled model, and of its `optimizers`, which are built, by role.
 
     `changes` says of those that are not trainable which ones calls change; `local` and `frozen` are the identities of
     those that a scenario calls so. Raises ConfigurationError for a variable that cannot have the role that training
@@ -116,8 +130,9 @@ def variable_layout(
                 f"sharing.frozen names the variable {variable.path!r}, which training changes without a gradient; "
                 "freeze its layer as a whole, which then leaves it as it is"
             )
-    scales = _loss_scale(model.optimizer)
-    rates = {id(part._learning_rate) for part in optimizers_of(model.optimizer)}
+    scales = [variable for optimizer in optimizers for variable in _loss_scale(optimizer)]
+    rates = {id(part._learning_rate) for optimizer in optimizers for part in optimizers_of(optimizer)}
+    states = [variable for optimizer in optimizers for variable in optimizer.variables]
     layout = VariableLayout(
         weights=[variable for variable in model.trainable_variables if id(variable) not in local],
         statistics=sorted((variable for variable in changed if id(variable) not in local), key=is_integer),
@@ -127,7 +142,7 @@ def variable_layout(
         constants=constants,
         seeds=seeds,
         optimizer=sorted(
-            (variable for variable in model.optimizer.variables if id(variable) not in {*rates, *map(id, scales)}),
+            (variable for variable in states if id(variable) not in {*rates, *map(id, scales)}),
             key=is_integer,
         ),
         loss_scale=scales,

@@ -5,12 +5,15 @@ How a peer gets into the model's variables, and out again, is told in `grouped` 
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
+from gossipfl.training.keras.custom import OwnStep
 from gossipfl.training.keras.data_tensors import Data, gathered, num_rows, sliced
+from gossipfl.training.keras.metrics import ModelMetrics
 from gossipfl.training.keras.model import forward
 from gossipfl.training.keras.models import BuiltModel
 from gossipfl.training.keras.state import optimizers_of
@@ -29,18 +32,22 @@ class ModelSteps:
     """The steps and scores of one compiled model; its methods build parts of graphs."""
 
     def __init__(self, built: BuiltModel, evaluation_batch_size: int, in_order: bool = False) -> None:
-        self.model, self.layout, self.metrics = model, _, _ = built
+        self.model, self.layout, self.training, self.scoring = model, _, _, _ = built
         self.in_order = in_order
         self.stopped = tf.Variable(False, trainable=False, name="stopped")
         self._schedule_step = tf.Variable(0, trainable=False, dtype=tf.int64, name="schedule_step")
-        self.has_schedule = _follow(model.optimizer, self._schedule_step)
-        self.may_skip = bool(self.layout.loss_scale)
+        follows = [_follow(optimizer, self._schedule_step) for optimizer in built.optimizers]
+        self.has_schedule = any(follows)
+        self.may_skip = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) and (
+            model.optimizer in built.optimizers
+        )
         self._evaluation_batch_size = evaluation_batch_size
 
     @property
     def own_variables(self) -> Sequence[tf.Variable]:
         """The variables that are no part of the model."""
-        return self.stopped, self._schedule_step, *(variable.value for variable in self.metrics.variables)
+        counted = chain(self.training.variables, self.scoring.variables)
+        return self.stopped, self._schedule_step, *(variable.value for variable in counted)
 
     def train(
         self,
@@ -60,7 +67,7 @@ class ModelSteps:
         the `loss`, summed over the examples, the `metrics`, `num_skipped` where the model `may_skip` steps, and with a
         correction the `gradient_sum` after these steps.
         """
-        sums: dict[str, Any] = {"metrics": self.metrics.start()}
+        sums: dict[str, Any] = {"metrics": self.training.start()}
         if self.may_skip:
             sums["num_skipped"] = tf.zeros([], tf.int64)
         losses = tf.TensorArray(tf.float32, end - first, element_shape=[])
@@ -81,19 +88,22 @@ class ModelSteps:
                 batch = gathered(data, tf.slice(indices, begin, size))
             if first_step is not None:
                 self._schedule_step.assign(first_step + tf.cast(step - first, tf.int64))
-            loss, sums = self._step(batch, sums, correct)
+            if isinstance(self.training, OwnStep):
+                loss, sums = tf.zeros([]), self._own_step(self.training, batch, sums)
+            else:
+                loss, sums = self._step(self.training, batch, sums, correct)
             return step + 1, (losses.write(step - first, loss), sums)
 
         _, (losses, sums) = tf.while_loop(
             self._before(end), train_batch, (first, (losses, sums)), parallel_iterations=1
         )
-        sums["metrics"] = self.metrics.end(sums["metrics"])
+        sums["metrics"] = self.training.end(sums["metrics"])
         sums["loss"] = tf.reduce_sum(tf.cast(losses.stack(), tf.float64) * tf.cast(batches[first:end, 1], tf.float64))
         return sums
 
     def score_arrays(self, num_batches: tf.Tensor) -> ScoreArrays:
         """Room for the scores of so many batches."""
-        dtype, shape = self.metrics.of_batches
+        dtype, shape = self.scoring.of_batches
         return {
             "loss": tf.TensorArray(tf.float64, num_batches, element_shape=[]),
             "metrics": tf.TensorArray(dtype, num_batches, element_shape=shape),
@@ -108,16 +118,10 @@ class ModelSteps:
         self, pick: Pick, first: tf.Tensor, end: tf.Tensor, scores: ScoreArrays, position: tf.Tensor
     ) -> ScoreArrays:
         """Score the batches [first, end), and write the scores from `position` on."""
-        self.metrics.start()
+        self.scoring.start()
 
         def score_batch(number: tf.Tensor, scores: ScoreArrays) -> tuple[tf.Tensor, ScoreArrays]:
-            batch = pick(number)
-            self.metrics.start_batch()
-            scored, loss = forward(self.model, *parts_of(batch), training=False)
-            values = {
-                "loss": tf.cast(loss, tf.float64) * tf.cast(num_rows(batch), tf.float64),
-                "metrics": self.metrics.batch_state(scored),
-            }
+            values = self._scores_of(pick(number))
             target = position + number - first
             return number + 1, {name: scores[name].write(target, value) for name, value in values.items()}
 
@@ -128,14 +132,35 @@ class ModelSteps:
         """The condition of a loop over batches: there is one more, and nobody asked to stop."""
         return lambda batch, _: tf.logical_and(batch < end, tf.logical_not(self.stopped.read_value()))
 
-    def _step(self, batch: Data, sums: dict[str, Any], correct: Correct | None) -> tuple[tf.Tensor, dict[str, Any]]:
+    def _scores_of(self, batch: Data) -> dict[str, tf.Tensor]:
+        scoring, num_examples = self.scoring, tf.cast(num_rows(batch), tf.float64)
+        if isinstance(scoring, OwnStep):
+            return {"loss": tf.zeros([], tf.float64), "metrics": scoring.results(*parts_of(batch), num_examples)}
+        scoring.start_batch()
+        scored, loss = forward(self.model, *parts_of(batch), training=False)
+        return {"loss": tf.cast(loss, tf.float64) * num_examples, "metrics": scoring.batch_state(scored)}
+
+    def _own_step(self, step: OwnStep, batch: Data, sums: dict[str, Any]) -> dict[str, Any]:
+        """One step of the model's own, and the sums with it."""
+        counter = optimizers_of(self.model.optimizer)[-1]._iterations
+        before = tf.identity(counter) if self.may_skip else None
+        results = step.results(*parts_of(batch), num_rows(batch))
+        new_sums: dict[str, Any] = {"metrics": step.add(sums["metrics"], results)}
+        if self.may_skip:
+            is_skipped = tf.equal(tf.identity(counter), before)
+            new_sums["num_skipped"] = sums["num_skipped"] + tf.cast(is_skipped, tf.int64)
+        return new_sums
+
+    def _step(
+        self, metrics: ModelMetrics, batch: Data, sums: dict[str, Any], correct: Correct | None
+    ) -> tuple[tf.Tensor, dict[str, Any]]:
         """One optimizer step, as the `train_step` of Keras does it: its loss, and the sums with it."""
         model = self.model
         with tf.GradientTape() as tape:
             trained, loss = forward(model, *parts_of(batch), training=True)
             scaled_loss = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, model.trainable_variables)
-        new_sums: dict[str, Any] = {"metrics": self.metrics.add(sums["metrics"], trained)}
+        new_sums: dict[str, Any] = {"metrics": metrics.add(sums["metrics"], trained)}
         plain: list[tf.Tensor] = []
         if correct is not None:
             scale = model.optimizer.scale_loss(tf.ones([]))

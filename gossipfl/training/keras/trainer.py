@@ -76,8 +76,8 @@ class KerasTrainer:
         self._nums_batches = {part: data.num_batches(part) for part, _ in dataset.parts}
         self._nums_examples = {part: len(examples) for part, examples in dataset.parts}
         self._scoring = Scoring(self._pool, batches, settings.evaluation_batch_size, data.bytes_per_example("train"))
-        layout, metrics = self._pool.slots[0].layout, self._pool.slots[0].built.metrics
-        self.metrics: tuple[Metric, ...] = metrics.metrics
+        _, layout, training, self._counting = self._pool.slots[0].built
+        self.metrics: tuple[Metric, ...] = self._counting.metrics
         self.schema: WeightsSchema = schema_of(layout.weights)
         self.statistics_schema: WeightsSchema = schema_of(layout.statistics)
         self.local_schema: WeightsSchema = schema_of(layout.local)
@@ -90,7 +90,7 @@ class KerasTrainer:
             num_statistics=self.statistics_schema.size,
             initial_optimizer=values_of(layout.optimizer),
             initial_loss_scale=values_of(layout.loss_scale),
-            metrics=metrics,
+            counting=training,
             initial_local=self._initial.local,
             bytes_per_example=data.bytes_per_example("train"),
         )
@@ -216,7 +216,7 @@ class KerasTrainer:
         num_floats = self.schema.size + self.statistics_schema.size + self.local_schema.size
         num_bytes = 4 * len(models) * num_floats
         num_parts = num_slots * max(1, min(len(models), -(-num_bytes // MAX_CALL_BYTES)))
-        unit = 1 if self._format.metrics.is_additive else num_batches  # that is never cut
+        unit = 1 if self._counting.is_additive else num_batches  # that is never cut
         cuts = equal_parts(len(models) * num_batches // unit, num_parts)
         tasks = [partial(self._evaluate_batches, models, part, first * unit, end * unit) for first, end in cuts]
         results = self._pool.run(tasks)
