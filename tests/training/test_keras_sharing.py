@@ -9,6 +9,7 @@ keras = pytest.importorskip("keras")
 
 from fit_oracle import job_of, model_of, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
+from toy_data import toy_dataset  # noqa: E402
 from toy_models import compiled  # noqa: E402
 
 from gossipfl.actions import Evaluate  # noqa: E402
@@ -126,11 +127,10 @@ def test_single_variables_can_be_frozen():
 
 
 def test_a_model_is_filled_with_all_of_it():
-    from gossipfl.training.keras.model import Task
     from gossipfl.training.keras.models import ModelRecipe
     from gossipfl.training.settings import TrainingSettings
 
-    recipe = ModelRecipe(body_and_head, Task((8, 8, 1), 10), TrainingSettings(sharing=LOCAL), 5)
+    recipe = ModelRecipe(body_and_head, toy_dataset().task, TrainingSettings(sharing=LOCAL), 5)
     stored = recipe.models(1)[0].stored
     model = recipe.filled(StoredModel(replace(stored.vectors, local=stored.vectors.local + 2)))
     assert (model.get_layer("norm").moving_mean.numpy() == 2).all()

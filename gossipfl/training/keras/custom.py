@@ -23,7 +23,7 @@ from gossipfl.training.keras.state import captured_by, optimizers_of, written_by
 from gossipfl.training.metrics import MetricSpec
 
 Counting: TypeAlias = "ModelMetrics | OwnStep"
-"""What counts in training, or in an evaluation, how good the model is."""
+"""It counts how good a model is, in training or in an evaluation."""
 
 StepName: TypeAlias = Literal["train_step", "test_step"]
 
@@ -108,7 +108,15 @@ class OwnStep:
 
         try:
             concrete = tf.function(step, autograph=False).get_concrete_function()
-        except Exception as error:  # whatever a user's step raises
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+            tf.errors.OpError,
+        ) as error:
             raise ConfigurationError(
                 f"{self._where} fails on a batch of the data: {type(error).__name__}: {first_line(error)}"
             ) from error
