@@ -249,6 +249,20 @@ class TestLooking:
         assert len([line for line in outcome.out.splitlines() if re.match(r" +[01] +40 ", line)]) == 2
         assert re.search(r" peer +all +0 +1 .* 9 ", outcome.out)
 
+    def test_data_show_tells_what_a_source_was_taken_for(self, gossipfl_):
+        rows = [f"{i};{i / 8};{'ab'[i % 2]}".replace(".", ",") for i in range(40)]
+        Path("own.csv").write_text("\n".join(["number;x;label", *rows]))
+        options = ["--data", "csv:own.csv", "--set", "data.features=['x']", "--set", "data.target='label'"]
+        taken_for = "csv:own.csv was read as CSV with header, separator ';', decimal comma, columns: 3, rows: 40"
+        answer = json.loads(gossipfl_("data", "show", "toy.toml", *options, "--json").out)
+        assert answer["class_names"] == ["a", "b"]
+        assert answer["notes"] == [
+            taken_for,
+            "features: x; target: label",
+            "1 of 3 columns are not used: number",
+        ]
+        assert taken_for in gossipfl_("data", "show", "toy.toml", *options).out.splitlines()
+
     def test_data_show_has_a_default(self, gossipfl_):
         answer = json.loads(gossipfl_("data", "show", "--json").out)
         assert len(answer["label_counts"]) == 16

@@ -87,15 +87,16 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
     title = f"{dataset.name}: {len(dataset.train)} training and {len(dataset.test)} held-out examples, {partition.name}"
     has_classes = dataset.labels is not None
     classes = (dataset.class_names or list(map(str, range(counts.shape[1])))) if has_classes else ()
-    caption = "examples in all, and of each class" if classes else "examples in all; the task has no classes"
-    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    caption = "examples in all, and of each class" if classes else None
+    console = new_console()
+    console.print(title, soft_wrap=True)
+    table = Table(caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("peer", "all", *classes):
         table.add_column(column, justify="right", no_wrap=True, min_width=3)
     nothing = in_this_encoding("·", ".")
     for peer_id, row in zip(shards, counts, strict=True):
         counts_by_class = row if classes else row[:0]
         table.add_row(peer_id, str(row.sum()), *(str(count) if count else nothing for count in counts_by_class))
-    console = new_console()
     console.print(table, crop=False)  # of many classes a line is long, but whole
     for note in dataset.notes:
         console.print(note, soft_wrap=True)

@@ -1,6 +1,7 @@
 """Commands load the scenario, its data, and TensorFlow without its notes before they begin."""
 
 import gc
+import json
 import logging
 import os
 import sys
@@ -14,8 +15,8 @@ from gossipfl.scenario import Scenario, load_scenario
 
 def load_with_data(name: str, overrides: Sequence[str], data: str | None) -> Scenario:
     """The scenario of that name with what is overridden; `data` is in the place of its source."""
-    scenario = load_scenario(name, overrides)
-    return scenario if data is None else scenario.with_changes(data=scenario.data.model_copy(update={"source": data}))
+    source = [] if data is None else [f"data.source={json.dumps(data, ensure_ascii=False)}"]
+    return load_scenario(name, [*overrides, *source])
 
 
 def load_dataset(scenario: Scenario, download: bool) -> Dataset:
