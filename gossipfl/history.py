@@ -188,6 +188,12 @@ class History:
     num_open: int = 0
     """Exchanges to which peers that had finished had no answer when the run ended. Each may be applied at its other end
     alone, and what an algorithm conserves, such as the sum of all weights, is off by them."""
+    stopped: str | None = None
+    """When and why the run was stopped before its rounds were over, as the scenario wants; None: it was not."""
+    best_round: int | None = None
+    """The round of the best evaluation, by the metric that may stop the run; None without one."""
+    best: ModelVectors | None = None
+    """The average model of that round."""
     interrupted: bool = False
     failure: str | None = None
     """Why the run ended before its time: training diverged, peers waited for what was lost, or anything else."""
@@ -220,6 +226,10 @@ class History:
         if self.num_rollbacks:
             times = "once" if self.num_rollbacks == 1 else f"{self.num_rollbacks} times"
             notes.append(f"{run}: {times} a peer could not train on what it had mixed in, and took it out again.")
+        if self.stopped is not None:
+            notes.append(f"{run}: stopped early {self.stopped}.")
+        if self.best_round is not None and self.best_round != self.last.round:
+            notes.append(f"{run}: the best was round {self.best_round}; its average model is kept, too.")
         if not self.interrupted and self.failure is None:
             notes += filter(None, [open_exchanges(run, self.num_open)])
         return notes

@@ -28,6 +28,15 @@ def under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
+def by_first_part(arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, Mapping[str, NDArray[Any]]]:
+    """Arrays by the first part of their names, then by the rest; in one pass, because a simulation has many."""
+    parts: dict[str, dict[str, NDArray[Any]]] = {}
+    for name, array in arrays.items():
+        first, _, rest = name.partition("/")
+        parts.setdefault(first, {})[rest] = array
+    return parts
+
+
 def snapshot_of_encoded(vectors: Mapping[str, Encoded]) -> Snapshot:
     arrays = {f"{vector}/{name}": array for vector, one in vectors.items() for name, array in one.arrays.items()}
     return arrays, {name: [one.encoding, one.size] for name, one in vectors.items()}

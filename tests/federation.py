@@ -9,6 +9,7 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.actions import LocalWork
 from gossipfl.algorithms import POOL, Algorithm, Seat
 from gossipfl.engines.evaluation import EvaluationPlan
+from gossipfl.engines.stopping import StopRule
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.peers import Peer
 from gossipfl.randomness import Randomness
@@ -102,9 +103,10 @@ def make_simulator(
     num_rounds: int = 5,
     seed: int = 0,
     initial: Mapping[PeerId, ModelVectors] | None = None,
+    stop: StopRule | None = None,
 ) -> Simulator:
     peers = make_peers(algorithm, graph, trainer, num_rounds=num_rounds, seed=seed, initial=initial)
-    return Simulator(peers, trainer, world, plan, seed=seed, hub=algorithm.hub)
+    return Simulator(peers, trainer, world, plan, seed=seed, hub=algorithm.hub, stop=stop)
 
 
 def final_weights(simulator: Simulator) -> dict[PeerId, np.ndarray]:

@@ -302,6 +302,10 @@ def export(
     average: Annotated[
         bool, typer.Option("--average", help="The average of all peers' final models (the server's, for FedAvg).")
     ] = False,
+    best: Annotated[
+        bool,
+        typer.Option("--best", help="The average model of the best round, of a run whose scenario has `stop`."),
+    ] = False,
     algorithm: AlgorithmLabel = None,
     seed: Annotated[
         Optional[int],  # noqa: UP045
@@ -317,10 +321,10 @@ def export(
     ] = None,
     set_: Set = None,
 ) -> None:
-    """Write a final model of a run as a file that Keras opens."""
+    """Write a final or the best model of a run as a file that Keras opens."""
     from gossipfl.cli.commands.directories import export_model
 
-    export_model(run, peer, average, algorithm, seed, output, scenario, set_ or [])
+    export_model(run, peer, average, best, algorithm, seed, output, scenario, set_ or [])
 
 
 @app.command()

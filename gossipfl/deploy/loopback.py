@@ -52,6 +52,7 @@ def loopback_federation(
         hub=cast.recipe.hub,
         label=scenario.label_of(section),
         look=look,
+        stop=experiment.stop_rule(cast.trainer),
     )
 
 

@@ -38,6 +38,11 @@ class EvaluationPlan:
     statistics: Literal["average", "local"] = "average"
     places: tuple[Place, ...] = (Place(),)
 
+    @property
+    def measures_at_end(self) -> bool:
+        """True if the last evaluation of a run measures in places of its own."""
+        return any(place.at_end for place in self.places)
+
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ConfigurationError(f"evaluation needs every >= 1 rounds, got {self.every}")

@@ -19,6 +19,7 @@ from gossipfl.data.reading import Reading
 from gossipfl.data.sources import fields_of, load
 from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
 from gossipfl.engines.places import Place, judging_metrics, measured_metrics
+from gossipfl.engines.stopping import StopRule
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
 from gossipfl.experiments.holdings import Holdings
@@ -33,7 +34,7 @@ from gossipfl.training.batches import Batches
 from gossipfl.training.model_files import read_model
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import ModelTrainer
+from gossipfl.training.trainer import ModelTrainer, Trainer
 from gossipfl.weights import ModelVectors, PeerId, StoredModel
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ class Experiment:
             trainer = KerasTrainer(*arguments, self.slots)
         measured_metrics(trainer.metrics, self.places)  # which refuses names that mean two things
         targets_by_metric(self.scenario.targets, judging_metrics(trainer.metrics, self.places))
+        self.stop_rule(trainer)
         if self._begin is not None:
             trainer.set_constants(self._begin.constants)
         elif self._trainers:  # one run has one set of them, whatever another call of the model function gives
@@ -192,8 +194,20 @@ class Experiment:
         compute = scenario.compute.model(list(self.shards), generator(self.seed, "compute"))
         world = World(scenario.network.model(), compute, scenario.network.linger)
         return Simulator(
-            peers, cast.trainer, world, cast.plan, seed=self.seed, hub=cast.recipe.hub, label=scenario.label_of(section)
+            peers,
+            cast.trainer,
+            world,
+            cast.plan,
+            seed=self.seed,
+            hub=cast.recipe.hub,
+            label=scenario.label_of(section),
+            stop=self.stop_rule(cast.trainer),
         )
+
+    def stop_rule(self, trainer: Trainer) -> StopRule | None:
+        """The rule by which a run ends before its rounds are over, of models that the trainer scores."""
+        stop = self.scenario.stop
+        return None if stop is None else stop.rule(judging_metrics(trainer.metrics, self.places))
 
     def cast(self, section: AlgorithmSection) -> "Cast":
         """The participants of one of the scenario's algorithms."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gossipfl.algorithms import BOUNDS
+from gossipfl.data.dataset import Dataset
 from gossipfl.files.strict_json import strict_json
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.training.trainer import ModelFacts
@@ -55,6 +56,16 @@ def sharing(scenario: Scenario, model: ModelFacts) -> list[str]:
     return [
         f"Of the {sent + kept.size + num_frozen:,} numbers of the model, {' and '.join(parts)}: a message with a model "
         f"has {4 * sent:,} bytes of them, {4 * (kept.size + num_frozen):,} less than with all.{average}"
+    ]
+
+
+def stopping(scenario: Scenario, dataset: Dataset) -> list[str]:
+    """A sentence on runs that end by the test part, which then is none any more."""
+    if scenario.stop is None or dataset.validation is not None:
+        return []
+    return [
+        "Runs end, and their best round is chosen, by the test part, because there is no validation part "
+        "(data.validation): what is measured on it at the end is too good."
     ]
 
 

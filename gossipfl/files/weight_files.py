@@ -1,6 +1,7 @@
 """The final weights of a run as safetensors files.
 
 LABEL-seedN.average   the average model: one array per variable, by its name
+LABEL-seedN.best      the average model of the best evaluation, where one was looked for
 LABEL-seedN.peers     PEER and, where there are any, PEER/statistics and PEER/local: flat vectors
 
 Their metadata have the digest of the constants that belong to them (`gossipfl.runs.constant_files`).
@@ -48,10 +49,18 @@ def by_name(schema: WeightsSchema, vector: Vector) -> Arrays:
 
 
 def write_weights(
-    directory: Path, stem: str, average: Arrays, final: Mapping[PeerId, ModelVectors], constants: str | None
+    directory: Path,
+    stem: str,
+    average: Arrays,
+    final: Mapping[PeerId, ModelVectors],
+    constants: str | None,
+    best: Arrays | None = None,
 ) -> None:
-    """Write STEM.average and STEM.peers into `directory`; `constants` is their digest, if the model has any."""
+    """Write STEM.average, STEM.peers and perhaps STEM.best into `directory`; `constants` is their digest, if the model
+    has any."""
     metadata = metadata_of(constants)
+    if best is not None:
+        write_arrays(directory / f"{stem}.best.safetensors", best, metadata)
     write_arrays(directory / f"{stem}.average.safetensors", average, metadata)
     vectors = {peer_id: model.weights for peer_id, model in final.items()}
     for part in PARTS:

@@ -14,7 +14,7 @@ from gossipfl import __version__
 from gossipfl.algorithms import ALGORITHMS, BOUNDS
 from gossipfl.data.partition import label_counts, partition_digest
 from gossipfl.experiments.experiment import Cast, Experiment
-from gossipfl.experiments.fairness import caveats, differences, sharing, spread
+from gossipfl.experiments.fairness import caveats, differences, sharing, spread, stopping
 from gossipfl.experiments.mode import Command, EngineKind, Mode
 from gossipfl.runs.manifest import (
     FORMAT,
@@ -90,6 +90,7 @@ def run_manifest(
             *caveats(scenario),
             *sharing(scenario, trainer),
             *dataset.notes,
+            *stopping(scenario, dataset),
             *experiment.holdings.notes(scenario.evaluation.on),
         ],
         spread=spread(scenario, seeds),

@@ -25,7 +25,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.mode import Mode
 from gossipfl.files.strict_json import json_lines, strict_json
-from gossipfl.files.weight_files import by_name, file_stems, write_weights
+from gossipfl.files.weight_files import Arrays, by_name, file_stems, write_weights
 from gossipfl.files.whole_files import kept_for_this_process, write_whole
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.runs.beginning import run_manifest
@@ -33,6 +33,8 @@ from gossipfl.runs.constant_files import write_constants
 from gossipfl.runs.manifest import EndedRun, Manifest, write_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
+from gossipfl.training.trainer import ModelFacts
+from gossipfl.weights import ModelVectors
 
 CHECKPOINTS = "checkpoints"
 """The folder of a run directory where the federation that is running is saved."""
@@ -180,27 +182,23 @@ class RunDirectory:
                     row = {"algorithm": history.algorithm, "seed": history.seed, **asdict(contact)}
                     file.write(strict_json(row) + "\n")
         if history.average is not None and self._experiment is not None:  # else it has not begun
-            trainer, average = self._experiment.trainer, history.average
+            average, best = (
+                None if model is None else _by_name(self._experiment.trainer, model)
+                for model in (history.average, history.best)
+            )
             write_weights(
                 self.path / "weights",
                 f"{self._stems[history.algorithm]}-seed{history.seed}",
-                by_name(trainer.schema, average.weights)
-                | by_name(trainer.statistics_schema, average.statistics)
-                | by_name(trainer.local_schema, average.local),
+                average or {},
                 history.final,
                 self._begun.constants.get(str(history.seed)),
+                best,
             )
         if not history.interrupted:
-            one = EndedRun(
-                algorithm=history.algorithm,
-                seed=history.seed,
-                failure=history.failure,
-                num_refused=history.num_refused,
-                num_rollbacks=history.num_rollbacks,
-                num_open=history.num_open,
-            )
             before = self._begun
-            self._note({"ended": [*before.ended, one], "differences": [*before.differences, *history.notes()]})
+            self._note(
+                {"ended": [*before.ended, EndedRun.of(history)], "differences": [*before.differences, *history.notes()]}
+            )
 
     def finish(self, *, interrupted: bool = False, failures: Sequence[str] = ()) -> Path:
         """Write how the run ended; returns its directory, which has no summary and no report yet."""
@@ -218,6 +216,14 @@ class RunDirectory:
         """Replace fields of the manifest, and write it."""
         self._manifest = self._begun.model_copy(update=facts)
         write_manifest(self.path, self._manifest)
+
+
+def _by_name(model: ModelFacts, vectors: ModelVectors) -> Arrays:
+    return (
+        by_name(model.schema, vectors.weights)
+        | by_name(model.statistics_schema, vectors.statistics)
+        | by_name(model.local_schema, vectors.local)
+    )
 
 
 def make_run_directory(path: Path, option: str = "--output", *, may_be_begun: bool = False) -> None:

@@ -26,9 +26,17 @@ _RESTORE = "Restore the file to export a model; the weights themselves are safet
 
 
 def export(
-    run: Path, peer: str | None, label: str | None, seed: int | None, output: Path, own: Scenario | None = None
+    run: Path,
+    peer: str | None,
+    label: str | None,
+    seed: int | None,
+    output: Path,
+    own: Scenario | None = None,
+    *,
+    best: bool = False,
 ) -> Path:
-    """Write the final model of `peer`, or the average of all (peer None), to a `.keras` or `.weights.h5` file.
+    """Write the final model of `peer`, or the average of all (peer None), to a `.keras` or `.weights.h5` file; or the
+    `best` average of a run that looked for it.
 
     `run` is a run directory or that of one peer; `label` and `seed` choose among several algorithms and seeds. The
     model is built, and compiled, as the user's `own` scenario says; without one as the run says, if that is a built-in.
@@ -44,7 +52,7 @@ def export(
         raise ConfigurationError(f"{run} is of no single run: its manifest describes no model, or names no seed")
     scenario = _scenario(run, manifest) if own is None else own
     try:
-        vectors = _final(run, manifest, described, peer, label, seed)
+        vectors = _final(run, manifest, described, peer, label, seed, best=best)
         chosen = manifest.seeds[0] if seed is None else seed
         constants = read_constants(run / "weights", chosen, manifest.constants.get(str(chosen)))
         model = _model(described, scenario, chosen, StoredModel(vectors, constants))
@@ -92,10 +100,19 @@ def _save_whole(model: "keras.Model", path: Path, way_out: str) -> None:
 
 
 def _final(
-    run: Path, manifest: Manifest, model: RunModel, peer: str | None, label: str | None, seed: int | None
+    run: Path,
+    manifest: Manifest,
+    model: RunModel,
+    peer: str | None,
+    label: str | None,
+    seed: int | None,
+    *,
+    best: bool,
 ) -> ModelVectors:
-    kind = "average" if peer is None else "peers"
+    kind = "best" if best else "average" if peer is None else "peers"
     path = run / "weights" / f"{_stem(manifest, label, seed)}.{kind}.safetensors"
+    if best and not path.exists():
+        raise ConfigurationError(f"there is no {path}: only a run whose scenario has `stop` looks for its best model")
     if manifest.peer is not None:
         if peer not in (None, manifest.peer):
             raise ConfigurationError(f"{run} is the run directory of peer {manifest.peer!r}, not of {peer!r}")

@@ -10,6 +10,7 @@ from gossipfl.data.task import Kind, Task
 from gossipfl.experiments.mode import Mode
 from gossipfl.files.strict_json import strict_json
 from gossipfl.files.whole_files import write_whole
+from gossipfl.history import History
 from gossipfl.runs.parts import RESTORE, Count, Part, Seed, Segments, numbered
 from gossipfl.scores import Metric
 from gossipfl.weights import PeerId, Segment, WeightsSchema
@@ -129,9 +130,17 @@ class EndedRun(Part):
     algorithm: str
     seed: int
     failure: str | None = None
+    stopped: str | None = None
+    best_round: Count | None = None
     num_refused: Count = 0
     num_rollbacks: Count = 0
     num_open: Count = 0
+
+    @classmethod
+    def of(cls, history: History) -> "EndedRun":
+        """The end of a run as its history says it."""
+        fields = {name: getattr(history, name) for name in cls.model_fields}
+        return cls(**fields)
 
 
 class Manifest(Part):

@@ -16,6 +16,7 @@ from gossipfl.scenario.product import product_of
 from gossipfl.scenario.section import Count, Section, by_name, function_name
 from gossipfl.scenario.sections import DataSection, EvaluationSection, TopologySection, TrainingSection
 from gossipfl.scenario.sharing import SharingSection
+from gossipfl.scenario.stop import StopSection
 from gossipfl.scenario.targets import Targets, targets_by_metric
 from gossipfl.scenario.validation import described
 from gossipfl.scenario.world import ComputeSection, NetworkSection
@@ -57,6 +58,8 @@ class Scenario(Section):
     `{accuracy = [0.9], mae = [3.0]}`, of what is deployed (a server's model, or else the peers' own in the mean), for
     which a comparison says at what cost they were reached. `loss` may have targets, too. Absent: 0.8 and 0.9 where the
     first metric is a share that is better the higher it is, as accuracy is; none otherwise."""
+    stop: StopSection | None = None
+    """The end of a run before its rounds are over; absent: there is none."""
     model: Any = "mlp"
     """`softmax`, `mlp` or `cnn`, or `package.module:function` that returns a Keras model; in Python also a function."""
     data: Annotated[DataSection, BeforeValidator(_source_only, json_schema_input_type=str | DataSection)] = (

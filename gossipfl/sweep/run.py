@@ -10,7 +10,7 @@ from gossipfl.experiments.mode import Command, Mode
 from gossipfl.experiments.running import run_section
 from gossipfl.history import History
 from gossipfl.runs.beginning import run_manifest
-from gossipfl.runs.manifest import Manifest
+from gossipfl.runs.manifest import EndedRun, Manifest
 from gossipfl.scenario import Scenario
 from gossipfl.sweep.grid import Point
 
@@ -67,4 +67,5 @@ def execute(run: Run) -> Outcome:
         return Lost(str(error))
     failures = [history.failure for history in histories if history.failure is not None]
     rows = [row for history in histories for row in history.rows()]
-    return Measured(manifest.model_copy(update={"failures": failures}), rows)
+    ended = [EndedRun.of(history) for history in histories]
+    return Measured(manifest.model_copy(update={"failures": failures, "ended": ended}), rows)

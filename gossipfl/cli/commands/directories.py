@@ -22,6 +22,7 @@ def export_model(
     run: Path,
     peer: str | None,
     average: bool,
+    best: bool,
     algorithm: str | None,
     seed: int | None,
     output: Path,
@@ -29,11 +30,11 @@ def export_model(
     overrides: Sequence[str],
 ) -> None:
     """`export`."""
-    if (peer is None) == (not average):
-        raise ConfigurationError("say which model to export: --peer NAME, or --average")
+    if (peer is not None) + average + best != 1:
+        raise ConfigurationError("say which model to export: --peer NAME, --average or --best")
     own = None if scenario is None else load_scenario(scenario, overrides)
     loading.import_tensorflow()
-    new_console().print(f"Model: {export(run, peer, algorithm, seed, output, own)}", soft_wrap=True)
+    new_console().print(f"Model: {export(run, peer, algorithm, seed, output, own, best=best)}", soft_wrap=True)
 
 
 def rewrite_report(run: Path) -> None:

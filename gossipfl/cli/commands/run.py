@@ -28,6 +28,7 @@ from gossipfl.runs.directory import CHECKPOINTS, RunDirectory
 from gossipfl.runs.resuming import Checkpoints, RunName, stopped_run
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.own_scenario import functions_named
+from gossipfl.scenario.stop import refuse_stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ def _check_network(scenario: Scenario, mode: Mode) -> None:
         from gossipfl.deploy.revocation import refuse_revoked
 
         refuse_revoked(scenario)
+        if mode.engine is EngineKind.PROCESSES:
+            refuse_stop(scenario.stop)
         check_descriptors(scenario, as_processes=mode.engine is EngineKind.PROCESSES)
 
 
@@ -174,7 +177,13 @@ def _show(prepared: _Prepared, comparison: Comparison, console: Console) -> None
     console.print(f"Run: {directory.path}\nReport: {report}", soft_wrap=True)
     if prepared.options.as_json:
         won = [winner.as_json() for winner in comparison.winners]
-        print_json({"run": str(directory.path), "rows": [row.as_json() for row in comparison.table], "winners": won})
+        rows = [row.as_json() for row in comparison.table]
+        stopped = [
+            {"label": one.algorithm, "seed": one.seed, "stopped": one.stopped, "best_round": one.best_round}
+            for one in comparison.histories
+            if one.best_round is not None
+        ]
+        print_json({"run": str(directory.path), "rows": rows, "winners": won, "stopped": stopped})
     if comparison.interrupted:
         console.print("Interrupted: the table and the report show what was measured until then.")
         _print_going_on(prepared, console)

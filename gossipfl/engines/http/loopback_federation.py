@@ -5,8 +5,9 @@ the peers were at the moment when that round was crossed.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gossipfl.actions import Update
@@ -17,6 +18,7 @@ from gossipfl.engines.http.status import PeerStatus, complete_history, status_of
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.engines.progress import Rounds, Traffic, TrainingSums
+from gossipfl.engines.stopping import Stopping, StopRule
 from gossipfl.history import Contact, Evaluation, History
 from gossipfl.peers import Peer, Standing
 from gossipfl.training.trainer import Trainer
@@ -36,8 +38,29 @@ class Member:
     port: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The models as they were when an evaluation fell due, and what else it says."""
+
+    standings: Sequence[Standing]
+    hub: ModelVectors | None
+    traffic: Traffic
+    training: Mapping[str, float]
+    measured: Mapping[str, Any]
+    is_last: bool
+
+    def average(self, plan: EvaluationPlan) -> ModelVectors:
+        return average_model(self.standings, plan, self.hub)
+
+    def measured_by(self, trainer: Trainer, plan: EvaluationPlan, *, is_last: bool) -> tuple[ModelVectors, Evaluation]:
+        average = self.average(plan)
+        measured: dict[str, Any] = {**self.measured, "final": is_last}
+        return average, evaluate(trainer, plan, self.standings, average, self.traffic, self.training, **measured)
+
+
 class LoopbackFederation:
-    """Runs `members` (in node order, the hub included) until all are over; iterating gives evaluations.
+    """Runs `members` (in node order, the hub included) until all are over, or are to `stop`; iterating gives
+    evaluations.
 
     `look` is called a few times a second with what the peers say of themselves.
     """
@@ -53,6 +76,7 @@ class LoopbackFederation:
         hub: PeerId | None = None,
         label: str = "",
         look: Callable[[Sequence[PeerStatus]], None] | None = None,
+        stop: StopRule | None = None,
     ) -> None:
         self.peers = {member.peer.peer_id: member.peer for member in members}
         self.history = History(label, seed)
@@ -67,7 +91,10 @@ class LoopbackFederation:
         self._work: asyncio.Task[None] | None = None
         self._room: TrainingRoom | None = None
         self._evaluations: asyncio.Queue[Evaluation | None] = asyncio.Queue()
-        self._due: asyncio.Queue[Callable[[Trainer], Evaluation] | None] = asyncio.Queue()
+        self._due: asyncio.Queue[_Moment | None] = asyncio.Queue()
+        self._stopping = Stopping(stop, self.history)
+        self._end: _Moment | None = None
+        """Where the run was stopped early: the peers have gone on since."""
         self._data_peers = [peer_id for peer_id in self.peers if peer_id != hub]
         num_rounds = max(self.peers[peer_id].num_rounds for peer_id in self._data_peers)
         self._rounds = Rounds(self._data_peers, self._plan.every, num_rounds)
@@ -121,8 +148,12 @@ class LoopbackFederation:
     async def _stop(self) -> None:
         if self._hosts:
             complete_history(self.history, self.statuses())
-            if models := {standing.peer_id: standing.model for standing in standings_of(self.peers.values())}:
-                self.history.end_with(models, self.average(), self._hub)
+            models = {standing.peer_id: standing.model for standing in standings_of(self.peers.values())}
+            if self._end is not None:
+                models = {standing.peer_id: standing.model for standing in self._end.standings}
+            if models:
+                average = self.average() if self._end is None else self._end.average(self._plan)
+                self.history.end_with(models, average, self._hub)
         if self._work is not None:
             self._work.cancel()
             await asyncio.wait([self._work])
@@ -239,26 +270,28 @@ class LoopbackFederation:
             "round": self._rounds.reached,
             "time": self._last_change if final else self._now(),
             "has_hub": hub is not None,
-            "final": final,
         }
         traffic, training = Traffic.of(self.statuses()), self._training.take()
-
-        def make(trainer: Trainer) -> Evaluation:
-            average = average_model(standings, self._plan, hub)
-            return evaluate(trainer, self._plan, standings, average, traffic, training, **measured)
-
-        self._due.put_nowait(make)
+        self._due.put_nowait(_Moment(standings, hub, traffic, training, measured, final))
 
     async def _evaluate_on(self) -> None:
         while await self._evaluate_next():
             pass
 
     async def _evaluate_next(self) -> bool:
-        make = await self._due.get()
-        if make is None:
+        moment = None if self._end is not None else await self._due.get()
+        if moment is None:
             return False
         assert self._room is not None
-        evaluation = await self._room.evaluate(make)
+        measure = partial(moment.measured_by, plan=self._plan)
+        average, evaluation = await self._room.evaluate(partial(measure, is_last=moment.is_last))
+        reason = self._stopping.reason(evaluation, average)
+        if reason is not None and not moment.is_last:
+            self.history.stopped, self._end = reason, moment
+            if self._plan.measures_at_end:
+                _, evaluation = await self._room.evaluate(partial(measure, is_last=True))
+            for host in self._hosts.values():
+                host.stop()
         for peer_id in evaluation.loss.peers:
             self._hosts[peer_id].score = evaluation.score(peer_id)
         if self._hub is not None:

@@ -12,14 +12,14 @@ import heapq
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from math import inf
 from typing import Any
-
-from numpy.typing import NDArray
 
 from gossipfl.actions import Action, Evaluate, Job, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
 from gossipfl.engines.evaluation import EvaluationPlan, average_model, evaluate, standings_of
 from gossipfl.engines.progress import Rounds, TrainingSums
+from gossipfl.engines.stopping import Stopping, StopRule
 from gossipfl.engines.virtual.compute_model import ComputeModel
 from gossipfl.engines.virtual.event_snapshots import Event, EventKind, events_of_snapshot, snapshot_of_events
 from gossipfl.engines.virtual.garbage import seldom_collected
@@ -29,7 +29,7 @@ from gossipfl.errors import ConfigurationError, RemoteProtocolError, TrainingErr
 from gossipfl.history import Evaluation, History, evaluation_of
 from gossipfl.messages import Message
 from gossipfl.peers import Peer, Standing
-from gossipfl.snapshot import Snapshot, compose, under
+from gossipfl.snapshot import Snapshot, by_first_part, compose, under
 from gossipfl.training.trainer import Trainer, all_failures, outcomes_of
 from gossipfl.weights import ModelVectors, PeerId
 
@@ -55,7 +55,8 @@ class Simulator:
     """Runs `peers` (in node order, the hub included) in virtual time until all have finished.
 
     Iterating gives one `Evaluation` per equivalent round: first the state before any training, last the state after
-    all exchanges are drained. Between two of them `peers` and `now` may be looked at; `history` holds all so far.
+    all exchanges are drained, or the one with which the run is to `stop` early. Between two of them `peers` and `now`
+    may be looked at; `history` holds all so far.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Simulator:
         seed: int = 0,
         hub: PeerId | None = None,
         label: str = "",
+        stop: StopRule | None = None,
     ) -> None:
         self.peers = dict(peers)
         self.now = 0.0
@@ -97,6 +99,7 @@ class Simulator:
         then is on the boundary of a round."""
         self._training = TrainingSums()
         self._state = "new"
+        self._stopping = Stopping(stop, self.history)
         data_peers = set(self._data_peers)
         for peer_id in self._plan.peers or ():
             if peer_id not in data_peers:
@@ -153,7 +156,8 @@ class Simulator:
 
     def _end_round(self) -> Evaluation | None:
         evaluation = self._evaluate(self._reached) if self._rounds.is_due(self._reached) else None
-        self.on_round(self.round)
+        if self._state != "over":
+            self.on_round(self.round)
         return evaluation
 
     def step(self) -> None:
@@ -303,7 +307,8 @@ class Simulator:
         if not standings:
             return None
         average = self.average()
-        evaluation = evaluate(
+        measure = partial(
+            evaluate,
             self._trainer,
             self._plan,
             standings,
@@ -313,9 +318,14 @@ class Simulator:
             round=round,
             time=self.now,
             has_hub=self._hub is not None,
-            final=final,
             uniform_mean=average.weights if self._hub is None and self._plan.weighting == "uniform" else None,
         )
+        evaluation = measure(final=final)
+        reason = self._stopping.reason(evaluation, average)
+        if reason is not None and not final:
+            self.history.stopped, self._state = reason, "over"
+            evaluation = measure(final=True) if self._plan.measures_at_end else evaluation
+            self.close()
         self.history.evaluations.append(evaluation)
         return evaluation
 
@@ -347,12 +357,13 @@ class Simulator:
             "num_refused": self.history.num_refused,
             "num_rollbacks": self.history.num_rollbacks,
         }
-        return compose(values, {"peers": compose({}, peers), "messages": compose({}, messages)})
+        parts = {"peers": compose({}, peers), "messages": compose({}, messages), "best": self._stopping.snapshot()}
+        return compose(values, parts)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take the state of a `snapshot` of a simulator of the same peers, world, plan and seed."""
         arrays, values = snapshot
-        by_peer, by_message = (_split(under(f"{part}/", arrays)) for part in ("peers", "messages"))
+        by_peer, by_message = (by_first_part(under(f"{part}/", arrays)) for part in ("peers", "messages"))
         for peer_id, peer in self.peers.items():
             peer.restore((by_peer.get(peer_id, {}), values["peers"][peer_id]))
             self._rounds.count(peer_id, peer.rounds_done)
@@ -362,6 +373,7 @@ class Simulator:
         self._training = TrainingSums(**values["training"])
         self._network.restore(values["network"])
         self.history.evaluations[:] = [evaluation_of(one) for one in values["evaluations"]]
+        self._stopping.restore(under("best/", arrays))
         self.history.num_refused, self.history.num_rollbacks = values["num_refused"], values["num_rollbacks"]
         self._heap = events_of_snapshot(values["events"], values["messages"], by_message)
         self._outcomes.clear()
@@ -381,12 +393,3 @@ _VALUES = (
     *("_last_change", "_reached", "_state"),
 )
 """Attributes of a simulator that are JSON-ready as they are."""
-
-
-def _split(arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, Mapping[str, NDArray[Any]]]:
-    """Arrays by the first part of their names, then by the rest; in one pass, because a simulation has many."""
-    parts: dict[str, dict[str, NDArray[Any]]] = {}
-    for name, array in arrays.items():
-        first, _, rest = name.partition("/")
-        parts.setdefault(first, {})[rest] = array
-    return parts

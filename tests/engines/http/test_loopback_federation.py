@@ -17,9 +17,10 @@ from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.loopback_federation import LoopbackFederation, Member
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.engines.http.wire.limits import Limits
+from gossipfl.engines.stopping import StopRule
 from gossipfl.errors import RemoteProtocolError, TrainingError
 from gossipfl.messages import Kind, Message
-from gossipfl.scores import Score
+from gossipfl.scores import LOSS, Score
 from gossipfl.weights import ModelVectors
 
 GRAPH = ring(4)
@@ -166,3 +167,27 @@ def test_it_needs_no_running_event_loop_and_leaves_none():
     federation(SynchronousGossip()).run()
     with pytest.raises(RuntimeError, match="no running event loop"):
         asyncio.get_running_loop()
+
+
+@pytest.mark.parametrize("algorithm", [SynchronousGossip(), FedAvg()], ids=["synchronous", "fedavg"])
+def test_it_is_stopped_where_the_simulator_is_with_the_models_of_that_moment(algorithm):
+    whole = make_simulator(algorithm, GRAPH, new_trainer(), num_rounds=30).run()
+    stop = StopRule(LOSS, value=whole.evaluations[4].loss.deployed)
+    virtual = make_simulator(algorithm, GRAPH, new_trainer(), num_rounds=30, stop=stop).run()
+    real = federation(algorithm, num_rounds=30, stop=stop).run()
+    assert [evaluation.round for evaluation in real] == [evaluation.round for evaluation in virtual] == [*range(5)]
+    assert real.stopped is not None
+    assert "as good as" in real.stopped
+    assert real.best_round == virtual.best_round
+    assert real.best.weights.tobytes() == virtual.best.weights.tobytes()
+    assert real.average.weights.tobytes() == virtual.average.weights.tobytes()
+    assert real.final.keys() == virtual.final.keys()
+    if algorithm.hub is None:
+        for peer_id, model in real.final.items():
+            assert model.weights.tobytes() == virtual.final[peer_id].weights.tobytes()
+
+
+def test_it_is_stopped_before_anybody_has_begun():
+    real = federation(PairwiseGossip(), stop=StopRule(LOSS, value=1e9)).run()
+    assert [evaluation.round for evaluation in real] == [0]
+    assert real.stopped is not None

@@ -1,0 +1,51 @@
+"""The section of a scenario on when a run ends before its rounds are over."""
+
+from collections.abc import Sequence
+
+from pydantic import model_validator
+
+from gossipfl.engines.stopping import StopRule
+from gossipfl.errors import ConfigurationError
+from gossipfl.scenario.section import Count, Finite, Section
+from gossipfl.scenario.targets import check_reachable, judged
+from gossipfl.scores import LOSS, Metric
+
+
+class StopSection(Section):
+    """Early stopping, of each algorithm's run by itself: `{metric = "accuracy", value = 0.9}`, or `{patience = 5}`.
+
+    It looks at what is deployed (a server's model, or else the peers' own in the mean). The best round and its average
+    model are kept: `gossipfl export --best`. Peers as processes of their own cannot do it.
+    """
+
+    metric: str | None = None
+    """One of the metrics, or `loss`; absent: the first metric."""
+    value: Finite | None = None
+    """Stop at the first evaluation in which the metric is as good, or better."""
+    patience: Count | None = None
+    """Stop when the metric has not become better in so many evaluations one after another. More: a later end, at the
+    expense of rounds that nobody needs."""
+
+    @model_validator(mode="after")
+    def _has_a_reason(self) -> "StopSection":
+        if self.value is None and self.patience is None:
+            raise ConfigurationError("stop needs a value of the metric, a patience (evaluations), or both")
+        return self
+
+    def rule(self, metrics: Sequence[Metric]) -> StopRule:
+        """The rule for a run that has these metrics. Raises ConfigurationError where they do not have its own, or its
+        value cannot be reached."""
+        metric = judged((metrics[0] if metrics else LOSS).name if self.metric is None else self.metric, metrics, "stop")
+        if self.value is not None:
+            check_reachable(self.value, metric, "stop.value")
+        return StopRule(metric, self.value, self.patience)
+
+
+def refuse_stop(stop: StopSection | None) -> None:
+    """Raise ConfigurationError for peers as processes of their own, where nobody sees them all."""
+    if stop is not None:
+        raise ConfigurationError(
+            "stop needs somebody who sees all peers at one moment; peers that are processes of their own have nobody, "
+            "and would have to agree that they end. Use simulate, compare or launch with all peers in one process, or "
+            "leave stop out"
+        )
