@@ -36,6 +36,11 @@ class Metric:
         if not is_metric_name(self.name):
             raise ConfigurationError(f"a metric's name is a word of ASCII letters, digits and _; got {self.name!r}")
 
+    @property
+    def is_loss(self) -> bool:
+        """True for the loss, wherever it is measured: `own_loss`, `test_loss`."""
+        return self.name.removeprefix("test_").removeprefix("own_") == LOSS.name
+
     def best(self, values: Sequence[float]) -> float:
         """The best of one or more values; NaN is worse than any other. Without a direction there is none: NaN."""
         known = [value for value in values if not isnan(value)]

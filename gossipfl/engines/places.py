@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gossipfl.algorithms import POOL
 from gossipfl.errors import ConfigurationError
 from gossipfl.scores import LOSS, Metric, Score
 from gossipfl.training.trainer import Part, Trainer
@@ -30,8 +31,8 @@ AT_END = "test_"
 class Place:
     """A held-out `part`, as a whole or in `shares`: numbers of its examples by peer, for those that have any.
 
-    On shares a peer's own model is measured on its own, and the average model, or a server's, on each, in the mean over
-    peers. What is measured `at_end` is measured in the last evaluation only.
+    On shares a peer's own model is measured on its own, and a model of all (the average one, a server's, that of all
+    data) on each, in the mean over peers. What is measured `at_end` is measured in the last evaluation only.
     """
 
     part: Part = "test"
@@ -57,15 +58,15 @@ class Place:
     def scores(
         self, trainer: Trainer, models: Sequence[tuple[PeerId | None, ModelVectors]], among: Collection[PeerId]
     ) -> list[Score | None]:
-        """The score of each model, a peer's or (None) that of all peers, of whom the shares of those `among` count;
-        None for the model of a peer that has no examples here. What several share is scored once."""
+        """The score of each model, a peer's or (None, POOL) that of all peers, of whom the shares of those `among`
+        count; None for the model of a peer that has no examples here. What several share is scored once."""
         asked: list[Sequence[PeerId | None]]  # on whose shares each model is measured; None: on the whole part
         if self.shares is None:
             asked = [(None,)] * len(models)
         else:
             evaluated = frozenset(among)
-            of_all = [peer for peer in self.shares if peer in evaluated]
-            asked = [of_all if peer is None else [peer] * (peer in self.shares) for peer, _ in models]
+            of_all = [peer for peer in self.shares if peer in evaluated] or list(self.shares)
+            asked = [of_all if peer in (None, POOL) else [peer] * (peer in self.shares) for peer, _ in models]
         pairs = [(model, peer) for (_, model), those in zip(models, asked, strict=True) for peer in those]
         keys = [(*(id(getattr(model, one.name)) for one in fields(model)), peer) for model, peer in pairs]
         distinct = dict(zip(keys, pairs, strict=True))

@@ -6,6 +6,7 @@ from math import isnan, nan
 import numpy as np
 import pytest
 
+from gossipfl.algorithms import POOL
 from gossipfl.engines.evaluation import EvaluationPlan, evaluate, own_score
 from gossipfl.engines.places import Place, measured_metrics
 from gossipfl.engines.progress import Traffic
@@ -80,6 +81,12 @@ def test_on_shares_a_peer_meets_its_own_examples_and_the_average_model_those_of_
 def test_what_a_server_deploys_is_measured_on_each_share():
     evaluation, _ = measured((Place(shares=SHARES),), has_hub=True)
     assert evaluation.deployed_mae == evaluation.average_mae == 275
+
+
+def test_the_model_of_all_data_meets_the_examples_of_each_peer():
+    trainer = Trainer()
+    (score,) = Place(shares=SHARES).scores(trainer, [(POOL, model(10))], [POOL])
+    assert (score.loss, trainer.calls) == (27.5, [("test", 2, [[0, 1], [2]])])
 
 
 def test_only_the_shares_of_evaluated_peers_count():

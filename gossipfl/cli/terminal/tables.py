@@ -60,7 +60,9 @@ def comparison_tables(
     tables[-1].caption = "\n".join([_WORK, _AVERAGE, *[_CHOSEN] * is_chosen_on_test, *notes])
     tables[-1].caption_justify = "left"
     tables[1:1] = [
-        table(_title(scenario, one), list(_aspects(one)), [_by_metric(row, one) for row in ordered]) for one in others
+        table(_title(scenario, one), list(_aspects(one)), [_by_metric(row, one) for row in ordered])
+        for one in others
+        if not one.is_loss
     ]
     to_target = ["rounds", time_, "bytes", "seeds", "bytes at\nbusiest", _SPREAD]
     for costs_of_target in zip(*(row.targets for row in ordered), strict=True):
