@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any, TypeAlias
 
-from gossipfl.history import ASPECTS
+from gossipfl.history import ASPECTS, DECILES
 from gossipfl.report.contact import contact
 from gossipfl.report.layout import graph_positions
 from gossipfl.runs.files import HistoryRow, Run
-from gossipfl.runs.manifest import Manifest, RunAlgorithm
+from gossipfl.runs.manifest import OF_EACH_PEER, Manifest, RunAlgorithm
 
 JSON: TypeAlias = dict[str, Any]
 
@@ -32,6 +32,10 @@ COLUMNS = (
     "consensus_distance",
 )
 """The columns of every row of a history, beside its loss and its metrics."""
+
+
+_FOLLOWED = [aspect for aspect in ASPECTS if aspect not in DECILES]
+"""The aspects of metrics that the page draws as curves; those of single peers it has anyway."""
 
 
 def page_payload(run: Run) -> JSON:
@@ -62,7 +66,7 @@ def manifest_facts(manifest: Manifest) -> JSON:
         mode="json",
         exclude={
             "algorithms": True,
-            "partition": {"label_counts"},
+            "partition": set(OF_EACH_PEER),
             "scenario": {"data": {"partition": {"parts"}}},
             "model": {"segments", "statistics_segments", "local_segments"},
             "topologies": {"__all__": {"nodes", "links"}},
@@ -96,7 +100,7 @@ def histories(rows: Sequence[HistoryRow], metrics: Sequence[str]) -> list[JSON]:
     for seed in seeds:
         own = [row for row in rows if row.seed == seed]
         table = {"seed": seed} | {column: [rounded(getattr(row, column)) for row in own] for column in COLUMNS}
-        for aspect, metric in product(ASPECTS, ["loss", *metrics]):
+        for aspect, metric in product(_FOLLOWED, ["loss", *metrics]):
             table[f"{aspect}_{metric}"] = [rounded(row.column(aspect, metric)) for row in own]
         tables.append(table)
     return tables

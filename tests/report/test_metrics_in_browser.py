@@ -23,6 +23,52 @@ def with_error(row: JSON) -> JSON:
     return row | {name.replace("accuracy", "squared_error"): error(value) for name, value in ours.items()}
 
 
+OWN = {**ACCURACY, "name": "own_accuracy", "on": "each peer's own validation data", "by_share": True}
+OWN_LOSS = {**ERROR, "name": "own_loss", "on": "each peer's own validation data", "by_share": True}
+TEST = {**ACCURACY, "name": "test_accuracy", "on": "test data"}
+
+
+def in_other_places(row: JSON) -> JSON:
+    """The same on the peers' own shares, and at the end on the test part."""
+    ours = {name: value for name, value in row.items() if name.endswith("_accuracy")}
+    is_last = row["round"] == 20
+    own = {name.replace("accuracy", "own_accuracy"): value for name, value in ours.items()}
+    test = {
+        name.replace("accuracy", "test_accuracy"): value if is_last else {} if isinstance(value, dict) else None
+        for name, value in ours.items()
+    }
+    return row | own | test
+
+
+def test_what_is_measured_on_own_shares_and_at_the_end(tmp_path: Path) -> None:
+    overrides = {"metrics": [{**ACCURACY, "on": "validation data"}, OWN_LOSS, OWN, TEST]}
+    run = fake_run(tmp_path / "run", algorithms=FIVE_AND_BOUNDS, overrides=overrides)
+    report = complete(change_rows(run, in_other_places))
+
+    async def visit(page: Page) -> None:
+        found = await seen(page, report)
+        titles = [canvas["title"] for canvas in found["canvases"]]
+        assert titles[:4] == ["Accuracy", "Own accuracy", "Spread over peers", "Spread over peers: own accuracy"]
+        assert not [title for title in titles if "est" in title]  # measured once, it is no curve
+        assert "Best test accuracy of what is deployed" in found["text"]
+        assert "Best accuracy of what is deployed" not in found["text"]
+        groups = "[...document.querySelectorAll('.comparison .groups th')].map(e => e.textContent)"
+        assert (await page.evaluate(groups))[:3] == [
+            "Accuracy on validation data",
+            "Own accuracy on each peer's own validation data",
+            "Test accuracy on test data",
+        ]
+        heads = await page.evaluate(
+            "[...document.querySelectorAll('.comparison thead button')].map(e => e.textContent)"
+        )
+        assert [head for head in heads if "ecile" in head or head == "Median"] == ["Decile 1", "Median", "Decile 9"]
+        shown = await page.evaluate("document.body.innerText")
+        assert not [word for word in ("NaN", "Infinity", "null", "undefined") if word in shown]
+        assert page.problems == []
+
+    in_browser(visit)
+
+
 def test_a_first_metric_whose_lower_values_are_better(tmp_path: Path) -> None:
     overrides = {"metrics": [ERROR, ACCURACY], "targets": {"squared_error": [3.0, 1.5]}}
     run = fake_run(tmp_path / "run", algorithms=FIVE_AND_BOUNDS, overrides=overrides)

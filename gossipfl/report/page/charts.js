@@ -83,10 +83,10 @@ function metricChart(metric) {
     logToggle,
   ];
   const explained = {
-    deployed: `Held-out ${metric.words} of what is deployed: the server’s model, or else each peer’s own weights, averaged over peers.`,
-    average: `Held-out ${metric.words} of the average of all peers’ weights, which nobody has until it is gathered; of an algorithm with a server, of the server’s model.`,
-    mean: `Held-out ${metric.words} of each peer’s own weights, averaged over peers.`,
-    worst: `Held-out ${metric.words} of the peer that does worst.`,
+    deployed: `${capitalized(metric.measured)} of what is deployed: the server’s model, or else each peer’s own weights, averaged over peers.`,
+    average: `${capitalized(metric.measured)} of the average of all peers’ weights, which nobody has until it is gathered; of an algorithm with a server, of the server’s model.`,
+    mean: `${capitalized(metric.measured)} of each peer’s own weights, averaged over peers.`,
+    worst: `${capitalized(metric.measured)} of the peer that does worst.`,
     training: `${title} over the examples of the local training since the previous evaluation, before each step’s update.`,
   };
   const chart = chartCard(
@@ -139,7 +139,7 @@ function lossChart() {
       lines: algorithmLines(measure, "round", x),
       x,
       y: { kind: "number" },
-      caption: `${measure === "average_loss" ? "On held-out data." : "Over the examples of the local training."} ${seedsCaption()}`,
+      caption: `${measure === "average_loss" ? `On ${MAIN.on}.` : "Over the examples of the local training."} ${seedsCaption()}`,
       empty: "No loss was measured for the algorithms shown.",
     };
   });
@@ -296,8 +296,9 @@ function legend() {
 }
 
 function drawCurves(section) {
-  const leads = METRICS.map(metricChart);
-  const others = [...METRICS.map(spreadChart), consensusChart(), lossChart()];
+  const followed = SHOWN.filter((metric) => !metric.isTest);
+  const leads = followed.map(metricChart);
+  const others = [...followed.map(spreadChart), consensusChart(), lossChart()];
   section.append(
     sectionHead("Learning curves"),
     LABELS.length > 1 ? legend() : "",

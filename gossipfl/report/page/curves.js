@@ -12,9 +12,14 @@ const CLOCK_TITLE = IS_REAL ? "Real time" : "Virtual time";
 const NUM_SEEDS = Math.max(1, ...LABELS.map((label) => RUN.histories[label].length));
 const MEASURED = LABELS.filter((label) => RUN.histories[label].length > 0);
 // What models were scored by; colors and findings go by the first. Whoever has no metric is judged by the loss.
-const toMetric = (metric) => ({
+const HELD_OUT = RUN.manifest.data?.num_validation ? "validation data" : "held-out data";
+const toMetric = ({ on = HELD_OUT, ...metric }) => ({
   ...metric,
   words: metric.name.replaceAll("_", " "),
+  measured: `${metric.name.replaceAll("_", " ")} on ${on}`,
+  on,
+  isLoss: /^(test_)?(own_)?loss$/.test(metric.name),
+  isTest: metric.name.startsWith("test_"), // measured once, at the end
   kind: metric.unit === "share" ? "percent" : "number",
   apartKind: metric.unit === "share" ? "points" : "number",
   better: metric.higher_is_better === null ? null : metric.higher_is_better ? "high" : "low",
@@ -24,6 +29,9 @@ const toMetric = (metric) => ({
 const LOSS = toMetric({ name: "loss", higher_is_better: false, unit: "number" });
 const METRICS = RUN.manifest.metrics?.length ? RUN.manifest.metrics.map(toMetric) : [LOSS];
 const [MAIN] = METRICS;
+// The loss elsewhere than in the first place has no chart and no column.
+const SHOWN = METRICS.filter((metric) => metric === MAIN || !metric.isLoss);
+const REPORTED = SHOWN.find((metric) => metric.isTest) ?? MAIN;
 const metricOf = (name) => METRICS.find((metric) => metric.name === name) ?? LOSS;
 // Every target: { metric, value }.
 const TARGETS = Object.entries(RUN.manifest.targets ?? {}).flatMap(([name, values]) =>

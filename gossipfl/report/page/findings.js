@@ -42,8 +42,9 @@ function comparedSentence() {
   }
   if (data.source) {
     const classes = data.num_classes ? `, ${plural(data.num_classes, "class", "classes")}` : "";
+    const chosen = data.num_validation ? `, ${count(data.num_validation)} validation` : "";
     const size = isNumber(data.num_train)
-      ? ` (${count(data.num_train)} training and ${count(data.num_test)} test examples${classes})`
+      ? ` (${count(data.num_train)} training${chosen} and ${count(data.num_test)} test examples${classes})`
       : "";
     parts.push(data.source + size);
   }
@@ -51,7 +52,8 @@ function comparedSentence() {
     const parameters = Object.entries(partition.parameters ?? {})
       .map(([name, value]) => `${name} = ${value}`)
       .join(", ");
-    parts.push(`partition ${partition.name}${parameters ? ` (${parameters})` : ""}`);
+    const skew = RUN.manifest.scenario?.data?.skew ? ", features skewed" : "";
+    parts.push(`partition ${partition.name}${parameters ? ` (${parameters})` : ""}${skew}`);
   }
   parts.push(plural(NUM_SEEDS, "seed"));
   return parts.join(" · ");
@@ -121,7 +123,9 @@ function toTarget(target, cost) {
 function findings() {
   const target = decisiveTarget();
   const alone = COMPETITORS.length === 1;
-  const list = METRICS.filter(({ better }) => better).flatMap(({ name, words, kind, better }) =>
+  const judging = SHOWN.filter(({ better }) => better);
+  const reported = judging.filter(({ isTest }) => isTest);
+  const list = (reported.length ? reported : judging).flatMap(({ name, words, kind, better }) =>
     [
       ["deployed", "what is deployed"],
       ["worst", "the worst peer"],
@@ -196,8 +200,8 @@ function verdict(list) {
       : `${name}: ${found.label}, ${shownWithSpread(found.number, kind)}`;
   });
   const sentence = (alone ? `${COMPETITORS[0]}: ` : "") + parts.join("; ");
-  const deployed = (label) => SUMMARY[label]?.[`deployed_${MAIN?.name}`]?.mean;
+  const deployed = (label) => SUMMARY[label]?.[`deployed_${REPORTED.name}`]?.mean;
   const bounds = BOUNDS.filter((label) => isNumber(deployed(label)));
-  const limits = bounds.map((label) => `${label} ${shown(deployed(label), MAIN.kind)}`).join(", ");
+  const limits = bounds.map((label) => `${label} ${shown(deployed(label), REPORTED.kind)}`).join(", ");
   return `${sentence}.${limits ? ` For reference: ${limits}.` : ""}`;
 }

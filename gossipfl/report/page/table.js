@@ -2,19 +2,28 @@
 
 const DEPLOYED = "The server’s model, or else the peers’ own, averaged over peers";
 const AVERAGE = "Nobody has the average of the peers’ models until it is gathered; a server has its own";
+const DECILES = [
+  ["decile1", "Decile 1", "A tenth of the peers do worse, on shares of their own"],
+  ["decile5", "Median"],
+  ["decile9", "Decile 9", "A tenth of the peers do better"],
+];
+const CHOSEN = RUN.manifest.data?.num_validation
+  ? ""
+  : " Read off the test part: with data.validation, off a part that is held out to choose by.";
 const BUSIEST = "Bytes sent and received by the busiest participant";
 const APART = "How far the best and the worst peer were apart, of shares in percentage points, when the target was reached";
 
 function comparisonColumns() {
   const own = (key) => (label) => SUMMARY[label]?.[key] ?? null;
-  const byMetric = ({ name, words, kind, better, top }) =>
+  const byMetric = ({ name, measured, kind, better, top, by_share }) =>
     [
       ["deployed", "Deployed", DEPLOYED],
       ["worst", "Worst peer"],
+      ...(by_share ? DECILES : []),
       ["best", "Best peer"],
       ["average", "Average model", AVERAGE],
     ].map(([aspect, title, hint]) => ({
-      group: `Held-out ${words}`,
+      group: capitalized(measured),
       title,
       kind,
       better,
@@ -23,7 +32,7 @@ function comparisonColumns() {
       hint,
     }));
   const columns = [
-    ...METRICS.flatMap(byMetric),
+    ...SHOWN.flatMap(byMetric),
     { group: "Agreement", title: "Consensus distance", kind: "number", number: own("consensus_distance") },
     { group: "Cost of the whole run", title: "Rounds", kind: "count", number: own("rounds") },
     {
@@ -93,7 +102,7 @@ function drawComparison(section) {
   const columns = targetColumns();
   if (columns.length === 0) return;
   section.append(
-    sectionHead("Reaching a target", "What was spent when what is deployed (the server’s model, or else the peers’ own in the mean) had first come to it."),
+    sectionHead("Reaching a target", "What was spent when what is deployed (the server’s model, or else the peers’ own in the mean) had first come to it." + CHOSEN),
     winnersTable(),
     sortableTable(columns),
   );
@@ -249,9 +258,9 @@ function measurements() {
     ["num_bytes", "Bytes", "bytes"],
     ["training_loss", "Training loss", "number"],
     ["average_loss", "Average loss", "number"],
-    ...METRICS.flatMap(({ name, words, kind }) => [
+    ...SHOWN.flatMap(({ name, words, kind }) => [
       [`training_${name}`, `Training ${words}`, kind],
-      [`deployed_${name}`, METRICS.length > 1 ? `Deployed ${words}` : "Deployed", kind],
+      [`deployed_${name}`, SHOWN.length > 1 ? `Deployed ${words}` : "Deployed", kind],
       [`average_${name}`, "Average model", kind],
       [`mean_${name}`, "Mean of peers", kind],
       [`worst_${name}`, "Worst peer", kind],
