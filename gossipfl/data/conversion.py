@@ -80,7 +80,15 @@ def is_image(array: NDArray[Any]) -> bool:
 
 def model_inputs(tree: Tree) -> Any:
     """The inputs as a model gets them: images of bytes as float32(x) / 255, and all else as it is."""
-    return mapped(lambda array: array.astype(np.float32) / np.float32(255) if is_image(array) else array, tree)
+
+    def as_float(array: NDArray[Any]) -> NDArray[Any]:
+        if not is_image(array):
+            return array
+        floats = array.astype(np.float32)
+        floats /= np.float32(255)  # in place: this may be the largest array that there is
+        return floats
+
+    return mapped(as_float, tree)
 
 
 def check_size(shape: tuple[int, ...], what: str, itemsize: int = 4) -> None:
