@@ -21,7 +21,9 @@ def read_parquet(path: Path, name: str) -> tuple[dict[str, pa.ChunkedArray], str
     try:
         file = pyarrow.parquet.ParquetFile(path)
         metadata = file.metadata
-        num_bytes = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+        stored = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+        # Runs of one value take no place in the file, but in memory: at least the 4 bytes of a float32 for each.
+        num_bytes = max(stored, 4 * metadata.num_rows * metadata.num_columns)
         if num_bytes > MAX_FEATURE_BYTES:
             raise DataError(
                 f"{name} takes {num_bytes / 2**30:.1f} GiB, more than {MAX_FEATURE_BYTES / 2**30:.0f}: use a part of it"
