@@ -12,16 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gossipfl.data.conversion import MAX_EXACT_FLOAT, as_numbers
 from gossipfl.errors import DataError
 
 Column: TypeAlias = "NDArray[Any] | pa.ChunkedArray"
 """An array of numbers with a row per example, or a column of Arrow."""
 
-MAX_EXACT = 2**24
-"""Above it, float32 does not tell neighbouring integers apart."""
 
-
-def as_numbers(column: Any, what: str) -> NDArray[Any]:
+def numbers_of(column: Any, what: str) -> NDArray[Any]:
     """The numbers [N, ...] of a column; lists of equal lengths become further axes.
 
     Raises DataError for missing values, NaN, strings, dates, and lists of unequal lengths, naming the first row.
@@ -83,7 +81,7 @@ def numbered(columns: Sequence[Any], what: str) -> tuple[list[NDArray[np.int32]]
 def keys(column: Any, what: str) -> NDArray[Any]:
     """The strings or integers [N] of a column that says where an example belongs, such as its user."""
     if not is_text(column):
-        column = as_numbers(column, what)
+        column = numbers_of(column, what)
         if column.ndim != 1 or column.dtype.kind not in "biu":
             raise DataError(
                 f"{what} has values of type {column.dtype}: to say where examples belong, it needs names or integers"
@@ -105,15 +103,12 @@ def side_by_side(columns: Iterable[tuple[str, NDArray[Any]]]) -> NDArray[Any]:
 
 def as_float32(column: NDArray[Any], what: str) -> NDArray[np.float32]:
     """The same numbers as float32. Raises DataError where integers would collapse, or numbers be infinite."""
-    if column.dtype == np.float32:
-        return column
-    if column.dtype.kind in "iu" and column.size and max(int(column.max()), -int(column.min())) > MAX_EXACT:
+    if column.dtype.kind in "iu" and column.size and max(int(column.max()), -int(column.min())) > MAX_EXACT_FLOAT:
         raise DataError(
             f"{what} has integers beyond 2^24, which float32 does not tell apart; give it an input of its own, such as "
             "features = { id = [...] }, where integers stay integers"
         )
-    with np.errstate(over="ignore"):
-        numbers = column.astype(np.float32)
+    numbers = as_numbers(column, what).astype(np.float32, copy=False)
     if not np.isfinite(numbers).all():
         raise DataError(f"{what} has numbers beyond {np.finfo(np.float32).max:.4g}, the largest of float32: scale it")
     return numbers
@@ -156,7 +151,7 @@ def _stacked(array: pa.Array, what: str) -> NDArray[Any]:
             f"{what} has lists of unequal lengths, {length} in row 1 and {lengths[row].as_py()} in row {row + 1}: "
             "pad or cut them to one length"
         )
-    values = as_numbers(pa.chunked_array([array.flatten()]), f"{what} (its lists)")
+    values = numbers_of(pa.chunked_array([array.flatten()]), f"{what} (its lists)")
     return values.reshape(num_rows, length, *values.shape[1:])
 
 
@@ -169,7 +164,7 @@ def _as_arrow(column: Any, what: str) -> pa.Array:
         values = [value.decode() if isinstance(value, bytes) else value for value in column.tolist()]
         array = pa.array(values)
     if not (_is_string(array.type) or pa.types.is_boolean(array.type) or pa.types.is_integer(array.type)):
-        as_numbers(pa.chunked_array([array]), what)
+        numbers_of(pa.chunked_array([array]), what)
     if pa.types.is_nested(array.type):
         raise DataError(f"{what} has lists, expected one value per row")
     return array.cast(pa.large_string()) if _is_string(array.type) else array

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.data.columns import as_float32, as_numbers, image_files, is_images, is_text, keys, numbered, side_by_side
+from gossipfl.data.columns import as_float32, image_files, is_images, is_text, keys, numbered, numbers_of, side_by_side
 from gossipfl.data.examples import Examples, Tree
 from gossipfl.data.images import as_images
 from gossipfl.data.parts import Parts
@@ -155,7 +155,7 @@ class _Reading:
                 self._converted[column] = self._images(column)
             else:
                 self._converted[column] = {
-                    part: as_numbers(table[column], self._what(column, part)) for part, table in self.tables.items()
+                    part: numbers_of(table[column], self._what(column, part)) for part, table in self.tables.items()
                 }
         return self._converted[column]
 
@@ -183,7 +183,7 @@ class _Reading:
 
     def _weight(self, column: str, part: str) -> NDArray[np.float32]:
         what = self._what(column, part)
-        weight = as_float32(as_numbers(self.tables[part][column], what), what)
+        weight = as_float32(numbers_of(self.tables[part][column], what), what)
         if weight.ndim != 1 or (weight < 0).any():
             raise DataError(f"{what} is the weight of an example: one number, at least 0")
         return weight

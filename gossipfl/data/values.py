@@ -17,7 +17,8 @@ FORMS = (
 )
 """The data sets in Python, for errors."""
 
-_FRAMES = {("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")}
+_PANDAS = {("pandas", "DataFrame")}
+_FRAMES = _PANDAS | {("polars", "DataFrame"), ("pyarrow", "Table")}
 _TF_DATA = {("tensorflow", "DatasetV2")}
 
 
@@ -59,7 +60,9 @@ def read_value(value: Any, name: str, reading: Reading) -> Dataset | Parts:
     if all(_is_a(one, _FRAMES) for one in sets.values()):
         from gossipfl.data.tables import select  # late: Arrow takes a quarter of a second
 
-        return select({part: _columns(frame, f"{name}: {part}") for part, frame in sets.items()}, reading, name)
+        parts = select({part: _columns(frame, f"{name}: {part}") for part, frame in sets.items()}, reading, name)
+        has_index = any(_is_a(frame, _PANDAS) and type(frame.index).__name__ != "RangeIndex" for frame in sets.values())
+        return parts.with_notes("the index of the frame is not used") if has_index else parts
     if (named := replace(reading, peer=())) != PLAIN:
         field = next(field for field, given in vars(named).items() if given != getattr(PLAIN, field))
         raise DataError(f"data source {name!r} has no named columns: leave data.{field} out, or give a frame")
@@ -97,7 +100,7 @@ def _columns(frame: Any, what: str) -> Mapping[str, Any]:
     from gossipfl.data.parquet_files import table_columns
 
     try:
-        if _is_a(frame, {("pandas", "DataFrame")}):
+        if _is_a(frame, _PANDAS):
             frame = pa.Table.from_pandas(frame, preserve_index=False)
         elif not isinstance(frame, pa.Table):
             frame = frame.to_arrow()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.data.columns import as_numbers, numbered, side_by_side
+from gossipfl.data.columns import numbered, numbers_of, side_by_side
 from gossipfl.data.reading import Reading
 from gossipfl.data.tables import select
 from gossipfl.errors import DataError
@@ -134,6 +134,7 @@ def test_columns_that_do_not_fit_are_refused_by_name(reading, words):
         ([1.0, 2.0, float("nan"), 3.0], "column 'age' is nan in row 3"),
         ([1.0, float("inf"), 0.0, 0.0], "column 'age' is inf in row 2"),
         ([1e300, 0.0, 0.0, 0.0], "numbers beyond 3.403e.38, the largest of float32"),
+        ([2.0**40 + 1, 2.0, 3.0, 4.0], "whole numbers that float32 does not have, such as 1099511627777"),
         ([[1], [1, 2], [3], [4]], r"lists of unequal lengths, 1 in row 1 and 2 in row 2"),
         ([[1], [None], [3], [4]], r"column 'age' \(its lists\) has no value in row 2"),
         ([["a"]] * 4, "strings"),
@@ -158,13 +159,13 @@ def test_a_part_without_a_column_is_named():
 
 def test_types_of_arrow():
     decimals = pa.chunked_array([pa.array([decimal.Decimal("1.5"), decimal.Decimal("2")])])
-    assert as_numbers(decimals, "c").tolist() == [1.5, 2]
+    assert numbers_of(decimals, "c").tolist() == [1.5, 2]
     words = pa.chunked_array([pa.array(["b", "a"]), pa.array(["b"])]).dictionary_encode()
     assert numbered([words], "c")[0][0].tolist() == [1, 0, 1]
     nested = pa.chunked_array([pa.array([[[1, 2], [3, 4]], [[5, 6], [7, 8]]])])
-    assert as_numbers(nested, "c").shape == (2, 2, 2)
+    assert numbers_of(nested, "c").shape == (2, 2, 2)
     fixed = pa.chunked_array([pa.FixedSizeListArray.from_arrays(pa.array(range(6)), 3)])
-    assert as_numbers(fixed, "c").tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert numbers_of(fixed, "c").tolist() == [[0, 1, 2], [3, 4, 5]]
     bytes_of_tensorflow = np.array([b"x", b"\xc3\xa9"], object)
     assert numbered([bytes_of_tensorflow], "c")[1] == ("x", "é")
 

@@ -29,9 +29,15 @@ def test_frames_are_tables(kind):
     assert (len(dataset.train), len(dataset.test)) == (16, 4)
     assert set(dataset.train.columns["city"].tolist()) == {"Oslo", "Bern"}
     assert dataset.digest == load(FRAMES["pandas"], reading=READING).digest
+    assert not any("index" in note for note in dataset.notes)
     both = load((FRAMES[kind], FRAMES[kind][:4] if kind != "pyarrow" else FRAMES[kind].slice(0, 4)), reading=READING)
     assert both.train.x.tolist() == X.tolist()
     assert len(both.test) == 4
+
+
+def test_an_index_is_not_used():
+    indexed = FRAMES["pandas"].set_index("city")
+    assert load(indexed, reading=Reading(target="label")).notes[-1] == "the index of the frame is not used"
 
 
 def test_arrays_are_as_fit_takes_them():
