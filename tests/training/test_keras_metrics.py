@@ -14,7 +14,7 @@ from gossipfl.errors import ConfigurationError  # noqa: E402
 from gossipfl.scores import Metric  # noqa: E402
 from gossipfl.training.keras.metrics import KerasMetrics, PlainAccuracy  # noqa: E402
 from gossipfl.training.keras.run_metrics import Perplexity  # noqa: E402
-from gossipfl.training.metrics import metric_specs  # noqa: E402
+from gossipfl.training.metrics import metric_spec, metric_specs  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -162,6 +162,13 @@ def test_accuracy_alone_is_counted_in_short_and_is_the_same_number():
 def test_a_metric_that_does_not_fit_is_refused(named, message):
     with pytest.raises(ConfigurationError, match=message):
         toy_trainer(build, metrics=metric_specs(named))
+
+
+def test_every_metric_of_keras_that_compares_has_a_direction():
+    classes = {name for name, one in vars(keras.metrics).items() if isinstance(one, type)}
+    for name in classes - {"Metric", "Mean", "Sum", "MeanMetricWrapper", "Accuracy"}:
+        assert metric_spec(name).keras_name == name
+        assert metric_spec(name).metric.higher_is_better is not None
 
 
 def test_a_metric_that_is_not_a_number_fails_nothing():

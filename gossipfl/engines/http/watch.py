@@ -103,6 +103,13 @@ class Watch:
         return web.Response(body=encode(message), content_type="application/octet-stream")
 
 
+def _gauge(name: str, text: str, peer: str, value: float | None) -> Iterator[Metric]:
+    if value is not None:
+        family = GaugeMetricFamily(f"gossipfl_{name}", text, labels=["peer"])
+        family.add_metric([peer], value)
+        yield family
+
+
 class _PeerCollector(Collector):
     """Metrics of one peer. Labels are neighbors and reasons: few, and none that a stranger could make up."""
 
@@ -111,26 +118,34 @@ class _PeerCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         status = self._status()
+        taken = set()
+        for family in self._families(status):
+            taken.add(family.name)
+            yield family
+        measured = {
+            metric: (f"{metric.capitalize()} on held-out data.", value) for metric, value in status.metrics.items()
+        }
+        for metric, value in status.training.items():
+            measured[f"training_{metric}"] = (f"{metric.capitalize()} of the last local round.", value)
+        for metric, (text, value) in measured.items():
+            # Whoever calls a metric "round" has it as gossipfl_metric_round.
+            name = f"metric_{metric}" if f"gossipfl_{metric}" in taken else metric
+            yield from _gauge(name, text, status.peer, value)
+
+    def _families(self, status: PeerStatus) -> Iterator[Metric]:
         peer = [status.peer]
 
         def gauge(name: str, text: str, value: float | None) -> Iterator[Metric]:
-            if value is not None:
-                family = GaugeMetricFamily(f"gossipfl_{name}", text, labels=["peer"])
-                family.add_metric(peer, value)
-                yield family
+            return _gauge(name, text, status.peer, value)
 
         yield from gauge("round", "Rounds of the protocol that are over for the peer.", status.round)
         yield from gauge("rounds_planned", "Rounds of the protocol in all.", status.rounds)
         yield from gauge("incarnation", "Starts of this peer from its run directory.", status.incarnation)
         yield from gauge("run_seconds", "Seconds that the peer has run.", status.seconds)
         yield from gauge("loss", "Loss on held-out data.", status.loss)
-        for metric, value in status.metrics.items():
-            yield from gauge(metric, f"{metric.capitalize()} on held-out data.", value)
         yield from gauge(
             "own_training_loss", "Loss on own training examples, where the peer scores it.", status.own_loss
         )
-        for metric, value in status.training.items():
-            yield from gauge(f"training_{metric}", f"{metric.capitalize()} of the last local round.", value)
         state = GaugeMetricFamily("gossipfl_state", "1 for the state that the peer is in.", labels=["peer", "state"])
         for name in STATES:
             state.add_metric([*peer, name], float(name == status.state))

@@ -117,8 +117,10 @@ async def test_the_status_is_strict_json_of_all_that_is_known(scene):
 
 @watching
 async def test_metrics_can_be_read_by_prometheus(scene):
-    scene.host.score = Score(0.25, {"accuracy": 0.5})
+    scene.host.score = Score(0.25, {"accuracy": 0.5, "round": 0.75})
     metrics = await scene.metrics()
+    assert metrics["gossipfl_accuracy"].samples[0].value == 0.5
+    assert metrics["gossipfl_metric_round"].samples[0].value == 0.75  # the name is taken
     assert all(name.startswith("gossipfl_") for name in metrics)
     assert all(sample.labels["peer"] == "0" for family in metrics.values() for sample in family.samples)
     (loss,) = metrics["gossipfl_loss"].samples
