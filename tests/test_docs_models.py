@@ -31,6 +31,29 @@ def test_a_personal_head_stays_at_its_peer():
     assert average == pytest.approx(sum(others) / 4, abs=1e-7)
 
 
+@pytest.mark.slow
+def test_a_step_of_ones_own_trains():
+    keras, tf = pytest.importorskip("keras"), pytest.importorskip("tensorflow")
+    (text,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    defined = {"keras": keras, "tf": tf}
+    exec(text, defined)
+
+    def build():
+        inputs = keras.Input((8, 8, 1))
+        hints = keras.layers.Dense(3)(flat := keras.layers.Flatten()(inputs))
+        model = defined["Distilled"](inputs, keras.layers.Dense(10, "softmax")(flat))
+        model.hints = keras.Model(inputs, hints)
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    scenario = Scenario(model=build, rounds=1, topology=RING, training={"steps": 2}, algorithms=["fedavg", "fedprox"])
+    history = initialize(scenario, "fedavg").run()
+    assert history.failure is None
+    assert history.last.loss.training < 4
+    with pytest.raises(ValueError, match="corrects or sums the gradients of peers"):
+        initialize(scenario, "fedprox").run()
+
+
 def test_patterns_of_the_table_are_patterns():
     for table in re.findall(r"\| `((?:local|frozen) = .*?)` \|", TEXT):
         assert Scenario(sharing=tomllib.loads(table)).sharing.patterns

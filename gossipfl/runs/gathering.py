@@ -68,7 +68,8 @@ def gather(directories: Sequence[Path], output: Path, own: Scenario | None = Non
         named = _named("weights", average.weights, model.schema_of_weights)
         named |= _named("statistics", average.statistics, model.schema_of_statistics)
         named |= _named("local", average.local, model.schema_of_local)
-        final = {record.peer: record.final for record in records if record.final is not None}
+        finals = {record.peer: average if record.is_hub else record.final for record in records}
+        final = {peer: model for peer, model in finals.items() if model is not None}
         digest = manifest.constants.get(str(seed))
         write_constants(output / "weights", seed, read_constants(records[0].directory / "weights", seed, digest))
         write_weights(output / "weights", f"{file_stems([label])[label]}-seed{seed}", named, final, digest)

@@ -363,6 +363,8 @@ class TestFiles:
         average = load_file(tmp_path / "run" / "weights" / "fed-avg-seed4.average.safetensors")
         assert average["weights"].tolist() == [2.0] * 4
         assert average["head/bias"].tolist() == [0.5]
+        peers = load_file(tmp_path / "run" / "weights" / "fed-avg-seed4.peers.safetensors")
+        assert peers["hub/local"].tolist() == [0.5]  # as in any run, what a hub ends with is the average
         (last,) = rows_in(tmp_path / "run")
         assert last["average_accuracy"] is None  # the hub has measured its model with a part that nobody uses
 

@@ -55,6 +55,10 @@ class OwnStep:
         self._model = model
         self._run: Callable[[Any], Any] = getattr(model, name)
         self._where = f"the {name} of model {model.name!r}"
+        if hasattr(self._run, "get_concrete_function"):
+            raise ConfigurationError(
+                f"{self._where} is decorated with tf.function; leave that out: it is run in a graph"
+            )
         graph = self._traced(_packed(batch.x, batch.y, batch.weight))
         captured, self.written = captured_by(graph), written_by(graph)
         self.optimizers = [one for one in _optimizers(model) if _are_among(captured, one.variables)]
