@@ -57,8 +57,7 @@ class SameBatches(keras.utils.PyDataset):
 
     def __getitem__(self, step: int):
         taken = self.dataset.train.take(self.batches[step])
-        batch = model_inputs(taken.x), taken.y, taken.weight
-        return batch if taken.weight is not None else batch[:2]
+        return tuple(part for part in (model_inputs(taken.x), taken.y, taken.weight) if part is not None)
 
 
 def fit_job(model: keras.Model, trainer: KerasTrainer, job: Train, dataset=None, batches=None):
@@ -67,7 +66,7 @@ def fit_job(model: keras.Model, trainer: KerasTrainer, job: Train, dataset=None,
     statistics = [variable for variable in model.non_trainable_variables if variable.dtype == "float32"]
     assign(model.trainable_variables, trainer.schema.unflatten(job.weights))
     assign(statistics, trainer.statistics_schema.unflatten(job.statistics))
-    if seeds:
+    if "seeds" in job.state:
         assign(seeds, job.state["seeds"].reshape(-1, 2))
     model.optimizer.build(model.trainable_variables)
     for variable in model.optimizer.variables:

@@ -1,0 +1,194 @@
+"""Whatever `fit` trains, slots train, with the same loss and the same metrics: outputs, targets, weights and masks."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from fit_oracle import fit_job, job_of, model_of, toy_trainer  # noqa: E402
+from keras import layers, losses  # noqa: E402
+
+from gossipfl.data.conversion import model_inputs  # noqa: E402
+from gossipfl.data.dataset import Dataset  # noqa: E402
+from gossipfl.training.metrics import metric_specs  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+RANDOM = np.random.default_rng(5)
+X = RANDOM.normal(size=(300, 6)).astype(np.float32)
+CLASSES = RANDOM.integers(3, size=300)
+ONE_HOT = np.eye(3, dtype=np.float32)[CLASSES]
+YES_OR_NO = (X[:, 0] > 0).astype(np.int32)
+LABELS = (X[:, :4] + RANDOM.normal(size=(300, 4)) > 0).astype(np.uint8)
+QUANTITIES = (X @ RANDOM.normal(size=(6, 2))).astype(np.float32)
+WEIGHTS = RANDOM.uniform(0, 2, size=300).astype(np.float32)
+TOKENS = RANDOM.integers(1, 9, size=(300, 7)) * (np.arange(7) < RANDOM.integers(1, 8, size=(300, 1)))
+
+
+def data(x: Any, y: Any, weight: Any = None) -> Dataset:
+    def part(first: int, end: int) -> tuple[Any, ...]:
+        trees = (x, y) if weight is None else (x, y, weight)
+        return tuple(
+            None if tree is None else keras.tree.map_structure(lambda rows: rows[first:end], tree) for tree in trees
+        )
+
+    return Dataset.from_arrays("toy", part(0, 200), part(200, 300))
+
+
+def sequential(*stack, loss, shape=(6,), **compiled):
+    def build():
+        model = keras.Sequential([keras.Input(shape), *(type(one).from_config(one.get_config()) for one in stack)])
+        model.compile(keras.optimizers.SGD(0.1), loss, **compiled)
+        return model
+
+    return build
+
+
+def dense(size, activation=None, **given):
+    return layers.Dense(size, activation, **given)
+
+
+def masked():
+    model = keras.Sequential(
+        [
+            keras.Input((7,), dtype="int32"),
+            layers.Embedding(9, 4, mask_zero=True),
+            layers.LSTM(5, return_sequences=True),
+        ]
+    )
+    model.add(layers.Dense(9))
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, metrics=["accuracy"], weighted_metrics=["accuracy"])
+    return model
+
+
+def several():
+    inputs = {"age": keras.Input((6,), name="age"), "item": keras.Input((), dtype="int64", name="item")}
+    both = layers.Concatenate()([inputs["age"], layers.Embedding(3, 2)(inputs["item"])])
+    hidden = layers.Dense(8, "relu")(both)
+    outputs = {"price": layers.Dense(2, name="price")(hidden), "buys": layers.Dense(1, "sigmoid", name="buys")(hidden)}
+    model = keras.Model(inputs, outputs)
+    model.compile(
+        "sgd",
+        {"price": "mse", "buys": "binary_crossentropy"},
+        loss_weights={"price": 0.3, "buys": 2.0},
+        metrics={"price": ["mae"], "buys": ["accuracy", keras.metrics.AUC(20, name="auc")]},
+        weighted_metrics={"buys": [keras.metrics.Recall(name="recall")]},
+    )
+    return model
+
+
+class Variational(keras.Model):
+    """A loss of its own, a metric of its own, and no target."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = layers.Dense(3), layers.Dense(6)
+        self.penalty = keras.metrics.Mean(name="penalty")
+
+    def call(self, inputs, training=False):
+        code = self.encoder(inputs)
+        penalty = 0.01 * keras.ops.mean(keras.ops.square(code))
+        self.add_loss(keras.ops.mean(keras.ops.square(self.decoder(code) - inputs)) + penalty)
+        self.penalty.update_state(penalty)
+        return self.decoder(code)
+
+
+def variational():
+    model = Variational()
+    model(keras.ops.zeros((1, 6)))
+    model.compile("sgd")
+    return model
+
+
+@dataclass(frozen=True)
+class Case:
+    build: Any
+    data: Dataset
+    given: dict[str, Any] = field(default_factory=dict)
+
+
+CASES = {
+    "one-hot, weighted": Case(
+        sequential(
+            dense(3, "softmax"), loss="categorical_crossentropy", metrics=["accuracy"], weighted_metrics=["acc"]
+        ),
+        data(X, ONE_HOT, WEIGHTS),
+    ),
+    "binary logits": Case(
+        sequential(dense(1), loss=losses.BinaryCrossentropy(from_logits=True), metrics=["accuracy", "AUC"]),
+        data(X, YES_OR_NO),
+    ),
+    "hinge, summed": Case(
+        sequential(dense(1, "tanh"), loss=losses.Hinge(reduction="sum"), metrics=["accuracy", "hinge"]),
+        data(X, YES_OR_NO),
+    ),
+    "several labels": Case(
+        sequential(dense(4, "sigmoid"), loss="binary_focal_crossentropy", metrics=["binary_accuracy", "Precision"]),
+        data(X, LABELS),
+    ),
+    "quantities": Case(
+        sequential(
+            dense(8, "relu", kernel_regularizer="l2"),
+            dense(2),
+            loss="huber",
+            metrics=["mae", keras.metrics.R2Score(), keras.metrics.RootMeanSquaredError(name="rmse")],
+        ),
+        data(X, QUANTITIES),
+    ),
+    "a quantity, weighted": Case(
+        sequential(dense(1), loss=losses.MeanSquaredError("mean_with_sample_weight"), weighted_metrics=["mae"]),
+        data(X, QUANTITIES[:, 0], WEIGHTS),
+    ),
+    "masked tokens": Case(masked, data(TOKENS, np.roll(TOKENS, -1, axis=1))),
+    "masked tokens, each weighted": Case(masked, data(TOKENS, TOKENS, RANDOM.uniform(size=(300, 7)))),
+    "several inputs and outputs": Case(
+        several, data({"age": X, "item": CLASSES}, {"price": QUANTITIES, "buys": YES_OR_NO[:, None].astype(np.float32)})
+    ),
+    "several outputs, each weighted": Case(
+        several,
+        data(
+            {"age": X, "item": CLASSES},
+            {"price": QUANTITIES, "buys": YES_OR_NO},
+            {"price": WEIGHTS, "buys": WEIGHTS[::-1].copy()},
+        ),
+    ),
+    "no target": Case(variational, data(X, None)),
+    "images of bytes": Case(
+        sequential(
+            layers.Conv2D(2, 3),
+            layers.Flatten(),
+            dense(3),
+            loss=losses.SparseCategoricalCrossentropy(True),
+            shape=(5, 5, 1),
+        ),
+        data(RANDOM.integers(256, size=(300, 5, 5, 1)).astype(np.uint8), CLASSES),
+        {"metrics": metric_specs([])},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_job_is_fit_and_an_evaluation_evaluate(name):
+    case = CASES[name]
+    trainer = toy_trainer(case.build, dataset=case.data, **{"metrics": None, **case.given})
+    job = job_of(trainer, "d", 6)
+    (update,) = trainer.train([job])
+    model = case.build()
+    weights, _, history = fit_job(model, trainer, job, case.data)
+    np.testing.assert_allclose(update.weights, weights, rtol=2e-5, atol=2e-6)
+    assert update.metrics == pytest.approx({shown(key): values[0] for key, values in history.items()}, rel=2e-5)
+    test = case.data.test
+    expected = model.evaluate(model_inputs(test.x), test.y, 32, sample_weight=test.weight, verbose=0, return_dict=True)
+    (score,) = trainer.evaluate([model_of(update)])
+    assert {"loss": score.loss, **score.metrics} == pytest.approx(
+        {shown(key): value for key, value in expected.items()}, rel=2e-4
+    )
+    assert [metric.name for metric in trainer.metrics] == list(score.metrics)
+
+
+def shown(name: str) -> str:
+    return name.replace(" ", "_")
