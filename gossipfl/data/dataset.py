@@ -17,7 +17,8 @@ from gossipfl.data.checks import check_alike, check_part, pieces
 from gossipfl.data.conversion import as_inputs, as_numbers, as_targets, model_inputs
 from gossipfl.data.examples import Examples, Tree, mapped, named
 from gossipfl.data.task import Task, task_of
-from gossipfl.errors import DataError
+from gossipfl.errors import ConfigurationError, DataError
+from gossipfl.names.spelling import did_you_mean
 
 Part: TypeAlias = Examples | tuple[Any, Any] | tuple[Any, Any, Any]
 """Examples, or (x, y) or (x, y, weight) as `fit` takes them."""
@@ -112,6 +113,17 @@ class Dataset:
     def labels(self) -> NDArray[np.integer[Any]] | None:
         """The class of each training example: its label, or the place of the one in a one-hot target; else None."""
         return None if self.num_classes is None else classes_of(self.train.y)
+
+    def class_number(self, name: str | int) -> int:
+        """The number of a class by its name, or by its number, also as a word. Raises ConfigurationError for none."""
+        if name in self.class_names:
+            return self.class_names.index(str(name))
+        number = int(name) if str(name).isdecimal() else -1
+        if 0 <= number < (self.num_classes or 0):
+            return number
+        known = ", ".join(self.class_names) or f"0 to {self.num_classes - 1}" if self.num_classes else "none"
+        hint = did_you_mean(str(name), self.class_names)
+        raise ConfigurationError(f"{self.name} has no class {name!r}.{hint} Its classes are {known[:300]}")
 
     @cached_property
     def digest(self) -> str:

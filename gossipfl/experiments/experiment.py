@@ -149,8 +149,11 @@ class Experiment:
         training = self.scenario.training
         metrics = self.scenario.evaluation.specs
         optimizer = self.scenario.optimizer(section)
+        weights = (training.class_weight or {}).items()
+        class_weight = {self.dataset.class_number(name): weight for name, weight in weights}
         sharing = self.scenario.sharing.patterns
-        return TrainingSettings(optimizer, training.loss, training.evaluation_batch_size, metrics, sharing=sharing)
+        batch_size = training.evaluation_batch_size
+        return TrainingSettings(optimizer, training.loss, batch_size, metrics, class_weight, sharing)
 
     def _new_trainer(self, settings: TrainingSettings) -> ModelTrainer:
         arguments = (self._build_model, self.holdings.dataset, self._batches, settings, self.seed)

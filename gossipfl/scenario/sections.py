@@ -185,7 +185,11 @@ class TrainingSection(Section):
     """A Keras optimizer, `{name = "sgd", learning_rate = 0.1}`; absent: the one that the model is compiled with, or
     SGD with learning rate 0.1 for a built-in model."""
     loss: str | dict[str, Any] | None = None
-    """A Keras loss for integer labels; absent: the compiled model's, or sparse categorical cross-entropy."""
+    """A Keras loss; absent: the compiled model's, or one for the targets: cross-entropy for classes and labels, the
+    mean squared error for quantities."""
+    class_weight: dict[str | int, NonNegative] | None = None
+    """How much the examples of a class count in training, `{0 = 1.0, 7 = 20.0}` by numbers or names of classes; others
+    count 1. Higher for rare classes: they are found more often, at the expense of false alarms."""
     statistics: Literal["average", "local"] = "average"
     """The variables that training changes without a gradient (BatchNorm means and variances, counters of layers) are
     averaged with the weights, or stay at the peer; of the average of integers, a model has the nearest ones. The

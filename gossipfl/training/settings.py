@@ -1,7 +1,7 @@
 """The settings of local training, beyond the model and the batches."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
@@ -33,19 +33,19 @@ class TrainingSettings:
     loss: str | Mapping[str, Any] | None = None
     evaluation_batch_size: int = 500
     metrics: tuple[MetricSpec, ...] | None = None
-    class_weight: Mapping[int, float] | None = None
+    class_weight: Mapping[int, float] = field(default_factory=dict)
     sharing: SharingPatterns = ALL_AVERAGED
 
     def __post_init__(self) -> None:
         if self.evaluation_batch_size < 1:
             raise ConfigurationError(f"evaluation_batch_size must be >= 1, got {self.evaluation_batch_size}")
-        for label, weight in (self.class_weight or {}).items():
+        for label, weight in self.class_weight.items():
             if not (isfinite(weight) and weight >= 0):
                 raise ConfigurationError(f"class_weight of class {label} must be a number >= 0, got {weight}")
-        for field, example in (
+        for name, example in (
             ("optimizer", '{"name": "sgd", "learning_rate": 0.02}'),
             ("loss", '{"name": "sparse_categorical_crossentropy", "from_logits": true}'),
         ):
-            value = getattr(self, field)
+            value = getattr(self, name)
             if isinstance(value, Mapping) and not isinstance(value.get("name"), str):
-                raise ConfigurationError(f'{field} must have a "name", got {dict(value)}; for example {example}')
+                raise ConfigurationError(f'{name} must have a "name", got {dict(value)}; for example {example}')

@@ -25,7 +25,9 @@ def toy_trainer(build, *, optimizer=None, slots=1, **given) -> KerasTrainer:
         "sharing": ALL_AVERAGED,
         **given,
     }
-    settings = TrainingSettings(optimizer, given["loss"], 32, given["metrics"], sharing=given["sharing"])
+    settings = TrainingSettings(
+        optimizer, given["loss"], 32, given["metrics"], given.get("class_weight", {}), sharing=given["sharing"]
+    )
     return KerasTrainer(build, given["dataset"], given["batches"], settings, given["seed"], slots)
 
 
@@ -60,7 +62,7 @@ class SameBatches(keras.utils.PyDataset):
         return tuple(part for part in (model_inputs(taken.x), taken.y, taken.weight) if part is not None)
 
 
-def fit_job(model: keras.Model, trainer: KerasTrainer, job: Train, dataset=None, batches=None):
+def fit_job(model: keras.Model, trainer: KerasTrainer, job: Train, dataset=None, batches=None, **given):
     """Weights, statistics and training metrics of the job by `model.fit`; the optimizer starts from zeros."""
     seeds = [variable for variable in model.non_trainable_variables if variable.name == "seed_generator_state"]
     statistics = [variable for variable in model.non_trainable_variables if variable.dtype == "float32"]
@@ -73,7 +75,7 @@ def fit_job(model: keras.Model, trainer: KerasTrainer, job: Train, dataset=None,
         if variable is not model.optimizer.learning_rate:
             variable.assign(np.zeros(variable.shape))
     history = model.fit(
-        SameBatches(dataset or toy_dataset(), batches or toy_batches(), job), shuffle=False, verbose=0
+        SameBatches(dataset or toy_dataset(), batches or toy_batches(), job), shuffle=False, verbose=0, **given
     ).history
     return flat(model.trainable_variables), flat(statistics), history
 

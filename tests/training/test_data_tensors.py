@@ -17,7 +17,9 @@ from gossipfl.data.dataset import Dataset  # noqa: E402
 from gossipfl.data.examples import Examples  # noqa: E402
 from gossipfl.errors import ConfigurationError  # noqa: E402
 from gossipfl.training.keras.data_tensors import DataTensors, as_model_gets, gathered, sliced  # noqa: E402
+from gossipfl.training.settings import TrainingSettings  # noqa: E402
 
+SETTINGS = TrainingSettings(evaluation_batch_size=32)
 BYTES = np.random.default_rng(2).integers(0, 256, (300, 8, 8), np.uint8)
 
 
@@ -78,8 +80,8 @@ def test_bytes_train_and_score_to_the_bits_of_floats(shuffle):
 
 def test_bytes_stay_bytes_where_batches_are_gathered():
     data, _ = byte_data()
-    assert DataTensors.of(data, 32, in_order=False).parts["train"]["x"].dtype == tf.uint8
-    assert DataTensors.of(data, 32, in_order=True).parts["train"]["x"].dtype == tf.float32
+    assert DataTensors.of(data, SETTINGS, in_order=False).parts["train"]["x"].dtype == tf.uint8
+    assert DataTensors.of(data, SETTINGS, in_order=True).parts["train"]["x"].dtype == tf.float32
 
 
 def test_sample_weights_are_those_of_fit():
@@ -115,7 +117,7 @@ def test_of_mapped_files_only_examples_of_a_call_become_tensors_and_bits_stay(tm
     mapped = mapped_from_files(data, tmp_path)
     assert mapped.digest == data.digest
     batches = toy_batches() if shuffle else replace(toy_batches(), shards={"a": np.arange(37)}, shuffle=False)
-    tensors = DataTensors.of(mapped, 32, in_order=not shuffle)
+    tensors = DataTensors.of(mapped, SETTINGS, in_order=not shuffle)
     assert isinstance(tensors.parts["train"]["x"], np.ndarray)
     assert tensors.bytes_per_example("train") == 64 + 4
     monkeypatch.setattr("gossipfl.training.keras.slot.MAX_MAPPED_BYTES", 2 * 32 * 68)  # two batches at a time

@@ -13,6 +13,7 @@ from keras import layers, losses  # noqa: E402
 
 from gossipfl.data.conversion import model_inputs  # noqa: E402
 from gossipfl.data.dataset import Dataset  # noqa: E402
+from gossipfl.errors import ConfigurationError  # noqa: E402
 from gossipfl.training.metrics import metric_specs  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -118,6 +119,18 @@ CASES = {
         ),
         data(X, ONE_HOT, WEIGHTS),
     ),
+    "weights of classes": Case(
+        sequential(
+            dense(3, "softmax"), loss="sparse_categorical_crossentropy", metrics=["acc"], weighted_metrics=["acc"]
+        ),
+        data(X, CLASSES),
+        {"class_weight": {0: 5.0, 2: 0.5}},
+    ),
+    "weights of classes, one-hot": Case(
+        sequential(dense(3, "softmax"), loss="categorical_crossentropy", metrics=["accuracy"]),
+        data(X, ONE_HOT),
+        {"class_weight": {1: 3}},
+    ),
     "binary logits": Case(
         sequential(dense(1), loss=losses.BinaryCrossentropy(from_logits=True), metrics=["accuracy", "AUC"]),
         data(X, YES_OR_NO),
@@ -178,7 +191,8 @@ def test_a_job_is_fit_and_an_evaluation_evaluate(name):
     job = job_of(trainer, "d", 6)
     (update,) = trainer.train([job])
     model = case.build()
-    weights, _, history = fit_job(model, trainer, job, case.data)
+    class_weight = {"class_weight": case.given["class_weight"]} if "class_weight" in case.given else {}
+    weights, _, history = fit_job(model, trainer, job, case.data, **class_weight)
     np.testing.assert_allclose(update.weights, weights, rtol=2e-5, atol=2e-6)
     assert update.metrics == pytest.approx({shown(key): values[0] for key, values in history.items()}, rel=2e-5)
     test = case.data.test
@@ -192,3 +206,16 @@ def test_a_job_is_fit_and_an_evaluation_evaluate(name):
 
 def shown(name: str) -> str:
     return name.replace(" ", "_")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "weights", "message"),
+    [
+        (data(X, QUANTITIES), {0: 2}, "class_weight is for one target that is a class"),
+        (data(X, CLASSES, WEIGHTS), {0: 2}, "toy has sample weights: multiply"),
+        (data(X, CLASSES), {3: 2}, "has the class 3, expected 0 to 2"),
+    ],
+)
+def test_weights_of_classes_that_cannot_be_are_refused(dataset, weights, message):
+    with pytest.raises(ConfigurationError, match=message):
+        toy_trainer(CASES["weights of classes"].build, dataset=dataset, class_weight=weights)

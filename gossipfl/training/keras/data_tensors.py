@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from gossipfl.data.conversion import model_inputs
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import is_mapped, mapped
+from gossipfl.errors import ConfigurationError
+from gossipfl.training.settings import TrainingSettings
 
 Data: TypeAlias = dict[str, Any]
 """Examples as tensors: `x`, and `y` and `weight` where there are any, each [examples, ...] or a structure of such."""
@@ -30,10 +32,14 @@ class DataTensors:
     evaluation_batch_size: int
     in_order: bool
     """True if every batch of training is a run of consecutive examples."""
+    class_weights: NDArray[np.float32] | None = None
+    """How much an example of each class counts in training."""
 
     @classmethod
-    def of(cls, dataset: Dataset, evaluation_batch_size: int, in_order: bool) -> "DataTensors":
+    def of(cls, dataset: Dataset, settings: TrainingSettings, in_order: bool) -> "DataTensors":
         """The parts as tensors. Where one of them has sample weights, the examples of the others weigh 1.
+
+        Raises ConfigurationError where the weights of classes cannot be used.
 
         Images of bytes stay bytes where batches are gathered: it moves a quarter of the memory, and is faster than to
         gather floats, even with the division. Where batches are slices they are made floats here, once: for a softmax
@@ -54,7 +60,7 @@ class DataTensors:
                 parts[name]["weight"] = mapped(partial(_ones, len(examples)), weighted)
             if name not in mapped_parts:
                 parts[name] = tf.nest.map_structure(tf.convert_to_tensor, parts[name])
-        return cls(parts, evaluation_batch_size, in_order)
+        return cls(parts, settings.evaluation_batch_size, in_order, _class_weights(dataset, settings.class_weight))
 
     @cached_property
     def kinds(self) -> Mapping[str, str]:
@@ -98,6 +104,25 @@ class DataTensors:
         spec = lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)  # noqa: E731
         signature: Data = tf.nest.map_structure(spec, self.parts[part])
         return signature
+
+
+def _class_weights(dataset: Dataset, given: Mapping[int, float]) -> NDArray[np.float32] | None:
+    if not given:
+        return None
+    if dataset.labels is None or dataset.num_classes is None:
+        raise ConfigurationError(
+            f"class_weight is for one target that is a class, and {dataset.name} has none: give sample weights instead"
+        )
+    if dataset.train.weight is not None:
+        raise ConfigurationError(
+            f"class_weight is given, and {dataset.name} has sample weights: multiply these by the weights of classes"
+        )
+    unknown = [label for label in given if not 0 <= label < dataset.num_classes]
+    if unknown:
+        raise ConfigurationError(f"class_weight has the class {unknown[0]}, expected 0 to {dataset.num_classes - 1}")
+    weights = np.ones(dataset.num_classes, np.float32)
+    weights[list(given)] = list(given.values())
+    return weights
 
 
 def _ones(num_examples: int, weights: NDArray[np.float32]) -> NDArray[np.float32]:

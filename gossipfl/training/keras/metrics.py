@@ -108,6 +108,13 @@ class KerasMetrics:
         self.of_job = tf.float32, [len(self.metrics)]
         _check_distinct(self.metrics)
 
+    @property
+    def may_be_weighted(self) -> bool:
+        """True if sample weights count in any of the metrics."""
+        if self._uses_model:
+            return bool(getattr(self._model._compile_metrics, "_user_weighted_metrics", None))
+        return any(one.weighted for one in self._own.values())
+
     def start(self) -> list[tf.Tensor]:
         """Begin a job, or the evaluation of a model; a loop over batches carries nothing on."""
         for metric in self.tracked:
@@ -215,7 +222,9 @@ def _accuracy(model: keras.Model, batch: Batch) -> MetricSpec:
 def _in_short(metrics: KerasMetrics, model: keras.Model, batch: Batch) -> ModelMetrics:
     """The same accuracy in fewer operations, where it is all there is: of integer labels [n], and outputs [n, classes],
     [n, 1] or [n]."""
-    if len(metrics.tracked) != 1 or len(metrics.metrics) != 1 or batch.weight is not None or _has_own_ways(model):
+    if len(metrics.tracked) != 1 or len(metrics.metrics) != 1 or _has_own_ways(model):
+        return metrics
+    if batch.weight is not None and metrics.may_be_weighted:
         return metrics
     (metric,), output, y = metrics.tracked, batch.output, batch.y
     if not batch.is_single or getattr(output, "_keras_mask", None) is not None:

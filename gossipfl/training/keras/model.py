@@ -50,19 +50,22 @@ def compiled_model(
         batch = Batch(*tensors_of(task, 2), None)
     else:
         batch = _two_examples(model, task, name)
+    trained = batch._replace(weight=tf.ones(2)) if settings.class_weight else batch
     if "train_step" not in own or not _stays_compiled(model, settings):
         _compile(model, settings, task, batch)
     _refuse_optimizer(model)
     if len(own) < 2:
-        check_loss(model, task, batch)
+        check_loss(model, task, trained)
     freeze(model, settings.sharing)
     model.optimizer.build(model.trainable_variables)
     counting: dict[str, Counting] = {}
     if len(own) < 2:
-        metrics = model_metrics(model, settings.metrics, batch, has_classes(model, task, batch))
+        metrics = model_metrics(model, settings.metrics, trained, has_classes(model, task, batch))
         counting = {"train_step": metrics, "test_step": metrics}
-    for step in own:
-        counting[step] = OwnStep(model, step, batch, settings.metrics if step == "test_step" else None)
+    if "train_step" in own:
+        counting["train_step"] = OwnStep(model, "train_step", trained)
+    if "test_step" in own:
+        counting["test_step"] = OwnStep(model, "test_step", batch, settings.metrics)
     return model, counting["train_step"], counting["test_step"]
 
 

@@ -41,7 +41,7 @@ class Slot:
     """A compiled model with its optimizer. One group at a time: the caller keeps two threads out of one slot."""
 
     def __init__(self, built: BuiltModel, data: DataTensors, evaluation_seeds: NDArray[np.int64]) -> None:
-        self._steps = ModelSteps(built, data.evaluation_batch_size, data.in_order)
+        self._steps = ModelSteps(built, data)
         self.built = built
         self.layout: VariableLayout = built.layout
         self.num_traces = 0

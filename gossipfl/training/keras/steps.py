@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from gossipfl.training.keras.custom import OwnStep
-from gossipfl.training.keras.data_tensors import Data, gathered, num_rows, sliced
+from gossipfl.training.keras.data_tensors import Data, DataTensors, gathered, num_rows, sliced
 from gossipfl.training.keras.metrics import ModelMetrics
 from gossipfl.training.keras.model import forward
 from gossipfl.training.keras.models import BuiltModel
@@ -31,9 +31,10 @@ Pick: TypeAlias = Callable[[tf.Tensor], Data]
 class ModelSteps:
     """The steps and scores of one compiled model; its methods build parts of graphs."""
 
-    def __init__(self, built: BuiltModel, evaluation_batch_size: int, in_order: bool = False) -> None:
+    def __init__(self, built: BuiltModel, data: DataTensors) -> None:
         self.model, self.layout, self.training, self.scoring = model, _, _, _ = built
-        self.in_order = in_order
+        self.in_order = data.in_order
+        self._class_weights = data.class_weights
         self.stopped = tf.Variable(False, trainable=False, name="stopped")
         self._schedule_step = tf.Variable(0, trainable=False, dtype=tf.int64, name="schedule_step")
         follows = [_follow(optimizer, self._schedule_step) for optimizer in built.optimizers]
@@ -41,7 +42,7 @@ class ModelSteps:
         self.may_skip = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) and (
             model.optimizer in built.optimizers
         )
-        self._evaluation_batch_size = evaluation_batch_size
+        self._evaluation_batch_size = data.evaluation_batch_size
 
     @property
     def own_variables(self) -> Sequence[tf.Variable]:
@@ -86,6 +87,7 @@ class ModelSteps:
                 batch = sliced(data, begin, begin + size)
             else:
                 batch = gathered(data, tf.slice(indices, begin, size))
+            batch = self._with_class_weights(batch)
             if first_step is not None:
                 self._schedule_step.assign(first_step + tf.cast(step - first, tf.int64))
             if isinstance(self.training, OwnStep):
@@ -187,6 +189,13 @@ class ModelSteps:
         if correct is not None:
             new_sums["gradient_sum"] = [total + g for total, g in zip(sums["gradient_sum"], plain, strict=True)]
         return tf.cast(loss, tf.float32), new_sums
+
+    def _with_class_weights(self, batch: Data) -> Data:
+        """The batch with the weights of its examples' classes, as `fit` makes sample weights of them."""
+        if self._class_weights is None:
+            return batch
+        classes = batch["y"] if batch["y"].shape.rank == 1 else tf.argmax(batch["y"], -1)
+        return {**batch, "weight": tf.gather(tf.constant(self._class_weights), classes)}
 
 
 def _follow(optimizer: keras.optimizers.Optimizer, step: tf.Variable) -> bool:

@@ -70,7 +70,7 @@ class KerasTrainer:
                 f"{len(dataset.train)} training examples; partition the data set that is trained on"
             )
         use_slots(num_slots)
-        data = DataTensors.of(dataset, settings.evaluation_batch_size, batches.in_order)
+        data = DataTensors.of(dataset, settings, batches.in_order)
         models = ModelRecipe(build_model, dataset.task, settings, seed).models(num_slots)
         self._pool = SlotPool(models, data, seed)
         self._nums_batches = {part: data.num_batches(part) for part, _ in dataset.parts}
