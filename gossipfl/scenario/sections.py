@@ -188,7 +188,7 @@ class TrainingSection(Section):
     """A Keras loss; absent: the compiled model's, or one for the targets: cross-entropy for classes and labels, the
     mean squared error for quantities."""
     class_weight: dict[str | int, NonNegative] | None = None
-    """How much the examples of a class count in training, `{0 = 1.0, 7 = 20.0}` by numbers or names of classes; others
+    """The examples of a class count so much in training, `{0 = 1.0, 7 = 20.0}` by numbers or names of classes; others
     count 1. Higher for rare classes: they are found more often, at the expense of false alarms."""
     statistics: Literal["average", "local"] = "average"
     """The variables that training changes without a gradient (BatchNorm means and variances, counters of layers) are

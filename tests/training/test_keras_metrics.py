@@ -116,7 +116,7 @@ def test_what_the_run_names_is_made_for_the_targets():
         expected["perplexity"] = np.exp(expected["loss"])
         expected["crossentropy"] = expected.pop("loss")
         assert score.metrics == pytest.approx(expected, rel=1e-4)
-    assert {type(metric) for metric in trainer._format.metrics.tracked} >= {Perplexity, keras.metrics.AUC}
+    assert {type(metric) for metric in trainer._format.counting.tracked} >= {Perplexity, keras.metrics.AUC}
 
 
 def test_arrays_become_a_metric_for_each_of_their_numbers():
@@ -139,10 +139,10 @@ def test_a_metric_of_the_model_can_be_chosen_and_given_its_direction():
 
 def test_accuracy_alone_is_counted_in_short_and_is_the_same_number():
     short = toy_trainer(build, metrics=metric_specs(["accuracy"]))
-    assert isinstance(short._format.metrics, PlainAccuracy)
-    assert isinstance(toy_trainer(lambda: build(["accuracy"]), metrics=None)._format.metrics, PlainAccuracy)
+    assert isinstance(short._format.counting, PlainAccuracy)
+    assert isinstance(toy_trainer(lambda: build(["accuracy"]), metrics=None)._format.counting, PlainAccuracy)
     long = toy_trainer(lambda: build(["accuracy", agreement]), metrics=None)
-    assert isinstance(long._format.metrics, KerasMetrics)
+    assert isinstance(long._format.counting, KerasMetrics)
     models = [short.initial(), *map(model_of, short.train([job_of(short, peer, 9) for peer in SIZES]))]
     for one, other in zip(short.evaluate(models), long.evaluate(models), strict=True):
         assert one.loss == other.loss

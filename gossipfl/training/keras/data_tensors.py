@@ -33,7 +33,7 @@ class DataTensors:
     in_order: bool
     """True if every batch of training is a run of consecutive examples."""
     class_weights: NDArray[np.float32] | None = None
-    """How much an example of each class counts in training."""
+    """An example of each class counts so much in training."""
 
     @classmethod
     def of(cls, dataset: Dataset, settings: TrainingSettings, in_order: bool) -> "DataTensors":
