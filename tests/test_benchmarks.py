@@ -19,6 +19,19 @@ from simulator_speed import ALGORITHMS, microseconds_per_event  # noqa: E402
 
 NOWHERE = Path("nowhere")  # random images
 
+LIKE_FIT = (
+    "one_hot",
+    "photos",
+    "no_target",
+    "named_inputs_with_large_ids",
+    "sample_weights_of_each_output",
+    "next_token_with_a_weight_for_each",
+    "float16_with_loss_scale",
+    "own_train_step",
+    "keras_hub_gpt2_with_lora",
+)
+"""Some of the sixty cases, with all kinds of inputs, outputs, losses, weights and steps."""
+
 
 def test_readme_has_the_results_of_every_script() -> None:
     text = (BENCHMARKS / "README.md").read_text()
@@ -65,6 +78,19 @@ def test_fit_ends_at_the_same_model(model: str) -> None:
     assert ours.accuracy == pytest.approx(theirs.accuracy, abs=1e-3)
     for mine, other in zip(ours.weights, theirs.weights, strict=True):
         assert mine == pytest.approx(other, abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LIKE_FIT)
+def test_a_peer_does_what_fit_does_and_with_the_same_bits_over_http(name: str) -> None:
+    pytest.importorskip("keras_hub" if name.startswith("keras_hub") else "keras")
+    from fit_matrix import Experiment, differences, has_the_same_bits, over_http, scenario_of
+
+    experiment = Experiment(scenario_of(name), slots=2)
+    found = differences(experiment)
+
+    assert found.is_rounding(name), found
+    assert has_the_same_bits(experiment, over_http)
 
 
 @pytest.mark.slow

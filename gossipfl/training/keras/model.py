@@ -91,7 +91,12 @@ def _stays_compiled(model: keras.Model, settings: TrainingSettings) -> bool:
 def _two_examples(model: keras.Model, task: Task, name: str) -> Batch:
     x, y, weight = tensors_of(task, 2)
     try:
-        output = model(x, training=False) if accepts_training(model.call) else model(x)
+        try:
+            output = model(x, training=False) if accepts_training(model.call) else model(x)
+        except tf.errors.InvalidArgumentError:  # zeros need not be in the range of an embedding; shapes are enough
+            specs = keras.tree.map_structure(lambda one: keras.KerasTensor(one.shape, one.dtype), x)
+            shapes = model.compute_output_spec(specs)
+            output = keras.tree.map_structure(lambda one: keras.ops.zeros((2, *one.shape[1:]), one.dtype), shapes)
     except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
         raise ConfigurationError(
             f"model function {name}: the model does not take the data's examples ({task.x}): {first_line(error)}"
