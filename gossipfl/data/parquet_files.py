@@ -1,5 +1,6 @@
 """Parquet files: columns with types of their own."""
 
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,16 +30,21 @@ def read_parquet(path: Path, name: str) -> tuple[dict[str, pa.ChunkedArray], str
                 f"{name} takes {num_bytes / 2**30:.1f} GiB, more than {MAX_FEATURE_BYTES / 2**30:.0f}: use a part of it"
             )
         table = file.read()
-    except (pyarrow.lib.ArrowException, OSError) as error:
+    except (pyarrow.lib.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{name}: {path} is not a readable Parquet file: {str(error)[:200]}") from error
     return table_columns(table, name), f"read as Parquet, columns: {table.num_columns}, rows: {table.num_rows:,}"
 
 
 def table_columns(table: pa.Table, name: str) -> dict[str, pa.ChunkedArray]:
-    """The columns of a table of Arrow by name. Raises DataError for two of one name, and where there are no rows."""
-    doubled = [column for column in table.column_names if table.column_names.count(column) > 1]
-    if doubled:
-        raise DataError(f"{name} has several columns {doubled[0]!r}: give each a name of its own")
+    """The columns of a table of Arrow by name. Raises DataError for two of one name, no rows, and damaged content."""
+    try:
+        table.validate(full=True)
+        names = table.column_names
+    except (pyarrow.lib.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"{name} is damaged: {str(error)[:200]}") from error
+    doubled = next((column for column, count in Counter(names).items() if count > 1), None)
+    if doubled is not None:
+        raise DataError(f"{name} has several columns {doubled!r}: give each a name of its own")
     if not table.num_rows:
         raise DataError(f"{name} has no rows")
-    return dict(zip(table.column_names, table.columns, strict=True))
+    return dict(zip(names, table.columns, strict=True))
