@@ -17,6 +17,7 @@ from gossipfl.data.dataset import Dataset  # noqa: E402
 from gossipfl.data.examples import Examples  # noqa: E402
 from gossipfl.errors import ConfigurationError  # noqa: E402
 from gossipfl.training.keras.data_tensors import DataTensors, as_model_gets, gathered, sliced  # noqa: E402
+from gossipfl.training.keras.exact_inputs import refuse_collapsing_numbers  # noqa: E402
 from gossipfl.training.settings import TrainingSettings  # noqa: E402
 
 SETTINGS = TrainingSettings(evaluation_batch_size=32)
@@ -135,3 +136,43 @@ def test_a_round_that_would_read_too_much_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("gossipfl.training.keras.jobs.MAX_FEATURE_BYTES", 1000)
     with pytest.raises(ConfigurationError, match=r"set training\.steps to fewer steps a round"):
         trainer.train([job_of(trainer, "a", 5)])
+
+
+def taking(dtype, *, as_dict):
+    ids = keras.Input((3,), dtype=dtype, name="ids")
+    output = keras.layers.Dense(1)(keras.layers.Lambda(lambda numbers: keras.ops.cast(numbers, "float32"))(ids))
+    return keras.Model({"ids": ids} if as_dict else ids, output)
+
+
+@pytest.mark.parametrize("as_dict", [True, False])
+@pytest.mark.parametrize(
+    ("dtype", "largest", "fits"),
+    [
+        ("float32", 2**24, True),
+        ("float32", 2**24 + 1, False),
+        ("int32", 2**31 - 1, True),
+        ("int32", 2**31, False),
+        ("int64", 2**53 + 1, True),
+    ],
+)
+def test_integers_that_the_input_of_a_model_would_make_one_are_refused(as_dict, dtype, largest, fits):
+    ids = np.array([[0, 1, largest]])
+    examples = Examples({"ids": ids} if as_dict else ids, np.zeros(1, np.float32))
+    if fits:
+        refuse_collapsing_numbers(taking(dtype, as_dict=as_dict), examples)
+        return
+    with pytest.raises(
+        ConfigurationError, match=f"integers from 0 to {largest}, but the input 'ids' of model .* is {dtype}"
+    ):
+        refuse_collapsing_numbers(taking(dtype, as_dict=as_dict), examples)
+
+
+def test_structures_of_all_integers_reach_the_model():
+    dtypes = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"]
+    part = tuple(np.arange(6).reshape(3, 2).astype(dtype) for dtype in dtypes), np.arange(3)
+    data = DataTensors.of(Dataset.from_arrays("all", part, part), SETTINGS, in_order=False).parts["train"]
+    taken = tf.function(lambda data: (gathered(data, [2, 0]), sliced(data, [1], [3])), autograph=False)(data)
+    for part, rows in zip(taken, ([2, 0], [1, 2]), strict=True):
+        for tensor, dtype in zip(part["x"], dtypes, strict=True):
+            assert tensor.dtype == tf.as_dtype(np.dtype(dtype))
+            assert np.array_equal(tensor.numpy(), np.arange(6).reshape(3, 2).astype(dtype)[rows])
