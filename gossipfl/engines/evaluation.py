@@ -151,7 +151,7 @@ def evaluate(
             average_score, *scores = place.scores(trainer, models, names)
             peer_scores = dict(zip(names, scores, strict=True))
         for metric in (LOSS, *trainer.metrics):
-            values = {peer_id: _value(score, metric) for peer_id, score in peer_scores.items()}
+            values = {peer_id: score.value(metric) for peer_id, score in peer_scores.items() if score is not None}
             trained = None if place.prefix else training.get(metric.name)
             all_measured.append(Measured(place.metric(metric), trained, _value(average_score, metric), values, has_hub))
     loss, *metrics = all_measured

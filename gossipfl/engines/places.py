@@ -53,6 +53,8 @@ class Place:
 
     def metric(self, metric: Metric) -> Metric:
         """A metric, or the loss, as it is called here."""
+        if metric == LOSS and not self.prefix:
+            return LOSS
         return replace(metric, name=self.prefix + metric.name, on=self.words, by_share=self.shares is not None)
 
     def scores(

@@ -126,7 +126,9 @@ def _evaluation(row: HistoryRow, metrics: Sequence[Metric]) -> Evaluation:
         name = metric.name
         peers = {peer: nan if value is None else value for peer, value in row.of_peers(name).items()}
         average, training = row.column("average", name), row.column("training", name)
-        return Measured(metric, training, nan if average is None else average, peers, row.deploys_average)
+        if peers and average is None:  # it was measured, and is no number
+            average = nan
+        return Measured(metric, training, average, peers, row.deploys_average)
 
     values: dict[str, Any] = {field.name: getattr(row, field.name, None) for field in fields(Evaluation)}
     for name in ("num_examples", "epochs", "time", "consensus_distance"):

@@ -72,7 +72,7 @@ def test_a_whole_part_is_that_of_all_peers():
 def test_on_shares_a_peer_meets_its_own_examples_and_the_average_model_those_of_each():
     evaluation, calls = measured((Place(shares=SHARES),))
     assert calls == [("test", 4, [[0, 1], [2], [0, 1], [2]])]
-    assert evaluation.loss.peers == {"a": 1.5, "b": None, "c": 12}
+    assert evaluation.loss.peers == {"a": 1.5, "c": 12}
     assert evaluation.average_loss == 10 * (1.5 + 4) / 2
     assert (evaluation.mean_loss, evaluation.worst_mae, evaluation.best_mae) == (6.75, 120, 15)
     assert evaluation.main.metric.on == "each peer's own held-out data"
@@ -92,7 +92,7 @@ def test_the_model_of_all_data_meets_the_examples_of_each_peer():
 def test_only_the_shares_of_evaluated_peers_count():
     evaluation, calls = measured((Place(shares=SHARES),), peers=("b", "c"))
     assert calls == [("test", 2, [[2], [2]])]
-    assert (evaluation.loss.peers, evaluation.average_loss) == ({"b": None, "c": 12}, 40)
+    assert (evaluation.loss.peers, evaluation.average_loss) == ({"c": 12}, 40)
 
 
 def test_a_model_that_peers_share_is_scored_once_on_each_share():

@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from softmax_trainer import run_without_tensorflow
 
@@ -12,8 +13,13 @@ from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import Examples
 from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.experiments.experiment import Experiment, load_data
+from gossipfl.experiments.holdings import Holdings
 from gossipfl.experiments.mode import Command, Mode
+from gossipfl.experiments.running import run_all
+from gossipfl.report.complete import complete
 from gossipfl.runs.beginning import run_manifest
+from gossipfl.runs.directory import RunDirectory
+from gossipfl.runs.resuming import stopped_run
 from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.scenario.own_scenario import functions_named
 
@@ -199,6 +205,36 @@ def test_own_shares_ask_what_a_peer_meets(monkeypatch, algorithm):
     alone = measured(monkeypatch, on="own", validation=0.25)
     assert list(run(alone, algorithm)[-1].metrics) == ["accuracy", "test_loss", "test_accuracy"]
     assert run(alone, algorithm)[-1].mean_accuracy == last.mean_own_accuracy
+
+
+def test_a_peer_with_examples_of_its_own_has_all_that_is_held_out_of_them():
+    shards = {"Bern": np.arange(60)}
+    holdings = Holdings.own(towns(), shards)
+    (place,) = holdings.places("own")
+    assert place.shares["Bern"].tolist() == list(range(24))
+    assert holdings.shards is shards
+
+
+def test_a_run_that_goes_on_keeps_what_was_measured_where(monkeypatch, tmp_path):
+    """Also of a peer that has no share: it holds a hundredth of the examples."""
+
+    def unequal(examples, peers, generator):
+        return [[0], *np.array_split(np.arange(1, len(examples)), len(peers) - 1)]
+
+    experiment = measured(monkeypatch, on="both", validation=0.25, partition=unequal)
+    scenario = experiment.scenario
+    assert "are not measured on it" in " ".join(experiment.holdings.notes("both"))
+    directory = RunDirectory.create(tmp_path / "run", scenario, 1, Mode(Command.SIMULATE), "")
+    with directory:
+        comparison = run_all(scenario, 1, [directory])
+    complete(directory.finish())
+    resumed = stopped_run(tmp_path / "run", scenario).ended["synchronous", 0]
+    assert resumed.evaluations == comparison["synchronous"].evaluations
+    assert "0" not in resumed.last.metrics["own_accuracy"].peers
+    (table,) = [row for row in comparison.table if row.label == "synchronous"]
+    assert table.values["decile1_test_own_accuracy"].mean == resumed.last.decile1_test_own_accuracy
+    rows = pq.read_table(tmp_path / "run" / "history.parquet").to_pylist()
+    assert (rows[0]["mean_test_accuracy"], rows[2]["mean_test_accuracy"]) == (None, resumed.last.mean_test_accuracy)
 
 
 def test_a_source_may_have_a_validation_part_of_its_own():
