@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gossipfl.data.dataset import Dataset
+    from gossipfl.data.examples import Examples
     from gossipfl.errors import (
         ConfigurationError,
         DataError,
@@ -35,6 +36,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "Evaluation",
+    "Examples",
     "GossipFLError",
     "History",
     "LocalProtocolError",
@@ -55,6 +57,7 @@ __all__ = [
 
 _MODULES = {
     "gossipfl.data.dataset": ("Dataset",),
+    "gossipfl.data.examples": ("Examples",),
     "gossipfl.experiments.comparison": ("Comparison",),
     "gossipfl.experiments.simulation": ("Simulation", "compare", "initialize", "simulate"),
     "gossipfl.history": ("Contact", "Evaluation", "History"),

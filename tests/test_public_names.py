@@ -9,7 +9,7 @@ import pytest
 import gossipfl
 
 NAMES = sorted({*gossipfl.__all__} - {"__version__"})
-MADE_BY_USERS = ("Dataset", "Scenario", "compare", "initialize", "load_scenario", "simulate")
+MADE_BY_USERS = ("Dataset", "Examples", "Scenario", "compare", "initialize", "load_scenario", "simulate")
 
 
 def test_names_are_sorted_and_there_once() -> None:

@@ -53,7 +53,7 @@ def as_images(
     height, width = size or next(iter(sizes))
     mode = "L" if all(mode in _GRAY for mode, _, _ in heads) else "RGB"
     shape = (len(files), height, width, 1 if mode == "L" else 3)
-    check_size(shape, name)
+    check_size(shape, name, itemsize=1)
     images = np.empty(shape, np.uint8)
 
     def pixels(image: "Image") -> NDArray[np.uint8]:
