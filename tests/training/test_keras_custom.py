@@ -8,13 +8,15 @@ import pytest
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from fit_oracle import fit_job, job_of, model_of, toy_trainer  # noqa: E402
+from fit_oracle import fit_job, flat, job_of, model_of, toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
 from toy_data import toy_batches, toy_dataset  # noqa: E402
 
 from gossipfl.errors import ConfigurationError  # noqa: E402
 from gossipfl.scores import Metric  # noqa: E402
+from gossipfl.training.keras.models import ModelRecipe  # noqa: E402
 from gossipfl.training.metrics import MetricSpec  # noqa: E402
+from gossipfl.training.settings import TrainingSettings  # noqa: E402
 from gossipfl.training.sharing import SharingPatterns  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -203,6 +205,15 @@ def test_results_of_metrics_run_on_to_the_end_of_an_evaluation(gan_trainer):
     scores = gan_trainer.evaluate(models)
     assert scores == [gan_trainer.evaluate([model])[0] for model in models]
     assert scores[1].loss == pytest.approx(scores[1].metrics["last"], rel=1e-4) != scores[0].loss
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
+def test_files_are_read_whatever_their_optimizers_have(tmp_path):
+    recipe = ModelRecipe(gan, toy_dataset().task, TrainingSettings(), 5)
+    model = gan()  # whose optimizers have not built anything yet
+    model.save_weights(tmp_path / "new.weights.h5")
+    stored = recipe.read(tmp_path / "new.weights.h5")
+    assert stored.vectors.weights.tobytes() == flat(model.trainable_variables).tobytes()
 
 
 def test_what_is_local_of_two_networks_stays():

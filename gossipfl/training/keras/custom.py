@@ -19,7 +19,7 @@ from gossipfl.scores import LOSS, Metric
 from gossipfl.training.keras.batch import Batch
 from gossipfl.training.keras.metrics import ModelMetrics, declaration
 from gossipfl.training.keras.named import first_line
-from gossipfl.training.keras.state import captured_by, optimizers_of, written_by
+from gossipfl.training.keras.state import captured_by, optimizers_in, optimizers_of, written_by
 from gossipfl.training.metrics import MetricSpec
 
 Counting: TypeAlias = "ModelMetrics | OwnStep"
@@ -191,8 +191,7 @@ def _optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
     found = {id(model.optimizer): model.optimizer}
     for layer in model._flatten_layers():
         for value in vars(layer).values():
-            held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
-            found |= {id(one): one for one in held if isinstance(one, keras.optimizers.Optimizer)}
+            found |= {id(one): one for one in optimizers_in(value)}
     inner = {id(part) for one in found.values() for part in optimizers_of(one)[1:]}
     return [one for key, one in found.items() if key not in inner]
 

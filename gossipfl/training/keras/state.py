@@ -173,6 +173,13 @@ def optimizers_of(optimizer: keras.optimizers.Optimizer) -> list[keras.optimizer
     return [optimizer, *(part for one in inner if one is not None for part in optimizers_of(one))]
 
 
+def optimizers_in(attribute: Any) -> list[keras.optimizers.Optimizer]:
+    """The optimizers in an attribute of a model: it is one, or holds some."""
+    held: Any = list(attribute.values()) if isinstance(attribute, dict) else attribute
+    held = held if isinstance(held, list | tuple) else [held]
+    return [one for one in held if isinstance(one, keras.optimizers.Optimizer)]
+
+
 def is_integer(variable: keras.Variable) -> bool:
     """True if a variable holds integers or truth values."""
     dtype = tf.as_dtype(variable.dtype)
