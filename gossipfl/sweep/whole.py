@@ -6,7 +6,7 @@ from typing import Any
 
 from gossipfl.experiments.fairness import spread
 from gossipfl.experiments.mode import Command, Mode
-from gossipfl.runs.manifest import FORMAT, Manifest, RunTopology
+from gossipfl.runs.manifest import FORMAT, EndedRun, Manifest, RunTopology
 from gossipfl.scenario.targets import targets_by_metric
 from gossipfl.sweep.grid import Point, named
 from gossipfl.sweep.run import Measured, Run
@@ -37,12 +37,12 @@ def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measure
         notes.append(f"The number of peers is not the same in all runs: {', '.join(map(str, sizes))}")
     if left_out:
         notes.append(f"Not the same in all runs, and left out below: {left_out}")
-    notes += [
-        f"{run.name}, {one.algorithm}: stopped early {one.stopped}."
+    ended = [
+        one.model_copy(update={"algorithm": label(one.algorithm, run.point)})
         for run, measured in runs
         for one in measured.manifest.ended
-        if one.stopped is not None
     ]
+    notes += early_ends(ended)
     if num_missing:
         notes.append(f"{num_missing} of {len(runs) + num_missing} runs are not here")
     scenario = runs[0][0].point.scenario
@@ -54,11 +54,7 @@ def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measure
         description=scenario.description,
         created=min(manifest.created or "" for manifest in manifests),
         failures=[", ".join([run.name, failure]) for run, measured in runs for failure in measured.manifest.failures],
-        ended=[
-            one.model_copy(update={"algorithm": label(one.algorithm, run.point)})
-            for run, measured in runs
-            for one in measured.manifest.ended
-        ],
+        ended=ended,
         seeds=seeds,
         spread=spread(scenario, seeds),
         **facts,
@@ -83,6 +79,11 @@ def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measure
         dict(row) | {"algorithm": label(row["algorithm"], run.point)} for run, measured in runs for row in measured.rows
     ]
     return Measured(manifest, rows)
+
+
+def early_ends(ended: Sequence[EndedRun]) -> list[str]:
+    """Sentences on runs that were stopped before their rounds were over."""
+    return [f"{one.algorithm} (seed {one.seed}): stopped early {one.stopped}." for one in ended if one.stopped]
 
 
 def _targets(runs: Sequence[tuple[Run, Measured]]) -> Mapping[str, Sequence[float]]:

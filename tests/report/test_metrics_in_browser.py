@@ -70,7 +70,10 @@ def test_what_is_measured_on_own_shares_and_at_the_end(tmp_path: Path) -> None:
 
 
 def test_a_first_metric_whose_lower_values_are_better(tmp_path: Path) -> None:
-    overrides = {"metrics": [ERROR, ACCURACY], "targets": {"squared_error": [3.0, 1.5]}}
+    overrides = {
+        "metrics": [ERROR, ACCURACY],
+        "targets": {"squared_error": [3.0, 1.5], "accuracy": [0.8], "loss": [1.0]},
+    }
     run = fake_run(tmp_path / "run", algorithms=FIVE_AND_BOUNDS, overrides=overrides)
     report = complete(change_rows(run, with_error))
 
@@ -87,7 +90,8 @@ def test_a_first_metric_whose_lower_values_are_better(tmp_path: Path) -> None:
         assert found["empty"] == []
         assert "Best squared error of what is deployed: FedAvg" in found["text"]
         assert "best accuracy of what is deployed: FedAvg" in found["text"]
-        assert "to reach squared error 1.5" in found["text"].lower()
+        for target in ("squared error 1.5", "accuracy 80 %", "loss 1"):
+            assert f"to reach {target}" in found["text"].lower().replace("\u202f", " ").replace("\u00a0", " ")
         assert "squared error ≥" in found["text"]
         names = "[...document.querySelectorAll('.comparison tbody:first-of-type th')].map(e => e.textContent)"
         await click(page, ".comparison thead button", "Deployed")
@@ -96,6 +100,38 @@ def test_a_first_metric_whose_lower_values_are_better(tmp_path: Path) -> None:
             await click(page, ".segmented button", measure)
         shown = await page.evaluate("document.body.innerText")
         assert not [word for word in ("NaN", "Infinity", "null", "undefined") if word in shown]
+        assert page.problems == []
+
+    in_browser(visit)
+
+
+def test_a_run_without_metrics_is_judged_by_its_loss_and_a_metric_without_direction_is_shown(tmp_path: Path) -> None:
+    def with_own(row: JSON) -> JSON:
+        ours = {name: value for name, value in row.items() if name.endswith("_accuracy")}
+        own = {name.replace("accuracy", "largest"): value for name, value in ours.items()}
+        return row | own | {"worst_largest": None, "best_largest": None}
+
+    def with_losses(row: JSON) -> JSON:
+        values = row["peer_loss"].values()
+        mean = sum(values) / len(values)
+        return row | {"deployed_loss": mean, "mean_loss": mean, "worst_loss": max(values), "best_loss": min(values)}
+
+    few = FIVE_AND_BOUNDS[:2]
+    overrides = {"metrics": [], "targets": {"loss": [1.0]}}
+    by_loss = complete(change_rows(fake_run(tmp_path / "loss", algorithms=few, overrides=overrides), with_losses))
+    unknown = {"metrics": [{**ERROR, "name": "largest", "higher_is_better": None}], "targets": {}}
+    shown = complete(change_rows(fake_run(tmp_path / "own", algorithms=few, overrides=unknown), with_own))
+
+    async def visit(page: Page) -> None:
+        found = await seen(page, by_loss)
+        assert [canvas["title"] for canvas in found["canvases"]][:2] == ["Loss", "Spread over peers"]
+        assert "Best loss of what is deployed" in found["text"]
+        assert "to reach loss 1" in found["text"].lower()
+        found = await seen(page, shown)
+        assert found["canvases"][0]["title"] == "Largest"
+        assert "best largest" not in found["text"].lower()
+        for text in (found["text"], await page.evaluate("document.body.innerText")):
+            assert not [word for word in ("NaN", "Infinity", "null", "undefined") if word in text]
         assert page.problems == []
 
     in_browser(visit)

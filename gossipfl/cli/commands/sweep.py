@@ -27,7 +27,7 @@ from gossipfl.sweep.directory import SweepDirectory, write_run
 from gossipfl.sweep.executors import Executor, RayTasks, WorkerProcesses
 from gossipfl.sweep.grid import Axis, points
 from gossipfl.sweep.run import JSON, Lost, Measured, Run
-from gossipfl.sweep.whole import label, whole
+from gossipfl.sweep.whole import early_ends, label, whole
 from gossipfl.training.cores import available_cores
 
 
@@ -163,7 +163,7 @@ def _finish(
     ended = [(one.algorithm, one.seed) for one in together.manifest.ended]
     metrics = together.manifest.metrics
     table = summarize(together.rows, metrics, together.manifest.targets, ended)
-    notes = list(filter(None, [together.manifest.spread]))
+    notes = [*filter(None, [together.manifest.spread]), *early_ends(together.manifest.ended)]
     for shown in comparison_tables(table, scenario, metrics, Mode(Command.SWEEP), console.width, notes):
         console.print(shown)
     for failure in together.manifest.failures:

@@ -13,9 +13,10 @@ def run_name(label: str, seed: int, scenario: Scenario) -> str:
 
 
 def evaluation_line(label: str, evaluation: Evaluation, *, final: bool = False) -> str:
-    """One evaluation in one line; metrics with four decimals."""
+    """One evaluation in one line; metrics, or without any the loss, with four decimals."""
     parts = [f"{label}: {'final model' if final else f'round {evaluation.round}'}"]
-    for name, of in evaluation.metrics.items():
+    for of in evaluation.metrics.values() or [evaluation.loss]:
+        name = of.metric.name
         if of.training is not None and not final:
             parts.append(f"training {name} {of.training:.4f}")
         if of.average is None and of.mean is None:

@@ -122,14 +122,14 @@ class _PeerCollector(Collector):
         for family in self._families(status):
             taken.add(family.name)
             yield family
-        measured = {
-            metric: (f"{metric.capitalize()} on held-out data.", value) for metric, value in status.metrics.items()
-        }
+        held_out, training = "{} on held-out data.", "{} of the last local round."
+        measured = [(metric, held_out.format(metric.capitalize()), value) for metric, value in status.metrics.items()]
         for metric, value in status.training.items():
-            measured[f"training_{metric}"] = (f"{metric.capitalize()} of the last local round.", value)
-        for metric, (text, value) in measured.items():
-            # Whoever calls a metric "round" has it as gossipfl_metric_round.
-            name = f"metric_{metric}" if f"gossipfl_{metric}" in taken else metric
+            measured.append((f"training_{metric}", training.format(metric.capitalize()), value))
+        for name, text, value in measured:
+            while f"gossipfl_{name}" in taken:  # whoever calls a metric "round" has it as gossipfl_metric_round
+                name = f"metric_{name}"
+            taken.add(f"gossipfl_{name}")
             yield from _gauge(name, text, status.peer, value)
 
     def _families(self, status: PeerStatus) -> Iterator[Metric]:

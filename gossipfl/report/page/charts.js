@@ -298,7 +298,7 @@ function legend() {
 function drawCurves(section) {
   const followed = SHOWN.filter((metric) => !metric.isTest);
   const leads = followed.map(metricChart);
-  const others = [...followed.map(spreadChart), consensusChart(), lossChart()];
+  const others = [...followed.map(spreadChart), consensusChart(), ...(MAIN === LOSS ? [] : [lossChart()])];
   section.append(
     sectionHead("Learning curves"),
     LABELS.length > 1 ? legend() : "",
