@@ -130,7 +130,7 @@ class _Kind:
     takes: tuple[str, ...] = ()
 
 
-_KINDS = {
+SOURCES = {
     "digits": _Kind("digits", "1,797 images of 8x8 digits, installed with scikit-learn", _digits),
     "csv": _Kind("csv:FILE", "a table as text, with a header or without", _csv, (*_COLUMNS, "test_source")),
     "parquet": _Kind("parquet:FILE", "a table in Parquet", _parquet, (*_COLUMNS, "image_size", "test_source")),
@@ -148,8 +148,9 @@ _KINDS = {
         "hf:DIRECTORY", "a Hugging Face data set that was saved to disk", _hugging_face, (*_COLUMNS, "image_size")
     ),
 }
+"""The sources by the word before their colon."""
 
-SOURCE_FORMS = {kind.form: kind.meaning for kind in _KINDS.values()} | {
+SOURCE_FORMS = {kind.form: kind.meaning for kind in SOURCES.values()} | {
     "package.module:function": "a function without arguments that returns what may stand here in Python, such as (x, y)"
 }
 """The forms of sources as text, with their meanings."""
@@ -176,7 +177,7 @@ def load(
     name = name_of(source)
     if not isinstance(source, str):
         parts = read_value(source, name, reading)
-    elif (kind := _KINDS.get(source.partition(":")[0])) and (":" in kind.form) == bool(_place(source)):
+    elif (kind := SOURCES.get(source.partition(":")[0])) and (":" in kind.form) == bool(_place(source)):
         parts = kind.read(_Request(name, _place(source), reading, test_fraction, download, data_dir))
     else:
         parts = read_value(_function(source), name, reading)
@@ -191,7 +192,7 @@ def check_reading(source: Any, reading: Reading) -> None:
     for field in fields(Reading):
         if getattr(reading, field.name) == field.default or field.name in takes:
             continue
-        takers = [other.form for other in _KINDS.values() if field.name in other.takes]
+        takers = [other.form for other in SOURCES.values() if field.name in other.takes]
         raise ConfigurationError(
             f"data.{field.name} does not go with the source {name_of(source)!r}, which takes "
             f"{', '.join(takes) or 'no such fields'}; it goes with {', '.join(takers)}"
@@ -205,18 +206,18 @@ def check_reading(source: Any, reading: Reading) -> None:
 
 def fields_of(source: Any) -> tuple[str, ...]:
     """The fields of a `Reading` that a source takes."""
-    kind = _KINDS.get(source.partition(":")[0]) if isinstance(source, str) else None
+    kind = SOURCES.get(source.partition(":")[0]) if isinstance(source, str) else None
     return kind.takes if kind else (*_COLUMNS, "image_size")
 
 
 def names_function(source: str) -> bool:
     """True if a source is a function of a user's, which would be imported and called."""
     kind, colon, _ = source.partition(":")
-    return bool(colon) and kind not in _KINDS
+    return bool(colon) and kind not in SOURCES
 
 
 def _function(source: str) -> Any:
-    if (kind := _KINDS.get(source.partition(":")[0])) is not None:
+    if (kind := SOURCES.get(source.partition(":")[0])) is not None:
         raise DataError(f"data source {source!r} is to be written as {kind.form}. The forms are:\n{_forms()}")
     if not _FUNCTION.fullmatch(source):
         raise DataError(f"unknown data source {source!r}.{_nearest(source)} The forms are:\n{_forms()}")
@@ -235,7 +236,7 @@ def _place(source: str) -> str:
 
 def _nearest(source: str) -> str:
     kind, colon, rest = source.partition(":")
-    kinds = [name for name, kind in _KINDS.items() if (":" in kind.form) == bool(colon)]
+    kinds = [name for name, kind in SOURCES.items() if (":" in kind.form) == bool(colon)]
     if hint := did_you_mean(kind.lower(), kinds, after=colon + rest):
         return hint
     if colon:
