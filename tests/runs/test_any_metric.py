@@ -4,7 +4,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from softmax_trainer import run_without_tensorflow
+from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
 from gossipfl.cli.terminal.console import new_console
 from gossipfl.cli.terminal.lines import evaluation_line
@@ -15,6 +15,7 @@ from gossipfl.report.complete import complete
 from gossipfl.runs.directory import RunDirectory
 from gossipfl.runs.resuming import stopped_run
 from gossipfl.scenario import Scenario
+from gossipfl.scores import Metric
 
 BRIER = {"name": "brier", "higher_is_better": False}
 
@@ -89,3 +90,20 @@ def test_a_target_is_reached_from_above_where_lower_is_better(tmp_path):
         assert above.costs["rounds"].mean == 0 < between.costs["rounds"].mean
         assert trained < row.values["deployed_brier"].mean < untrained
         assert "mean_accuracy" not in row.values
+
+
+class WithoutDirection(SoftmaxTrainer):
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.metrics += (Metric("brier", None, "number"),)
+
+
+def test_without_a_direction_nobody_is_best_or_worst(tmp_path, capsys, monkeypatch):
+    run_without_tensorflow(monkeypatch, WithoutDirection)
+    comparison, _ = run(tmp_path, scenario(["accuracy"]))
+    last = comparison["pairwise"].last
+    assert evaluation_line("x", last).endswith(f"of the peers {last.mean_brier:.4f}")
+    mode = Mode(Command.COMPARE)
+    for table in comparison_tables(comparison.table, comparison.scenario, comparison.metrics, mode, 160):
+        new_console().print(table)
+    assert "nan" not in capsys.readouterr().out

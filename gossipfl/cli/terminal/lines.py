@@ -23,5 +23,6 @@ def evaluation_line(label: str, evaluation: Evaluation, *, final: bool = False) 
             continue
         where = f"test {name}" if of.metric.on == LOSS.on else f"{name} on {of.metric.on}"
         values = [nan if value is None else value for value in (of.average, of.mean, of.worst, of.best)]
-        parts.append("{} of the average model {:.4f}, of the peers {:.4f} ({:.4f} to {:.4f})".format(where, *values))
+        spread = "" if of.metric.higher_is_better is None else " ({:.4f} to {:.4f})".format(*values[2:])
+        parts.append("{} of the average model {:.4f}, of the peers {:.4f}".format(where, *values) + spread)
     return ", ".join(parts)

@@ -130,7 +130,10 @@ def _title(scenario: Scenario, metric: Metric) -> str:
 
 
 def _aspects(metric: Metric) -> dict[str, str]:
-    """The aspects of a metric that have a column, by their headings; peers on shares of their own differ most."""
+    """The aspects of a metric that have a column, by their headings; peers on shares of their own differ most, and
+    without a direction nobody is the worst."""
+    if metric.higher_is_better is None:
+        return {"peers": "mean", "average\nmodel": "average"}
     deciles = {"decile\n1": "decile1", "decile\n5": "decile5", "decile\n9": "decile9"} if metric.by_share else {}
     return {"peers": "mean", "worst": "worst", **deciles, "best": "best", "average\nmodel": "average"}
 
