@@ -7,7 +7,9 @@ import numpy as np
 
 from gossipfl.actions import LocalWork
 from gossipfl.compression import Chain, Leaving, Stage
+from gossipfl.mixing import Pooling
 from gossipfl.peers import LocalModel, Sharing
+from gossipfl.peers.local_model import UNPOOLED, PutAway, kept
 from gossipfl.randomness import Randomness
 from gossipfl.topology import Neighbors
 from gossipfl.weights import ModelVectors, PeerId
@@ -22,6 +24,8 @@ class Seat:
     initial: ModelVectors
     work: LocalWork
     randomness: Randomness
+    put_away: PutAway = kept
+    pooling: Pooling = UNPOOLED
 
     def neighbors(self) -> Neighbors:
         """The peers that this one may send to, and hear from."""
@@ -29,7 +33,7 @@ class Seat:
 
     def model(self, sharing: Sharing, extra_vectors: frozenset[str] = frozenset()) -> LocalModel:
         """The model that the peer begins with."""
-        return LocalModel(self.peer_id, self.work, self.initial, sharing, extra_vectors)
+        return LocalModel(self.peer_id, self.work, self.initial, sharing, extra_vectors, self.put_away, self.pooling)
 
     def leaving(self, stages: tuple[Stage, ...]) -> Leaving:
         """The way out of what the peer sends."""

@@ -54,7 +54,7 @@ class Leaving:
         if not self._sent:
             return mixed
         seen, self._seen, self._sent = self._seen, {}, {}
-        return mixed | {name: frozen(mixed[name] + (own[name] - theirs)) for name, theirs in seen.items()}
+        return mixed | {name: _with_rest(mixed[name], own[name], theirs) for name, theirs in seen.items()}
 
     def snapshot(self) -> Snapshot:
         values = {"num_messages": self._num_messages, "seen": list(self._seen)}
@@ -65,3 +65,9 @@ class Leaving:
         self._memory = read_only(part("memory", snapshot)[0])
         self._sent = encoded_of_snapshot(part("sent", snapshot))
         self._seen = {name: decompress(self._sent[name]) for name in snapshot[1]["seen"]}
+
+
+def _with_rest(mixed: Vector, own: Vector, seen: Vector) -> Vector:
+    rest = own - seen
+    rest += mixed
+    return frozen(rest)

@@ -17,7 +17,7 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
     scenario, initial, trainer = experiment.scenario, experiment.initial(cast.section), cast.trainer
     policies = cast.section.optimizer_state, scenario.training.statistics
     vectors = {"weights": VectorSchema(initial.weights.size, str(initial.weights.dtype))}
-    if initial.statistics.size and policies[1] == "average":
+    if initial.statistics.size and policies[1] != "local":
         vectors["statistics"] = VectorSchema(initial.statistics.size, str(initial.statistics.dtype))
     if policies[0] == "average" and trainer.optimizer_size:
         vectors["optimizer"] = VectorSchema(trainer.optimizer_size)

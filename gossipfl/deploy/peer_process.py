@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from gossipfl.engines.progress import TrainingSums
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Cast, Experiment, load_data
 from gossipfl.files.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint
+from gossipfl.files.parked import parked
 from gossipfl.runs.beginning import peer_manifest
 from gossipfl.runs.constant_files import write_constants
 from gossipfl.runs.peer_directory import WAY_ON, PeerDirectory
@@ -137,14 +139,13 @@ class _Process:
 
     async def live(self, was_stopped: Callable[[], bool]) -> int:
         options, experiment = self._options, self._cast.experiment
-        checkpoint = newest_checkpoint(self._directory.path, WAY_ON) if options.resume else None
         caps = caps_of_peer(len(self._where) - 1, experiment.scenario.http.max_connections)
-        host = self._host(checkpoint, caps)
+        host = self._host(newest_checkpoint(self._directory.path, WAY_ON) if options.resume else None, caps)
         manifest = peer_manifest(self._cast, options.name, self._facts.run_id, self._facts.agreed, options.command)
         self._last_row = self._directory.begin(manifest, host.peer.round)
         write_constants(self._directory.path / "weights", experiment.seed, self._cast.trainer.constants)
         self._last_weights, self._rounds_done = host.peer.value, host.peer.rounds_done
-        self._cast.trainer.forget_initial()
+        experiment.forget_initial()
         watch = Watch(host, gives_weights=options.gives_weights, max_connections=caps.watching)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, host.stop)
@@ -207,8 +208,9 @@ class _Process:
             revoked=frozenset(http.revoked),
         )
         neighbors = {name: address for name, address in self._where.items() if name != self._options.name}
-        peer = self._cast.make_peer(self._options.name, SystemSecrets())
-        host = HTTPPeer(peer, self._facts, TrainingRoom(self._trainer, 1), tuple(neighbors), self, hosting)
+        put_away = partial(parked, directory=self._directory.path)
+        peer = self._cast.make_peer(self._options.name, SystemSecrets(), put_away)
+        host = HTTPPeer(peer, self._facts, TrainingRoom(self._trainer, 1, put_away), tuple(neighbors), self, hosting)
         host.connect(neighbors)
         if checkpoint is not None:
             if checkpoint.values["run"] != self._facts.run_id:

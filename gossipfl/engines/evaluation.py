@@ -13,7 +13,9 @@ from gossipfl.engines.places import Place
 from gossipfl.engines.progress import Traffic
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, Measured
+from gossipfl.mixing import Pooling
 from gossipfl.peers import Peer, Standing
+from gossipfl.peers.local_model import UNPOOLED
 from gossipfl.scores import LOSS, Metric, Score
 from gossipfl.training.trainer import Trainer
 from gossipfl.weights import ModelVectors, PeerId, Vector, frozen
@@ -35,7 +37,8 @@ class EvaluationPlan:
     every: int = 1
     peers: tuple[PeerId, ...] | None = None
     weighting: Weighting = "uniform"
-    statistics: Literal["average", "local"] = "average"
+    statistics: Literal["average", "local", "pooled"] = "average"
+    pooling: Pooling = UNPOOLED
     places: tuple[Place, ...] = (Place(),)
 
     @property
@@ -81,7 +84,7 @@ def standings_of(peers: Iterable[Peer]) -> list[Standing]:
 def average_model(standings: Sequence[Standing], plan: EvaluationPlan, hub: ModelVectors | None = None) -> ModelVectors:
     """The model of the `hub`, if there is one, or else the mean of the peers' weights and statistics, uniform or by
     number of examples. What is local is always the peers' mean: a hub never gets any."""
-    averages_statistics = hub is not None and plan.statistics == "average"
+    averages_statistics = hub is not None and plan.statistics != "local"
     if hub is not None and averages_statistics and not hub.local.size:
         return hub
     counts = [standing.num_examples if plan.weighting == "examples" else 1 for standing in standings]
@@ -93,7 +96,7 @@ def average_model(standings: Sequence[Standing], plan: EvaluationPlan, hub: Mode
         return ModelVectors(hub.weights, hub.statistics, local)
     return ModelVectors(
         mean_vector([model.weights for model in models], shares) if hub is None else hub.weights,
-        mean_vector([model.statistics for model in models], shares),
+        plan.pooling.statistics(mean_vector([plan.pooling.moments(model.statistics) for model in models], shares)),
         local,
     )
 

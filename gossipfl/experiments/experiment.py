@@ -23,7 +23,9 @@ from gossipfl.engines.stopping import StopRule
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
 from gossipfl.experiments.holdings import Holdings
+from gossipfl.mixing import Pooling
 from gossipfl.peers import Peer
+from gossipfl.peers.local_model import UNPOOLED, PutAway, kept
 from gossipfl.randomness import PublicRandomness, Randomness, SecretRandomness, SeededSecrets, generator
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
@@ -182,6 +184,12 @@ class Experiment:
         """The model that every peer begins with, whatever the algorithm; its trainer is asked for it."""
         return self.trainer_for(section).initial() if self._begin is None else self._begin.vectors
 
+    def forget_initial(self) -> None:
+        """Keep the initial model no longer: a process with a single peer needs it once."""
+        self._begin = None
+        for trainer in self._trainers.values():
+            trainer.forget_initial()
+
     @cached_property
     def _build_model(self) -> Any:
         from gossipfl.training.models import resolve
@@ -225,9 +233,15 @@ class Experiment:
             evaluated_peers(data_peers, num_evaluated, generator(self.seed, "evaluation")),
             scenario.weighting,
             scenario.training.statistics,
+            self.pooling(section),
             self.places,
         )
         return Cast(self, section, recipe, network, plan)
+
+    def pooling(self, section: AlgorithmSection) -> Pooling:
+        """The statistics as they are averaged. Raises ConfigurationError where there are none to pool."""
+        is_pooled = self.scenario.training.statistics == "pooled"
+        return Pooling.of(self.trainer_for(section).statistics_schema) if is_pooled else UNPOOLED
 
     def work(self, peer_id: PeerId, recipe: Algorithm) -> LocalWork:
         scenario = self.scenario
@@ -256,10 +270,13 @@ class Cast:
         """The trainer of its peers."""
         return self.experiment.trainer_for(self.section)
 
-    def make_peer(self, peer_id: PeerId, secret: SecretRandomness) -> Peer:
-        """One participant, with the secrets that its engine gives it."""
+    def make_peer(self, peer_id: PeerId, secret: SecretRandomness, put_away: PutAway = kept) -> Peer:
+        """One participant, with the secrets that its engine gives it, and the place for what only waits."""
         experiment = self.experiment
         work = experiment.work(peer_id, self.recipe)
         initial = experiment.initial(self.section)
+        initial = replace(initial, weights=put_away(initial.weights))
         randomness = Randomness(PublicRandomness(experiment.seed), secret)
-        return self.recipe.make_peer(Seat(peer_id, self.network, initial, work, randomness))
+        return self.recipe.make_peer(
+            Seat(peer_id, self.network, initial, work, randomness, put_away, self.plan.pooling)
+        )

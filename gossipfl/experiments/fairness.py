@@ -47,7 +47,7 @@ def sharing(scenario: Scenario, model: ModelFacts) -> list[str]:
     """A sentence on the variables that are not averaged, and the bytes that this saves."""
     if not scenario.sharing.patterns:
         return []
-    sent = model.schema.size + (model.statistics_schema.size if scenario.training.statistics == "average" else 0)
+    sent = model.schema.size + (model.statistics_schema.size if scenario.training.statistics != "local" else 0)
     kept = model.local_schema
     num_frozen = sum(array.size for array in model.constants.arrays)
     parts = [f"{kept.size:,} stay at each peer ({_first(kept.names)})"] if kept.size else []

@@ -13,7 +13,7 @@ import os
 import re
 import weakref
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.formats import check_format
+from gossipfl.files.parked import leave_memory
 from gossipfl.files.tensor_dtypes import TENSOR_DTYPES
 from gossipfl.files.whole_files import durable
 
@@ -43,6 +44,8 @@ _DTYPES = {**TENSOR_DTYPES, "|b1": "BOOL"}
 # A file begins with the length of its header, and the header with the digest of all its other bytes.
 _BEFORE_DIGEST = b'{"__metadata__": {"digest": "'
 _DIGEST = slice(8 + len(_BEFORE_DIGEST), 8 + len(_BEFORE_DIGEST) + 64)
+
+_PIECE = 2**26
 
 SMALL = 1024
 """Arrays of so many bytes are written again: to name where they are takes a quarter of that."""
@@ -91,14 +94,14 @@ class CheckpointWriter:
         for name, array in arrays.items():
             unique.setdefault(id(array), (name, array))
         places = self._kept(unique)
-        parts: list[memoryview] = []
+        parts: list[NDArray[Any]] = []
         header: dict[str, Any] = {}
         offset = 0
         for key, (name, array) in unique.items():
             if key in places:
                 continue
-            parts.append(_bytes_of(np.ascontiguousarray(array)))
-            places[key] = _Place(number, offset, array.dtype.str, array.shape, _digest_of(parts[-1]))
+            parts.append(np.ascontiguousarray(array))
+            places[key] = _Place(number, offset, array.dtype.str, array.shape, _digest_of(_pieces(parts[-1])))
             header[name] = {
                 "dtype": _DTYPES[array.dtype.str],
                 "shape": array.shape,
@@ -118,7 +121,8 @@ class CheckpointWriter:
         with durable(self.directory / _name(number)) as file:
             file.write(beginning)
             for part in parts:
-                file.write(part)
+                for piece in _pieces(part):
+                    file.write(piece)
         self.number = number
         self.num_bytes += len(beginning) + offset
         self._files.add(number)
@@ -212,7 +216,7 @@ def _checked(directory: Path, number: int) -> Checkpoint:
             for index in indices:
                 into = _bytes_of(found[index])
                 file.seek(body + places[index].start)
-                if file.readinto(into) != len(into) or _digest_of(into) != places[index].digest:
+                if file.readinto(into) != len(into) or _digest_of([into]) != places[index].digest:
                     raise _DamagedError
                 found[index].setflags(write=False)
     return Checkpoint(known["number"], {name: found[index] for name, index in known["arrays"].items()}, known["values"])
@@ -240,9 +244,20 @@ def _digest_of_beginning(beginning: bytes | bytearray) -> bytes:
     return blake3(beginning[: _DIGEST.start]).update(beginning[_DIGEST.stop :]).hexdigest().encode()
 
 
-def _digest_of(array: memoryview) -> str:
+def _digest_of(pieces: Iterable[memoryview]) -> str:
     """BLAKE3 of 64 bits (hex), which shows damage; it keeps nobody from writing other checkpoints."""
-    return blake3(array).hexdigest(length=8)
+    digest = blake3()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest(length=8)
+
+
+def _pieces(array: NDArray[Any]) -> Iterator[memoryview]:
+    """The bytes of an array, of which no more than a piece comes into memory where it is parked."""
+    whole = _bytes_of(array)
+    for start in range(0, len(whole), _PIECE):
+        yield whole[start : start + _PIECE]
+        leave_memory(array)
 
 
 def _bytes_of(array: NDArray[Any]) -> memoryview:

@@ -8,7 +8,6 @@ back from whatever its weights are by then. A variance that is corrected by a di
 """
 
 from collections.abc import Mapping
-from typing import cast
 
 import numpy as np
 
@@ -46,13 +45,16 @@ class AveragedModel:
         Raises LocalProtocolError when `update` does not answer the outstanding job.
         """
         job = self._local.finish(update)
-        trained = {"weights": update.weights, "statistics": update.statistics}
+        weights = update.weights
         if self._is_moved:
-            trained["weights"] = frozen(self._local.weights + (update.weights - job.weights))
-        for name, (scale, shift) in self._convex.items():
-            vector = trained[name] if name in trained else cast(Vector, update.state[name])
-            trained[name] = frozen(vector * vector.dtype.type(scale) + shift)
-        self._local.replace(trained)
+            weights = frozen(self._local.weights + (weights - job.weights))
+        self._local.take_over(update)
+        given = self._local.shared() if self._convex else {}
+        moved = {
+            name: frozen(given[name] * given[name].dtype.type(scale) + shift)
+            for name, (scale, shift) in self._convex.items()
+        }
+        self._local.replace({**moved, "weights": weights})
         self.forget_moves()
 
     def forget_moves(self) -> None:

@@ -93,7 +93,7 @@ class GossipLearningPeer(ModelPeer):
 
     def _go_on_from(self, update: Update, now: float) -> list[Action]:
         self.local.finish(update)
-        self.local.replace({"weights": update.weights, "statistics": update.statistics})
+        self.local.take_over(update)
         self.round, self.age = self.local.num_jobs, self.age + 1
         refusals: list[Action] = []
         for sender in sorted(self._arrived, key=self._senders.__getitem__):

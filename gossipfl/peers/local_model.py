@@ -1,8 +1,8 @@
 """A peer's own model: what it trains, what of it is shared with others, and what stays private."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from numpy.typing import NDArray
 
@@ -10,6 +10,7 @@ from gossipfl.actions import Correction, Evaluate, Job, LocalWork, Refused, Scor
 from gossipfl.compression import decompress
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError, TrainingError
 from gossipfl.messages import Message
+from gossipfl.mixing import Pooling
 from gossipfl.peers.jobs import job_of_snapshot, snapshot_of_job
 from gossipfl.peers.last_sound import LARGE, LastSound, first_state
 from gossipfl.peers.magnitudes import Bound, check_bound, limit, sum_of_squares, sum_of_squares_sent
@@ -19,6 +20,17 @@ from gossipfl.weights import NOTHING, ModelVectors, PeerId, Vector
 _UNCORRECTED = Correction()
 
 
+UNPOOLED = Pooling()
+
+PutAway: TypeAlias = Callable[[Vector], Vector]
+"""Gives an equal vector, which may lie elsewhere than in memory."""
+
+
+def kept(vector: Vector) -> Vector:
+    """The vector itself: it waits in memory."""
+    return vector
+
+
 @dataclass(frozen=True, slots=True)
 class Sharing:
     """The policies for a model's parts beside its weights.
@@ -26,13 +38,14 @@ class Sharing:
     `optimizer_state`, momenta with the counters that go with them: "keep" it at the peer between rounds, "average" it
     together with the weights, or "reset" it at the start of every round; a learning-rate schedule goes on in any case.
     `statistics` (BatchNorm means and variances, counters of layers): "average" them with the weights, or keep them
-    "local" (useful when every peer's inputs differ, at the expense of an average model without statistics).
+    "local" (useful when every peer's inputs differ, at the expense of an average model without statistics); "pooled":
+    means and mean squares are averaged in place of means and variances (`gossipfl.mixing.Pooling`).
     `magnitude_bound`: vectors of others whose root mean square exceeds so many times that of one's own (of 1, if that
     is larger) are not taken in, and their sender counts as silent; False: whatever is finite is taken in.
     """
 
     optimizer_state: Literal["keep", "average", "reset"] = "keep"
-    statistics: Literal["average", "local"] = "average"
+    statistics: Literal["average", "local", "pooled"] = "average"
     magnitude_bound: Bound = 100.0
 
     def __post_init__(self) -> None:
@@ -43,7 +56,9 @@ class LocalModel:
     """Weights, statistics and training state of one peer, and its outstanding job. What of the model is its own is
     "local" in the state, which no message carries.
 
-    `extra_vectors` names the vectors of the size of the weights that its messages carry beside the shared ones.
+    `extra_vectors` names the vectors of the size of the weights that its messages carry beside the shared ones. The
+    weights that it trains from wait where they are `put_away` to. What it shares of its statistics is what `pooling`
+    makes of them.
     """
 
     def __init__(
@@ -53,14 +68,18 @@ class LocalModel:
         initial: ModelVectors,
         sharing: Sharing,
         extra_vectors: frozenset[str] = frozenset(),
+        put_away: PutAway = kept,
+        pooling: Pooling = UNPOOLED,
     ) -> None:
         self.peer_id = peer_id
         self.work = work
         self.sharing = sharing
         self.extra_vectors = tuple(sorted(extra_vectors))
+        self._put_away = put_away
+        self._pooling = pooling
         self._required_vectors = ("weights", *self.extra_vectors)
         self._sizes = dict.fromkeys(self._required_vectors, initial.weights.size)  # those that never change
-        if sharing.statistics == "average" and initial.statistics.size:
+        if sharing.statistics != "local" and initial.statistics.size:
             self._sizes["statistics"] = initial.statistics.size
         self.weights: Vector = initial.weights
         self.statistics: Vector = initial.statistics
@@ -80,6 +99,7 @@ class LocalModel:
     def train(self, correction: Correction = _UNCORRECTED) -> Train:
         """Ask for one round of local work from the present weights."""
         self._check_idle()
+        self.weights = self._put_away(self.weights)
         job = self.outstanding = Train(
             peer_id=self.peer_id,
             job=self.num_jobs,
@@ -187,8 +207,8 @@ class LocalModel:
     def shared(self) -> dict[str, Vector]:
         """The vectors that this peer averages with others, by name."""
         vectors = {"weights": self.weights}
-        if self.sharing.statistics == "average" and self.statistics.size:
-            vectors["statistics"] = self.statistics
+        if self.sharing.statistics != "local" and self.statistics.size:
+            vectors["statistics"] = self._pooling.moments(self.statistics)
         if self.sharing.optimizer_state == "average":
             optimizer = cast(Vector, self.state.get("optimizer", NOTHING))
             if optimizer.size:
@@ -198,18 +218,25 @@ class LocalModel:
     def replace(self, vectors: Mapping[str, Vector]) -> None:
         """Take the given shared vectors for one's own."""
         self.weights = vectors.get("weights", self.weights)
-        self.statistics = vectors.get("statistics", self.statistics)
+        if "statistics" in vectors:
+            self.statistics = self._pooling.statistics(vectors["statistics"])
         if "optimizer" in vectors:
             self.state = {**self.state, "optimizer": vectors["optimizer"]}
 
     def trained(self, update: Update) -> dict[str, Vector]:
         """The shared vectors that training gave, by name. One's own shared vectors stay those before the training,
         until the protocol replaces them; what is not shared is taken over at once."""
-        before = self.shared()
-        self.weights, self.statistics = update.weights, update.statistics
+        before, statistics = self.shared(), self.statistics
+        self.take_over(update)
         trained = self.shared()
-        self.replace(before)
+        self.replace({name: vector for name, vector in before.items() if name != "statistics"})
+        if "statistics" in before:
+            self.statistics = statistics
         return trained
+
+    def take_over(self, update: Update) -> None:
+        """Take what training gave for one's own."""
+        self.weights, self.statistics = update.weights, update.statistics
 
     def received(self, message: Message) -> dict[str, Vector]:
         """The decoded vectors of a message: the shared and the extra ones.

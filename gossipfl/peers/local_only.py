@@ -34,7 +34,7 @@ class LocalOnlyPeer(ModelPeer):
 
     def _go_on_from(self, update: Update, now: float) -> list[Action]:
         self.local.finish(update)
-        self.local.replace({"weights": update.weights, "statistics": update.statistics})
+        self.local.take_over(update)
         return [self.local.evaluate(self.standing.model)] if self._scores_itself else self._train_on()
 
     def _go_on_with(self, scores: Scores, now: float) -> list[Action]:

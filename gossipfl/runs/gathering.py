@@ -15,7 +15,9 @@ from gossipfl.files.strict_json import json_lines, strict_json
 from gossipfl.files.weight_files import Arrays, by_name, file_stems, write_weights
 from gossipfl.files.whole_files import write_whole
 from gossipfl.history import history_row, open_exchanges
+from gossipfl.mixing import Pooling
 from gossipfl.peers import Standing
+from gossipfl.peers.local_model import UNPOOLED
 from gossipfl.runs.constant_files import read_constants, write_constants
 from gossipfl.runs.directory import make_run_directory
 from gossipfl.runs.gathered_history import gathered_history, timeline
@@ -188,8 +190,11 @@ def _average(records: Sequence[PeerRecord], standings: Sequence[Standing]) -> Mo
         return hub
     by_examples = all(standing.num_examples for standing in standings)
     scenario = records[0].scenario
+    statistics = scenario.training.statistics
     plan = EvaluationPlan(
-        weighting=scenario.weighting if by_examples else "uniform", statistics=scenario.training.statistics
+        weighting=scenario.weighting if by_examples else "uniform",
+        statistics=statistics,
+        pooling=Pooling.of(records[0].model.schema_of_statistics) if statistics == "pooled" else UNPOOLED,
     )
     return average_model(standings, plan, hub)
 

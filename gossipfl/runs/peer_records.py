@@ -41,7 +41,7 @@ class PlanPart(Part):
 
 
 class TrainingPart(Part):
-    statistics: Literal["average", "local"] = "average"
+    statistics: Literal["average", "local", "pooled"] = "average"
 
 
 class ScenarioPart(Part):

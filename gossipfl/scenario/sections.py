@@ -190,11 +190,12 @@ class TrainingSection(Section):
     class_weight: dict[str | int, NonNegative] | None = None
     """The examples of a class count so much in training, `{0 = 1.0, 7 = 20.0}` by numbers or names of classes; others
     count 1. Higher for rare classes: they are found more often, at the expense of false alarms."""
-    statistics: Literal["average", "local"] = "average"
+    statistics: Literal["average", "local", "pooled"] = "average"
     """The variables that training changes without a gradient (BatchNorm means and variances, counters of layers) are
     averaged with the weights, or stay at the peer; of the average of integers, a model has the nearest ones. The
     average model of every algorithm has the peers' mean of them, also where a server, to which they do not go, keeps
-    the weights."""
+    the weights. "pooled" averages means and mean squares in place of means and variances, so that a variance is that of
+    all inputs together, where the mean of variances leaves out how far the peers' means lie apart."""
     evaluation_batch_size: Count = 500
     """Examples per step of an evaluation. Higher: faster, at the expense of memory."""
 

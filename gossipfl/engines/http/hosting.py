@@ -1,12 +1,16 @@
-"""The terms on which a peer is hosted, and the states that it passes."""
+"""The terms on which a peer is hosted, the states that it passes, and who is told of it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from gossipfl.actions import Update
 from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.weights import PeerId
+
+if TYPE_CHECKING:
+    from gossipfl.engines.http.http_peer import HTTPPeer
 
 State: TypeAlias = Literal["new", "meeting", "training", "waiting", "lingering", "over"]
 
@@ -28,3 +32,19 @@ class Hosting:
     meeting_seconds: float = 30.0
     listens: bool = True
     revoked: frozenset[PeerId] = frozenset()
+
+
+class Watcher(Protocol):
+    """Is told what becomes of a peer."""
+
+    def reacted(self, host: "HTTPPeer", round_before: int) -> None:
+        """The peer has reacted to something."""
+        ...
+
+    def trained(self, host: "HTTPPeer", update: Update) -> None:
+        """A round of local training has ended."""
+        ...
+
+    def contact(self, host: "HTTPPeer", neighbor: PeerId, event: str) -> None:
+        """A neighbor became "unreachable" or "reachable", or has "left"."""
+        ...

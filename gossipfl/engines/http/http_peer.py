@@ -13,7 +13,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from gossipfl.engines.http.delivering.journal import Journal, next_incarnation
 from gossipfl.engines.http.delivering.letters import GOODBYES, Answer, Letter, Parcel
 from gossipfl.engines.http.delivering.meeting import meet
 from gossipfl.engines.http.delivering.sealing import Sealer
-from gossipfl.engines.http.hosting import Hosting, State
+from gossipfl.engines.http.hosting import Hosting, State, Watcher
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
 from gossipfl.engines.http.peer_clock import PeerClock
 from gossipfl.engines.http.serving.server import PeerServer, Reply
@@ -46,22 +46,6 @@ from gossipfl.snapshot import compose, part
 from gossipfl.weights import PeerId
 
 _LOGGER = logging.getLogger(__name__)
-
-
-class Watcher(Protocol):
-    """Is told what becomes of a peer."""
-
-    def reacted(self, host: "HTTPPeer", round_before: int) -> None:
-        """The peer has reacted to something."""
-        ...
-
-    def trained(self, host: "HTTPPeer", update: Update) -> None:
-        """A round of local training has ended."""
-        ...
-
-    def contact(self, host: "HTTPPeer", neighbor: PeerId, event: str) -> None:
-        """A neighbor became "unreachable" or "reachable", or has "left"."""
-        ...
 
 
 class HTTPPeer:
@@ -253,6 +237,7 @@ class HTTPPeer:
                     raise Refusal("stopping")
                 round_before = self.peer.round
                 actions = await self._offloading.run(self.facts.max_body_bytes, method, *arguments, self.now())
+                del arguments
                 if failed is not None:
                     self._delivery.forget(failed)
                 parcels = [self._delivery.note(action.message) for action in actions if isinstance(action, Send)]
@@ -298,6 +283,7 @@ class HTTPPeer:
             outcome = await self.room.run(job)
         except TrainingError as error:
             outcome = error
+        del job
         self._training = None
         if isinstance(outcome, Update):
             self.training_metrics = outcome.metrics
@@ -348,8 +334,10 @@ class HTTPPeer:
         MESSAGE.set(f"{envelope.sender}/{envelope.incarnation}/{envelope.counter}")
         neighbor = self.neighbors[envelope.sender]
         self._delivery.arrived(neighbor, envelope)
+        taking_in = self._take_in(neighbor, envelope, message)
+        del message  # and wherever else one is on its way: of a large model, it is mixed in long before it is on disk
         try:
-            riding = await self._take_in(neighbor, envelope, message)
+            riding = await taking_in
             if riding is None:
                 return None
             wrapped = await self._sealer.wrap(riding)
@@ -363,7 +351,9 @@ class HTTPPeer:
     async def _take_in(self, neighbor: Correspondence, envelope: Envelope, message: Message | None) -> Letter | None:
         riding = None
         if message is not None:
-            riding = await self._receive(message, answering=None if neighbor.url is None else neighbor.name)
+            receiving = self._receive(message, answering=None if neighbor.url is None else neighbor.name)
+            del message
+            riding = await receiving
         elif envelope.purpose in GOODBYES:
             await self._commit()  # else this peer, killed and resumed, would wait for one that is gone
             self._check_over()
@@ -373,8 +363,10 @@ class HTTPPeer:
 
     async def _receive(self, message: Message, answering: PeerId | None = None) -> Parcel | None:
         await self._started.wait()
+        reacting = self._react(self.peer.receive, message, answering=answering)
+        del message
         try:
-            return await self._react(self.peer.receive, message, answering=answering)
+            return await reacting
         except RemoteProtocolError as error:
             raise Refusal("against_protocol", str(error)) from None
 

@@ -10,10 +10,14 @@ from functools import partial
 from typing import TypeVar, cast
 
 from gossipfl.actions import Evaluate, Job, Outcome, Scores, Train, Update
+from gossipfl.peers.local_model import PutAway, kept
 from gossipfl.training.trainer import Trainer, outcomes_of
 
 CALL_SECONDS = 0.5
 """A call of the trainer is made to last about so long at most: whoever stops waits for the end of a call."""
+
+SECONDS_PER_BYTE = CALL_SECONDS / 2**26
+"""That of a large model lasts longer, because to set and to read its variables takes as long as some steps."""
 
 Result = TypeVar("Result")
 
@@ -35,8 +39,9 @@ class TrainingRoom:
     before it ended with, and batches are a function of the step. Evaluations of whoever measures go before all jobs.
     """
 
-    def __init__(self, trainer: Trainer, num_slots: int) -> None:
+    def __init__(self, trainer: Trainer, num_slots: int, put_away: PutAway = kept) -> None:
         self._trainer = trainer
+        self._put_away = put_away  # what is between two parts of a job
         self._num_slots = num_slots
         self._threads = ThreadPoolExecutor(num_slots + 1, thread_name_prefix="training")
         self._waiting: deque[_Work] = deque()
@@ -97,7 +102,7 @@ class TrainingRoom:
     async def _run_group(self, group: list[_Work]) -> None:
         jobs = [self._part(work.rest) for work in group]
         began = time.perf_counter()
-        call = asyncio.ensure_future(self._in_thread(partial(outcomes_of, self._trainer, jobs)))
+        call = asyncio.ensure_future(self._in_thread(partial(self._outcomes, jobs, [work.rest for work in group])))
         await asyncio.wait([call])
         error = call.exception()
         outcomes = call.result() if error is None else [error] * len(group)
@@ -105,6 +110,13 @@ class TrainingRoom:
         for work, outcome in zip(group, outcomes, strict=True):
             if not work.done.done():  # else nobody waits for it any more
                 self._note(work, outcome)
+
+    def _outcomes(self, jobs: Sequence[Job], rests: Sequence[Job]) -> list[Outcome]:
+        outcomes = outcomes_of(self._trainer, jobs)
+        for position, (outcome, rest) in enumerate(zip(outcomes, rests, strict=True)):
+            if isinstance(outcome, Update) and isinstance(rest, Train) and outcome.num_steps < rest.num_steps:
+                outcomes[position] = replace(outcome, weights=self._put_away(outcome.weights))
+        return outcomes
 
     def _next_group(self) -> list[_Work]:
         """The share of a free slot in what waits."""
@@ -123,7 +135,8 @@ class TrainingRoom:
         if not all(isinstance(job, Train) for job in jobs):
             return
         per_step = seconds / sum(job.num_steps for job in jobs)
-        wanted = CALL_SECONDS / per_step / len(jobs)
+        longest = max(CALL_SECONDS, *(SECONDS_PER_BYTE * job.weights.nbytes for job in jobs if isinstance(job, Train)))
+        wanted = longest / per_step / len(jobs)
         self._steps_per_call = max(1.0, min(wanted, 16 * self._steps_per_call))
 
     def _note(self, work: _Work, outcome: Outcome | BaseException) -> None:

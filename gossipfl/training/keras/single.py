@@ -2,7 +2,8 @@
 
 Rows of a group are copied on their way in (made tensors, sliced, split) and out (joined, stacked). For a model of 100
 MB the memory beside its variables peaked at 4 models for a group of one, and at 3 in evaluation; here at 2, which is
-what `fit` takes for the gradients and SGD's step, and at 1.
+what `fit` takes for the gradients and SGD's step, and at 1. Between calls the variables are empty: a peer has its
+vectors, and its model would take as much again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from gossipfl.training.keras.data_tensors import Data
 from gossipfl.training.keras.grouped import SCORING, Arrays, batch_bounds
-from gossipfl.training.keras.state import ROLES, load, parts_of, vector_of
+from gossipfl.training.keras.state import ROLES, emptied, empty, load, parts_of, vector_of
 from gossipfl.training.keras.steps import ModelSteps, chosen
 
 
@@ -61,14 +62,16 @@ class SingleGraphs:
             arguments[name] = parts_of(peer[name], layout.weights)
         outcome = call(arguments)
         if graph in SCORING:
+            for role in variables:
+                for variable in variables[role]:
+                    empty(variable)
             return {name: tensor.numpy() for name, tensor in outcome.items()}
         results: dict[str, Any] = {}
         if graph == "train_corrected":
             results["gradient_sum"] = vector_of(outcome.pop("gradient_sum"), layout.weights, np.float32)
         results |= {name: tensor.numpy() for name, tensor in outcome.items()}
         for role in variables:
-            values = (variable.value.read_value() for variable in variables[role])  # each shares the variable's bytes
-            results[role] = vector_of(values, variables[role], ROLES[role])
+            results[role] = vector_of(emptied(variables[role]), variables[role], ROLES[role])
         return results
 
     def train(

@@ -14,7 +14,7 @@ loss_scale      the scale of a LossScaleOptimizer and its counter, which follow 
 Integers travel and are averaged as floats, so a model has those that are nearest to the mean.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from tensorflow.python.framework.auto_control_deps_utils import get_read_only_resource_input_indices_graph
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.files.parked import leave_memory
 from gossipfl.randomness import generator
 from gossipfl.weights import LARGEST_INTEGER, Segment, Vector, WeightsSchema, as_integers, integer_range
 
@@ -261,9 +262,22 @@ def load(variables: Sequence[keras.Variable], vector: NDArray[Any]) -> None:
     large model.
     """
     for variable, part in zip(variables, parts_of(vector, variables), strict=True):
-        handle = variable.value.handle
-        tf.raw_ops.AssignVariableOp(resource=handle, value=tf.zeros(0, variable.dtype))  # any shape will do
-        tf.raw_ops.AssignVariableOp(resource=handle, value=tf.convert_to_tensor(in_dtype_of(variable, part)))
+        empty(variable)
+        value = tf.convert_to_tensor(in_dtype_of(variable, part))
+        tf.raw_ops.AssignVariableOp(resource=variable.value.handle, value=value)
+        leave_memory(part)
+
+
+def empty(variable: keras.Variable) -> None:
+    """Outside graphs: free the bytes of a variable, which has to be loaded before it is used again."""
+    tf.raw_ops.AssignVariableOp(resource=variable.value.handle, value=tf.zeros(0, variable.dtype))  # any shape will do
+
+
+def emptied(variables: Iterable[keras.Variable]) -> Iterator[tf.Tensor]:
+    """Outside graphs: the value of each variable, which shares its bytes, and is its last."""
+    for variable in variables:
+        yield variable.value.read_value()
+        empty(variable)
 
 
 def in_dtype_of(variable: keras.Variable, part: NDArray[Any]) -> NDArray[Any]:
