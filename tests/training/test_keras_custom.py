@@ -295,6 +295,7 @@ def made_outside():
             "sets the learning rate of",
         ),
         (variant("train_step", tf.function(lambda self, data: {"loss": 0.0})), {}, "is decorated with tf.function"),
+        (variant("make_train_function", lambda self, force=False: None), {}, "overrides make_train_function, which"),
         (uncompiled_for_one, {"optimizer": "adam"}, "has a compile of its own, so training.optimizer"),
         (made_outside, {}, "'outside/iteration' was there before"),
         (

@@ -32,11 +32,19 @@ _RANDOM = ("Random", "Multinomial", "TruncatedNormal", "ParameterizedTruncatedNo
 
 
 def own_steps(model: keras.Model) -> tuple[StepName, ...]:
-    """The steps that a model has of its own."""
+    """The steps that a model has of its own. Raises ConfigurationError for a loop around them of its own."""
+
+    def is_own(name: str) -> bool:
+        return getattr(getattr(model, name), "__func__", None) is not getattr(keras.Model, name)
+
+    for loop in ("make_train_function", "make_test_function"):
+        if is_own(loop):
+            raise ConfigurationError(
+                f"model {model.name!r} overrides {loop}, which would be bypassed, because steps are run in a loop of "
+                "many peers; override train_step or test_step instead"
+            )
     names: tuple[StepName, ...] = ("train_step", "test_step")
-    return tuple(
-        name for name in names if getattr(getattr(model, name), "__func__", None) is not getattr(keras.Model, name)
-    )
+    return tuple(filter(is_own, names))
 
 
 class OwnStep:
