@@ -77,6 +77,7 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
                 "digest": dataset.digest,
                 "num_train": len(dataset.train),
                 "num_test": len(dataset.test),
+                "num_validation": 0 if dataset.validation is None else len(dataset.validation),
                 "class_names": dataset.class_names,
                 "notes": dataset.notes,
                 "label_counts": dict(zip(shards, counts.tolist(), strict=True)),
@@ -84,7 +85,9 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
         )
         return
     partition = scenario.data.partition
-    title = f"{dataset.name}: {len(dataset.train)} training and {len(dataset.test)} held-out examples, {partition.name}"
+    chosen = "" if dataset.validation is None else f", {len(dataset.validation)} validation"
+    sizes = f"{len(dataset.train)} training{chosen} and {len(dataset.test)} held-out examples"
+    title = f"{dataset.name}: {sizes}, {partition.name}"
     has_classes = dataset.labels is not None
     classes = (dataset.class_names or list(map(str, range(counts.shape[1])))) if has_classes else ()
     caption = "examples in all, and of each class" if classes else None
