@@ -15,6 +15,7 @@ from gossipfl.data.conversion import model_inputs  # noqa: E402
 from gossipfl.data.dataset import Dataset  # noqa: E402
 from gossipfl.errors import ConfigurationError  # noqa: E402
 from gossipfl.training.metrics import metric_specs  # noqa: E402
+from gossipfl.training.models import resolve  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -219,3 +220,58 @@ def shown(name: str) -> str:
 def test_weights_of_classes_that_cannot_be_are_refused(dataset, weights, message):
     with pytest.raises(ConfigurationError, match=message):
         toy_trainer(CASES["weights of classes"].build, dataset=dataset, class_weight=weights)
+
+
+def test_targets_beyond_those_of_the_loss_are_refused():
+    build = CASES["binary logits"].build
+    with pytest.raises(ConfigurationError, match=r"targets from 0 to 1, and those of the train part of toy go from -"):
+        toy_trainer(build, dataset=data(X, QUANTITIES[:, 0]))
+
+
+def test_built_in_models_and_losses_follow_the_task():
+    for dataset, loss, names in (
+        (data(X, QUANTITIES), losses.MeanSquaredError, []),
+        (data(X, LABELS), losses.BinaryCrossentropy, []),
+        (data(X, ONE_HOT), losses.CategoricalCrossentropy, ["accuracy"]),
+        (data(X, CLASSES), losses.SparseCategoricalCrossentropy, ["accuracy"]),
+    ):
+        trainer = toy_trainer(resolve("mlp", dataset.task), optimizer="sgd", dataset=dataset, metrics=None)
+        assert type(trainer._pool.slots[0].built.model.loss) is loss
+        assert [metric.name for metric in trainer.metrics] == names
+    with pytest.raises(ConfigurationError, match=r"is for one input and for classes, labels or quantities"):
+        resolve("mlp", CASES["several inputs and outputs"].data.task)
+
+
+def test_named_metrics_are_of_one_output_and_weighted_if_it_is_said():
+    trainer = toy_trainer(
+        several,
+        dataset=CASES["several outputs, each weighted"].data,
+        metrics=metric_specs(
+            [
+                {"name": "mae", "output": "price"},
+                {"name": "accuracy", "output": "buys"},
+                {"name": "recall", "output": "buys", "weighted": True},
+            ]
+        ),
+    )
+    everything = toy_trainer(several, dataset=CASES["several outputs, each weighted"].data, metrics=None)
+    (named,), (compiled,) = (one.evaluate([one.initial()]) for one in (trainer, everything))
+    assert list(named.metrics) == ["price_mae", "buys_accuracy", "buys_recall"]
+    assert named.metrics.items() <= compiled.metrics.items()
+    assert compiled.metrics["price_loss"] > 0
+    with pytest.raises(ConfigurationError, match=r"must say of which output it is, .* one of 'price', 'buys'"):
+        toy_trainer(several, dataset=CASES["several outputs, each weighted"].data, metrics=metric_specs(["mae"]))
+
+
+@pytest.mark.parametrize("name", ["masked tokens", "masked tokens, each weighted"])
+def test_perplexity_is_of_the_tokens_that_are_not_masked(name):
+    weighted = "weighted" in name
+    specs = metric_specs([{"name": "perplexity", "weighted": weighted}, "accuracy"])
+    trainer = toy_trainer(masked, dataset=CASES[name].data, metrics=specs)
+    (score,) = trainer.evaluate([trainer.initial()])
+    test, model = CASES[name].data.test, trainer._pool.slots[0].built.model
+    logits = model.predict(test.x, verbose=0)
+    log_p = np.take_along_axis(logits - np.log(np.exp(logits).sum(-1, keepdims=True)), np.asarray(test.y)[..., None], 2)
+    weights = (np.asarray(test.x) > 0) * (test.weight if weighted else 1.0)
+    expected = np.exp(-(log_p[..., 0] * weights).sum() / weights.sum())
+    assert score.metrics["perplexity"] == pytest.approx(expected, rel=1e-4)

@@ -17,6 +17,7 @@ from toy_data import BATCH_SIZE, SIZES, toy_batches, toy_dataset
 
 from gossipfl.data.dataset import Dataset
 from gossipfl.training.batches import Batches
+from gossipfl.training.metrics import MetricSpec, metric_specs
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Trainer
 
@@ -54,7 +55,11 @@ def softmax_trainer() -> Iterator[Trainer]:
     yield SoftmaxTrainer(*exam_data())
 
 
-def keras_arguments() -> tuple[Any, ...]:
+SEVERAL = metric_specs(["accuracy", {"name": "auc", "num_thresholds": 20}, {"name": "f1_score", "average": "macro"}])
+"""Metrics that Keras computes, where the accuracy of a classification alone needs none of its own."""
+
+
+def keras_arguments(metrics: tuple[MetricSpec, ...] | None = None) -> tuple[Any, ...]:
     def build() -> Any:  # being local, it is sent to workers by value
         import keras
         from keras import layers
@@ -65,16 +70,18 @@ def keras_arguments() -> tuple[Any, ...]:
         model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy")
         return model
 
-    return build, *exam_data(), TrainingSettings(evaluation_batch_size=32), 5
+    return build, *exam_data(), TrainingSettings(evaluation_batch_size=32, metrics=metrics), 5
 
 
 @contextmanager
-def keras_trainer(slots: int = 1, max_grouped_floats: int = 10**6) -> Iterator[Trainer]:
+def keras_trainer(
+    slots: int = 1, max_grouped_floats: int = 10**6, metrics: tuple[MetricSpec, ...] | None = None
+) -> Iterator[Trainer]:
     from gossipfl.training.keras.trainer import KerasTrainer
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gossipfl.training.keras.slot.MAX_GROUPED_FLOATS", max_grouped_floats)
-        yield KerasTrainer(*keras_arguments(), slots)
+        yield KerasTrainer(*keras_arguments(metrics), slots)
 
 
 @contextmanager
@@ -84,7 +91,7 @@ def ray_trainer() -> Iterator[Trainer]:
     from gossipfl.training.ray.workers import RayWorkers
 
     with ray_cluster():
-        yield RayTrainer(RayWorkers(2), *keras_arguments())
+        yield RayTrainer(RayWorkers(2), *keras_arguments(SEVERAL))
 
 
 TRAINERS = {
@@ -92,6 +99,6 @@ TRAINERS = {
     "softmax": Candidate(softmax_trainer),
     "keras": Candidate(keras_trainer, is_slow=True),
     "keras, one peer a call": Candidate(partial(keras_trainer, max_grouped_floats=0), is_slow=True),
-    "keras, two slots": Candidate(partial(keras_trainer, slots=2), is_slow=True),
+    "keras, two slots, several metrics": Candidate(partial(keras_trainer, slots=2, metrics=SEVERAL), is_slow=True),
     "ray": Candidate(ray_trainer, is_slow=True),
 }

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from gossipfl.data.task import Task
@@ -95,9 +96,14 @@ def has_classes(model: keras.Model, task: Task, batch: Batch) -> bool:
     return width == task.num_classes or (width == 1 and task.num_classes == 2)
 
 
-def wants_shares(model: keras.Model, batch: Batch) -> bool:
-    """True if a loss of the model is for targets from 0 to 1."""
-    return any(name in _BINARY for name, _, _ in _with_losses_of_keras(model, batch))
+def check_range(model: keras.Model, y: Any, what: str) -> None:
+    """Raise ConfigurationError for targets beyond those that the one loss of a model is for: it would fall for ever."""
+    losses = [_name(loss) for _, loss, *_ in getattr(model._compile_loss, "_flat_losses", None) or []]
+    if len(losses) == 1 and losses[0] in _BINARY and isinstance(y, np.ndarray) and (y.min() < 0 or y.max() > 1):
+        raise ConfigurationError(
+            f"loss {losses[0]!r} is for targets from 0 to 1, and those of {what} go from {y.min():g} to {y.max():g}: "
+            f'scale them, or set training.loss, for example "mean_squared_error"'
+        )
 
 
 def _check_shapes(model: keras.Model, task: Task, batch: Batch) -> None:
@@ -132,13 +138,19 @@ def _with_losses_of_keras(model: keras.Model, batch: Batch) -> Iterator[tuple[st
     outputs = outputs_by_name(model, batch.output)
     names, targets = list(outputs), by_output(list(outputs), batch.y)
     for path, loss, *_ in getattr(model._compile_loss, "_flat_losses", None) or []:
-        function = getattr(loss, "fn", None)
-        name = getattr(function, "__name__", "")
-        if len(path) > 1 or name in _OF_ANY_SHAPE or not getattr(function, "__module__", "").startswith("keras."):
+        name = _name(loss)
+        if len(path) > 1 or not name or name in _OF_ANY_SHAPE:
             continue
         output = names[0] if not path else path[0] if isinstance(path[0], str) else names[path[0]]
         if output in targets:
             yield name, targets[output], outputs[output]
+
+
+def _name(loss: Any) -> str:
+    """The name of a loss of Keras; empty for any other."""
+    function: Any = getattr(loss, "fn", None)
+    is_of_keras = str(getattr(function, "__module__", "")).startswith("keras.")
+    return str(function.__name__) if is_of_keras else ""
 
 
 def _has_own_loss(model: keras.Model) -> bool:

@@ -53,7 +53,8 @@ class Perplexity(keras.metrics.Mean):  # type: ignore[misc]
         weights = None if mask is None else keras.ops.cast(mask, self.dtype)
         if sample_weight is not None:
             given = keras.ops.cast(sample_weight, self.dtype)
-            given = keras.ops.reshape(given, [-1, *[1] * (len(values.shape) - len(given.shape))])
+            while len(given.shape) < len(values.shape):
+                given = keras.ops.expand_dims(given, -1)
             weights = given if weights is None else weights * given
         super().update_state(values, weights)
 

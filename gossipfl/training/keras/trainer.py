@@ -24,6 +24,7 @@ from gossipfl.training.keras.data_tensors import DataTensors
 from gossipfl.training.keras.exact_inputs import refuse_collapsing_numbers
 from gossipfl.training.keras.grouped import Arrays
 from gossipfl.training.keras.jobs import JobFormat, check_size, is_corrected, vectors_by_role
+from gossipfl.training.keras.losses import check_range
 from gossipfl.training.keras.models import ModelRecipe
 from gossipfl.training.keras.runtime import runtime_flags, use_slots
 from gossipfl.training.keras.scoring import Scoring
@@ -73,8 +74,9 @@ class KerasTrainer:
         use_slots(num_slots)
         data = DataTensors.of(dataset, settings, batches.in_order)
         models = ModelRecipe(build_model, dataset.task, settings, seed).models(num_slots)
-        for _, examples in dataset.parts:
+        for part, examples in dataset.parts:
             refuse_collapsing_numbers(models[0].model, examples)
+            check_range(models[0].model, examples.y, f"the {part} part of {dataset.name}")
         self._pool = SlotPool(models, data, seed)
         self._nums_batches = {part: data.num_batches(part) for part, _ in dataset.parts}
         self._nums_examples = {part: len(examples) for part, examples in dataset.parts}
