@@ -1,8 +1,9 @@
 """The functions that users name as `package.module:function`: models, and data sets of their own.
 
-A module is code, so it matters where it is found. It comes from an installed package, from PYTHONPATH, or from the
-current directory, as a file or a package with an `__init__.py`. A directory without one may be anything that was copied
-there, and a run directory may come from another host: modules in them are refused.
+A module is code, so it matters where it is found. It comes from an installed package, from PYTHONPATH, from the current
+directory, as a file or a package with an `__init__.py`, or from beside the scenarios that come with gossipfl. A directory
+without one may be anything that was copied there, and a run directory may come from another host: modules in them are
+refused.
 """
 
 import importlib
@@ -21,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.names import resources
 from gossipfl.names.spelling import did_you_mean
 
 
@@ -63,9 +65,10 @@ def _imported(name: str) -> ModuleType:
     """Import a module, after each of its packages was looked at."""
     root, _, _ = name.partition(".")
     if root not in sys.modules and importlib.util.find_spec(root) is None:
-        here = os.getcwd()
-        if PathFinder.find_spec(root, [here]) is not None:
-            sys.path.append(here)  # at the end, so that nothing in it can stand in for an installed module
+        for place in (os.getcwd(), str(resources.folder("simulations"))):
+            if PathFinder.find_spec(root, [place]) is not None:
+                sys.path.append(place)  # at the end, so that nothing in it can stand in for an installed module
+                break
     for part in accumulate(name.split("."), "{}.{}".format):
         if part not in sys.modules:
             spec = importlib.util.find_spec(part)
