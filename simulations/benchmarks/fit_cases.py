@@ -484,8 +484,8 @@ def gradient_accumulation() -> keras.Model:
 
 
 @case(TABLE, CLASSES)
-def moving_average() -> keras.Model:
-    return classifier(optimizers.SGD(0.05, use_ema=True, ema_momentum=0.8, ema_overwrite_frequency=3))
+def weight_decay() -> keras.Model:
+    return classifier(optimizers.Adamax(0.01, weight_decay=0.01))
 
 
 @case(TABLE, CLASSES)
