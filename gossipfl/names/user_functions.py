@@ -1,9 +1,9 @@
 """The functions that users name as `package.module:function`: models, and data sets of their own.
 
-A module is code, so it matters where it is found. It comes from an installed package, from PYTHONPATH, from the current
-directory, as a file or a package with an `__init__.py`, or from beside the scenarios that come with gossipfl. A directory
-without one may be anything that was copied there, and a run directory may come from another host: modules in them are
-refused.
+A module is code, so it matters where it is found. It comes from an installed package, from PYTHONPATH, from the
+current directory, as a file or a package with an `__init__.py`, or from beside the scenarios that come with gossipfl. A
+directory without one may be anything that was copied there, and a run directory may come from another host: modules in
+them are refused.
 """
 
 import importlib
