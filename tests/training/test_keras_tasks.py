@@ -242,6 +242,21 @@ def test_built_in_models_and_losses_follow_the_task():
         resolve("mlp", CASES["several inputs and outputs"].data.task)
 
 
+def test_accuracy_of_a_logit_is_above_zero_unless_the_model_brings_its_own():
+    a_quarter = keras.initializers.Constant(0.25)
+    logit = dense(1, kernel_initializer="zeros", bias_initializer=a_quarter)
+    loss = losses.BinaryCrossentropy(from_logits=True)
+    all_of_one = data(X, np.arange(300) % 300 != 7)  # the other class is in the training part only
+
+    def accuracy(named, **compiled):
+        trainer = toy_trainer(sequential(logit, loss=loss, **compiled), dataset=all_of_one, metrics=named)
+        return trainer.evaluate([trainer.initial()])[0].metrics["accuracy"]
+
+    assert accuracy(None) == 1.0
+    assert accuracy(metric_specs(["accuracy"])) == 1.0
+    assert accuracy(None, metrics=["accuracy"]) == 0.0  # Keras: above 0.5
+
+
 def test_named_metrics_are_of_one_output_and_weighted_if_it_is_said():
     trainer = toy_trainer(
         several,

@@ -201,22 +201,13 @@ def model_metrics(
             ) from error
         if metrics.metrics or not has_classes:
             return _in_short(metrics, model, batch)
-        specs = [_accuracy(model, batch)]
+        specs = ACCURACY
     outputs = outputs_by_name(model, batch.output)
     targets = by_output(list(outputs), batch.y)
     named = {
         spec.metric: run_metric(spec, model, targets, outputs) if is_made(spec) else spec.keras_name for spec in specs
     }
     return _in_short(KerasMetrics(model, named, batch), model, batch)
-
-
-def _accuracy(model: keras.Model, batch: Batch) -> MetricSpec:
-    """Accuracy, where nobody asked for a metric: a single logit is for class 1 above 0."""
-    (spec,) = ACCURACY
-    (output,) = keras.tree.flatten(batch.output)
-    if getattr(model.loss, "from_logits", False) and tuple(output.shape[1:]) in ((), (1,)):
-        return replace(spec, keras_name="BinaryAccuracy", arguments={"threshold": 0.0})
-    return spec
 
 
 def _in_short(metrics: KerasMetrics, model: keras.Model, batch: Batch) -> ModelMetrics:

@@ -104,6 +104,8 @@ def run_metric(
     for argument in ("from_logits", "ignore_class"):
         if argument in parameters and argument not in arguments and getattr(loss, argument, None) is not None:
             arguments[argument] = getattr(loss, argument)
+    if spec.keras_name == "accuracy" and kind is keras.metrics.BinaryAccuracy and getattr(loss, "from_logits", False):
+        arguments.setdefault("threshold", 0.0)  # a logit is for class 1 above 0
     computed = made(f"metric {name!r}", kind, {"name": name, **arguments})
     if not isinstance(computed, keras.metrics.Metric):
         raise ConfigurationError(f"metric {name!r} is a {type(computed).__name__}, expected a keras.metrics.Metric")
