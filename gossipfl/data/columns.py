@@ -4,6 +4,7 @@ Tables of every origin (CSV, Parquet, Hugging Face, pandas, Polars) come as colu
 tensorflow-datasets as NumPy arrays. What is missing, ragged or no number is refused with the column and the row.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -17,6 +18,21 @@ from gossipfl.errors import DataError
 
 Column: TypeAlias = "NDArray[Any] | pa.ChunkedArray"
 """An array of numbers with a row per example, or a column of Arrow."""
+
+
+def table_columns(table: pa.Table, name: str) -> dict[str, pa.ChunkedArray]:
+    """The columns of a table of Arrow by name. Raises DataError for two of one name, no rows, and damaged content."""
+    try:
+        table.validate(full=True)
+        names = table.column_names
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"{name} is damaged: {str(error)[:200]}") from error
+    doubled = next((column for column, count in Counter(names).items() if count > 1), None)
+    if doubled is not None:
+        raise DataError(f"{name} has several columns {doubled!r}: give each a name of its own")
+    if not table.num_rows:
+        raise DataError(f"{name} has no rows")
+    return dict(zip(names, table.columns, strict=True))
 
 
 def numbers_of(column: Any, what: str) -> NDArray[Any]:

@@ -7,13 +7,11 @@ import numpy as np
 
 from gossipfl.data.examples import Examples
 from gossipfl.data.images import as_images
-from gossipfl.data.parts import Parts
+from gossipfl.data.parts import PARTS, Parts
 from gossipfl.errors import DataError
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 """The files that are taken for images."""
-
-_PARTS = ("train", "test", "validation")
 
 
 def read_folder(directory: Path, name: str, image_size: tuple[int, int] | None = None) -> Parts:
@@ -28,7 +26,7 @@ def read_folder(directory: Path, name: str, image_size: tuple[int, int] | None =
     directory = directory.expanduser()
     if not directory.is_dir():
         raise DataError(f"{name}: {directory} is not a directory; expected one with a folder of images per class")
-    part_names = [part for part in _PARTS if (directory / part).is_dir()] if (directory / "train").is_dir() else []
+    part_names = [part for part in PARTS if (directory / part).is_dir()] if (directory / "train").is_dir() else []
     notes: list[str] = []
     roots = [directory / part for part in part_names] or [directory]
     class_names = _folders(roots[0])

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pyarrow.lib
 
-from gossipfl.data.parquet_files import table_columns
-from gossipfl.data.parts import Parts
+from gossipfl.data.columns import table_columns
+from gossipfl.data.parts import PARTS, Parts
 from gossipfl.data.reading import Reading
-from gossipfl.data.tables import listed, select
+from gossipfl.data.tables import select
 from gossipfl.errors import DataError
-
-_PARTS = ("train", "test", "validation")
+from gossipfl.names.spelling import listed
 
 
 def read_hugging_face(directory: Path, name: str, reading: Reading) -> Parts:
@@ -35,7 +34,7 @@ def read_hugging_face(directory: Path, name: str, reading: Reading) -> Parts:
         splits = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
         if "train" not in splits:
             raise DataError(f"{name} has no split 'train', only {listed(sorted(splits)) or 'none'}")
-        tables = {part: splits[part].with_format("arrow")[:] for part in _PARTS if part in splits}
+        tables = {part: splits[part].with_format("arrow")[:] for part in PARTS if part in splits}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pyarrow.lib.ArrowException) as error:
         told = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise DataError(f"{name}: {directory} is not a data set that datasets can read: {told}") from error

@@ -1,17 +1,15 @@
 """Arrays by name, as archives and folders have them: `x_train`, `y_train`, `x_test`, `y_test`, or `x` and `y`."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from gossipfl.data.parts import Parts
-from gossipfl.data.reading import Reading, columns_of
-from gossipfl.data.tables import listed, select
+from gossipfl.data.parts import PARTS, Parts
+from gossipfl.data.reading import Reading
+from gossipfl.data.tables import select
 from gossipfl.errors import DataError
-
-_PARTS = ("train", "test", "validation")
+from gossipfl.names.spelling import listed
 
 
 def read_arrays(names: Iterable[str], read: Callable[[str], NDArray[Any]], reading: Reading, source: str) -> Parts:
@@ -29,27 +27,20 @@ def read_arrays(names: Iterable[str], read: Callable[[str], NDArray[Any]], readi
                 f"{source}: expected the arrays x_train, y_train, x_test and y_test, or x and y, or others that "
                 f"data.features and data.target name; it has {listed(names) or 'none'}"
             )
-    reading = replace(
-        reading,
-        features="x" if reading.features is None else reading.features,
-        target="y" if reading.target is None else reading.target,
-        weight="weight" if reading.weight is None and "weight" in stems else reading.weight,
-    )
-    needed = [*columns_of(reading.features), *columns_of(reading.target), *columns_of(reading.weight)]
-    needed = list(dict.fromkeys([*needed, *reading.peer]))
+    reading = reading.completed("x", "y", "weight" if "weight" in stems else None)
     tables, used = {}, set()
-    for part in _PARTS:
-        found = {stem: f"{stem}_{part}" for stem in needed if f"{stem}_{part}" in names}
+    for part in PARTS:
+        found = {stem: f"{stem}_{part}" for stem in reading.columns if f"{stem}_{part}" in names}
         if part == "train":
-            found = {stem: stem for stem in needed if stem in names} | found
+            found = {stem: stem for stem in reading.columns if stem in names} | found
         if found or part == "train":
             tables[part] = {stem: read(name) for stem, name in found.items()}
             used |= set(found.values())
     parts = select(tables, reading, source)
     unused = [name for name in names if name not in used]
-    return replace(parts, notes=(*parts.notes, f"arrays that are not used: {listed(unused)}")) if unused else parts
+    return parts.with_notes(f"arrays that are not used: {listed(unused)}") if unused else parts
 
 
 def _stem(name: str) -> str:
-    part = next((part for part in _PARTS if name.endswith(f"_{part}")), None)
+    part = next((part for part in PARTS if name.endswith(f"_{part}")), None)
     return name if part is None else name.removesuffix(f"_{part}")

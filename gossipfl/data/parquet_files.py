@@ -1,12 +1,12 @@
 """Parquet files: columns with types of their own."""
 
-from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.lib
 import pyarrow.parquet
 
+from gossipfl.data.columns import table_columns
 from gossipfl.data.conversion import MAX_FEATURE_BYTES
 from gossipfl.errors import DataError
 
@@ -33,18 +33,3 @@ def read_parquet(path: Path, name: str) -> tuple[dict[str, pa.ChunkedArray], str
     except (pyarrow.lib.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{name}: {path} is not a readable Parquet file: {str(error)[:200]}") from error
     return table_columns(table, name), f"read as Parquet, columns: {table.num_columns}, rows: {table.num_rows:,}"
-
-
-def table_columns(table: pa.Table, name: str) -> dict[str, pa.ChunkedArray]:
-    """The columns of a table of Arrow by name. Raises DataError for two of one name, no rows, and damaged content."""
-    try:
-        table.validate(full=True)
-        names = table.column_names
-    except (pyarrow.lib.ArrowException, UnicodeDecodeError) as error:
-        raise DataError(f"{name} is damaged: {str(error)[:200]}") from error
-    doubled = next((column for column, count in Counter(names).items() if count > 1), None)
-    if doubled is not None:
-        raise DataError(f"{name} has several columns {doubled!r}: give each a name of its own")
-    if not table.num_rows:
-        raise DataError(f"{name} has no rows")
-    return dict(zip(names, table.columns, strict=True))

@@ -5,10 +5,13 @@ from dataclasses import dataclass, replace
 
 from gossipfl.data.examples import Examples
 
+PARTS = ("train", "test", "validation")
+"""The names of parts, as arrays, folders and splits have them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The examples of the parts `train`, `test` and `validation`, the first of which there is always.
+    """The examples of some of the `PARTS`, the first of which there is always.
 
     `notes` say what the source was taken for.
     """

@@ -1,13 +1,11 @@
 """The way in which a source is read: which of its columns are what, and how large its examples are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 Columns: TypeAlias = str | tuple[str, ...]
 """A column as it is, or several side by side as one array [N, columns]."""
-
-Task: TypeAlias = Literal["classification", "regression"]
 
 Vocabulary: TypeAlias = Literal["characters"] | int
 """Tokens of a text: characters, or words, so many in all."""
@@ -29,7 +27,7 @@ class Reading:
     """Columns that no model sees, by which partitions may go."""
     categorical: tuple[str, ...] = ()
     """Columns whose values are numbered from 0, in sorted order."""
-    task: Task | None = None
+    task: Literal["classification", "regression"] | None = None
     """Absent: integers and strings are classes, and other numbers are not."""
     image_size: tuple[int, int] | None = None
     """Height and width of images that are stored as files; absent: all must have one size."""
@@ -38,6 +36,23 @@ class Reading:
     """Tokens of an example."""
     test_source: str | None = None
     """The test part, of the same kind as the source."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that are needed, each once."""
+        used = (self.features, self.target, self.weight, self.peer)
+        return tuple(dict.fromkeys(column for choice in used for column in columns_of(choice)))
+
+    def completed(
+        self, features: Columns | Mapping[str, Columns], target: Columns, weight: str | None = None
+    ) -> "Reading":
+        """The same with these in the place of what is left open."""
+        return replace(
+            self,
+            features=features if self.features is None else self.features,
+            target=target if self.target is None else self.target,
+            weight=weight if self.weight is None else self.weight,
+        )
 
 
 PLAIN = Reading()

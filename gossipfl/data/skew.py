@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gossipfl.data.conversion import is_image, model_inputs
 from gossipfl.data.deck import Indices
 from gossipfl.data.examples import Examples
 from gossipfl.errors import ConfigurationError
@@ -60,8 +61,8 @@ def skewed(
         )
     is_noisy = any(view.noise for view in views.values())
     turned = _turnable(x) if any(view.rotation % 360 for view in views.values()) else x
-    if is_noisy and x.dtype == np.uint8 and x.ndim == 4:
-        seen = turned.astype(np.float32) / np.float32(255)
+    if is_noisy and is_image(x):
+        seen = model_inputs(turned)
     elif is_noisy and x.dtype.kind != "f":
         raise ConfigurationError(f"data.skew.noise needs numbers with a fraction, and the inputs are {x.dtype}")
     else:

@@ -13,10 +13,7 @@ from gossipfl.data.images import as_images
 from gossipfl.data.parts import Parts
 from gossipfl.data.reading import Columns, Reading, columns_of
 from gossipfl.errors import DataError
-from gossipfl.names.spelling import did_you_mean
-
-MAX_LISTED = 20
-"""Columns that a note or an error lists; of more, it says how many."""
+from gossipfl.names.spelling import did_you_mean, listed
 
 _MANY_CLASSES = 20  # more different integers may be quantities
 
@@ -63,8 +60,7 @@ class _Reading:
                 f"own); {there_are}"
             )
         if reading.features is None:
-            used = {*columns_of(reading.target), *columns_of(reading.weight), *reading.peer}
-            reading = replace(reading, features=tuple(column for column in columns if column not in used))
+            reading = replace(reading, features=tuple(column for column in columns if column not in reading.columns))
         for field in ("features", "target", "weight", "peer", "categorical"):
             for column in columns_of(getattr(reading, field)):
                 for part, table in self.tables.items():
@@ -202,9 +198,3 @@ class _Reading:
             yield "; ".join(f"{field}: {listed(columns)}" for field, columns in uses.items() if columns)
         if unused:
             yield f"{len(unused)} of {len(columns)} columns are not used: {listed(unused)}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names for a reader, of many the first ones."""
-    shown = ", ".join(names[:MAX_LISTED])
-    return shown if len(names) <= MAX_LISTED else f"{shown} and {len(names) - MAX_LISTED} more"

@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 
 from gossipfl.data.bounded_network import bounded_network
 from gossipfl.data.conversion import check_size
-from gossipfl.data.parts import Parts
-from gossipfl.data.reading import Columns, Reading, columns_of
-from gossipfl.data.tables import listed, select
+from gossipfl.data.parts import PARTS, Parts
+from gossipfl.data.reading import Columns, Reading
+from gossipfl.data.tables import select
 from gossipfl.errors import DataError
-from gossipfl.names.spelling import did_you_mean
-
-_PARTS = ("train", "test", "validation")
+from gossipfl.names.spelling import did_you_mean, listed
 
 
 def read_tfds(tfds_name: str, name: str, reading: Reading, download: bool, data_dir: Path | None) -> Parts:
@@ -48,10 +46,9 @@ def read_tfds(tfds_name: str, name: str, reading: Reading, download: bool, data_
         raise DataError(f"{name} has no 'train' split, only {listed(sorted(splits)) or 'none'}")
     leaves = _leaves(builder.info.features)
     reading = _completed(reading, builder, name)
-    needed = [*columns_of(reading.features), *columns_of(reading.target), *columns_of(reading.weight), *reading.peer]
-    needed = [column for column in dict.fromkeys(needed) if column in leaves]
+    needed = [column for column in reading.columns if column in leaves]
     _check(leaves, needed, max(split.num_examples for split in splits.values()), name)
-    tables = {part: _read(builder, part, needed, name) for part in _PARTS if part in splits}
+    tables = {part: _read(builder, part, needed, name) for part in PARTS if part in splits}
     class_names = {
         column: tuple(leaf.names)
         for column, leaf in leaves.items()
@@ -129,11 +126,7 @@ def _completed(reading: Reading, builder: Any, name: str) -> Reading:
         columns = tuple(f"{inputs}/{column}" for column in sorted(features[inputs]))
     else:
         columns = inputs
-    return replace(
-        reading,
-        features=columns if reading.features is None else reading.features,
-        target=target if reading.target is None else reading.target,
-    )
+    return reading.completed(columns, target)
 
 
 def _leaves(features: Any, prefix: str = "") -> dict[str, Any]:

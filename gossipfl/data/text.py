@@ -3,13 +3,14 @@
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.data.examples import Examples
 from gossipfl.data.parts import Parts
+from gossipfl.data.reading import Vocabulary
 from gossipfl.errors import DataError
 
 MAX_TEXT_BYTES = 2**30
@@ -17,9 +18,6 @@ MAX_TEXT_BYTES = 2**30
 
 UNKNOWN = "<unknown>"
 """The name of token 0, which stands for whatever the vocabulary does not have."""
-
-Vocabulary: TypeAlias = Literal["characters"] | int
-"""Characters, or words: so many tokens in all."""
 
 _WORD = re.compile(r"\w+|[^\w\s]|\n")
 

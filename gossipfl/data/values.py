@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gossipfl.data.dataset import Dataset
+from gossipfl.data.dataset import Dataset, as_examples
 from gossipfl.data.examples import Examples
 from gossipfl.data.parts import Parts
 from gossipfl.data.reading import PLAIN, Reading
@@ -88,16 +88,13 @@ def _examples(value: Any, what: str, notes: list[str]) -> Examples:
         return examples
     if not isinstance(value, tuple | list) or len(value) not in (2, 3):
         raise DataError(f"data source {what} must be {FORMS}; got {type(value).__name__}")
-    try:
-        return Examples(*value)
-    except DataError as error:
-        raise DataError(f"{what}: {error}") from error
+    return as_examples(tuple(value), what)
 
 
 def _columns(frame: Any, what: str) -> Mapping[str, Any]:
     import pyarrow as pa
 
-    from gossipfl.data.parquet_files import table_columns
+    from gossipfl.data.columns import table_columns
 
     try:
         if _is_a(frame, _PANDAS):

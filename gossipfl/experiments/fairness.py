@@ -6,6 +6,7 @@ from typing import Any
 from gossipfl.algorithms import BOUNDS
 from gossipfl.data.dataset import Dataset
 from gossipfl.files.strict_json import strict_json
+from gossipfl.names.spelling import listed
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.training.trainer import ModelFacts
 
@@ -50,8 +51,8 @@ def sharing(scenario: Scenario, model: ModelFacts) -> list[str]:
     sent = model.schema.size + (model.statistics_schema.size if scenario.training.statistics != "local" else 0)
     kept = model.local_schema
     num_frozen = sum(array.size for array in model.constants.arrays)
-    parts = [f"{kept.size:,} stay at each peer ({_first(kept.names)})"] if kept.size else []
-    parts += [f"{num_frozen:,} are never trained ({_first(model.constants.names)})"] if num_frozen else []
+    parts = [f"{kept.size:,} stay at each peer ({listed(kept.names, 6)})"] if kept.size else []
+    parts += [f"{num_frozen:,} are never trained ({listed(model.constants.names, 6)})"] if num_frozen else []
     average = " The average model has the peers' mean of what stays with them." if kept.size else ""
     return [
         f"Of the {sent + kept.size + num_frozen:,} numbers of the model, {' and '.join(parts)}: a message with a model "
@@ -67,10 +68,6 @@ def stopping(scenario: Scenario, dataset: Dataset) -> list[str]:
         "Runs end, and their best round is chosen, by the test part, because there is no validation part "
         "(data.validation): what is measured on it at the end is too good."
     ]
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def spread(scenario: Scenario, seeds: Sequence[int]) -> str | None:

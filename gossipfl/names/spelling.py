@@ -1,8 +1,8 @@
-"""The spelling of names: of a misspelled one a hint for the reader of an error, of a class's the words in it."""
+"""Names for readers of errors and notes: the nearest to a misspelled one, the words of a class's, the first of many."""
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def did_you_mean(word: str, choices: Iterable[str], *, before: str = "", after: str = "") -> str:
@@ -21,6 +21,16 @@ def did_you_mean(word: str, choices: Iterable[str], *, before: str = "", after: 
     nearest = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
     nearest = nearest or [choice for choice in known if choice.casefold() == word.casefold()]
     return f" Did you mean {' or '.join(repr(f'{before}{choice}{after}') for choice in nearest)}?" if nearest else ""
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Names with commas; of more than `most` the first ones, and how many more there are.
+
+    >>> listed(["a", "b", "c"]), listed(["a", "b", "c"], most=2)
+    ('a, b, c', 'a, b and 1 more')
+    """
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def snake_case(name: str) -> str:

@@ -1,10 +1,11 @@
 """The fields of a scenario's `data` that say where examples come from, and which columns are what."""
 
+from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 
-from gossipfl.data.reading import Columns, Reading
+from gossipfl.data.reading import Reading, columns_of
 from gossipfl.data.sources import SOURCE_FORMS, check_reading
 from gossipfl.data.values import FORMS, is_value, name_of
 from gossipfl.errors import ConfigurationError
@@ -70,21 +71,12 @@ class SourceFields(Section):
 
     def reading(self) -> Reading:
         """The same as a value for readers of sources."""
-        return Reading(
-            _frozen(self.features),
-            _frozen(self.target),
-            self.weight,
-            (self.peer,) if isinstance(self.peer, str) else tuple(self.peer or ()),
-            tuple(self.categorical),
-            self.task,
-            self.image_size,
-            self.vocabulary,
-            self.window,
-            self.test_source,
-        )
+        given = {field.name: _frozen(getattr(self, field.name)) for field in fields(Reading)}
+        return Reading(**{**given, "peer": columns_of(given["peer"])})
 
 
-def _frozen(choice: ColumnChoice | dict[str, ColumnChoice] | None) -> Columns | dict[str, Columns] | None:
-    if isinstance(choice, dict):
-        return {name: tuple(columns) if isinstance(columns, list) else columns for name, columns in choice.items()}
-    return tuple(choice) if isinstance(choice, list) else choice
+def _frozen(value: Any) -> Any:
+    """The value with tuples in place of lists."""
+    if isinstance(value, dict):
+        return {name: _frozen(part) for name, part in value.items()}
+    return tuple(value) if isinstance(value, list) else value

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.names.spelling import did_you_mean
+from gossipfl.names.spelling import did_you_mean, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,5 +62,6 @@ def _no_match(field: str, pattern: str, names: Sequence[str]) -> str:
     wanted = pattern.strip("!*").removesuffix("/")
     inner = [layer for layer in layers if layer.endswith(f"/{wanted}")]
     hint = did_you_mean(inner[0] if inner else wanted, [*layers, *names])
-    shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    return f"sharing.{field}: the pattern {pattern!r} fits no variable of the model.{hint} There are {shown}"
+    return (
+        f"sharing.{field}: the pattern {pattern!r} fits no variable of the model.{hint} There are {listed(names, 12)}"
+    )

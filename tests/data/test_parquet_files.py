@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipfl.data import parquet_files
-from gossipfl.data.parquet_files import read_parquet, table_columns
+from gossipfl.data.columns import table_columns
+from gossipfl.data.parquet_files import read_parquet
 from gossipfl.data.reading import Reading
 from gossipfl.data.sources import load
 from gossipfl.errors import DataError
