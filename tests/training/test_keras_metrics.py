@@ -177,3 +177,25 @@ def test_a_metric_that_is_not_a_number_fails_nothing():
     (score,) = trainer.evaluate([model_of(update)])
     assert np.isfinite([update.metrics["loss"], score.loss]).all()
     assert all(map(np.isnan, score.metrics.values()))
+
+
+class Noisy(keras.layers.Layer):
+    """Noise whenever it is called, in an evaluation, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.seed_generator = keras.random.SeedGenerator(3)
+
+    def call(self, inputs):
+        return inputs + keras.random.normal(keras.ops.shape(inputs), seed=self.seed_generator)
+
+
+def test_a_model_that_draws_in_an_evaluation_draws_the_same_with_any_number_of_slots():
+    def build():
+        model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), Noisy(), keras.layers.Dense(10)])
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    one, two = (toy_trainer(build, slots=slots) for slots in (1, 2))
+    models = [one.initial()] * 3
+    assert two.evaluate(models) == one.evaluate(models)

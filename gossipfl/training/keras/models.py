@@ -24,6 +24,7 @@ from gossipfl.training.keras.state import (
     ROLES,
     VariableLayout,
     changes,
+    draws,
     in_dtype_of,
     parts_of,
     schema_of,
@@ -42,6 +43,13 @@ class BuiltModel(NamedTuple):
     layout: VariableLayout
     training: Counting
     scoring: Counting
+    draws: bool
+    """True if the model draws random numbers in an evaluation, too."""
+
+    @property
+    def may_be_cut(self) -> bool:
+        """True if an evaluation may be made in parts: what is counted is a sum, and nothing is drawn on the way."""
+        return self.scoring.is_additive and not self.draws
 
     @property
     def optimizers(self) -> Sequence[keras.optimizers.Optimizer]:
@@ -84,6 +92,7 @@ class ModelRecipe:
         self._seed = seed
         self._sharing = settings.sharing
         self._changes: list[bool] | None = None  # of the first model that was built, and so of all
+        self._draws: bool | None = None
 
     def models(self, num_models: int) -> list[BuiltModel]:
         """Equal models, one per slot, all built in this thread (Keras state is thread-local).
@@ -141,7 +150,9 @@ class ModelRecipe:
             local, frozen = local_and_frozen(model, self._sharing)
             optimizers = training.optimizers if isinstance(training, OwnStep) else [model.optimizer]
             layout = variable_layout(model, self._changes, optimizers, local, frozen)
-            built = BuiltModel(model, layout, training, scoring)
+            if self._draws is None:
+                self._draws = draws(layout, partial(_outputs, model, self._task, training=False))
+            built = BuiltModel(model, layout, training, scoring, self._draws)
             further = [] if optimizers == [model.optimizer] else layout.optimizer
             _refuse_older_variables(
                 [*layout.weights, *layout.statistics, *layout.local, *layout.seeds, *further], newest

@@ -118,10 +118,10 @@ class Slot:
 
     def _evaluate_mapped(self, models: Sequence[Arrays], part: str) -> list[Arrays]:
         """Results of "evaluate" by "score": the examples of some batches become tensors, and all models are scored on
-        them; a metric that is not additive wants all batches of a model at once."""
+        them; what may not be cut wants all batches of a model at once."""
         data, results = self._data, [list[Arrays]() for _ in models]
         num_bytes = data.bytes_per_example(part) * data.evaluation_batch_size
-        at_a_time = max(1, MAX_MAPPED_BYTES // num_bytes) if self.built.scoring.is_additive else data.num_batches(part)
+        at_a_time = max(1, MAX_MAPPED_BYTES // num_bytes) if self.built.may_be_cut else data.num_batches(part)
         bounds = np.stack([model["batches"] for model in models])
         for begin in range(int(bounds[:, 0].min()), int(bounds[:, 1].max()), at_a_time):
             firsts, ends = np.clip(bounds, begin, begin + at_a_time).T

@@ -93,6 +93,14 @@ def changes(model: keras.Model, forward: Callable[[bool], Any], written: Set[int
     return [id(variable.value.handle) in written for variable in variables]
 
 
+def draws(layout: VariableLayout, forward: Callable[[], Any]) -> bool:
+    """True if `forward`, called in a graph, makes use of the seed generators."""
+    if not layout.seeds:
+        return False
+    written = written_by(tf.function(forward, autograph=False).get_concrete_function().graph)
+    return any(id(variable.value.handle) in written for variable in layout.seeds)
+
+
 def captured_by(graph: Any) -> set[int]:
     """The identities of what a graph takes from outside, handles of variables among them."""
     return {id(outside) for outside, _ in graph.captures}

@@ -32,7 +32,8 @@ class ModelSteps:
     """The steps and scores of one compiled model; its methods build parts of graphs."""
 
     def __init__(self, built: BuiltModel, data: DataTensors) -> None:
-        self.model, self.layout, self.training, self.scoring = model, _, _, _ = built
+        self.model = model = built.model
+        self.layout, self.training, self.scoring = built.layout, built.training, built.scoring
         self.in_order = data.in_order
         self._class_weights = data.class_weights
         self.stopped = tf.Variable(False, trainable=False, name="stopped")

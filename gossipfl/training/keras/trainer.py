@@ -81,12 +81,13 @@ class KerasTrainer:
         self._nums_batches = {part: data.num_batches(part) for part, _ in dataset.parts}
         self._nums_examples = {part: len(examples) for part, examples in dataset.parts}
         self._scoring = Scoring(self._pool, batches, settings.evaluation_batch_size, data.bytes_per_example("train"))
-        _, layout, training, self._counting = self._pool.slots[0].built
-        self.metrics: tuple[Metric, ...] = self._counting.metrics
+        built = self._pool.slots[0].built
+        layout, training = built.layout, built.training
+        self.metrics: tuple[Metric, ...] = built.scoring.metrics
         self.schema: WeightsSchema = schema_of(layout.weights)
         self.statistics_schema: WeightsSchema = schema_of(layout.statistics)
         self.local_schema: WeightsSchema = schema_of(layout.local)
-        self._initial = self._pool.slots[0].built.stored.vectors
+        self._initial = built.stored.vectors
         self._format = JobFormat(
             batches=batches,
             seed=seed,
@@ -221,7 +222,7 @@ class KerasTrainer:
         num_floats = self.schema.size + self.statistics_schema.size + self.local_schema.size
         num_bytes = 4 * len(models) * num_floats
         num_parts = num_slots * max(1, min(len(models), -(-num_bytes // MAX_CALL_BYTES)))
-        unit = 1 if self._counting.is_additive else num_batches  # that is never cut
+        unit = 1 if self._pool.slots[0].built.may_be_cut else num_batches
         cuts = equal_parts(len(models) * num_batches // unit, num_parts)
         tasks = [partial(self._evaluate_batches, models, part, first * unit, end * unit) for first, end in cuts]
         results = self._pool.run(tasks)
