@@ -49,7 +49,7 @@ def numbers_of(column: Any, what: str) -> NDArray[Any]:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _stacked(array, what)
     if pa.types.is_decimal(kind):
-        array = array.cast(pa.float64())
+        array = _decimals(array, what)
     elif not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise DataError(_no_numbers(what, array))
     numbers: NDArray[Any] = array.to_numpy(zero_copy_only=False)
@@ -171,6 +171,14 @@ def _stacked(array: pa.Array, what: str) -> NDArray[Any]:
     return values.reshape(num_rows, length, *values.shape[1:])
 
 
+def _decimals(array: pa.Array, what: str) -> pa.Array:
+    """Decimals as numbers that NumPy has: without a fraction they are integers, and keep their values."""
+    try:
+        return array.cast(pa.float64() if array.type.scale > 0 else pa.int64())
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{what} has decimals beyond 2^63: number them from 0") from error
+
+
 def _as_arrow(column: Any, what: str) -> pa.Array:
     if isinstance(column, pa.ChunkedArray):
         array = _whole(column, what)
@@ -180,7 +188,12 @@ def _as_arrow(column: Any, what: str) -> pa.Array:
         values = [value.decode() if isinstance(value, bytes) else value for value in column.tolist()]
         array = pa.array(values)
     if not (_is_string(array.type) or pa.types.is_boolean(array.type) or pa.types.is_integer(array.type)):
-        numbers_of(pa.chunked_array([array]), what)
+        numbers = numbers_of(pa.chunked_array([array]), what)
+        if numbers.dtype.kind == "f" and not pa.types.is_decimal(array.type) and (np.abs(numbers) >= 2**53).any():
+            raise DataError(
+                f"{what} has numbers beyond 2^53, of which a file without types has the first 16 digits: give names "
+                "that are no numbers, such as 'id1234'"
+            )
     if pa.types.is_nested(array.type):
         raise DataError(f"{what} has lists, expected one value per row")
     return array.cast(pa.large_string()) if _is_string(array.type) else array

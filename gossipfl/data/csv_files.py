@@ -66,7 +66,7 @@ def read_csv(path: Path, name: str) -> tuple[dict[str, pa.ChunkedArray], str]:
             pyarrow.csv.ReadOptions(
                 use_threads=False,  # else an error does not tell the row
                 block_size=min(len(content) + 1, 2**31 - 1),  # types come from the first block: all of the file
-                column_names=[str(position) for position in range(len(dialect.names))],
+                column_names=_numbers_of_columns(len(dialect.names)),
                 skip_rows_after_names=int(dialect.has_header),
             ),
             pyarrow.csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
@@ -88,16 +88,23 @@ def sniffed(head: bytes, is_cut: bool, name: str) -> Dialect:
     """The dialect of a file that begins with `head`; `is_cut` if it goes on.
 
     The separator is the first of tab, semicolon, bar and comma with which all lines have the same number of fields, or
-    a space where there are none of these. There is a header when no field of the first line is a number. Commas are
-    decimal marks where they do not separate and not all can be those of thousands.
+    a space where there are none of these. There is a header when no field of the first line is a number, or when they
+    are the numbers of columns behind that of an index, which has no name. Commas are decimal marks where they do not
+    separate and not all can be those of thousands.
 
     Raises DataError when no table can be seen.
     """
     text = _text(head, is_cut, name)
     separator, rows = _separated(text, is_cut, name)
     first = rows[0]
+    if len(first) > 1 and first == _numbers_of_columns(len(first)):
+        raise DataError(
+            f"{name} begins with the line {separator.join(first)[:40]!r}, which may be the names of columns, as pandas "
+            "writes them, or an example: begin it with a line of names that are no numbers"
+        )
     has_header = any(first) and not any(_NUMBER.fullmatch(field) for field in first)
-    names = tuple(first) if has_header else tuple(str(position) for position in range(len(first)))
+    has_header |= len(first) > 2 and first == ["", *_numbers_of_columns(len(first) - 1)]
+    names = tuple(first if has_header else _numbers_of_columns(len(first)))
     doubled = next((column for column, count in Counter(names).items() if count > 1 and column), None)
     if doubled is not None:
         raise DataError(f"{name} has {names.count(doubled)} columns {doubled!r}: give each a name of its own")
@@ -180,6 +187,10 @@ def _rows(text: str, separator: str, is_cut: bool) -> list[list[str]]:
         return rows[:-1] if is_cut and len(rows) > 1 and next(reader, None) is None else rows
     except csv.Error:
         return []
+
+
+def _numbers_of_columns(num_columns: int) -> list[str]:
+    return [str(position) for position in range(num_columns)]
 
 
 def _has_decimal_commas(values: Sequence[str], name: str) -> bool:

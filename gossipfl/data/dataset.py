@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.data.checks import check_alike, check_part, pieces
-from gossipfl.data.conversion import as_inputs, as_numbers, as_targets, model_inputs
-from gossipfl.data.examples import Examples, Tree, mapped, named
+from gossipfl.data.conversion import as_inputs, as_numbers, as_targets, is_image, model_inputs
+from gossipfl.data.examples import Examples, Tree, leaves, mapped, named
 from gossipfl.data.task import Task, task_of
 from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.names.spelling import did_you_mean
@@ -89,7 +89,7 @@ class Dataset:
             parts.get("validation"),
             num_classes,
             class_names,
-            tuple(_notes_on(parts["train"], num_classes)),
+            (*_notes_on_images(parts["train"]), *_notes_on(parts["train"], num_classes)),
         )
 
     @property
@@ -213,6 +213,16 @@ def _number_of_classes(parts: Sequence[Examples]) -> int | None:
     if isinstance(y, np.ndarray) and y.shape[1:] not in {(), (1,)}:
         return int(y.shape[1])
     return 1 + max(int(array.max(initial=0)) for array in known)
+
+
+def _notes_on_images(examples: Examples) -> Iterator[str]:
+    """What looks as if it were no images with 255 as white, though a model gets it divided by 255."""
+    for place, array in leaves(examples.x, "x"):
+        if is_image(array) and 0 < (largest := int(array.max(initial=0))) < 64:
+            yield (
+                f"{place} has bytes up to {largest}, not 255, and a model gets them divided by 255, as images of bytes "
+                "are: give floats, or integers of another type, if they are no such images."
+            )
 
 
 def _notes_on(examples: Examples, num_classes: int | None) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Parts of data sets: what is held out for tests, and limits to the number of examples."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -66,8 +67,22 @@ def dataset_of(parts: Parts, name: str, test_fraction: float, generator: np.rand
         kept, held_out = stratified_split(strata, test_fraction, generator)
         train, test = train.take(kept), train.take(held_out)
     dataset = Dataset.from_arrays(name, train, test, parts.num_classes, validation)
-    class_names = parts.class_names or dataset.class_names
-    return replace(dataset, class_names=class_names, notes=(*parts.notes, *dataset.notes))
+    dataset = replace(dataset, class_names=parts.class_names or dataset.class_names)
+    return replace(dataset, notes=(*parts.notes, *dataset.notes, *_untrained_classes(dataset)))
+
+
+def _untrained_classes(dataset: Dataset) -> Iterator[str]:
+    """What no model can learn: the classes that only another part has, often those of another spelling."""
+    for part, examples in dataset.parts[1:]:
+        labels = classes_of(examples.y)
+        if dataset.labels is not None and labels is not None:
+            classes, counts = np.unique(labels[~np.isin(labels, dataset.labels)], return_counts=True)
+            shown = ", ".join(repr(dataset.class_names[k]) if dataset.class_names else str(k) for k in classes[:10])
+            if len(classes):
+                yield (
+                    f"No training example has the class {shown}{', ...' * (len(classes) > 10)}, as {counts.sum()} of "
+                    f"{len(labels)} {part} examples have."
+                )
 
 
 def with_validation(

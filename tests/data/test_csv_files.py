@@ -40,6 +40,11 @@ def read(path: Path, content: bytes, suffix: str = ".csv"):
             "columns: 3, rows: 2; 1 of them without a name (an index?), not used",
             {"a": [1, 3], "b": [2, 4]},
         ),
+        (
+            b",0,1\n0,1,2\n1,3,4\n",
+            "with header, separator ',', columns: 3, rows: 2; 1 of them without a name (an index?), not used",
+            {"0": [1, 3], "1": [2, 4]},
+        ),
     ],
 )
 def test_it_is_said_what_a_file_was_taken_for(tmp_path, content, note, columns):
@@ -63,6 +68,7 @@ def test_types_come_from_the_whole_column(tmp_path):
         (b"a,b\n", "has a header and no rows"),
         (b"a,b\n1,2\n1\n", "with separator ',', the first has 2 fields, and row 3 has 1"),
         (b"a,b\n" + b"1,2\n" * 300 + b"1,2,3\n", "Row #302: Expected 2 columns, got 3"),
+        (b"0,1,2\n5,6,7\n", "begins with the line '0,1,2', which may be the names of columns, as pandas"),
         (b"a,b,a\n1,2,3\n", "has 2 columns 'a': give each a name of its own"),
         (b"a;b\n1,500;2\n", "'1,500', whose comma may be that of decimals or of thousands"),
         (b"a;b\n1,5;2.5\n", r"decimal commas \('1,5'\) and decimal points \('2.5'\)"),

@@ -160,6 +160,12 @@ def test_a_part_without_a_column_is_named():
 def test_types_of_arrow():
     decimals = pa.chunked_array([pa.array([decimal.Decimal("1.5"), decimal.Decimal("2")])])
     assert numbers_of(decimals, "c").tolist() == [1.5, 2]
+    whole = pa.chunked_array([pa.array([decimal.Decimal(2**60 + 1), decimal.Decimal(2)])])
+    assert numbers_of(whole, "c").tolist() == [2**60 + 1, 2]
+    with pytest.raises(DataError, match=r"c has decimals beyond 2\^63"):
+        numbers_of(pa.chunked_array([pa.array([decimal.Decimal(2**64)])]), "c")
+    with pytest.raises(DataError, match=r"c has numbers beyond 2\^53, of which .* the first 16 digits"):
+        numbered([pa.chunked_array([pa.array([12345678901234567890.0])])], "c")
     words = pa.chunked_array([pa.array(["b", "a"]), pa.array(["b"])]).dictionary_encode()
     assert numbered([words], "c")[0][0].tolist() == [1, 0, 1]
     nested = pa.chunked_array([pa.array([[[1, 2], [3, 4]], [[5, 6], [7, 8]]])])

@@ -136,3 +136,14 @@ def test_tensorflow_data():
     ):
         with pytest.raises(DataError, match=reason):
             load(wrong)
+
+
+def test_what_is_seldom_meant_is_said() -> None:
+    """A class of another spelling in the test part, and bytes that are no images up to 255."""
+    x, one_hot = np.ones((4, 2)), np.tile(np.eye(3, dtype=np.uint8), (4, 1, 1))
+    yes, no = np.array(["no", "yes"] * 2), np.array(["no", "yes."] * 2)
+    (note,) = load(((x, yes), (x, no))).notes
+    assert note == "No training example has the class 'yes.', as 2 of 4 test examples have."
+    assert not load(((x, yes), (x, yes))).notes
+    (note,) = load((one_hot, np.arange(4) % 2), test_fraction=0.5).notes
+    assert note.startswith("x has bytes up to 1, not 255, and a model gets them divided by 255")
