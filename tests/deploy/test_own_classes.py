@@ -59,7 +59,7 @@ def test_peers_with_different_labels_train_one_model(tmp_path):
     for name, manifest in zip(OWN, manifests, strict=True):
         counts = manifest["partition"]["label_counts"][name]
         assert [label for label, count in enumerate(counts) if count] == list(OWN[name])
-        assert manifest["model"]["num_classes"] == 10
+        assert manifest["model"]["task"]["num_classes"] == 10
         (file,) = (tmp_path / f"runs/s-{name}/weights").glob("*.safetensors")
         weights = load_file(file)["weights"]
         right = (digits.test.x.reshape(-1, 64) @ weights[:-10].reshape(64, 10) + weights[-10:]).argmax(
