@@ -75,6 +75,11 @@ def gathered_history(records: Sequence[PeerRecord], happened: Sequence[Dated], e
     return evaluations
 
 
+def first_measured(records: Sequence[PeerRecord]) -> PeerRecord:
+    """The first peer whose measurements count."""
+    return next(record for record in records if record.is_measured)
+
+
 def _moments(records: Sequence[PeerRecord], happened: Sequence[Dated], every: int) -> list[Moment]:
     hubs = [record.peer for record in records if record.is_hub]
     rounds = Rounds(hubs or [record.peer for record in records], every, round=-1)
@@ -117,7 +122,7 @@ def _scores(
         if state is not None:
             states[record.peer] = state
     hub = next((states.pop(record.peer, None) for record in records if record.is_hub), None)
-    manifest = records[0].manifest
+    manifest = first_measured(records).manifest
     model, has_local = records[0].model, records[0].scenario.training.statistics == "local"
     if model.local_segments or (has_local and model.statistics_segments):
         hub = None  # it has measured its weights with statistics, or a part of the model, that nobody uses

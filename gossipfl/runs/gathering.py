@@ -20,7 +20,7 @@ from gossipfl.peers import Standing
 from gossipfl.peers.local_model import UNPOOLED
 from gossipfl.runs.constant_files import read_constants, write_constants
 from gossipfl.runs.directory import make_run_directory
-from gossipfl.runs.gathered_history import gathered_history, timeline
+from gossipfl.runs.gathered_history import first_measured, gathered_history, timeline
 from gossipfl.runs.manifest import OF_EACH_PEER, Manifest, write_manifest
 from gossipfl.runs.peer_records import PeerRecord, read_peer
 from gossipfl.scenario import Scenario
@@ -43,7 +43,7 @@ def gather(directories: Sequence[Path], output: Path, own: Scenario | None = Non
     Raises ConfigurationError when the directories are not those of different peers of one run, of the user's `own`
     scenario where there is one, or when there is already something at `output`.
     """
-    records = _of_one_run([read_peer(Path(directory)) for directory in directories])
+    records = _measured_alike(_of_one_run([read_peer(Path(directory)) for directory in directories]))
     if own is not None:
         _check_scenario(records[0], own)
     manifest = records[0].manifest
@@ -104,6 +104,15 @@ def _of_one_run(records: Sequence[PeerRecord]) -> list[PeerRecord]:
     return ordered
 
 
+def _measured_alike(records: Sequence[PeerRecord]) -> list[PeerRecord]:
+    """The same, without the measurements of those that have other metrics than most, or measure elsewhere: peers need
+    not agree on that, and one column has one meaning."""
+    ways = [strict_json(record.way_of_measuring) for record in records]
+    most = max(ways, key=ways.count)
+    example = records[ways.index(most)].peer
+    return [record if way == most else record.unmeasured(example) for record, way in zip(records, ways, strict=True)]
+
+
 def _check_scenario(record: PeerRecord, own: Scenario) -> None:
     """Raises ConfigurationError unless the peers have agreed on what the user's own scenario says."""
     agreed, said = record.manifest.agreed or {}, own.model_dump(mode="json")
@@ -126,7 +135,7 @@ def _check_shapes(records: Sequence[PeerRecord]) -> None:
 
 
 def _manifest(records: Sequence[PeerRecord]) -> Manifest:
-    """That of the first peer, without what concerns only itself and with what concerns all."""
+    """That of the first peer that is measured, without what concerns only itself and with what concerns all."""
     manifests = [record.manifest for record in records]
     differences = _distinct(note for manifest in manifests for note in manifest.differences)
     created = [manifest.created for manifest in manifests if manifest.created is not None]
@@ -148,7 +157,7 @@ def _manifest(records: Sequence[PeerRecord]) -> Manifest:
         found = {record.peer: getattr(record.manifest, field) for record in records}
         if len({strict_json(value) for value in found.values()}) > 1:
             merged[field] = found
-    return manifests[0].model_copy(update=merged)
+    return first_measured(records).manifest.model_copy(update=merged)
 
 
 def _missing(records: Sequence[PeerRecord]) -> list[str]:

@@ -8,7 +8,7 @@ weights/final.safetensors   "weights" and, where there are any, "statistics" and
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,6 +38,8 @@ class Agreed(Part):
 
 class PlanPart(Part):
     every: int = Field(1, ge=1)
+    on: str = "global"
+    metrics: Any = None
 
 
 class TrainingPart(Part):
@@ -120,7 +122,9 @@ class PeerRecord:
     events: Sequence[PeerEvent]
     final: ModelVectors | None
     left_out: Sequence[str] = ()
-    """Sentences on what could not be read of it."""
+    """Sentences on what could not be read or used of it."""
+    is_measured: bool = True
+    """False if what it has measured is left out."""
 
     @property
     def peer(self) -> PeerId:
@@ -151,6 +155,22 @@ class PeerRecord:
     @property
     def is_hub(self) -> bool:
         return self.peer == self.described.agreed.hub
+
+    @property
+    def way_of_measuring(self) -> Any:
+        """The metrics, and where they are measured."""
+        plan = self.scenario.evaluation
+        return [plan.on, plan.metrics, [asdict(metric) for metric in self.manifest.metrics]]
+
+    def unmeasured(self, other: PeerId) -> "PeerRecord":
+        """The record without its measurements, which are not those of the `other` peer."""
+        blank: dict[str, Any] = {"loss": None, "metrics": {}, "training": {}, "training_examples": 0}
+        note = (
+            f"What {self.peer} has measured is left out: by evaluation.on, evaluation.metrics or data.validation it is "
+            f"something else than what {other} has measured."
+        )
+        rows = [row.model_copy(update=blank) for row in self.rows]
+        return replace(self, rows=rows, left_out=[*self.left_out, note], is_measured=False)
 
     @property
     def num_examples(self) -> int:

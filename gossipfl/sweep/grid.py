@@ -8,6 +8,7 @@ from typing import Any
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.strict_json import strict_json
 from gossipfl.scenario import Scenario, load_scenario
+from gossipfl.training.metrics import MetricSpec
 
 _CLOSES = {"[": "]", "{": "}"}
 
@@ -119,7 +120,29 @@ def points(scenario: str, overrides: Sequence[str], axes: Sequence[Axis]) -> lis
         same = first.setdefault(strict_json(identity(point.scenario)), point)
         if same is not point:
             raise ConfigurationError(f"{same.name} and {point.name} are the same scenario; leave one out of the grid")
+    _check_measured_alike(found)
     return found
+
+
+def _check_measured_alike(found: Sequence[Point]) -> None:
+    """Raise ConfigurationError where a metric's name would mean one thing at one point and another at another: they
+    share a column of the table, and compete in it."""
+    first = found[0]
+    specs: dict[str, MetricSpec] = {}
+    for point in found:
+        places = [(one.scenario.evaluation.on, one.scenario.data.validation is None) for one in (first, point)]
+        if places[0] != places[1]:
+            raise ConfigurationError(
+                f"{first.name} and {point.name} measure on other examples, by their evaluation.on or data.validation, "
+                'which one table cannot compare: give all points the same; on = "both" measures on all examples and on '
+                "each peer's own"
+            )
+        for spec in point.scenario.evaluation.specs or ():
+            if specs.setdefault(spec.metric.name, spec) != spec:
+                raise ConfigurationError(
+                    f"evaluation.metrics calls {spec.metric.name!r} another metric at {point.name} than elsewhere: "
+                    "give one of the two another name (as)"
+                )
 
 
 def identity(scenario: Scenario) -> dict[str, Any]:

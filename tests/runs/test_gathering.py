@@ -467,6 +467,22 @@ class TestManifest:
         of_delhi = Manifest.model_validate(manifest("delhi")).model_dump(mode="json")
         assert {key: found[key] for key in kept} == {key: of_delhi[key] for key in kept}
 
+    @pytest.mark.parametrize("other", ["delhi", "cairo"])
+    def test_what_one_peer_measures_in_another_way_is_left_out(self, tmp_path, other):
+        directories = cities(tmp_path)
+        described = json_in(tmp_path / f"from-{other}" / "manifest.json")
+        described["scenario"]["evaluation"]["on"] = "own"
+        described["metrics"] = [{"name": "accuracy", "on": "each peer's own held-out data", "by_share": True}]
+        (tmp_path / f"from-{other}" / "manifest.json").write_text(json.dumps(described))
+        gather(directories, tmp_path / "run")
+        last = rows_in(tmp_path / "run")[-1]
+        assert {peer for peer, value in last["peer_accuracy"].items() if value is None} == {other}
+        assert {peer for peer, value in last["peer_loss"].items() if value is None} == {other}
+        assert last["num_bytes"] == 600
+        found = json_in(tmp_path / "run" / "manifest.json")
+        assert found["metrics"][0]["on"] == "held-out data"
+        assert any(f"What {other} has measured is left out" in note for note in found["differences"])
+
     def test_missing_peers_are_listed(self, tmp_path):
         delhi, berlin, _ = cities(tmp_path)
         gather([berlin], tmp_path / "one")

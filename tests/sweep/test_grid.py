@@ -103,6 +103,11 @@ def test_without_a_grid_there_is_one_point(toy):
         (["training.batchsize=10"], "training.batchsize: there is no such field. Did you mean 'batch_size'"),
         (["topology=ring,rin"], "at topology=rin: .*There is no topology 'rin'"),
         (["rounds=1", "rounds=2"], "--set-grid rounds is there twice"),
+        (["evaluation.on=global,own"], 'on=global and on=own measure on other examples.*on = "both"'),
+        (
+            ['evaluation.metrics=[{name="auc",num_thresholds=9}],[{name="auc",num_thresholds=99}]'],
+            "'auc' another metric at metrics=.*give one of the two another name",
+        ),
         (["topology=ring,{name='ring'}"], "topology=ring and topology={name='ring'} are the same scenario"),
     ],
 )
