@@ -18,7 +18,8 @@ Set = Annotated[
 Data = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
-        help="Take another data source: digits, tfds:NAME, idx:DIRECTORY, npz:FILE or package.module:function"
+        help="Take another data source: digits, csv:FILE, npz:FILE, folder:DIRECTORY, text:FILE, tfds:NAME, others of "
+        "docs/data.md, or package.module:function"
     ),
 ]
 Download = Annotated[bool, typer.Option("--download", help="Fetch a tensorflow-datasets set that is not there yet.")]

@@ -56,8 +56,8 @@ def pieces(array: NDArray[Any], itemsize: int | None = None) -> Iterator[NDArray
 
 def _check_alike(what: str, mine: NDArray[Any], part: str, theirs: NDArray[Any]) -> None:
     for quality, of_mine, of_theirs in (
+        ("dtype", mine.dtype, theirs.dtype),  # before shapes: images of bytes were given a channel axis
         ("shape", mine.shape[1:], theirs.shape[1:]),
-        ("dtype", mine.dtype, theirs.dtype),
     ):
         if of_mine != of_theirs:
             raise DataError(

@@ -208,8 +208,8 @@ def _no_numbers(what: str, values: Any) -> str:
     first = str(first.decode(errors="replace") if isinstance(first, bytes) else first)[:40]
     if is_text(pa.chunked_array([values]) if isinstance(values, pa.Array) else values):
         return (
-            f"{what} has strings ({first!r} in row 1): leave it out of features, or name it in data.categorical, which "
-            "numbers its values"
+            f"{what} has strings ({first!r} in row 1): leave it out, or name it in data.categorical, which numbers its "
+            "values"
         )
     kind = values.type if isinstance(values, pa.Array) else values.dtype
     if kind in (pa.binary(), pa.large_binary()):

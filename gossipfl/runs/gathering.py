@@ -161,7 +161,7 @@ def _manifest(records: Sequence[PeerRecord]) -> Manifest:
 
 
 def _missing(records: Sequence[PeerRecord]) -> list[str]:
-    """What is not there, in sentences."""
+    """What is not there, or not the same for all, in sentences."""
     here = {record.peer for record in records}
     absent = [peer for peer in records[0].participants if peer not in here]
     killed = [record.peer for record in records if record.final is None]
@@ -171,6 +171,11 @@ def _missing(records: Sequence[PeerRecord]) -> list[str]:
         notes.append(f"The run {are.format(', '.join(absent))} not here.")
     if killed and len(killed) < len(records):
         notes.append(f"Without final weights: {', '.join(killed)}.")
+    if len({data.digest for record in records if (data := record.manifest.data) is not None}) > 1:
+        notes.append(
+            "Peers have examples of their own, and each is measured on what is held out of them; what is said of the "
+            f"data is of those at {records[0].peer}."
+        )
     num_open = sum(record.rows[-1].num_open for record in records if record.rows)
     label = records[0].label
     notes += filter(None, [open_exchanges(label, num_open)])

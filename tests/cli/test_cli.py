@@ -263,6 +263,16 @@ class TestLooking:
         ]
         assert taken_for in gossipfl_("data", "show", "toy.toml", *options).out.splitlines()
 
+    def test_data_show_says_whose_examples_a_peer_holds(self, gossipfl_):
+        Path("own.csv").write_text("\n".join(["x,label,user", *(f"{i / 8},{i % 2},u{i % 28:02d}" for i in range(84))]))
+        options = ["--data", "csv:own.csv", "--set", "data.features=['x']", "--set", "data.target='label'"]
+        options += ["--set", "data.partition={name = 'column', by = 'user'}"]
+        values = json.loads(gossipfl_("data", "show", "toy.toml", *options, "--json").out)["values"]
+        assert {one for held in values.values() for one in held} == {f"u{i:02d}" for i in range(28)}
+        lines = gossipfl_("data", "show", "toy.toml", *options).out.splitlines()
+        held = next(line for line in lines if re.match(" +0 ", line))
+        assert held.rstrip().endswith(", ".join(values["0"][:5]) + f" and {len(values['0']) - 5} more")
+
     def test_data_show_has_a_default(self, gossipfl_):
         answer = json.loads(gossipfl_("data", "show", "--json").out)
         assert len(answer["label_counts"]) == 16

@@ -108,6 +108,7 @@ WORDS = np.array(["cat", "dog", "ant", "cat"] * 5)
     ("train", "test", "words"),
     [
         ((IMAGES, Y), (X, Y), "x must have one dtype, got uint8 in the training set and float32 in the test set"),
+        ((IMAGES[..., 0], Y), (X[..., 0], Y), "x must have one dtype, got uint8 in the training set and float32"),
         ((IMAGES * 1.0, Y), (X, Y), "fractions in .0, 1. in the test set and whole numbers up to 248 in the training"),
         ((X, Y), (IMAGES * 1.0, Y), "fractions in .0, 1. in the training set and whole numbers up to 248 in the test"),
         ((X, Y), (X[:, :1], Y), r"x must have one shape, got \(2, 2, 1\) in the training set and \(1, 2, 1\)"),

@@ -148,7 +148,7 @@ def test_columns_are_stacked_in_the_order_of_their_names(prepared: Callable[[str
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("gossip_strings", r"column 'x' has strings \('a' in row 1\): leave it out of features, or name it in"),
+        ("gossip_strings", r"column 'x' has strings \('a' in row 1\): leave it out, or name it in"),
         (
             "gossip_unsupervised",
             "does not declare one input and one target: .* features: image, label, note",

@@ -394,6 +394,15 @@ class TestFiles:
         notes = json_in(tmp_path / "run" / "manifest.json")["differences"]
         assert notes == (["Without final weights: berlin, cairo."] if num_left else [])
 
+    def test_examples_of_their_own_are_said(self, tmp_path):
+        described = [manifest(name) for name in NAMES]
+        described[1]["data"] = described[1]["data"] | {"digest": "e"}
+        directories = [peer_directory(tmp_path / one["peer"], one, [row(1, 0)]) for one in described]
+        gather(directories, tmp_path / "run")
+        (note,) = json_in(tmp_path / "run" / "manifest.json")["differences"]
+        assert note.startswith("Peers have examples of their own, and each is measured on what is held out of them")
+        assert note.endswith("those at delhi.")
+
     def test_exchanges_that_stay_half_applied_are_said(self, tmp_path):
         rows = {"delhi": [row(1, 0, num_open=5), row(2, 1, num_open=2)], "berlin": [row(2, 1, num_open=1)]}
         directories = [

@@ -54,7 +54,11 @@ class Noise(layers.Layer):
         (lambda: compiled(stack(), "binary_crossentropy"), r"it wants a target for every output"),
         (
             lambda: compiled(keras.Sequential([keras.Input((5,)), layers.Dense(10)])),
-            "does not take the data's examples",
+            r"does not take the data's examples .*: invalid input shape: expected shape \(None, 5\), but input has",
+        ),
+        (
+            lambda: compiled(keras.Sequential([keras.Input((8, 8, 3)), layers.Dense(10)])),
+            r"does not take the data's examples \(float32\[8,8,1\]\): Input 0 .* layer .* to have value 3, but",
         ),
         (
             lambda: compiled(stack(), "categorical_crossentropy"),

@@ -68,7 +68,8 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
     """`data show`."""
     scenario = load_with_data(name, overrides, data)
     dataset = load_dataset(scenario, download)
-    shards = Experiment(scenario, dataset).shards
+    holdings = Experiment(scenario, dataset).holdings
+    shards, values = holdings.shards, holdings.values
     counts = label_counts(dataset.labels, list(shards.values()), dataset.num_classes)
     if as_json:
         print_json(
@@ -81,6 +82,7 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
                 "class_names": dataset.class_names,
                 "notes": dataset.notes,
                 "label_counts": dict(zip(shards, counts.tolist(), strict=True)),
+                "values": values,
             }
         )
         return
@@ -96,13 +98,22 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
     table = Table(caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("peer", "all", *classes):
         table.add_column(column, justify="right", no_wrap=True, min_width=3)
+    if values:
+        table.add_column(Text(str(partition.by)), no_wrap=True)
     nothing = in_this_encoding("·", ".")
     for peer_id, row in zip(shards, counts, strict=True):
         counts_by_class = row if classes else row[:0]
-        table.add_row(peer_id, str(row.sum()), *(str(count) if count else nothing for count in counts_by_class))
+        cells = [str(count) if count else nothing for count in counts_by_class]
+        held = [Text(_some_of(values[peer_id]))] if values else []
+        table.add_row(peer_id, str(row.sum()), *cells, *held)
     console.print(table, crop=False)  # of many classes a line is long, but whole
     for note in dataset.notes:
         console.print(note, soft_wrap=True)
+
+
+def _some_of(values: Sequence[object], num_shown: int = 5) -> str:
+    more = f" and {len(values) - num_shown:,} more" if len(values) > num_shown else ""
+    return ", ".join(map(str, values[:num_shown])) + more
 
 
 def show_scenario(name: str, overrides: Sequence[str]) -> None:

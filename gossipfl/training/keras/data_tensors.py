@@ -115,7 +115,8 @@ def _class_weights(dataset: Dataset, given: Mapping[int, float]) -> NDArray[np.f
         )
     if dataset.train.weight is not None:
         raise ConfigurationError(
-            f"class_weight is given, and {dataset.name} has sample weights: multiply these by the weights of classes"
+            f"training.class_weight is given, and {dataset.name} has sample weights: multiply these by the weights of "
+            "classes instead"
         )
     unknown = [label for label in given if not 0 <= label < dataset.num_classes]
     if unknown:

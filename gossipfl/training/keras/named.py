@@ -45,5 +45,10 @@ def made(field: str, keras_class: Callable[..., Any], config: Mapping[str, Any])
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what Keras says, without its explanations."""
-    return str(error).strip().partition("\n")[0]
+    """The first line of what Keras says is wrong, without the call in which it was found, and without explanations."""
+    said = str(error).replace("\x1b[1m", "").replace("\x1b[0m", "").strip()
+    if said.startswith("Exception encountered when calling"):
+        said = said.partition("\n")[2].strip() or said
+    if said.startswith("Invalid input shape for input"):  # and then all of its numbers
+        return f"invalid input shape: expected shape{said.rpartition('Expected shape')[2]}"
+    return said.partition("\n")[0]
