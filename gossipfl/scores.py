@@ -17,6 +17,14 @@ def is_metric_name(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z]\w{0,63}", name, re.ASCII) is not None
 
 
+AT_END = "test_"
+"""The names of metrics begin so that are measured once, at the end of a run whose decisions are made on a validation
+part."""
+
+OWN = "own_"
+"""The names of metrics go on so that are measured on each peer's own share, beside those on the whole part."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A number by which models are compared: its name, which way is better (None where nobody has said), its unit, on
@@ -39,7 +47,7 @@ class Metric:
     @property
     def is_loss(self) -> bool:
         """True for the loss, wherever it is measured: `own_loss`, `test_loss`."""
-        return self.name.removeprefix("test_").removeprefix("own_") == LOSS.name
+        return self.name.removeprefix(AT_END).removeprefix(OWN) == LOSS.name
 
     def best(self, values: Sequence[float]) -> float:
         """The best of one or more values; NaN is worse than any other. Without a direction there is none: NaN."""

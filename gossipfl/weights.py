@@ -38,6 +38,13 @@ NOTHING = frozen(np.zeros(0, np.float32))
 """The vector without elements."""
 
 
+def is_finite(array: NDArray[np.floating]) -> bool:
+    """True if no element is NaN or infinite, without another array of this length: the sum of many has one when one of
+    them has, and takes a third of the time of looking at each; only a sum that overflows needs the second look."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum())) or bool(np.isfinite([array.min(), array.max()]).all())
+
+
 def integer_range(dtype: str) -> tuple[float, float]:
     """The smallest and the largest integer that a variable of `dtype` takes from a vector."""
     if dtype == "bool":

@@ -7,9 +7,9 @@ import numpy as np
 
 from gossipfl.actions import LocalWork
 from gossipfl.compression import Chain, Leaving, Stage
-from gossipfl.mixing import Pooling
+from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers import LocalModel, Sharing
-from gossipfl.peers.local_model import UNPOOLED, PutAway, kept
+from gossipfl.peers.local_model import PutAway, kept
 from gossipfl.randomness import Randomness
 from gossipfl.topology import Neighbors
 from gossipfl.weights import ModelVectors, PeerId

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from gossipfl.compression.compressor import ArrayHeader, Encoding
 from gossipfl.errors import LocalProtocolError, SchemaMismatchError
 from gossipfl.messages import Encoded
-from gossipfl.weights import Vector, frozen
+from gossipfl.weights import Vector, frozen, is_finite
 
 _FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
-_MANY = 2**16
 
 
 def dense(vector: Vector) -> Encoded:
@@ -71,14 +70,7 @@ def _violation(arrays: Mapping[str, ArrayHeader], size: int, dtype: str) -> str 
 
 
 def _is_finite(arrays: Mapping[str, NDArray[Any]]) -> bool:
-    """The sum of many elements is NaN or infinite when one of them is, and takes a third of the time of looking at
-    each; only a sum that overflows needs the second look."""
-    values = arrays["values"]
-    if values.size > _MANY:
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(values.sum()):
-                return True
-    return bool(np.isfinite(values).all())
+    return is_finite(arrays["values"])
 
 
 DENSE_ENCODING = Encoding(decompress=_values, violation=_violation, is_finite=_is_finite)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from gossipfl.data.dataset import Dataset, classes_of
-from gossipfl.data.examples import Examples
+from gossipfl.data.examples import Examples, has_one_number
 from gossipfl.errors import DataError
 from gossipfl.names.spelling import did_you_mean
 
@@ -78,7 +78,7 @@ def _named(dataset: Dataset, names: tuple[str, ...]) -> Dataset:
 def _numbered(dataset: Dataset, num_classes: int) -> Dataset:
     found = dataset.num_classes or 0
     y = dataset.train.y
-    is_one_hot = isinstance(y, np.ndarray) and y.shape[1:] not in {(), (1,)}
+    is_one_hot = isinstance(y, np.ndarray) and not has_one_number(y)
     if found > num_classes or (is_one_hot and found != num_classes):
         has = f"one-hot targets have {found} columns" if is_one_hot else f"labels go up to {found - 1}"
         raise DataError(f"{dataset.name}: the {has}, but data.classes has {num_classes}: numbers begin with 0")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.data.checks import pieces
-from gossipfl.data.examples import Tree, as_array, is_mapped, mapped, named
+from gossipfl.data.examples import Tree, as_array, has_one_number, is_mapped, mapped, named
 from gossipfl.errors import DataError
 
 MAX_FEATURE_BYTES = 8 * 2**30
@@ -36,7 +36,7 @@ def as_inputs(tree: Tree, what: str) -> Any:
 
 def as_targets(tree: Tree, what: str) -> Any:
     """The targets of a model: a single array of integers [N] or [N, 1] are labels, int32 [N]; others are numbers."""
-    if not isinstance(tree, tuple | dict) and tree.dtype.kind in "biu" and tree.shape[1:] in {(), (1,)}:
+    if not isinstance(tree, tuple | dict) and tree.dtype.kind in "biu" and has_one_number(tree):
         return as_labels(tree, what)
     return named(lambda place, array: as_numbers(array, place), tree, what)
 

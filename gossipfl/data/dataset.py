@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gossipfl.data.checks import check_alike, check_part, pieces
 from gossipfl.data.conversion import as_inputs, as_numbers, as_targets, is_image, model_inputs
-from gossipfl.data.examples import Examples, Tree, leaves, mapped, named
+from gossipfl.data.examples import Examples, Tree, has_one_number, leaves, mapped, named
 from gossipfl.data.task import Task, task_of
 from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.names.spelling import did_you_mean
@@ -106,13 +106,21 @@ class Dataset:
     @cached_property
     def task(self) -> Task:
         """The demands on a model: structure, shapes and dtypes of an example, and what its target is."""
-        weights = (examples.weight for _, examples in self.parts if examples.weight is not None)
-        return task_of(self.train, next(weights, None), self.num_classes)
+        return task_of(self.train, self.some_weights, self.num_classes)
+
+    @property
+    def some_weights(self) -> Tree | None:
+        """The sample weights of the first part that has any, whose structure those of all have; else None."""
+        return next((examples.weight for _, examples in self.parts if examples.weight is not None), None)
 
     @cached_property
     def labels(self) -> NDArray[np.integer[Any]] | None:
         """The class of each training example: its label, or the place of the one in a one-hot target; else None."""
-        return None if self.num_classes is None else classes_of(self.train.y)
+        return self.labels_of(self.train)
+
+    def labels_of(self, examples: Examples) -> NDArray[np.integer[Any]] | None:
+        """The class of each of these examples of the task."""
+        return None if self.num_classes is None else classes_of(examples.y)
 
     def class_number(self, name: str | int) -> int:
         """The number of a class by its name, or by its number, also as a word. Raises ConfigurationError for none."""
@@ -157,7 +165,7 @@ def classes_of(y: Tree | None) -> NDArray[Any] | None:
     None."""
     if not isinstance(y, np.ndarray):
         return None
-    if y.shape[1:] in {(), (1,)}:
+    if has_one_number(y):
         return y.reshape(-1) if y.dtype.kind in "biuUS" else None
     if y.ndim != 2 or y.dtype.kind not in "biuf" or not y.size:
         return None
@@ -210,7 +218,7 @@ def _number_of_classes(parts: Sequence[Examples]) -> int | None:
     if len(known) < len(parts):
         return None
     y = parts[0].y
-    if isinstance(y, np.ndarray) and y.shape[1:] not in {(), (1,)}:
+    if isinstance(y, np.ndarray) and not has_one_number(y):
         return int(y.shape[1])
     return 1 + max(int(array.max(initial=0)) for array in known)
 
@@ -227,8 +235,7 @@ def _notes_on_images(examples: Examples) -> Iterator[str]:
 
 def _notes_on(examples: Examples, num_classes: int | None) -> Iterator[str]:
     y = examples.y
-    is_quantity = isinstance(y, np.ndarray) and y.dtype == np.float32 and y.shape[1:] in {(), (1,)}
-    if num_classes is not None or not isinstance(y, np.ndarray) or not is_quantity:
+    if num_classes is not None or not isinstance(y, np.ndarray) or y.dtype != np.float32 or not has_one_number(y):
         return
     if y.size and (y == np.rint(y)).all() and y.min() >= 0 and y.max() < len(y):
         yield (

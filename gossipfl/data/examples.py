@@ -158,6 +158,11 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+def has_one_number(array: NDArray[Any]) -> bool:
+    """True for an array [N] or [N, 1]."""
+    return array.shape[1:] in {(), (1,)}
+
+
 def is_mapped(array: NDArray[Any]) -> bool:
     """True for an array whose values are read from a file when they are used."""
     base: Any = array

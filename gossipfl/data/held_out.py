@@ -62,9 +62,7 @@ def dataset_of(parts: Parts, name: str, test_fraction: float, generator: np.rand
     train, test, validation = (parts.examples.get(part) for part in ("train", "test", "validation"))
     assert train is not None
     if test is None:
-        labels = classes_of(train.y)
-        strata = np.zeros(len(train), np.int32) if labels is None else labels
-        kept, held_out = stratified_split(strata, test_fraction, generator)
+        kept, held_out = stratified_split(_strata(classes_of(train.y), train), test_fraction, generator)
         train, test = train.take(kept), train.take(held_out)
     dataset = Dataset.from_arrays(name, train, test, parts.num_classes, validation)
     dataset = replace(dataset, class_names=parts.class_names or dataset.class_names)
@@ -111,9 +109,12 @@ def with_validation(
             f"{dataset.name} has a validation part of its own, of {len(own)} examples: choose by it with "
             "data.validation = 'source', rather than by a share of the training examples"
         )
-    strata = np.zeros(len(dataset.train), np.int32) if dataset.labels is None else dataset.labels
-    train, held_out = stratified_split(strata, validation, generator)
+    train, held_out = stratified_split(_strata(dataset.labels, dataset.train), validation, generator)
     return replace(dataset, train=dataset.train.take(train), validation=dataset.train.take(held_out))
+
+
+def _strata(labels: NDArray[Any] | None, examples: Examples) -> NDArray[Any]:
+    return np.zeros(len(examples), np.int32) if labels is None else labels
 
 
 def _drawn(examples: Examples, limit: int | None, generator: np.random.Generator) -> Examples:

@@ -13,9 +13,8 @@ from gossipfl.engines.places import Place
 from gossipfl.engines.progress import Traffic
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, Measured
-from gossipfl.mixing import Pooling
+from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers import Peer, Standing
-from gossipfl.peers.local_model import UNPOOLED
 from gossipfl.scores import LOSS, Metric, Score
 from gossipfl.training.trainer import Trainer
 from gossipfl.weights import ModelVectors, PeerId, Vector, frozen

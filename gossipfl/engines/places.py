@@ -16,15 +16,12 @@ from numpy.typing import NDArray
 
 from gossipfl.algorithms import POOL
 from gossipfl.errors import ConfigurationError
-from gossipfl.scores import LOSS, Metric, Score
+from gossipfl.scores import AT_END, LOSS, OWN, Metric, Score
 from gossipfl.training.trainer import Part, Trainer
 from gossipfl.weights import ModelVectors, PeerId
 
 On: TypeAlias = Literal["global", "own", "both"]
 """On which held-out examples a peer's model is measured: on all of them, on its own share, or on both."""
-
-AT_END = "test_"
-"""The prefix of what is measured once, at the end of a run whose decisions are made on a validation part."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -96,7 +93,7 @@ def places_of(
 
     def of(part: Part, prefix: str) -> list[Place]:
         whole = Place(part, prefix=prefix)
-        own = Place(part, shares.get(part, {}), f"{prefix}own_" if on == "both" else prefix)
+        own = Place(part, shares.get(part, {}), prefix + OWN if on == "both" else prefix)
         return {"global": [whole], "own": [own], "both": [whole, own]}[on]
 
     return (*of("validation", ""), *of("test", AT_END)) if has_validation else tuple(of("test", ""))

@@ -23,9 +23,9 @@ from gossipfl.engines.stopping import StopRule
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
 from gossipfl.experiments.holdings import Holdings
-from gossipfl.mixing import Pooling
+from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers import Peer
-from gossipfl.peers.local_model import UNPOOLED, PutAway, kept
+from gossipfl.peers.local_model import PutAway, kept
 from gossipfl.randomness import PublicRandomness, Randomness, SecretRandomness, SeededSecrets, generator
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
@@ -148,14 +148,15 @@ class Experiment:
         return read_model(path, self.trainer_for(section), lambda path: self.models(section).read(path))
 
     def _settings(self, section: AlgorithmSection | None) -> TrainingSettings:
-        training = self.scenario.training
-        metrics = self.scenario.evaluation.specs
-        optimizer = self.scenario.optimizer(section)
-        weights = (training.class_weight or {}).items()
-        class_weight = {self.dataset.class_number(name): weight for name, weight in weights}
-        sharing = self.scenario.sharing.patterns
-        batch_size = training.evaluation_batch_size
-        return TrainingSettings(optimizer, training.loss, batch_size, metrics, class_weight, sharing)
+        training, weights = self.scenario.training, self.scenario.training.class_weight or {}
+        return TrainingSettings(
+            optimizer=self.scenario.optimizer(section),
+            loss=training.loss,
+            evaluation_batch_size=training.evaluation_batch_size,
+            metrics=self.scenario.evaluation.specs,
+            class_weight={self.dataset.class_number(name): weight for name, weight in weights.items()},
+            sharing=self.scenario.sharing.patterns,
+        )
 
     def _new_trainer(self, settings: TrainingSettings) -> ModelTrainer:
         arguments = (self._build_model, self.holdings.dataset, self._batches, settings, self.seed)

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gossipfl.data.dataset import Dataset, classes_of
+from gossipfl.data.dataset import Dataset
 from gossipfl.data.deck import Deck, Indices
-from gossipfl.data.examples import Examples
 from gossipfl.data.given_partition import ByColumn
 from gossipfl.data.partition import check_partition
 from gossipfl.data.shares import own_shares
@@ -46,7 +45,7 @@ class Holdings:
         fit the data."""
         section, seed = scenario.data, scenario.data_seed
         peers, rule = list(scenario.graph()), section.partition.partitioner()
-        decks = {part: _deck(dataset, examples) for part, examples in dataset.parts}
+        decks = {part: Deck(examples, dataset.labels_of(examples)) for part, examples in dataset.parts}
         training = decks.pop("train")
         parts = rule(training, peers, generator(seed, "partition"))
         check_partition(parts, len(training))
@@ -105,7 +104,3 @@ class Holdings:
         if left := total - sum(sizes):
             note += f" {left} of {total} examples are in no share, because no peer has their like in training."
         return note
-
-
-def _deck(dataset: Dataset, examples: Examples) -> Deck:
-    return Deck(examples, None if dataset.num_classes is None else classes_of(examples.y))

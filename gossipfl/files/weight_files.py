@@ -21,7 +21,7 @@ from gossipfl.weights import ModelVectors, PeerId, Vector, WeightsSchema, as_int
 
 _CONSTANTS = "constants"
 
-PARTS = ("statistics", "local")
+BESIDE_WEIGHTS = ("statistics", "local")
 """The vectors of a model that it may have beside its weights."""
 
 Arrays: TypeAlias = dict[str, NDArray[np.generic]]
@@ -63,7 +63,7 @@ def write_weights(
         write_arrays(directory / f"{stem}.best.safetensors", best, metadata)
     write_arrays(directory / f"{stem}.average.safetensors", average, metadata)
     vectors = {peer_id: model.weights for peer_id, model in final.items()}
-    for part in PARTS:
+    for part in BESIDE_WEIGHTS:
         vectors |= {f"{peer_id}/{part}": getattr(model, part) for peer_id, model in final.items()}
     held = {key: vector for key, vector in vectors.items() if vector.size}
     write_arrays(directory / f"{stem}.peers.safetensors", held, metadata)

@@ -61,3 +61,7 @@ class Pooling:
             squares = np.square(vector[mean : mean + size], dtype=np.float64)
             changed[second : second + size] = np.maximum(vector[second : second + size] + sign * squares, 0)
         return frozen(changed)
+
+
+UNPOOLED = Pooling()
+"""Statistics are averaged as they are."""

@@ -10,7 +10,7 @@ from gossipfl.actions import Correction, Evaluate, Job, LocalWork, Refused, Scor
 from gossipfl.compression import decompress
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError, TrainingError
 from gossipfl.messages import Message
-from gossipfl.mixing import Pooling
+from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers.jobs import job_of_snapshot, snapshot_of_job
 from gossipfl.peers.last_sound import LARGE, LastSound, first_state
 from gossipfl.peers.magnitudes import Bound, check_bound, limit, sum_of_squares, sum_of_squares_sent
@@ -19,8 +19,6 @@ from gossipfl.weights import NOTHING, ModelVectors, PeerId, Vector
 
 _UNCORRECTED = Correction()
 
-
-UNPOOLED = Pooling()
 
 PutAway: TypeAlias = Callable[[Vector], Vector]
 """Gives an equal vector, which may lie elsewhere than in memory."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gossipfl.errors import ConfigurationError, GossipFLError, SchemaMismatchError
-from gossipfl.files.weight_files import PARTS, file_stems
+from gossipfl.files.weight_files import BESIDE_WEIGHTS, file_stems
 from gossipfl.runs.constant_files import read_constants
 from gossipfl.runs.manifest import Manifest, RunModel, read_manifest
 from gossipfl.scenario import Scenario
@@ -122,9 +122,9 @@ def _final(
     arrays = read_arrays(path)
     if manifest.peer is None and peer is not None:
         if peer not in arrays:
-            peers = sorted(name for name in arrays if name.partition("/")[2] not in PARTS)
+            peers = sorted(name for name in arrays if name.partition("/")[2] not in BESIDE_WEIGHTS)
             raise ConfigurationError(f"there is no peer {peer!r} in {run}; there are {', '.join(peers)}")
-        arrays = {"weights": arrays[peer], **{part: arrays.get(f"{peer}/{part}", NOTHING) for part in PARTS}}
+        arrays = {"weights": arrays[peer], **{part: arrays.get(f"{peer}/{part}", NOTHING) for part in BESIDE_WEIGHTS}}
     return vectors_of(arrays, model.schema_of_weights, model.schema_of_statistics, model.schema_of_local)
 
 

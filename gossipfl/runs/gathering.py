@@ -15,9 +15,8 @@ from gossipfl.files.strict_json import json_lines, strict_json
 from gossipfl.files.weight_files import Arrays, by_name, file_stems, write_weights
 from gossipfl.files.whole_files import write_whole
 from gossipfl.history import history_row, open_exchanges
-from gossipfl.mixing import Pooling
+from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers import Standing
-from gossipfl.peers.local_model import UNPOOLED
 from gossipfl.runs.constant_files import read_constants, write_constants
 from gossipfl.runs.directory import make_run_directory
 from gossipfl.runs.gathered_history import first_measured, gathered_history, timeline

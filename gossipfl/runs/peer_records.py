@@ -18,7 +18,7 @@ from pydantic import Field, FiniteFloat, ValidationError
 from gossipfl.algorithms import Weighting
 from gossipfl.engines.http.wire.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
-from gossipfl.files.weight_files import PARTS
+from gossipfl.files.weight_files import BESIDE_WEIGHTS
 from gossipfl.runs.files import ContactEvent
 from gossipfl.runs.manifest import Manifest, RunAlgorithm, RunId, RunModel, read_manifest
 from gossipfl.runs.parts import Count, GarbledError, Measured, Part, Seed, first_fault, rows_of
@@ -258,7 +258,7 @@ def _read_weights(path: Path) -> ModelVectors | None:
     if not path.is_file():
         return None
     tensors = read_arrays(_own(path))
-    vectors = [tensors.get(name, NOTHING) for name in ("weights", *PARTS)]
+    vectors = [tensors.get(name, NOTHING) for name in ("weights", *BESIDE_WEIGHTS)]
     if vectors[0].size == 0 or any(vector.ndim != 1 or vector.dtype != np.float32 for vector in vectors):
         raise ConfigurationError(
             f"{path} should hold 'weights', and perhaps 'statistics' and 'local', as flat float32 vectors"

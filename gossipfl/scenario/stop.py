@@ -28,8 +28,7 @@ class StopSection(Section):
 
     @model_validator(mode="after")
     def _has_a_reason(self) -> "StopSection":
-        if self.value is None and self.patience is None:
-            raise ConfigurationError("stop needs a value of the metric, a patience (evaluations), or both")
+        StopRule(LOSS, self.value, self.patience)  # which refuses what is none, whatever the metric
         return self
 
     def rule(self, metrics: Sequence[Metric]) -> StopRule:

@@ -68,7 +68,7 @@ def names(variables):
 
 
 def test_roles_are_what_training_makes_of_variables():
-    ((_, layout, _),) = recipe_of(everything).models(1)
+    layout = recipe_of(everything).models(1)[0].layout
     assert names(layout.weights) == {
         *(f"{layer}/{part}" for layer in ("head", "last") for part in ("kernel", "bias")),
         "norm/gamma",

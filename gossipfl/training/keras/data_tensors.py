@@ -47,7 +47,7 @@ class DataTensors:
         """
         mapped_parts = {name for name, part in dataset.parts if any(is_mapped(array) for _, array in part.leaves())}
         in_order = in_order and "train" not in mapped_parts
-        weighted = next((examples.weight for _, examples in dataset.parts if examples.weight is not None), None)
+        weighted = dataset.some_weights
         parts = {}
         for name, examples in dataset.parts:
             is_sliced = in_order if name == "train" else name not in mapped_parts

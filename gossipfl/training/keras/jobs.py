@@ -15,7 +15,7 @@ from gossipfl.training.batches import Batches
 from gossipfl.training.keras.custom import Counting, OwnStep
 from gossipfl.training.keras.grouped import Arrays
 from gossipfl.training.keras.state import MODEL_ROLES, ROLES, VariableLayout, is_integer, size_of
-from gossipfl.weights import LARGEST_INTEGER, NOTHING, ModelVectors, Vector, frozen
+from gossipfl.weights import LARGEST_INTEGER, NOTHING, ModelVectors, Vector, frozen, is_finite
 
 GRADIENT_SUM = "gradient_sum"
 
@@ -29,11 +29,11 @@ class JobFormat:
     layout: VariableLayout
     num_weights: int
     num_statistics: int
+    initial_local: Vector
     initial_optimizer: Vector
     initial_loss_scale: Vector
     counting: Counting
-    initial_local: Vector
-    bytes_per_example: int = 0
+    bytes_per_example: int
     """Memory that the examples of a job take, if they are mapped from files."""
 
     def check(self, job: Train) -> None:
@@ -115,7 +115,7 @@ class JobFormat:
             metrics = {LOSS.name: float(results["loss"]) / num_examples, **metrics}
         vectors = {role: frozen(results[role]) for role in ROLES if role in results and results[role].size}
         sums = {GRADIENT_SUM: frozen(results[GRADIENT_SUM])} if GRADIENT_SUM in job.wants else {}
-        broken = [name for name, vector in {**vectors, **sums}.items() if not _is_finite(vector)]
+        broken = [name for name, vector in {**vectors, **sums}.items() if not is_finite(vector)]
         if not np.isfinite(metrics.get(LOSS.name, 0.0)):
             broken.append("loss")
         if broken:
@@ -182,10 +182,3 @@ def check_size(what: str, vector: NDArray[np.generic], size: int) -> None:
     """Raise SchemaMismatchError, naming the vector, unless it has the shape (size,)."""
     if vector.shape != (size,):
         raise SchemaMismatchError(f"{what}: shape {vector.shape}, the model has ({size},)")
-
-
-def _is_finite(vector: Vector) -> bool:
-    """True if a vector has neither NaN nor infinity, without another array of its length. The sum of many has one when
-    one of them has; only a sum that overflows needs the second look."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(vector.sum())) or bool(np.isfinite([vector.min(), vector.max()]).all())

@@ -1,7 +1,7 @@
 """A user's function becomes a compiled model that slots can train, or a ConfigurationError that says why not.
 
-Slots run the forward pass, the loss, the gradient and the optimizer of a model themselves. So whatever `model.fit`
-would do beyond that is refused here, with the reason.
+Slots run the forward pass, the loss, the gradient and the optimizer of a model themselves, unless it has steps of its
+own. So whatever `model.fit` would do beyond that is refused here, with the reason.
 """
 
 from collections.abc import Mapping

@@ -41,7 +41,7 @@ class Scoring:
     pool: SlotPool
     batches: Batches
     batch_size: int
-    bytes_per_example: int = 0
+    bytes_per_example: int
     """Memory that the examples of a job take, if they are mapped from files."""
 
     def scores(self, jobs: Sequence[Evaluate], max_bytes: int) -> list[Scores | TrainingError]:

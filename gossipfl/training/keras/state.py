@@ -151,11 +151,16 @@ def variable_layout(
         constants=constants,
         seeds=seeds,
         optimizer=sorted(
-            (variable for variable in states if id(variable) not in {*rates, *map(id, scales)}),
-            key=is_integer,
+            (variable for variable in states if id(variable) not in {*rates, *map(id, scales)}), key=is_integer
         ),
         loss_scale=scales,
     )
+    _check(layout)
+    return layout
+
+
+def _check(layout: VariableLayout) -> None:
+    """Raise ConfigurationError for variables that cannot travel as float32, and where none would."""
     if not layout.weights:
         raise ConfigurationError(
             "sharing.local names all trainable variables of the model, so peers would have nothing to average; leave "
@@ -173,7 +178,6 @@ def variable_layout(
                 f"variable {variable.path!r}, which training changes, has integers beyond {LARGEST_INTEGER}: they are "
                 f"averaged with other peers' as float32, which is exact up to there only"
             )
-    return layout
 
 
 def optimizers_of(optimizer: keras.optimizers.Optimizer) -> list[keras.optimizers.Optimizer]:
