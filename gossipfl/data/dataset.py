@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.data.checks import check_alike, check_part, pieces
-from gossipfl.data.conversion import as_inputs, as_numbers, as_targets, is_image, model_inputs
+from gossipfl.data.conversion import as_inputs, as_numbers, as_targets, model_inputs
 from gossipfl.data.examples import Examples, Tree, has_one_number, leaves, mapped, named
 from gossipfl.data.task import Task, task_of
 from gossipfl.errors import ConfigurationError, DataError
@@ -89,7 +89,7 @@ class Dataset:
             parts.get("validation"),
             num_classes,
             class_names,
-            (*_notes_on_images(parts["train"]), *_notes_on(parts["train"], num_classes)),
+            (*_notes_on_shapes(as_given["train"]), *_notes_on(parts["train"], num_classes)),
         )
 
     @property
@@ -223,14 +223,21 @@ def _number_of_classes(parts: Sequence[Examples]) -> int | None:
     return 1 + max(int(array.max(initial=0)) for array in known)
 
 
-def _notes_on_images(examples: Examples) -> Iterator[str]:
-    """What looks as if it were no images with 255 as white, though a model gets it divided by 255."""
+def _notes_on_shapes(examples: Examples) -> Iterator[str]:
+    """What a model gets in another form than it is given, and seems to be meant otherwise: bytes that are no images
+    with 255 as white, and labels [N, 1]."""
     for place, array in leaves(examples.x, "x"):
-        if is_image(array) and 0 < (largest := int(array.max(initial=0))) < 64:
+        if array.dtype == np.uint8 and array.ndim in (3, 4) and 0 < (largest := int(array.max(initial=0))) < 64:
             yield (
                 f"{place} has bytes up to {largest}, not 255, and a model gets them divided by 255, as images of bytes "
                 "are: give floats, or integers of another type, if they are no such images."
             )
+    y = examples.y
+    if isinstance(y, np.ndarray) and y.shape[1:] == (1,) and y.dtype.kind in "biu":
+        yield (
+            "The targets are class numbers of shape [N, 1], and a model gets them as [N]: a loss, metric or training "
+            "step of its own is to expect that."
+        )
 
 
 def _notes_on(examples: Examples, num_classes: int | None) -> Iterator[str]:

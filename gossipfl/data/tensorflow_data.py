@@ -44,6 +44,8 @@ def read_tensorflow_data(dataset: "tf.data.Dataset", what: str) -> tuple[Example
     except ValueError as error:
         raise DataError(f"{what}: examples differ in shape ({error}): pad or cut them to one") from error
     structure = tf.nest.pack_sequence_as(dataset.element_spec, [_strings(array) for array in joined])
+    if isinstance(structure, tuple) and len(structure) > 3:
+        raise DataError(f"{what} has elements of {len(structure)} parts, expected x, (x, y) or (x, y, weight)")
     examples = Examples(*structure) if isinstance(structure, tuple) else Examples(structure)
     kind = "batches" if are_batches else "examples"
     return examples, f"{what}: elements were taken for {kind}: {len(examples):,} examples in all"

@@ -123,6 +123,7 @@ def test_tensorflow_data():
     for wrong, reason in (
         (pairs.repeat(), r"has no end: use take\(n\)"),
         (pairs.take(0), "is empty"),
+        (tf.data.Dataset.from_tensor_slices((X, Y, Y, Y)), r"elements of 4 parts, expected x, \(x, y\) or"),
         (tf.data.Dataset.from_tensor_slices((X, X)), "may be batches of 2 or examples with so many rows"),
         (pairs.batch(5, drop_remainder=True), "may be batches of 5"),
         (tf.data.Dataset.from_tensor_slices(ragged), "expected tensors of a known number of dimensions"),
@@ -146,4 +147,7 @@ def test_what_is_seldom_meant_is_said() -> None:
     assert note == "No training example has the class 'yes.', as 2 of 4 test examples have."
     assert not load(((x, yes), (x, yes))).notes
     (note,) = load((one_hot, np.arange(4) % 2), test_fraction=0.5).notes
+    assert (
+        load((x, np.array([[0], [1], [0], [1]]))).notes[0].startswith("The targets are class numbers of shape [N, 1]")
+    )
     assert note.startswith("x has bytes up to 1, not 255, and a model gets them divided by 255")

@@ -164,6 +164,12 @@ def test_a_metric_that_does_not_fit_is_refused(named, message):
         toy_trainer(build, metrics=metric_specs(named))
 
 
+def test_a_metric_that_takes_the_name_of_the_loss_is_refused():
+    """`fit` would show it as the loss, and here it would not be seen at all."""
+    with pytest.raises(ConfigurationError, match=r"a metric of model .* is called 'loss', .*: give it another name"):
+        toy_trainer(lambda: build([keras.metrics.SparseCategoricalAccuracy(name="loss")]), metrics=None)
+
+
 def test_every_metric_of_keras_that_compares_has_a_direction():
     classes = {name for name, one in vars(keras.metrics).items() if isinstance(one, type)}
     for name in classes - {"Metric", "Mean", "Sum", "MeanMetricWrapper", "Accuracy"}:

@@ -111,7 +111,8 @@ def _class_weights(dataset: Dataset, given: Mapping[int, float]) -> NDArray[np.f
         return None
     if dataset.labels is None or dataset.num_classes is None:
         raise ConfigurationError(
-            f"class_weight is for one target that is a class, and {dataset.name} has none: give sample weights instead"
+            f"class_weight is for one target that is a class, and {dataset.name} has none: give integers as "
+            "classes, or sample weights"
         )
     if dataset.train.weight is not None:
         raise ConfigurationError(

@@ -93,6 +93,7 @@ class KerasMetrics:
         self.tracked = [one.computed for one in self._own.values()]
         if self._uses_model:
             self.tracked += _metrics_of(model)
+            _refuse_loss(model)
         self._sums = [metric for metric in self.tracked if _is_sum(metric)]
         self._others = [metric for metric in self.tracked if not _is_sum(metric)]
         self.is_additive = not self._others
@@ -239,6 +240,14 @@ def _metrics_of(model: keras.Model) -> Iterator[keras.metrics.Metric]:
         if metric is not getattr(model, "_loss_tracker", None):
             compiled = getattr(metric, "metrics", None)
             yield from [metric] if compiled is None else compiled
+
+
+def _refuse_loss(model: keras.Model) -> None:
+    """Raise ConfigurationError for a metric that `fit` would show in the place of the loss."""
+    if any(metric.name == LOSS.name for metric in getattr(model._compile_metrics, "metrics", [])):
+        raise ConfigurationError(
+            f"a metric of model {model.name!r} is called 'loss', which is the name of the loss: give it another name"
+        )
 
 
 def _is_sum(metric: keras.metrics.Metric) -> bool:
