@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -41,7 +42,8 @@ def test_the_two_commands_are_those_of_ci() -> None:
 
 
 def test_scenarios_are_valid() -> None:
-    question, product = (Scenario(**tomllib.loads(text)) for text in blocks("toml"))
+    question, product, own = (Scenario(**tomllib.loads(text)) for text in blocks("toml"))
+    assert own.labels == ["pairwise", "fedavg"]
     assert question.labels == ["pairwise", "synchronous", "fedavg"]
     assert product.labels == [
         "synchronous",
@@ -132,7 +134,21 @@ def test_four_terminals_and_four_hosts(tmp_path: Path, monkeypatch: pytest.Monke
 def test_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorflow")
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks("python")
-    names: dict[str, object] = {}
-    exec(compile(code, "README.md", "exec"), names)
-    assert names["model"].count_params() == 650  # type: ignore[attr-defined]
+    data_and_model: dict[str, Any] = {}
+    step_by_step: dict[str, Any] = {}
+    for code, names in zip(blocks("python"), (data_and_model, step_by_step), strict=True):
+        exec(compile(code, "README.md", "exec"), names)
+    assert 0 < data_and_model["history"].last.worst_own_mae < 10
+    assert step_by_step["model"].count_params() == 650
+
+
+@pytest.mark.slow
+def test_a_table_of_ones_own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorflow")
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i % 5 + 1},{0.5 + i % 7 / 10},{i % 6},{i % 5 + i % 7}" for i in range(120)]
+    Path("houses.csv").write_text("\n".join(["rooms,area,region,price", *rows]))
+    Path("houses.toml").write_text(blocks("toml")[2])
+    result = CliRunner().invoke(app, ["compare", "houses.toml"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert all(name in result.output for name in ("own_mae", "test_r2"))
