@@ -67,7 +67,8 @@ def _evenly(counts: Sequence[int], num_peers: int, generator: np.random.Generato
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Lists of example numbers, counted from 0 in the training set: in a JSON `file`, or as `parts` in Python.
+    """Lists of example numbers, counted from 0 in the training set as the peers share it, without what is held out or
+    left out of it: in a JSON `file`, or as `parts` in Python.
 
     Either a list for each peer by its name, `{"a": [0, 1], "b": [2]}`, or lists in the order of the peers. Every
     example is in exactly one list, and no list is empty.

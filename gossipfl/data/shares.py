@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.data.deck import Deck, Indices, Partitioner
+from gossipfl.data.deck import Deck, Indices, LabelArray, Partitioner
 from gossipfl.data.given_partition import ByColumn
+from gossipfl.errors import ConfigurationError
 
 
 def own_shares(
@@ -20,7 +21,7 @@ def own_shares(
     """The sorted held-out examples of each peer, who holds one of the `parts` of the training examples by the `rule`.
 
     A peer with few training examples may have none. What nobody has in training, such as another user, is in no share.
-    Raises ConfigurationError for held-out examples without the column of the rule.
+    Raises ConfigurationError for held-out examples without the column of the rule, or with one of another type.
     """
     if isinstance(rule, ByColumn):
         holder = np.full(len(training), -1)
@@ -28,10 +29,17 @@ def own_shares(
             holder[part] = position
         values, first = np.unique(training.column(rule.by), return_index=True)
         asked = held_out.column(rule.by)
+        if (values.dtype.kind in "US") != (asked.dtype.kind in "US"):
+            raise ConfigurationError(
+                f"column {rule.by!r} is {values.dtype} in the training examples and {asked.dtype} here, so no value is "
+                "in both: make them one type"
+            )
         place = np.minimum(np.searchsorted(values, asked), len(values) - 1)
         held_by = np.where(values[place] == asked, holder[first][place], -1)
         return [np.flatnonzero(held_by == position) for position in range(len(parts))]
-    labels = _classes(training), _classes(held_out)
+    labels: tuple[LabelArray, LabelArray] = (np.zeros(len(training), np.int64), np.zeros(len(held_out), np.int64))
+    if training.labels is not None and held_out.labels is not None:  # one-hot here and soft there is none in common
+        labels = training.labels, held_out.labels
     counts = np.array([np.bincount(labels[0][part], minlength=int(labels[0].max()) + 1) for part in parts])
     shares: list[list[Indices]] = [[] for _ in parts]
     for label in np.unique(labels[1]):
@@ -41,10 +49,6 @@ def own_shares(
             for peer, members_of_peer in zip(peers, _cut(members, counts[peers, label]), strict=True):
                 shares[peer].append(members_of_peer)
     return [np.sort(np.concatenate([np.zeros(0, np.int64), *share])) for share in shares]
-
-
-def _classes(deck: Deck) -> NDArray[np.integer]:
-    return np.zeros(len(deck), np.int64) if deck.labels is None else deck.labels
 
 
 def _cut(members: Indices, counts: NDArray[np.int64]) -> list[Indices]:

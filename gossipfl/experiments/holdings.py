@@ -62,6 +62,12 @@ class Holdings:
                 shares = own_shares(rule, training, parts, deck, generator(seed, "held-out shares", part))
             except ConfigurationError as error:
                 raise ConfigurationError(f"own shares of the {part} part of {dataset.name}: {error}") from error
+            if scenario.evaluation.on != "global" and not any(share.size for share in shares):
+                raise ConfigurationError(
+                    f"evaluation.on = {scenario.evaluation.on!r}: no peer has a share of the {part} part of "
+                    f"{dataset.name}, because nobody holds the like of its examples in training; use 'global', or hold "
+                    "out examples of those that are in training"
+                )
             held_out[part] = dict(zip(peers, shares, strict=True))
         if section.skew is None:
             return cls(dataset, shards, held_out, values=values)

@@ -77,3 +77,15 @@ def test_by_a_column_whoever_holds_a_value_holds_it_everywhere() -> None:
 def test_held_out_examples_without_the_column_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="no column 'user'"):
         shares_of(ByColumn("user"), deck_of(user=[0, 1]), deck_of(region=[0, 1]), 2)
+
+
+def test_a_column_of_another_type_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="column 'user' is int64 in the training examples and <U1 here"):
+        shares_of(ByColumn("user"), deck_of(user=[0, 1, 2]), deck_of(user=["0", "1", "2"]), 3)
+
+
+@pytest.mark.parametrize("labels", [(np.arange(60) % 3, None), (None, np.arange(60) % 3)])
+def test_where_only_one_part_has_classes_sizes_are_in_proportion(labels: Any) -> None:
+    training, held_out = (deck_of(one, at=np.arange(60)) if one is None else deck_of(one) for one in labels)
+    _, shares = shares_of(IID(), training, held_out, 3)
+    assert [len(share) for share in shares] == [20, 20, 20]

@@ -253,3 +253,12 @@ def test_a_source_may_have_a_validation_part_of_its_own():
     with pytest.raises(DataError, match="no validation part of its own"):
         loaded(source, "source")
     assert loaded(source, 0.5).digest != source.digest
+
+
+@pytest.mark.parametrize("on", ["own", "both"])
+def test_own_shares_that_nobody_has_are_refused(on):
+    examples = [Examples(np.zeros((9, 2)), np.arange(9) % 2, columns={"user": np.arange(9) + k}) for k in (0, 100)]
+    dataset = Dataset.from_arrays("users", *examples)
+    given = scenario({"name": "column", "by": "user"}).with_changes(evaluation={"on": on})
+    with pytest.raises(ConfigurationError, match=r"no peer has a share of the test part of users.*use 'global'"):
+        Experiment(given, dataset)
