@@ -145,6 +145,7 @@ def evaluate(
         evaluated = frozenset(plan.peers)  # of 10,000 peers, to look each up in the tuple would take a second
         chosen = [standing for standing in standings if standing.peer_id in evaluated]
     names = [standing.peer_id for standing in chosen]
+    deploys_average = has_hub and not average.local.size  # a server has no model with what stays at its clients
     models = [(None, average), *((standing.peer_id, standing.model) for standing in chosen)]
     all_measured = []
     for place in plan.places:
@@ -155,7 +156,8 @@ def evaluate(
         for metric in (LOSS, *trainer.metrics):
             values = {peer_id: score.value(metric) for peer_id, score in peer_scores.items() if score is not None}
             trained = None if place.prefix else training.get(metric.name)
-            all_measured.append(Measured(place.metric(metric), trained, _value(average_score, metric), values, has_hub))
+            of_average = _value(average_score, metric)
+            all_measured.append(Measured(place.metric(metric), trained, of_average, values, deploys_average))
     loss, *metrics = all_measured
     return Evaluation(
         round=round,

@@ -126,7 +126,7 @@ def _scores(
     model, has_local = records[0].model, records[0].scenario.training.statistics == "local"
     if model.local_segments or (has_local and model.statistics_segments):
         hub = None  # it has measured its weights with statistics, or a part of the model, that nobody uses
-    deploys_average = manifest.algorithms[0].hub is not None
+    deploys_average = manifest.algorithms[0].hub is not None and not model.local_segments
 
     def measured(metric: Metric) -> Measured:
         values = {peer: state.value(metric) for peer, state in states.items()}

@@ -1,6 +1,7 @@
 """Where models are measured: on a held-out part, or each peer on its own share of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isnan, nan
 
 import numpy as np
@@ -43,14 +44,14 @@ def standings() -> list[Standing]:
     return [Standing(name, model(weight), 1) for name, weight in (("a", 1), ("b", 2), ("c", 3))]
 
 
-def measured(places, *, final=False, has_hub=False, peers=None):
+def measured(places, *, final=False, has_hub=False, peers=None, local=0):
     trainer = Trainer()
     plan = EvaluationPlan(places=places, peers=peers)
     evaluation = evaluate(
         trainer,
         plan,
         standings(),
-        model(10),
+        replace(model(10), local=frozen(np.zeros(local, np.float32))),
         Traffic(0, 0, 0),
         {"mae": 0.5},
         round=1,
@@ -81,6 +82,12 @@ def test_on_shares_a_peer_meets_its_own_examples_and_the_average_model_those_of_
 def test_what_a_server_deploys_is_measured_on_each_share():
     evaluation, _ = measured((Place(shares=SHARES),), has_hub=True)
     assert evaluation.deployed_mae == evaluation.average_mae == 275
+
+
+def test_a_server_deploys_no_model_with_a_part_that_stays_at_its_clients():
+    evaluation, _ = measured((Place(shares=SHARES),), has_hub=True, local=1)
+    assert not evaluation.deploys_average
+    assert evaluation.deployed_mae == evaluation.mean_mae == 67.5
 
 
 def test_the_model_of_all_data_meets_the_examples_of_each_peer():

@@ -367,6 +367,7 @@ class TestFiles:
         assert peers["hub/local"].tolist() == [0.5]  # as in any run, what a hub ends with is the average
         (last,) = rows_in(tmp_path / "run")
         assert last["average_accuracy"] is None  # the hub has measured its model with a part that nobody uses
+        assert (last["deploys_average"], last["deployed_accuracy"]) == (False, 0.5)
 
     def test_the_average_of_a_hub_is_its_model(self, tmp_path):
         names = ("a", "b")

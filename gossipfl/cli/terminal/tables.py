@@ -17,8 +17,8 @@ from gossipfl.scores import LOSS, Metric
 _SPREAD = "best minus\nworst peer"
 _WORK = "rounds, epochs, examples: local work done, per peer in the mean"
 _AVERAGE = (
-    "average model: of an algorithm with a server it is what is deployed; of all others nobody has it until it is "
-    "gathered, and what is deployed are the peers' own models"
+    "average model: of an algorithm with a server it is what is deployed; of all others, and where models have a local "
+    "part, nobody has it until it is gathered, and what is deployed are the peers' own models"
 )
 _CHOSEN = "targets are read off the test part; with data.validation, off a part that is held out to choose by"
 
