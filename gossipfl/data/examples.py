@@ -139,7 +139,7 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:  # nested lists of unequal lengths, for one
         raise DataError(f"{what} is not one array: {error}") from error
-    if array.dtype == object and isinstance(value, Sequence | np.ndarray) and _are_strings(array):
+    if array.dtype == object and (isinstance(value, Sequence) or _is_array(value)) and _are_strings(array):
         array = array.astype(str)
     if array.dtype == object:
         kind = type(value if array.ndim == 0 else next(iter(array.flat), value)).__name__

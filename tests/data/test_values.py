@@ -139,6 +139,12 @@ def test_tensorflow_data():
             load(wrong)
 
 
+@pytest.mark.parametrize("dtype", ["object", "string", "category"])
+def test_strings_of_a_series_are_classes(dtype) -> None:
+    dataset = load((X, pd.Series(["no", "yes"] * 10, dtype=dtype)))
+    assert dataset.class_names == ("no", "yes")
+
+
 def test_what_is_seldom_meant_is_said() -> None:
     """A class of another spelling in the test part, and bytes that are no images up to 255."""
     x, one_hot = np.ones((4, 2)), np.tile(np.eye(3, dtype=np.uint8), (4, 1, 1))
