@@ -137,12 +137,12 @@ function findings() {
   );
   if (target !== null) {
     list.push({
-      title: `${alone ? "Bytes" : "Fewest bytes"} to ${shownTarget(target)}`,
+      title: `${alone ? "Bytes" : "Fewest bytes"} to ${target.metric.words} ${shownTarget(target)}`,
       kind: "bytes",
       found: best(toTarget(target, "num_bytes"), "low"),
     });
     list.push({
-      title: `${alone ? CLOCK_TITLE : `Least ${CLOCK}`} to ${shownTarget(target)}`,
+      title: `${alone ? CLOCK_TITLE : `Least ${CLOCK}`} to ${target.metric.words} ${shownTarget(target)}`,
       kind: "seconds",
       found: best(toTarget(target, "time"), "low"),
     });
