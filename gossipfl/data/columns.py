@@ -6,7 +6,7 @@ tensorflow-datasets as NumPy arrays. What is missing, ragged or no number is ref
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 from gossipfl.data.conversion import MAX_EXACT_FLOAT, as_numbers
 from gossipfl.errors import DataError
-
-Column: TypeAlias = "NDArray[Any] | pa.ChunkedArray"
-"""An array of numbers with a row per example, or a column of Arrow."""
 
 
 def table_columns(table: pa.Table, name: str) -> dict[str, pa.ChunkedArray]:

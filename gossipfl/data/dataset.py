@@ -20,8 +20,8 @@ from gossipfl.data.task import Task, task_of
 from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.names.spelling import did_you_mean
 
-Part: TypeAlias = Examples | tuple[Any, Any] | tuple[Any, Any, Any]
-"""Examples, or (x, y) or (x, y, weight) as `fit` takes them."""
+Given: TypeAlias = Examples | tuple[Any, Any] | tuple[Any, Any, Any]
+"""A part of a data set as somebody has it: examples, or (x, y) or (x, y, weight) as `fit` takes them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +64,10 @@ class Dataset:
     def from_arrays(
         cls,
         name: str,
-        train: Part,
-        test: Part,
+        train: Given,
+        test: Given,
         num_classes: int | None = None,
-        validation: Part | None = None,
+        validation: Given | None = None,
     ) -> "Dataset":
         """A data set from examples of any numeric dtypes, each part as `Examples` or as (x, y) or (x, y, weight).
 
@@ -147,7 +147,7 @@ class Dataset:
         return digest.hexdigest()
 
 
-def as_examples(part: Part, what: str) -> Examples:
+def as_examples(part: Given, what: str) -> Examples:
     """A part of a data set, as its arrays are. Raises DataError, naming the array, for what are no examples."""
     try:
         if isinstance(part, Examples):

@@ -56,7 +56,7 @@ def orderly(draw: st.DrawFn) -> tuple[Any, Any, Any]:
     return draw(inputs), draw(label | inputs), draw(st.none() | arrays(num_rows, ["<f8"]))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150)
 @given(given_arrays=hostile() | orderly() | orderly(), num_classes=st.none() | st.integers(1, 8))
 def test_anything_is_taken_exactly_or_refused_in_a_sentence(given_arrays: Any, num_classes: Any) -> None:
     with warnings.catch_warnings():

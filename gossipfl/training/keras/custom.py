@@ -17,8 +17,8 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import did_you_mean
 from gossipfl.scores import LOSS, Metric
 from gossipfl.training.keras.batch import Batch
-from gossipfl.training.keras.metrics import ModelMetrics, declaration
-from gossipfl.training.keras.named import first_line
+from gossipfl.training.keras.metrics import ModelMetrics, declaration, shortest
+from gossipfl.training.keras.named import first_line, overrides
 from gossipfl.training.keras.state import captured_by, optimizers_in, optimizers_of, written_by
 from gossipfl.training.metrics import MetricSpec
 
@@ -33,18 +33,14 @@ _RANDOM = ("Random", "Multinomial", "TruncatedNormal", "ParameterizedTruncatedNo
 
 def own_steps(model: keras.Model) -> tuple[StepName, ...]:
     """The steps that a model has of its own. Raises ConfigurationError for a loop around them of its own."""
-
-    def is_own(name: str) -> bool:
-        return getattr(getattr(model, name), "__func__", None) is not getattr(keras.Model, name)
-
     for loop in ("make_train_function", "make_test_function"):
-        if is_own(loop):
+        if overrides(model, loop):
             raise ConfigurationError(
                 f"model {model.name!r} overrides {loop}, which would be bypassed, because steps are run in a loop of "
                 "many peers; override train_step or test_step instead"
             )
     names: tuple[StepName, ...] = ("train_step", "test_step")
-    return tuple(filter(is_own, names))
+    return tuple(name for name in names if overrides(model, name))
 
 
 class OwnStep:
@@ -110,7 +106,7 @@ class OwnStep:
     def values(self, results: NDArray[Any], num_examples: int) -> dict[str, float]:
         """The results by name, `loss` among them if the step returns one."""
         means = np.where(self._is_running, results, results / num_examples)
-        by_name = {name: float(str(np.float32(mean))) for name, mean in zip(self._names, means, strict=True)}
+        by_name = {name: shortest(np.float32(mean)) for name, mean in zip(self._names, means, strict=True)}
         loss = {LOSS.name: by_name[LOSS.name]} if LOSS.name in by_name else {}
         return loss | {metric.name: by_name[name] for metric, name in self._chosen.items()}
 

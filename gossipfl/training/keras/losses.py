@@ -15,7 +15,7 @@ import tensorflow as tf
 from gossipfl.data.task import Task
 from gossipfl.errors import ConfigurationError
 from gossipfl.training.keras.batch import Batch, by_output, outputs_by_name, shown_shape
-from gossipfl.training.keras.named import first_line, made, named
+from gossipfl.training.keras.named import first_line, made, named, overrides
 
 SPARSE = "sparse_categorical_crossentropy"
 """The loss of Keras for class numbers."""
@@ -155,7 +155,7 @@ def _name(loss: Any) -> str:
 
 def _has_own_loss(model: keras.Model) -> bool:
     """True if a model that is compiled without a loss computes one itself, or has those that its layers add."""
-    if getattr(model.compute_loss, "__func__", None) is not keras.Model.compute_loss:
+    if overrides(model, "compute_loss"):
         return True
     return bool(model.compiled and any(layer._losses for layer in model._flatten_layers()))
 

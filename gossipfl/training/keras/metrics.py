@@ -27,7 +27,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import did_you_mean
 from gossipfl.scores import LOSS, Metric
 from gossipfl.training.keras.batch import Batch, by_output, outputs_by_name
-from gossipfl.training.keras.named import first_line
+from gossipfl.training.keras.named import first_line, overrides
 from gossipfl.training.keras.run_metrics import Perplexity, RunMetric, is_made, run_metric
 from gossipfl.training.keras.state import assign, join, read, size_of
 from gossipfl.training.metrics import ACCURACY, MetricSpec, named_metric
@@ -162,9 +162,8 @@ class KerasMetrics:
         return np.concatenate([sums, batch_states[-1, self._num_sums :]])
 
     def values(self, results: NDArray[Any], num_examples: int) -> dict[str, float]:
-        """The metrics by name. Each is the shortest number that is the float32: 0.9, not 0.8999999762."""
-        names = (metric.name for metric in self.metrics)
-        return dict(zip(names, map(float, map(str, results)), strict=True))
+        """The metrics by name."""
+        return dict(zip((metric.name for metric in self.metrics), map(shortest, results), strict=True))
 
     def _update(self, batch: Batch) -> None:
         if self._uses_model:
@@ -180,6 +179,11 @@ class KerasMetrics:
         of_model = self._model.get_metrics_result() if self._uses_model else {}
         results: dict[Metric | str, Any] = {name: value for name, value in of_model.items() if name != LOSS.name}
         return results | {metric: one.computed.result() for metric, one in self._own.items()}
+
+
+def shortest(number: np.float32) -> float:
+    """The shortest number that is this float32: 0.9, not 0.8999999762."""
+    return float(str(number))
 
 
 ModelMetrics: TypeAlias = PlainAccuracy | KerasMetrics
@@ -214,7 +218,8 @@ def model_metrics(
 def _in_short(metrics: KerasMetrics, model: keras.Model, batch: Batch) -> ModelMetrics:
     """The same accuracy in fewer operations, where it is all there is: of integer labels [n], and outputs [n, classes],
     [n, 1] or [n]."""
-    if len(metrics.tracked) != 1 or len(metrics.metrics) != 1 or _has_own_ways(model):
+    steps = ("compute_metrics", "get_metrics_result", "reset_metrics")
+    if len(metrics.tracked) != 1 or len(metrics.metrics) != 1 or any(overrides(model, step) for step in steps):
         return metrics
     if batch.weight is not None and metrics.may_be_weighted:
         return metrics
@@ -226,11 +231,6 @@ def _in_short(metrics: KerasMetrics, model: keras.Model, batch: Batch) -> ModelM
     if not fits or y.dtype != tf.int32 or len(y.shape) != 1 or len(output.shape) > 2:
         return metrics
     return PlainAccuracy(metrics.metrics[0], metric._fn_kwargs["threshold"] if is_single else 0.0)
-
-
-def _has_own_ways(model: keras.Model) -> bool:
-    names = ("compute_metrics", "get_metrics_result", "reset_metrics")
-    return any(getattr(getattr(model, name), "__func__", None) is not getattr(keras.Model, name) for name in names)
 
 
 def _metrics_of(model: keras.Model) -> Iterator[keras.metrics.Metric]:

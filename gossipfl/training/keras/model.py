@@ -24,7 +24,7 @@ from gossipfl.training.keras.losses import (
     named_loss,
 )
 from gossipfl.training.keras.metrics import model_metrics
-from gossipfl.training.keras.named import first_line, made, named
+from gossipfl.training.keras.named import first_line, made, named, overrides
 from gossipfl.training.keras.sharing import freeze
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
@@ -79,7 +79,7 @@ def forward(model: keras.Model, x: Any, y: Any, weight: Any, *, training: bool) 
 def _stays_compiled(model: keras.Model, settings: TrainingSettings) -> bool:
     """True if a model with a train_step of its own stays compiled as it is, perhaps without a loss that Keras knows."""
     if settings.optimizer is not None or settings.loss is not None:
-        if getattr(model.compile, "__func__", None) is not keras.Model.compile:
+        if overrides(model, "compile"):
             raise ConfigurationError(
                 f"model {model.name!r} has a compile of its own, so training.optimizer and training.loss cannot be "
                 "given to it; leave them out, and compile the model in its function"

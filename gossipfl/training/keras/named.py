@@ -1,8 +1,10 @@
-"""Classes of Keras by the names that a scenario has for them, and what is made of them."""
+"""Classes of Keras by the names that a scenario has for them, what is made of them, and what a model has of its own."""
 
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import keras
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import did_you_mean, snake_case
@@ -42,6 +44,11 @@ def made(field: str, keras_class: Callable[..., Any], config: Mapping[str, Any])
         return keras_class(**config)
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"{field}: {keras_class.__name__} does not take {config}: {error}") from error
+
+
+def overrides(model: keras.Model, name: str) -> bool:
+    """True if a model has a method of its own in the place of that of Keras."""
+    return getattr(getattr(model, name), "__func__", None) is not getattr(keras.Model, name)
 
 
 def first_line(error: Exception) -> str:
