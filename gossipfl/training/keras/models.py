@@ -151,7 +151,8 @@ class ModelRecipe:
             optimizers = training.optimizers if isinstance(training, OwnStep) else [model.optimizer]
             layout = variable_layout(model, self._changes, optimizers, local, frozen)
             if self._draws is None:
-                self._draws = draws(layout, partial(_outputs, model, self._task, training=False))
+                outputs = partial(_outputs, model, self._task, training=False)
+                self._draws = not isinstance(scoring, OwnStep) and draws(layout, outputs)  # which is never cut anyway
             built = BuiltModel(model, layout, training, scoring, self._draws)
             further = [] if optimizers == [model.optimizer] else layout.optimizer
             _refuse_older_variables(
