@@ -361,7 +361,7 @@ def test_a_run_in_real_time_claims_no_other(tmp_path: Path) -> None:
         text = await page.evaluate(EVERYTHING)
         assert "virtual" not in text.lower()
         assert "real time, over HTTP" in text
-        assert "Least real time to 90" in text.replace("\u00a0", " ")
+        assert "Least real time to accuracy 90" in text.replace("\u00a0", " ")
         assert "get the same numbers" not in text
         assert "The network and the speeds in it are the simulator\u2019s" in text
         await click(page, ".segmented button", "Real time")
