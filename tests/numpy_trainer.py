@@ -121,6 +121,13 @@ class NumpyTrainer:
         rows = np.concatenate([self.batch(job.peer_id, step) for step in steps])
         return Scores(job.peer_id, job.job, tuple(scored(model, rows) for model in job.models), len(rows))
 
+    def batch_statistics(self, model: ModelVectors, peers: Sequence[PeerId], num_steps: int) -> list[np.ndarray]:
+        size = model.statistics.size  # 0 of a model that has none
+        return [
+            np.stack([self.batch(peer, step).var(axis=0)[:size] for step in range(num_steps)]).astype(self.dtype)
+            for peer in peers
+        ]
+
     def evaluate(self, models: Sequence[ModelVectors], part="test", examples=None) -> list[Score]:
         rows = np.concatenate(list(self.shards.values()))
         return [scored(model, rows) for model in models]

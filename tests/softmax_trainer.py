@@ -69,6 +69,9 @@ class SoftmaxTrainer:
             raise TrainingError(f"peer {job.peer_id!r} diverged", peer_id=job.peer_id, round=job.job)
         return Update(job.peer_id, job.job, weights, job.statistics, job.state, num_examples, job.num_steps, metrics)
 
+    def batch_statistics(self, model: ModelVectors, peers: Sequence[str], num_steps: int) -> list[np.ndarray]:
+        return [np.zeros((num_steps, 0), np.float32) for _ in peers]
+
     def evaluate(self, models: Sequence[ModelVectors], part="test", examples=None) -> list[Score]:
         x, y = model_inputs(dict(self.dataset.parts)[part].x), dict(self.dataset.parts)[part].y
         chosen = [slice(None)] * len(models) if examples is None else examples

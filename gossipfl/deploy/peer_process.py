@@ -37,7 +37,7 @@ from gossipfl.runs.beginning import peer_manifest
 from gossipfl.runs.constant_files import write_constants
 from gossipfl.runs.peer_directory import WAY_ON, PeerDirectory
 from gossipfl.scenario import Scenario
-from gossipfl.scenario.stop import refuse_stop
+from gossipfl.scenario.between_processes import refuse_between_processes
 from gossipfl.scores import Score
 from gossipfl.topology import Neighbors
 from gossipfl.training.trainer import Trainer
@@ -55,7 +55,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     """
     if options.seed is not None:
         scenario = scenario.with_seed(options.seed)
-    refuse_stop(scenario.stop)
+    refuse_between_processes(scenario)
     credentials = None
     if options.certificates is not None:
         credentials = load_credentials(options.certificates, options.name)

@@ -11,6 +11,7 @@ import numpy as np
 from gossipfl.algorithms import Weighting
 from gossipfl.engines.places import Place
 from gossipfl.engines.progress import Traffic
+from gossipfl.engines.recalibration import Recalibration
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import Evaluation, Measured
 from gossipfl.mixing import UNPOOLED, Pooling
@@ -30,7 +31,8 @@ class EvaluationPlan:
 
     More peers: a truer spread, at the expense of one pass over the held-out data for each. `weighting` is the mean
     that the average model is. Where `statistics` are "local", and of what is the peers' own, a hub has none, and the
-    average model has the peers' mean. In the first of the `places` metrics have their plain names.
+    average model has the peers' mean. In the first of the `places` metrics have their plain names. A `recalibration` of
+    the average model is by examples of the `peers`.
     """
 
     every: int = 1
@@ -39,6 +41,7 @@ class EvaluationPlan:
     statistics: Literal["average", "local", "pooled"] = "average"
     pooling: Pooling = UNPOOLED
     places: tuple[Place, ...] = (Place(),)
+    recalibration: Recalibration | None = None
 
     @property
     def measures_at_end(self) -> bool:
@@ -98,6 +101,18 @@ def average_model(standings: Sequence[Standing], plan: EvaluationPlan, hub: Mode
         plan.pooling.statistics(mean_vector([plan.pooling.moments(model.statistics) for model in models], shares)),
         local,
     )
+
+
+def scored_average(
+    trainer: Trainer, standings: Sequence[Standing], plan: EvaluationPlan, hub: ModelVectors | None = None
+) -> ModelVectors:
+    """The average model as it is scored and kept: recalibrated, where the plan says so."""
+    average = average_model(standings, plan, hub)
+    if plan.recalibration is None:
+        return average
+    names = [standing.peer_id for standing in standings]
+    evaluated = frozenset(names if plan.peers is None else plan.peers)
+    return plan.recalibration.applied(trainer, average, [name for name in names if name in evaluated])
 
 
 def work_done(standings: Sequence[Standing]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """All algorithms of a scenario share an experiment, and each of them has its cast."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from gossipfl.data.reading import Reading
 from gossipfl.data.sources import fields_of, load
 from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
 from gossipfl.engines.places import Place, judging_metrics, measured_metrics
+from gossipfl.engines.recalibration import Recalibration
 from gossipfl.engines.stopping import StopRule
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
@@ -236,6 +237,7 @@ class Experiment:
             scenario.training.statistics,
             self.pooling(section),
             self.places,
+            self.recalibration(section, data_peers),
         )
         return Cast(self, section, recipe, network, plan)
 
@@ -243,6 +245,16 @@ class Experiment:
         """The statistics as they are averaged. Raises ConfigurationError where there are none to pool."""
         is_pooled = self.scenario.training.statistics == "pooled"
         return Pooling.of(self.trainer_for(section).statistics_schema) if is_pooled else UNPOOLED
+
+    def recalibration(self, section: AlgorithmSection, peers: Sequence[PeerId]) -> Recalibration | None:
+        """The recalibration of average models, if any. Raises ConfigurationError where it cannot be made."""
+        num_steps = self.scenario.evaluation.recalibrate
+        if num_steps is None:
+            return None
+        trainer = self.trainer_for(section)
+        pooling = Pooling.of(trainer.statistics_schema, "evaluation.recalibrate")
+        trainer.batch_statistics(self.initial(section), peers[:1], 1)  # says now what else speaks against it
+        return Recalibration(num_steps, pooling)
 
     def work(self, peer_id: PeerId, recipe: Algorithm) -> LocalWork:
         scenario = self.scenario

@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol, TypeAlias
 
 from gossipfl.data.dataset import Dataset
-from gossipfl.errors import ConfigurationError, DataError, GossipFLError
+from gossipfl.errors import ConfigurationError, DataError, GossipFLError, TrainingError, TransportError
 from gossipfl.experiments.comparison import Comparison
 from gossipfl.experiments.experiment import Experiment, MakeTrainer, load_data
 from gossipfl.history import Evaluation, History
@@ -128,7 +128,8 @@ def _until_failure(engine: Engine) -> Iterator[Evaluation]:
     with _failure_noted(engine.history):
         yield from engine
     if engine.history.failure is not None:
-        engine.close()
+        with suppress(TrainingError, TransportError):  # of a recalibration, by the trainer that may have failed
+            engine.close()
 
 
 @contextmanager

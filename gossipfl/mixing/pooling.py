@@ -26,10 +26,10 @@ class Pooling:
     pairs: tuple[tuple[int, int, int], ...] = ()
 
     @classmethod
-    def of(cls, schema: WeightsSchema) -> "Pooling":
+    def of(cls, schema: WeightsSchema, wanted: str = 'training.statistics = "pooled"') -> "Pooling":
         """The pairs of statistics in Keras's order: a `moving_mean` followed by the `moving_variance` of its layer.
 
-        Raises ConfigurationError when there are none.
+        Raises ConfigurationError, naming the field that is `wanted`, when there are none.
         """
         ends = np.cumsum([segment.size for segment in schema.segments], dtype=np.int64).tolist()
         pairs = []
@@ -40,8 +40,8 @@ class Pooling:
                 pairs.append((begin, begin + mean.size, mean.size))
         if not pairs:
             raise ConfigurationError(
-                'training.statistics = "pooled" needs a layer with a moving_mean and a moving_variance, as '
-                'BatchNormalization has, that training changes and peers share, and the model has none; use "average"'
+                f"{wanted} needs a layer with a moving_mean and a moving_variance, as BatchNormalization has, that "
+                "training changes and peers share, and the model has none; leave it out"
             )
         return cls(tuple(pairs))
 

@@ -292,6 +292,12 @@ class EvaluationSection(Section):
     (`name = "package.module:Class"`), or one that the model is compiled with, `higher_is_better` and `unit` (`share` or
     `number`). Absent: those that the model is compiled with, or else accuracy for a classification."""
 
+    recalibrate: Count | None = None
+    """Before the average model is measured or kept, the moving means and variances of its BatchNorm layers are
+    estimated anew: by forward passes, weights unchanged, over the batches of so many first steps of each evaluated
+    peer. More: a better estimate, at the expense of as many passes for each at every evaluation. Absent: they are the
+    peers' mean. Not between processes, where nobody has the examples of all."""
+
     @field_validator("metrics")
     @classmethod
     def _are_known(cls, metrics: list[str | dict[str, Any]] | None) -> list[str | dict[str, Any]] | None:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pydantic import model_validator
 
 from gossipfl.engines.stopping import StopRule
-from gossipfl.errors import ConfigurationError
 from gossipfl.scenario.section import Count, Finite, Section
 from gossipfl.scenario.targets import check_reachable, judged
 from gossipfl.scores import LOSS, Metric
@@ -38,13 +37,3 @@ class StopSection(Section):
         if self.value is not None:
             check_reachable(self.value, metric, "stop.value")
         return StopRule(metric, self.value, self.patience)
-
-
-def refuse_stop(stop: StopSection | None) -> None:
-    """Raise ConfigurationError for peers as processes of their own, where nobody sees them all."""
-    if stop is not None:
-        raise ConfigurationError(
-            "stop needs somebody who sees all peers at one moment; peers that are processes of their own have nobody, "
-            "and would have to agree that they end. Use simulate, compare or launch with all peers in one process, or "
-            "leave stop out"
-        )

@@ -1,7 +1,7 @@
 """Trainers train and evaluate for many peers in one call; experiments ask them, too, what their model is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,16 @@ class Trainer(Protocol):
         self, models: Sequence[ModelVectors], part: Part = "test", examples: Sequence[NDArray[np.int64]] | None = None
     ) -> list[Score]:
         """Scores of several models on a part of the data, in order; or of each on its own `examples` of that part."""
+        ...
+
+    def batch_statistics(
+        self, model: ModelVectors, peers: Sequence[PeerId], num_steps: int
+    ) -> Sequence[NDArray[np.floating[Any]]]:
+        """For each peer the statistics of a model after each of the batches of its first steps, [num_steps, size]:
+        means and variances are those of the batch.
+
+        Raises ConfigurationError when the model's statistics are not of this kind.
+        """
         ...
 
 

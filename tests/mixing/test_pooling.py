@@ -62,5 +62,5 @@ def test_pairs_are_the_means_and_variances_of_one_layer():
 
 @pytest.mark.parametrize("names", [[], ["a/moving_mean"], ["a/moving_mean", "b/moving_variance"], ["a/n", "a/m"]])
 def test_a_model_without_pairs_is_refused(names):
-    with pytest.raises(ConfigurationError, match=r'"pooled" needs a layer with a moving_mean .* use "average"'):
+    with pytest.raises(ConfigurationError, match=r'"pooled" needs a layer with a moving_mean .* leave it out'):
         Pooling.of(schema(*names))

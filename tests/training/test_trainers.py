@@ -172,6 +172,22 @@ def test_scoring_changes_nothing(trainer):
         assert_same_bits(left, right)
 
 
+def test_statistics_of_batches_do_not_depend_on_grouping_and_change_nothing(trainer):
+    (model,) = trained(trainer)[1:2]
+    before = trainer.train(jobs_of(trainer))
+    together = trainer.batch_statistics(model, ["d", "a"], 5)
+    alone = [trainer.batch_statistics(model, [peer], 5)[0] for peer in "da"]
+    for rows, expected in zip(together, alone, strict=True):
+        assert rows.shape == (5, model.statistics.size)
+        np.testing.assert_array_equal(rows, expected)
+    (first,) = trainer.batch_statistics(model, ["d"], 2)
+    np.testing.assert_array_equal(first, together[0][:2])
+    assert not model.statistics.size or (together[0][0] != together[0][1]).any()
+    assert trainer.batch_statistics(model, [], 3) == []
+    for left, right in zip(before, trainer.train(jobs_of(trainer)), strict=True):
+        assert_same_bits(left, right)
+
+
 def test_a_model_that_is_no_good_is_scored_too(trainer):
     good = trainer.initial()
     bad = ModelVectors(frozen(np.full_like(good.weights, np.nan)), good.statistics)

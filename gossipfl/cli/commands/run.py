@@ -27,8 +27,8 @@ from gossipfl.report.complete import complete
 from gossipfl.runs.directory import CHECKPOINTS, RunDirectory
 from gossipfl.runs.resuming import Checkpoints, RunName, stopped_run
 from gossipfl.scenario import Scenario
+from gossipfl.scenario.between_processes import refuse_between_processes
 from gossipfl.scenario.own_scenario import functions_named
-from gossipfl.scenario.stop import refuse_stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _check_network(scenario: Scenario, mode: Mode) -> None:
 
         refuse_revoked(scenario)
         if mode.engine is EngineKind.PROCESSES:
-            refuse_stop(scenario.stop)
+            refuse_between_processes(scenario)
         check_descriptors(scenario, as_processes=mode.engine is EngineKind.PROCESSES)
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from gossipfl.actions import Update
-from gossipfl.engines.evaluation import EvaluationPlan, average_model, evaluate, standings_of
+from gossipfl.engines.evaluation import EvaluationPlan, evaluate, scored_average, standings_of
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.status import PeerStatus, complete_history, status_of
@@ -49,11 +49,11 @@ class _Moment:
     measured: Mapping[str, Any]
     is_last: bool
 
-    def average(self, plan: EvaluationPlan) -> ModelVectors:
-        return average_model(self.standings, plan, self.hub)
+    def average(self, trainer: Trainer, plan: EvaluationPlan) -> ModelVectors:
+        return scored_average(trainer, self.standings, plan, self.hub)
 
     def measured_by(self, trainer: Trainer, plan: EvaluationPlan, *, is_last: bool) -> tuple[ModelVectors, Evaluation]:
-        average = self.average(plan)
+        average = self.average(trainer, plan)
         measured: dict[str, Any] = {**self.measured, "final": is_last}
         return average, evaluate(trainer, plan, self.standings, average, self.traffic, self.training, **measured)
 
@@ -152,7 +152,7 @@ class LoopbackFederation:
             if self._end is not None:
                 models = {standing.peer_id: standing.model for standing in self._end.standings}
             if models:
-                average = self.average() if self._end is None else self._end.average(self._plan)
+                average = self.average() if self._end is None else self._end.average(self._trainer, self._plan)
                 self.history.end_with(models, average, self._hub)
         if self._work is not None:
             self._work.cancel()
@@ -250,8 +250,8 @@ class LoopbackFederation:
         return asyncio.get_running_loop().time() - self._began if self._began else 0.0
 
     def average(self) -> ModelVectors:
-        """The hub's model, or else the mean of all peers' models."""
-        return average_model(self._standings(), self._plan, self._hub_model())
+        """The hub's model, or else the mean of all peers' models, recalibrated where the plan says so."""
+        return scored_average(self._trainer, self._standings(), self._plan, self._hub_model())
 
     def _hub_model(self) -> ModelVectors | None:
         hub = None if self._hub is None else self.peers[self._hub].standing

@@ -17,7 +17,7 @@ from math import inf
 from typing import Any
 
 from gossipfl.actions import Action, Evaluate, Job, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
-from gossipfl.engines.evaluation import EvaluationPlan, average_model, evaluate, standings_of
+from gossipfl.engines.evaluation import EvaluationPlan, evaluate, scored_average, standings_of
 from gossipfl.engines.progress import Rounds, TrainingSums
 from gossipfl.engines.stopping import Stopping, StopRule
 from gossipfl.engines.virtual.compute_model import ComputeModel
@@ -294,9 +294,9 @@ class Simulator:
     # Measuring
 
     def average(self) -> ModelVectors:
-        """The hub's model, or else the mean of all peers' models."""
+        """The hub's model, or else the mean of all peers' models, recalibrated where the plan says so."""
         hub = None if self._hub is None else self.peers[self._hub].standing
-        return average_model(self._standings(), self._plan, None if hub is None else hub.model)
+        return scored_average(self._trainer, self._standings(), self._plan, None if hub is None else hub.model)
 
     def _standings(self) -> list[Standing]:
         return standings_of(self.peers[peer_id] for peer_id in self._data_peers)

@@ -15,8 +15,9 @@ from gossipfl.training.keras.data_tensors import Data
 from gossipfl.training.keras.state import MODEL_ROLES, ROLES, assign, join, read, size_of, split
 from gossipfl.training.keras.steps import ModelSteps, Pick, chosen
 
-SCORING = ("evaluate", "score")
-"""The graphs that change nothing: they score models on the held-out data, and on chosen examples."""
+SCORING = ("evaluate", "score", "recalibrate")
+"""The graphs that change nothing: they score models on the held-out data, and on chosen examples, and say which
+statistics these give."""
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 """Arrays of one peer, or of one call, by name."""
@@ -40,7 +41,7 @@ class GroupedGraphs:
         }
         pairs, numbers = tf.TensorSpec([None, 2], tf.int32), tf.TensorSpec([None], tf.int32)
         if graph in SCORING:
-            chosen = {"indices": numbers, "chunks": pairs} if graph == "score" else {}
+            chosen = {"indices": numbers, "chunks": pairs} if graph != "evaluate" else {}
             return {**{role: rows[role] for role in MODEL_ROLES if role in rows}, "batches": pairs, **chosen}
         signature = {
             **rows,
@@ -145,7 +146,7 @@ class GroupedGraphs:
         and end, to score each model on. Gives `loss` and state of the `metrics` of every batch, one model's after the
         other's.
         """
-        return self._score(vectors, batches, self._steps.slices(data))
+        return self._score("evaluate", vectors, batches, self._steps.slices(data))
 
     def score(
         self,
@@ -156,10 +157,23 @@ class GroupedGraphs:
         **vectors: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """The evaluation graph for chosen examples: what `evaluate` takes, and `chunks`, the batches in `indices`."""
-        return self._score(vectors, batches, chosen(data, indices, chunks))
+        return self._score("score", vectors, batches, chosen(data, indices, chunks))
 
-    def _score(self, vectors: Mapping[str, tf.Tensor], batches: tf.Tensor, pick: Pick) -> dict[str, tf.Tensor]:
-        layout = self._steps.layout
+    def recalibrate(
+        self,
+        batches: tf.Tensor,
+        indices: tf.Tensor,
+        chunks: tf.Tensor,
+        data: Data,
+        **vectors: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """The statistics of each batch alone, by forward passes in training mode; takes what `score` does."""
+        return self._score("recalibrate", vectors, batches, chosen(data, indices, chunks))
+
+    def _score(
+        self, graph: str, vectors: Mapping[str, tf.Tensor], batches: tf.Tensor, pick: Pick
+    ) -> dict[str, tf.Tensor]:
+        layout, measure = self._steps.layout, self._steps.measure(graph)
         num_models, nums_batches = tf.shape(vectors["weights"])[0], batches[:, 1] - batches[:, 0]
         positions = tf.cumsum(nums_batches, exclusive=True)
 
@@ -167,9 +181,10 @@ class GroupedGraphs:
             for role, rows in vectors.items():
                 assign(layout.of(role), rows[model])
             assign(layout.seeds, tf.constant(self._evaluation_seeds))
-            return model + 1, self._steps.score(pick, batches[model, 0], batches[model, 1], scores, positions[model])
+            first, end = batches[model, 0], batches[model, 1]
+            return model + 1, self._steps.score(measure, pick, first, end, scores, positions[model])
 
-        scores = self._steps.score_arrays(tf.reduce_sum(nums_batches))
+        scores = measure.arrays(tf.reduce_sum(nums_batches))
         _, scores = tf.while_loop(
             lambda model, _: model < num_models, score_model, (tf.constant(0), scores), parallel_iterations=1
         )

@@ -15,7 +15,7 @@ from gossipfl.training.batches import Batches
 from gossipfl.training.keras.custom import Counting, OwnStep
 from gossipfl.training.keras.grouped import Arrays
 from gossipfl.training.keras.state import MODEL_ROLES, ROLES, VariableLayout, is_integer, size_of
-from gossipfl.weights import LARGEST_INTEGER, NOTHING, ModelVectors, Vector, frozen, is_finite
+from gossipfl.weights import LARGEST_INTEGER, NOTHING, ModelVectors, PeerId, Vector, frozen, is_finite
 
 GRADIENT_SUM = "gradient_sum"
 
@@ -47,7 +47,7 @@ class JobFormat:
                 "its own, which applies them itself; choose an algorithm that does not, such as synchronous, pairwise "
                 "or fedavg, or a model without such a step"
             )
-        self._check_examples(job)
+        self.check_examples(job.peer_id, job.first_step, job.num_steps, "training.steps")
         check_size(f"weights {where}", job.weights, self.num_weights)
         check_size(f"statistics {where}", job.statistics, self.num_statistics)
         sizes = {
@@ -73,13 +73,14 @@ class JobFormat:
         if job.wants - {GRADIENT_SUM}:
             raise SchemaMismatchError(f"wants {where} are {sorted(job.wants)}, expected nothing or {GRADIENT_SUM!r}")
 
-    def _check_examples(self, job: Train) -> None:
-        num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
+    def check_examples(self, peer_id: PeerId, first_step: int, num_steps: int, field: str) -> None:
+        """Raise ConfigurationError for steps, so many by a field, that a peer does not have or memory cannot hold."""
+        num_examples = self.batches.num_examples(peer_id, first_step, num_steps)
         num_bytes = num_examples * self.bytes_per_example
         if num_bytes > MAX_FEATURE_BYTES:
             raise ConfigurationError(
-                f"a round of peer {job.peer_id!r} reads {num_examples} examples from files, {num_bytes / 2**30:.1f} "
-                f"GiB, more than {MAX_FEATURE_BYTES / 2**30:.0f} GiB at once: set training.steps to fewer steps a round"
+                f"a round of peer {peer_id!r} reads {num_examples} examples from files, {num_bytes / 2**30:.1f} "
+                f"GiB, more than {MAX_FEATURE_BYTES / 2**30:.0f} GiB at once: set {field} to fewer steps a round"
             )
 
     def num_bytes(self, job: Train) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gossipfl.training.keras.data_tensors import Data
 from gossipfl.training.keras.grouped import SCORING, Arrays, batch_bounds
 from gossipfl.training.keras.state import ROLES, emptied, empty, load, parts_of, vector_of
-from gossipfl.training.keras.steps import ModelSteps, chosen
+from gossipfl.training.keras.steps import ModelSteps, Pick, chosen
 
 
 class SingleGraphs:
@@ -34,7 +34,7 @@ class SingleGraphs:
             "indices": tf.TensorSpec([None], tf.int32),
             "batches": tf.TensorSpec([None, 2], tf.int32),
         }
-        if graph == "score":
+        if graph in SCORING:
             return signature
         if self._steps.has_schedule:
             signature["first_step"] = tf.TensorSpec([], tf.int64)
@@ -55,7 +55,7 @@ class SingleGraphs:
         for role in variables:
             load(variables[role], vectors[role])
         if graph != "evaluate":
-            examples = peer["indices"] if self._steps.in_order and graph != "score" else None
+            examples = peer["indices"] if self._steps.in_order and graph not in SCORING else None
             peer = {**peer, "batches": batch_bounds(peer["sizes"], examples)}
         arguments: dict[str, Any] = {name: peer[name] for name in self.signature(graph)}
         for name in arguments.keys() & {"c", "anchor", "gradient_sum"}:
@@ -88,14 +88,17 @@ class SingleGraphs:
 
     def evaluate(self, batches: tf.Tensor, data: Data) -> dict[str, tf.Tensor]:
         """The evaluation graph: the `batches`, first and end. Gives `loss` and `metrics` of every batch."""
-        scores = self._steps.score_arrays(batches[1] - batches[0])
-        scores = self._steps.score(self._steps.slices(data), batches[0], batches[1], scores, tf.constant(0))
-        return {name: array.stack() for name, array in scores.items()}
+        return self._score("evaluate", self._steps.slices(data), batches[0], batches[1])
 
     def score(self, indices: tf.Tensor, batches: tf.Tensor, data: Data) -> dict[str, tf.Tensor]:
         """The evaluation graph for chosen examples: all the `batches` in `indices`."""
-        num_batches = tf.shape(batches)[0]
-        scores = self._steps.score_arrays(num_batches)
-        pick = chosen(data, indices, batches)
-        scores = self._steps.score(pick, tf.constant(0), num_batches, scores, tf.constant(0))
-        return {name: array.stack() for name, array in scores.items()}
+        return self._score("score", chosen(data, indices, batches), tf.constant(0), tf.shape(batches)[0])
+
+    def recalibrate(self, indices: tf.Tensor, batches: tf.Tensor, data: Data) -> dict[str, tf.Tensor]:
+        """The statistics of each of the batches alone, by forward passes in training mode."""
+        return self._score("recalibrate", chosen(data, indices, batches), tf.constant(0), tf.shape(batches)[0])
+
+    def _score(self, graph: str, pick: Pick, first: tf.Tensor, end: tf.Tensor) -> dict[str, tf.Tensor]:
+        measure = self._steps.measure(graph)
+        arrays = self._steps.score(measure, pick, first, end, measure.arrays(end - first), tf.constant(0))
+        return {name: array.stack() for name, array in arrays.items()}

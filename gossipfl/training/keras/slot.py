@@ -65,8 +65,8 @@ class Slot:
         self._steps.stopped.assign(False)
 
     def trace(self, graph: str, part: str = "train") -> None:
-        """Build a graph ("train", "train_corrected", "evaluate" or "score", and what these need) for a part of the data
-        set, unless it is there already; in one thread at a time.
+        """Build a graph ("train", "train_corrected", "evaluate", "score" or "recalibrate", and what these need) for a
+        part of the data set, unless it is there already; in one thread at a time.
 
         Raises ConfigurationError when the model uses variables that are not its own.
         """
@@ -76,11 +76,12 @@ class Slot:
         if key in self._traced:
             return
         metrics = self.built.scoring
-        if graph in SCORING and isinstance(metrics, KerasMetrics):
+        if graph in SCORING and graph != "recalibrate" and isinstance(metrics, KerasMetrics):
             self.trace("results")
         function: Any = {
             "evaluate": self._graphs.evaluate,
             "score": self._graphs.score,
+            "recalibrate": self._graphs.recalibrate,
             "results": getattr(metrics, "results_of", None),
         }.get(graph, self._graphs.train)
         if graph == "results":
@@ -111,6 +112,8 @@ class Slot:
         of every batch, summed over its examples, and the state of the `metrics` after it.
 
         "score": the same for `weights` and `statistics` on chosen examples, `indices` in batches of the `sizes`.
+
+        "recalibrate": with the arguments of "score", the `statistics` that every batch alone gives.
         """
         if graph == "evaluate" and self._data.is_mapped(part):
             return self._evaluate_mapped(peers, part)

@@ -4,6 +4,7 @@ How a peer gets into the model's variables, and out again, is told in `grouped` 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any, TypeAlias
@@ -16,16 +17,32 @@ from gossipfl.training.keras.data_tensors import Data, DataTensors, gathered, nu
 from gossipfl.training.keras.metrics import ModelMetrics
 from gossipfl.training.keras.model import forward
 from gossipfl.training.keras.models import BuiltModel
-from gossipfl.training.keras.state import optimizers_of
+from gossipfl.training.keras.recalibration import without_memory
+from gossipfl.training.keras.state import optimizers_of, read, size_of
 
 Correct: TypeAlias = Callable[[list[tf.Tensor]], list[tf.Tensor]]
 """Gradients in, corrected gradients out, variable by variable."""
 
-ScoreArrays: TypeAlias = Mapping[str, tf.TensorArray]
-"""The `loss` of batches, summed over the examples of each, and the state of the `metrics` after each."""
+BatchArrays: TypeAlias = Mapping[str, tf.TensorArray]
+"""The tensors that a `Measure` takes, a row of each batch."""
 
 Pick: TypeAlias = Callable[[tf.Tensor], Data]
 """Number of a batch in, its examples out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """A pass over batches takes tensors of each, by name; `outcomes` are their dtypes and shapes."""
+
+    outcomes: Mapping[str, tuple[tf.DType, Sequence[int]]]
+    of_batch: Callable[[Data], Mapping[str, tf.Tensor]]
+
+    def arrays(self, num_batches: tf.Tensor) -> BatchArrays:
+        """Room for so many batches."""
+        return {
+            name: tf.TensorArray(dtype, num_batches, element_shape=shape)
+            for name, (dtype, shape) in self.outcomes.items()
+        }
 
 
 class ModelSteps:
@@ -104,13 +121,13 @@ class ModelSteps:
         sums["loss"] = tf.reduce_sum(tf.cast(losses.stack(), tf.float64) * tf.cast(batches[first:end, 1], tf.float64))
         return sums
 
-    def score_arrays(self, num_batches: tf.Tensor) -> ScoreArrays:
-        """Room for the scores of so many batches."""
-        dtype, shape = self.scoring.of_batches
-        return {
-            "loss": tf.TensorArray(tf.float64, num_batches, element_shape=[]),
-            "metrics": tf.TensorArray(dtype, num_batches, element_shape=shape),
-        }
+    def measure(self, graph: str) -> Measure:
+        """A graph takes of batches: to "recalibrate", the `statistics` that each batch alone gives; else the
+        `loss`, summed over the examples of each, and the state of the `metrics` after each."""
+        if graph == "recalibrate":
+            size = size_of(self.layout.statistics)
+            return Measure({"statistics": (tf.float32, [size])}, self._statistics_of)
+        return Measure({"loss": (tf.float64, []), "metrics": self.scoring.of_batches}, self._scores_of)
 
     def slices(self, data: Data) -> Pick:
         """The batches of all examples in their order."""
@@ -118,22 +135,33 @@ class ModelSteps:
         return lambda batch: sliced(data, [batch * size], [(batch + 1) * size])
 
     def score(
-        self, pick: Pick, first: tf.Tensor, end: tf.Tensor, scores: ScoreArrays, position: tf.Tensor
-    ) -> ScoreArrays:
-        """Score the batches [first, end), and write the scores from `position` on."""
+        self,
+        measure: Measure,
+        pick: Pick,
+        first: tf.Tensor,
+        end: tf.Tensor,
+        arrays: BatchArrays,
+        position: tf.Tensor,
+    ) -> BatchArrays:
+        """Measure the batches [first, end), and write what that gives from `position` on."""
         self.scoring.start()
 
-        def score_batch(number: tf.Tensor, scores: ScoreArrays) -> tuple[tf.Tensor, ScoreArrays]:
-            values = self._scores_of(pick(number))
+        def score_batch(number: tf.Tensor, arrays: BatchArrays) -> tuple[tf.Tensor, BatchArrays]:
+            values = measure.of_batch(pick(number))
             target = position + number - first
-            return number + 1, {name: scores[name].write(target, value) for name, value in values.items()}
+            return number + 1, {name: arrays[name].write(target, value) for name, value in values.items()}
 
-        _, scores = tf.while_loop(self._before(end), score_batch, (first, scores), parallel_iterations=1)
-        return scores
+        _, arrays = tf.while_loop(self._before(end), score_batch, (first, arrays), parallel_iterations=1)
+        return arrays
 
     def _before(self, end: tf.Tensor) -> Callable[..., tf.Tensor]:
         """The condition of a loop over batches: there is one more, and nobody asked to stop."""
         return lambda batch, _: tf.logical_and(batch < end, tf.logical_not(self.stopped.read_value()))
+
+    def _statistics_of(self, batch: Data) -> dict[str, tf.Tensor]:
+        with without_memory(self.model):
+            forward(self.model, *parts_of(batch), training=True)
+        return {"statistics": read(self.layout.statistics)}
 
     def _scores_of(self, batch: Data) -> dict[str, tf.Tensor]:
         scoring, num_examples = self.scoring, tf.cast(num_rows(batch), tf.float64)

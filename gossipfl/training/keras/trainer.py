@@ -26,6 +26,7 @@ from gossipfl.training.keras.grouped import Arrays
 from gossipfl.training.keras.jobs import JobFormat, check_size, is_corrected, vectors_by_role
 from gossipfl.training.keras.losses import check_range
 from gossipfl.training.keras.models import ModelRecipe
+from gossipfl.training.keras.recalibration import refuse_recalibration
 from gossipfl.training.keras.runtime import runtime_flags, use_slots
 from gossipfl.training.keras.scoring import Scoring
 from gossipfl.training.keras.slot import Slot
@@ -113,7 +114,7 @@ class KerasTrainer:
 
     @property
     def num_traces(self) -> int:
-        """Number of graphs built so far: at most four per slot (training, corrected training, both evaluations)."""
+        """Number of graphs built so far: at most five per slot (two for training, two for scores, recalibration)."""
         return sum(slot.num_traces for slot in self._pool.slots)
 
     @property
@@ -209,6 +210,31 @@ class KerasTrainer:
         if len(scores) < len(jobs):
             raise all_failures(outcomes)
         return scores
+
+    def batch_statistics(
+        self, model: ModelVectors, peers: Sequence[PeerId], num_steps: int
+    ) -> list[NDArray[np.float32]]:
+        """For each peer the statistics that a model has after each of the batches of its first steps, [num_steps,
+        size]: means and variances are those of the batch, by a forward pass in training mode that changes nothing else.
+
+        Raises ConfigurationError when the model's statistics are not of this kind, SchemaMismatchError for vectors of
+        another model, and TrainingError, carrying the peer, when its examples cannot be passed.
+        """
+        self._check_sizes([model])
+        refuse_recalibration(self._pool.slots[0].built)
+        for peer_id in peers:
+            self._format.check_examples(peer_id, 0, num_steps, "evaluation.recalibrate")
+        self._pool.trace("recalibrate")
+        return self._pool.run([partial(self._statistics_of, model, peer_id, num_steps) for peer_id in peers])
+
+    def _statistics_of(self, model: ModelVectors, peer_id: PeerId, num_steps: int, slot: Slot) -> NDArray[np.float32]:
+        indices, sizes = self._format.batches.indices(peer_id, 0, num_steps)
+        try:
+            (result,) = slot.run("recalibrate", [{**vectors_by_role(model), "indices": indices, "sizes": sizes}])
+        except tf.errors.OpError as error:
+            message = f"recalibration on examples of peer {peer_id!r} failed: {error.message}"
+            raise TrainingError(message, peer_id=peer_id, round=0) from error
+        return result.get("statistics", np.empty((num_steps, 0), np.float32))
 
     def _check_sizes(self, models: Sequence[ModelVectors], where: str = "") -> None:
         for position, vectors in enumerate(models):

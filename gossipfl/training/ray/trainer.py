@@ -172,6 +172,13 @@ class RayTrainer:
         groups = self._groups(work, [1] * len(models))
         return self._run("evaluate", list(zip(models, own, strict=True)), groups, part)
 
+    def batch_statistics(
+        self, model: ModelVectors, peers: Sequence[PeerId], num_steps: int
+    ) -> list[NDArray[np.float32]]:
+        """For each peer the statistics of a model after each of the batches of its first steps; as `KerasTrainer`."""
+        groups = self._groups([1] * len(peers), [1] * len(peers))
+        return self._run("batch_statistics", peers, groups, model, num_steps)
+
     def _groups(self, work: Sequence[int], nums_models: Sequence[int]) -> list[list[int]]:
         schemas = (self.schema, self.statistics_schema, self.local_schema)
         num_bytes = 4 * (sum(schema.size for schema in schemas) + self.optimizer_size)

@@ -22,7 +22,7 @@ from gossipfl.training.batches import Batches
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import Flags, Part
-from gossipfl.weights import Constants, ModelVectors, WeightsSchema, frozen
+from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema, frozen
 
 if TYPE_CHECKING:
     from gossipfl.training.keras.trainer import KerasTrainer
@@ -113,6 +113,11 @@ class Worker:
         models = [model for model, _ in items]
         examples = [rows for _, rows in items if rows is not None]
         return self._trainer_of(recipe).evaluate(models, part, examples or None)
+
+    def batch_statistics(
+        self, recipe: Shared, peers: Sequence[PeerId], model: ModelVectors, num_steps: int
+    ) -> list[NDArray[np.float32]]:
+        return self._trainer_of(recipe).batch_statistics(model, peers, num_steps)
 
     def _trainer_of(self, recipe: Shared) -> "KerasTrainer":
         if self._trainer is None or recipe[0] != self._recipe[0]:
