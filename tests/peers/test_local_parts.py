@@ -15,13 +15,14 @@ from gossipfl.peers import Sharing
 SIZE = 8
 
 
-def run(recipe, graph, *, has_local=True):
+def run(recipe, graph, *, has_local=True, on_send=lambda peer, trainer: None):
     trainer = NumpyTrainer(random_shards(graph), momentum=0.9, batch_size=3, has_statistics=True, has_local=has_local)
     simulator = make_simulator(recipe, graph, trainer, num_rounds=4)
     send = simulator._network.send
 
     def checked(message, now):
         assert "local" not in message.vectors
+        on_send(simulator.peers[message.sender], trainer)
         return send(message, now)
 
     simulator._network.send = checked
@@ -47,6 +48,19 @@ def test_a_local_part_is_what_training_alone_makes_of_it(name):
         num_steps = peer.local.num_jobs * peer.local.work.steps_per_round
         assert (peer.standing.model.local == of_training_alone(trainer, peer_id, num_steps)).all()
         assert (num_steps > 0) == (peer_id != SERVER)
+
+
+@pytest.mark.parametrize("recipe", [SynchronousGossip(), SynchronousGossip(gossip_steps=2)])
+def test_while_a_peer_waits_to_mix_all_of_its_model_is_of_one_round(recipe):
+    def check(peer, trainer):
+        assert peer.local.num_jobs == peer.round + 1
+        mixed = of_training_alone(trainer, peer.peer_id, peer.round * peer.local.work.steps_per_round)
+        assert (peer.standing.model.local == mixed).all()
+        checked.append(peer.peer_id)
+
+    checked = []
+    run(recipe, CANDIDATES["synchronous"].graph(4), on_send=check)
+    assert len(checked) >= 4 * 4
 
 
 def test_an_optimizer_that_begins_afresh_leaves_it_as_it_is():
