@@ -80,9 +80,9 @@ def _reading(section: DataSection) -> Reading:
 class Experiment:
     """The data, shards, trainer and initial weights that all algorithms of a scenario share.
 
-    `slots` is the number of peers trained at the same time (None: one per core); results do not depend on it. `shards`
-    are the examples of each peer that trains here; None: those of the scenario's partition. `make_trainer` says where
-    training runs; None: in this process.
+    `slots` is the number of peers trained at the same time (None: one per core, where memory has room); results do not
+    depend on it. `shards` are the examples of each peer that trains here; None: those of the scenario's partition.
+    `make_trainer` says where training runs; None: in this process.
 
     Raises ConfigurationError or DataError when the scenario does not fit the data.
     """

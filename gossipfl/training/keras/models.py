@@ -1,7 +1,8 @@
 """The models of a run: built from its seed, filled with what a peer has learned, and read from files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,13 +95,17 @@ class ModelRecipe:
         self._changes: list[bool] | None = None  # of the first model that was built, and so of all
         self._draws: bool | None = None
 
-    def models(self, num_models: int) -> list[BuiltModel]:
-        """Equal models, one per slot, all built in this thread (Keras state is thread-local).
+    def models(self, num_models: int, room: Callable[[int], int] | None = None) -> list[BuiltModel]:
+        """Equal models, one per slot, all built in this thread (Keras state is thread-local); at most as many as there
+        is `room` for, given the number of floats of one.
 
         Raises ConfigurationError when two calls share a model or an optimizer, or give models that differ in shapes,
         dtypes or constants.
         """
-        built = list(self._models(num_models))
+        making = self._models(num_models)
+        built = [next(making)]
+        num_models = num_models if room is None else min(num_models, room(built[0].layout.num_floats))
+        built += islice(making, num_models - 1)
         if len({id(one.model.optimizer) for one in built}) < num_models:
             raise ConfigurationError("the model function must make a new model and a new optimizer at each call")
         first, *others = [one.layout for one in built]

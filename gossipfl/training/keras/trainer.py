@@ -18,7 +18,7 @@ from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.scores import Metric, Score
 from gossipfl.training.batches import Batches
-from gossipfl.training.cores import available_cores
+from gossipfl.training.cores import available_cores, available_memory, slots_with_room
 from gossipfl.training.groups import balanced_groups, equal_parts
 from gossipfl.training.keras.data_tensors import DataTensors
 from gossipfl.training.keras.exact_inputs import refuse_collapsing_numbers
@@ -45,10 +45,11 @@ class KerasTrainer:
     """Trains peers on their `batches` of the `dataset`, with models built by `build_model`; a `ModelTrainer`.
 
     `seed` is the run's: it decides the initial weights and the seed generators of layers such as Dropout. `slots` is
-    the number of groups trained at the same time (None: one per core); each slot holds one model and one optimizer.
-    The state of a peer is `optimizer` (float32: momenta and the like, and their counters), `local` (float32: variables
-    that it shares with nobody), `loss_scale` (float32) and `seeds` (int64: seed generators); a part that is missing
-    begins anew. A learning-rate schedule follows the peer's step, whatever becomes of its optimizer.
+    the number of groups trained at the same time (None: one per core, or fewer where memory has no room for so many
+    models); each slot holds one model and one optimizer. The state of a peer is `optimizer` (float32: momenta and the
+    like, and their counters), `local` (float32: variables that it shares with nobody), `loss_scale` (float32) and
+    `seeds` (int64: seed generators); a part that is missing begins anew. A learning-rate schedule follows the peer's
+    step, whatever becomes of its optimizer.
 
     Calls from several threads share the slots. XLA is not used, whatever the model was compiled with.
 
@@ -74,7 +75,10 @@ class KerasTrainer:
             )
         use_slots(num_slots)
         data = DataTensors.of(dataset, settings, batches.in_order)
-        models = ModelRecipe(build_model, dataset.task, settings, seed).models(num_slots)
+        memory = available_memory() if slots is None else None
+        models = ModelRecipe(build_model, dataset.task, settings, seed).models(
+            num_slots, lambda num_floats: slots_with_room(num_slots, num_floats, memory)
+        )
         for part, examples in dataset.parts:
             refuse_collapsing_numbers(models[0].model, examples)
             check_range(models[0].model, examples.y, f"the {part} part of {dataset.name}")
