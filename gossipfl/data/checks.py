@@ -24,12 +24,28 @@ def check_part(what: str, examples: Examples, num_classes: int | None) -> None:
             raise DataError(f"{what} {place} must be float32, integers or booleans, got {array.dtype}: use from_arrays")
         if array.dtype.kind == "f":
             _check_finite(f"{what} {place}", array)
+    _check_weight(what, examples)
     y = examples.y
     if num_classes is not None and isinstance(y, np.ndarray) and y.dtype.kind in "iu" and y.ndim == 1:
         if y.dtype != np.int32:
             raise DataError(f"{what} y must be int32 labels, got {y.dtype}: use from_arrays")
         if y.min() < 0 or y.max() >= num_classes:
             raise DataError(f"{what} y: labels must be in [0, {num_classes}), got {y.min()} to {y.max()}")
+
+
+def _check_weight(what: str, examples: Examples) -> None:
+    """Raise DataError for sample weights that a single target cannot have."""
+    y, weight = examples.y, examples.weight
+    if weight is None or not isinstance(y, np.ndarray):
+        return
+    arrays = [array for _, array in leaves(weight, "weight")]
+    of_one = arrays[0].shape[1:]
+    if len(arrays) > 1 or (of_one != (1,) and of_one != y.shape[1:][: len(of_one)]):
+        shapes = ", ".join(str(array.shape) for array in arrays)
+        raise DataError(
+            f"{what} weight has the shape {shapes}, and y has {y.shape}: give a number for each example, or for each "
+            "of its steps"
+        )
 
 
 def check_alike(name: str, train: Examples, part: str, other: Examples) -> None:

@@ -129,7 +129,12 @@ class Dataset:
         number = int(name) if str(name).isdecimal() else -1
         if 0 <= number < (self.num_classes or 0):
             return number
-        known = ", ".join(self.class_names) or f"0 to {self.num_classes - 1}" if self.num_classes else "none"
+        if self.num_classes is None:
+            raise ConfigurationError(
+                f"{self.name} has no class {name!r}, because its target is not one of several classes: give integers "
+                "from 0, or strings, as y"
+            )
+        known = ", ".join(self.class_names) or f"0 to {self.num_classes - 1}"
         hint = did_you_mean(str(name), self.class_names)
         raise ConfigurationError(f"{self.name} has no class {name!r}.{hint} Its classes are {known[:300]}")
 

@@ -157,3 +157,11 @@ def test_what_is_seldom_meant_is_said() -> None:
         load((x, np.array([[0], [1], [0], [1]]))).notes[0].startswith("The targets are class numbers of shape [N, 1]")
     )
     assert note.startswith("x has bytes up to 1, not 255, and a model gets them divided by 255")
+
+
+@pytest.mark.parametrize("weight", [np.ones((20, 2)), (np.ones(20), np.zeros(20)), np.ones((20, 1, 1))])
+def test_weights_that_a_target_cannot_have_are_refused(weight) -> None:
+    """Keras would stretch them where their size is that of a batch."""
+    with pytest.raises(DataError, match=r"train weight has the shape .* and y has \(16,\)"):
+        load((X, Y, weight))
+    assert load((X, Y, np.ones((20, 1)))).train.weight.shape == (16, 1)

@@ -153,10 +153,13 @@ def taking(dtype, *, as_dict):
         ("int32", 2**31 - 1, True),
         ("int32", 2**31, False),
         ("int64", 2**53 + 1, True),
+        ("float16", 2**11, True),
+        ("float16", 2**11 + 1, False),
+        ("int8", 128, False),
     ],
 )
 def test_integers_that_the_input_of_a_model_would_make_one_are_refused(as_dict, dtype, largest, fits):
-    ids = np.array([[0, 1, largest]])
+    ids = np.array([[0, 1, largest]], np.int16 if largest < 2**15 else np.int64)
     examples = Examples({"ids": ids} if as_dict else ids, np.zeros(1, np.float32))
     if fits:
         refuse_collapsing_numbers(taking(dtype, as_dict=as_dict), examples)

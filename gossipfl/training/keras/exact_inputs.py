@@ -12,20 +12,29 @@ from gossipfl.data.conversion import MAX_EXACT_FLOAT
 from gossipfl.data.examples import Examples, Tree, leaves
 from gossipfl.errors import ConfigurationError
 
+_MAX_EXACT = {"bfloat16": 2**8, "float16": 2**11, "float64": 2**53}
+"""Beyond it floats of these types do not have all integers."""
+
 
 def refuse_collapsing_numbers(model: keras.Model, examples: Examples) -> None:
     """Raise ConfigurationError where an input of a model, in its dtype, would make one of several integers."""
     for place, array, tensor in _inputs_of(model, examples.x):
-        if array.dtype.kind not in "iu" or array.dtype.itemsize < 4:
-            continue
         dtype = tf.as_dtype(tensor.dtype)
-        largest = MAX_EXACT_FLOAT if dtype.is_floating else dtype.max
+        largest = _MAX_EXACT.get(dtype.name, MAX_EXACT_FLOAT) if dtype.is_floating else dtype.max
+        if array.dtype.kind not in "iu" or _all_fit(array.dtype, None if dtype.is_floating else dtype.min, largest):
+            continue
         if int(array.max()) > largest or (dtype.is_integer and int(array.min()) < dtype.min):
             raise ConfigurationError(
                 f"{place} has integers from {array.min()} to {array.max()}, but the input {tensor.name!r} of model "
                 f"{model.name!r} is {tensor.dtype}, which does not have all of them: give it dtype='int64' if they "
                 "name something, and the data as floats if they are quantities"
             )
+
+
+def _all_fit(dtype: np.dtype[Any], smallest: int | None, largest: int) -> bool:
+    """True if no value of a dtype can be beyond these, whatever an array has."""
+    bounds = np.iinfo(dtype)
+    return bounds.max <= largest and (smallest is None or bounds.min >= smallest)
 
 
 def _inputs_of(model: keras.Model, x: Tree) -> Iterator[tuple[str, NDArray[Any], Any]]:
