@@ -9,10 +9,12 @@ and virtual time: an event is what is taken from the heap, and all that follows.
 import time
 from collections.abc import Sequence
 from math import inf
+from typing import Any
 
 import networkx as nx
 import numpy as np
 from measuring import print_table
+from numpy.typing import NDArray
 
 from gossipfl.actions import Evaluate, LocalWork, Scores, Train, Update
 from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, Seat, SynchronousGossip
@@ -22,6 +24,7 @@ from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.randomness import Randomness
 from gossipfl.scores import Metric, Score
 from gossipfl.topology import canonical
+from gossipfl.training.trainer import Part
 from gossipfl.weights import ModelVectors, PeerId, frozen
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -53,7 +56,14 @@ class NoTraining:
     def score(self, jobs: Sequence[Evaluate]) -> list[Scores]:
         return [Scores(job.peer_id, job.job, tuple(self.evaluate(job.models)), 100) for job in jobs]
 
-    def evaluate(self, models: Sequence[ModelVectors]) -> list[Score]:
+    def batch_statistics(
+        self, model: ModelVectors, peers: Sequence[PeerId], num_steps: int
+    ) -> list[NDArray[np.floating[Any]]]:
+        return [np.zeros((num_steps, 0), np.float32) for _ in peers]
+
+    def evaluate(
+        self, models: Sequence[ModelVectors], part: Part = "test", examples: Sequence[NDArray[np.int64]] | None = None
+    ) -> list[Score]:
         return [Score(0.0, {"accuracy": 0.0}) for _ in models]
 
 

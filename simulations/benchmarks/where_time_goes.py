@@ -27,9 +27,9 @@ def seconds_by_part(directory: Path, model: str, num_peers: int, share: int, rou
     spent: Counter[str] = Counter()
 
     def clocked(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             results: list[Any] = []
-            spent[part] += timed(lambda: results.append(function(*arguments)))
+            spent[part] += timed(lambda: results.append(function(*arguments, **named)))
             return results[0]
 
         return call
