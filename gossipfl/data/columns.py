@@ -5,7 +5,7 @@ tensorflow-datasets as NumPy arrays. What is missing, ragged or no number is ref
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from gossipfl.data.conversion import MAX_EXACT_FLOAT, as_numbers
 from gossipfl.errors import DataError
+
+_LEADING_ZERO = "^-?0[0-9]"
 
 
 def table_columns(table: pa.Table, name: str) -> dict[str, pa.ChunkedArray]:
@@ -65,6 +67,32 @@ def is_text(column: Any) -> bool:
     )
 
 
+def has_leading_zeros(texts: pa.ChunkedArray | pa.Array) -> bool:
+    """True if strings are integers, one of which begins with 0, such as postal codes."""
+    return bool(
+        pc.all(pc.match_substring_regex(texts, "^-?[0-9]+$")).as_py()
+        and pc.any(pc.match_substring_regex(texts, _LEADING_ZERO)).as_py()
+    )
+
+
+def alike(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Tables in which a column that is text in one is text in all: codes of which only one table has such as 007."""
+    texts = {
+        name
+        for table in tables.values()
+        for name, column in table.items()
+        if isinstance(column, pa.ChunkedArray) and is_text(column)
+    }
+
+    def is_other(name: str, column: Any) -> bool:
+        return name in texts and isinstance(column, pa.ChunkedArray) and pa.types.is_integer(column.type)
+
+    return {
+        part: {name: column.cast(pa.string()) if is_other(name, column) else column for name, column in table.items()}
+        for part, table in tables.items()
+    }
+
+
 def is_images(column: Any) -> bool:
     """True if a column holds image files, as Hugging Face stores them: structures with their `bytes`."""
     return (
@@ -82,9 +110,12 @@ def image_files(column: pa.ChunkedArray, what: str) -> list[bytes]:
 def numbered(columns: Sequence[Any], what: str) -> tuple[list[NDArray[np.int32]], tuple[str, ...]]:
     """The values of columns, one per part of a data set, as numbers from 0 in sorted order, and what the numbers mean.
 
-    Strings are sorted as such, numbers by value. Raises DataError for missing values and for lists.
+    Strings are sorted as such, numbers by value. Raises DataError for missing values, lists, and parts of
+    different types.
     """
     arrays = [_as_arrow(column, what) for column in columns]
+    if len(kinds := dict.fromkeys(str(array.type) for array in arrays)) > 1:
+        raise DataError(f"{what} has values of type {' in one part and '.join(kinds)} in another: give them one type")
     values = pc.unique(pa.concat_arrays(arrays))
     values = values.take(pc.sort_indices(values))
     numbers = [pc.index_in(array, value_set=values).to_numpy(zero_copy_only=False).astype(np.int32) for array in arrays]
@@ -204,6 +235,12 @@ def _no_numbers(what: str, values: Any) -> str:
     first = values[0] if len(values) else ""
     first = str(first.decode(errors="replace") if isinstance(first, bytes) else first)[:40]
     if is_text(pa.chunked_array([values]) if isinstance(values, pa.Array) else values):
+        if isinstance(values, pa.Array) and has_leading_zeros(values):
+            row = pc.index(pc.match_substring_regex(values, _LEADING_ZERO), True).as_py()
+            return (
+                f"{what} has numbers that begin with 0 ({values[row].as_py()!r} in row {row + 1}), as names do: name "
+                "it in data.categorical, write the numbers without these zeros, or leave it out"
+            )
         return (
             f"{what} has strings ({first!r} in row 1): leave it out, or name it in data.categorical, which numbers its "
             "values"

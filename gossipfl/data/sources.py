@@ -49,7 +49,7 @@ def _digits(request: _Request) -> Parts:
 def _csv(request: _Request) -> Parts:
     from gossipfl.data.csv_files import read_csv
 
-    return _table(request, read_csv)
+    return _table(request, lambda path, name: read_csv(path, name, request.reading.columns))
 
 
 def _parquet(request: _Request) -> Parts:

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.data.columns import as_float32, image_files, is_images, is_text, keys, numbered, numbers_of, side_by_side
+from gossipfl.data.columns import (
+    alike,
+    as_float32,
+    image_files,
+    is_images,
+    is_text,
+    keys,
+    numbered,
+    numbers_of,
+    side_by_side,
+)
 from gossipfl.data.examples import Examples, Tree
 from gossipfl.data.images import as_images
 from gossipfl.data.parts import Parts
@@ -44,7 +54,7 @@ class _Reading:
         name: str,
         class_names: Mapping[str, tuple[str, ...]],
     ) -> None:
-        self.tables, self.name, self.class_names = tables, name, class_names
+        self.tables, self.name, self.class_names = alike(tables), name, class_names
         self.notes: list[str] = []
         self._is_inferred = reading.features is None
         self.reading = self._complete(reading)
@@ -109,12 +119,15 @@ class _Reading:
         task = self.reading.task
         if any(is_text(table[column]) for table in self.tables.values()):
             if task == "regression":
-                raise DataError(f"{self.name}: the target {column!r} has strings; data.task 'regression' needs numbers")
+                raise DataError(
+                    f"{self.name}: the target {column!r} has strings, or numbers that begin with 0 and so are names; "
+                    "data.task 'regression' needs numbers"
+                )
         elif column not in self.reading.categorical:
             arrays = list(self._column(column).values())
             are_integers = all(array.dtype.kind in "biu" and array.ndim == 1 for array in arrays)
             are_classes = are_integers and all(array.min(initial=0) >= 0 for array in arrays)
-            if task is None and are_integers:
+            if are_classes if task == "classification" else are_integers and task is None:
                 self._check_integers(column, arrays)
             if task != "classification" or are_classes:
                 return self.class_names.get(column, ()) if task != "regression" else ()
@@ -130,7 +143,14 @@ class _Reading:
                 f"{self.name}: the target {column!r} has integers from {values[0]} on: say data.task = 'regression' if "
                 "they are quantities, or 'classification' to number them as classes"
             )
-        if column not in self.class_names and (len(values) <= values[-1] or len(values) > _MANY_CLASSES):
+        if self.reading.task == "classification":
+            if column not in self.class_names and len(values) <= values[-1]:
+                self.notes.append(
+                    f"the target {column!r} has {len(values)} different integers from {values[0]} to {values[-1]}, "
+                    f"which are taken for the numbers of {values[-1] + 1} classes; data.categorical = [{column!r}] "
+                    "numbers them from 0"
+                )
+        elif column not in self.class_names and (len(values) <= values[-1] or len(values) > _MANY_CLASSES):
             self.notes.append(
                 f"the target {column!r} has {len(values)} different integers from {values[0]} to {values[-1]}, which "
                 "are taken for classes; data.task = 'regression' takes them for quantities"

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from gossipfl.data import csv_files
 from gossipfl.data.csv_files import MAX_LINE, Dialect, read_csv, sniffed
+from gossipfl.data.reading import Reading
+from gossipfl.data.tables import select
 from gossipfl.errors import DataError
 
 
@@ -83,6 +85,66 @@ def test_types_come_from_the_whole_column(tmp_path):
 def test_what_is_no_table_is_refused_with_the_reason(tmp_path, content, words):
     with pytest.raises(DataError, match=words):
         read(tmp_path, content)
+
+
+CODES = b'zip,age,label\n"007",1,01\n7,20,02\n 0120 ,3,01\n'
+
+
+def test_numbers_that_begin_with_0_are_text(tmp_path, monkeypatch):
+    table, note = read(tmp_path, CODES)
+    assert {name: column.to_pylist() for name, column in table.items()} == {
+        "zip": ["007", "7", "0120"],
+        "age": [1, 20, 3],
+        "label": ["01", "02", "01"],
+    }
+    assert note.endswith("rows: 3; text, as there are numbers that begin with 0: zip, label")
+    monkeypatch.setattr(csv_files, "_WINDOW", 3)  # wherever one search ends
+    assert read(tmp_path, CODES)[1] == note
+    assert str(read(tmp_path, b"a;b\n0;100\n-10;0\n")[0]["b"].type) == "int64"
+
+
+def test_numbers_that_begin_with_0_keep_their_zeros_in_every_use(tmp_path):
+    (tmp_path / "codes.csv").write_bytes(CODES)
+    table, _ = read_csv(tmp_path / "codes.csv", "csv:codes")
+    parts = select({"train": table}, Reading(("zip", "age"), "label", peer=("zip",), categorical=("zip",)), "codes")
+    assert parts.examples["train"].x[:, 0].tolist() == [0, 2, 1]
+    assert parts.examples["train"].columns["zip"].tolist() == ["007", "7", "0120"]
+    assert parts.class_names == ("01", "02")
+    later = {name: column.slice(1) for name, column in table.items()}
+    with pytest.raises(DataError, match=r"'zip' has numbers that begin with 0 \('0120' in row 2\), as names do: name"):
+        select({"train": later}, Reading(("zip", "age"), "label"), "codes")
+
+
+YEARS = b"2019,2020,label\n1.5,2,yes\n3,4,no\n"
+IRIS = b"5.1,3.5,setosa\n4.9,3,setosa\n7,3.2,versicolor\n"
+PRICES = b"1.5,2,ab12\n3,4,cd34\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "named", "has_header"),
+    [
+        (YEARS, ("label",), True),
+        (YEARS, ("2019", "2020"), True),
+        (YEARS, ("2",), False),
+        (b"2019,2020,price\n1.5,2,3\nNA,4,5\n", (), True),
+        (b"2019,2020\n1,2\n", ("2020",), True),
+        (b"2019,2020\n1,2\n", ("1",), False),
+        (IRIS, (), False),
+        (IRIS, ("2",), False),
+        (PRICES, ("0", "1"), False),
+    ],
+)
+def test_a_header_may_have_numbers(content, named, has_header):
+    assert sniffed(content, False, "csv:x", named).has_header == has_header
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [(YEARS, ()), (PRICES, ()), (PRICES, ("1", "2")), (b"?,2,yes\n1,2,no\n", ()), (b"1,a,x\n2,3,x\n3,4,y\n", ())],
+)
+def test_a_first_line_that_may_be_both_is_refused(content, named):
+    with pytest.raises(DataError, match="may be the names of columns or an example: begin the file with a line of"):
+        sniffed(content, False, "csv:x", named)
 
 
 def test_files_are_unpacked(tmp_path, monkeypatch):

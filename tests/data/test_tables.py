@@ -80,7 +80,7 @@ def test_tasks():
     assert parts(Reading(("age",), "signed", task="classification"), signed=[-1, 1, 1, -1]).class_names == ("-1", "1")
     assert parts(Reading(("age",), "flag"), flag=[True, False, True, True]).examples["train"].y.dtype == bool
     assert train(("age",), ()).y is None
-    with pytest.raises(DataError, match=r"the target 'label' has strings; data.task 'regression' needs numbers"):
+    with pytest.raises(DataError, match=r"the target 'label' has strings, .*; data.task 'regression' needs numbers"):
         train(("age",), "label", task="regression")
 
 
@@ -96,6 +96,30 @@ def test_integers_that_may_be_quantities_are_classes_with_a_note():
         train(("age",), ("grade", "height"), task="classification")
     several = train(("age",), {"a": "city", "b": "height"}, categorical=("city",))
     assert several.y["a"].tolist() == [1, 0, 1, 2]
+
+
+def test_gaps_in_the_numbers_of_classes_are_said():
+    read = parts(Reading(("height",), "grade", task="classification"), grade=[0, 10, 20, 0])
+    assert (read.examples["train"].y.tolist(), read.class_names) == ([0, 10, 20, 0], ())
+    assert read.notes[-1] == (
+        "the target 'grade' has 3 different integers from 0 to 20, which are taken for the numbers of 21 classes; "
+        "data.categorical = ['grade'] numbers them from 0"
+    )
+    numbered = Reading(("height",), "grade", task="classification", categorical=("grade",))
+    read = parts(numbered, grade=[0, 10, 20, 0])
+    assert (read.examples["train"].y.tolist(), read.class_names) == ([0, 1, 2, 0], ("0", "10", "20"))
+    assert len(parts(Reading(("height",), "grade", task="classification"), grade=[0, 1, 2, 0]).notes) == 2
+
+
+def test_a_column_that_is_text_in_one_part_is_text_in_all():
+    tables = {"train": columns(id=["007", "7", "12", "12"]), "test": columns(id=[12, 7, 8, 8])}
+    read = select(tables, Reading(("age",), "label", peer=("id",)), "set")
+    assert read.examples["test"].columns["id"].tolist() == ["12", "7", "8", "8"]
+    assert select(tables, Reading(("age",), "id"), "set").class_names == ("007", "12", "7", "8")
+    with pytest.raises(DataError, match="values of type int64 in one part and double in another: give them one type"):
+        select(
+            {"train": columns(), "test": columns(id=[0.5, 1, 2, 3])}, Reading(("id",), "label", categorical=("id",)), ""
+        )
 
 
 def test_values_are_numbered_over_all_parts():
