@@ -20,17 +20,13 @@ from simulator_speed import ALGORITHMS, microseconds_per_event  # noqa: E402
 NOWHERE = Path("nowhere")  # random images
 
 LIKE_FIT = (
-    "one_hot",
     "photos",
-    "no_target",
     "named_inputs_with_large_ids",
-    "sample_weights_of_each_output",
-    "next_token_with_a_weight_for_each",
     "float16_with_loss_scale",
     "own_train_step",
     "keras_hub_gpt2_with_lora",
 )
-"""Some of the sixty cases, with all kinds of inputs, outputs, losses, weights and steps."""
+"""Some of the sixty cases; the kinds of losses, outputs, weights and masks have their tests in `training/`."""
 
 
 def test_readme_has_the_results_of_every_script() -> None:

@@ -580,7 +580,7 @@ class TestWinners:
         assert (low["target"], low["of"]) == (0.01, 2)
         assert {low[contest] for contest in CONTESTS if contest != "spread"} <= {"pairwise", "fedavg"}
         assert low["spread"] is None  # reached before any training, when all hold one model
-        assert high == {"target": 0.99, "of": 2} | dict.fromkeys(CONTESTS)
+        assert high == {"metric": "accuracy", "target": 0.99, "of": 2} | dict.fromkeys(CONTESTS)
         (_, part) = outcome.out.split("cheapest way to accuracy 1% with all 2 seeds")
         (line,) = [line for line in part.splitlines() if line.strip().startswith("fewest bytes")]
         assert line.split()[2] == low["num_bytes"]

@@ -127,11 +127,6 @@ CASES = {
         data(X, CLASSES),
         {"class_weight": {0: 5.0, 2: 0.5}},
     ),
-    "weights of classes, one-hot": Case(
-        sequential(dense(3, "softmax"), loss="categorical_crossentropy", metrics=["accuracy"]),
-        data(X, ONE_HOT),
-        {"class_weight": {1: 3}},
-    ),
     "binary logits": Case(
         sequential(dense(1), loss=losses.BinaryCrossentropy(from_logits=True), metrics=["accuracy", "AUC"]),
         data(X, YES_OR_NO),
@@ -157,7 +152,6 @@ CASES = {
         sequential(dense(1), loss=losses.MeanSquaredError("mean_with_sample_weight"), weighted_metrics=["mae"]),
         data(X, QUANTITIES[:, 0], WEIGHTS),
     ),
-    "masked tokens": Case(masked, data(TOKENS, np.roll(TOKENS, -1, axis=1))),
     "masked tokens, each weighted": Case(masked, data(TOKENS, TOKENS, RANDOM.uniform(size=(300, 7)))),
     "several inputs and outputs": Case(
         several, data({"age": X, "item": CLASSES}, {"price": QUANTITIES, "buys": YES_OR_NO[:, None].astype(np.float32)})
