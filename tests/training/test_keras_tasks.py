@@ -152,6 +152,7 @@ CASES = {
         sequential(dense(1), loss=losses.MeanSquaredError("mean_with_sample_weight"), weighted_metrics=["mae"]),
         data(X, QUANTITIES[:, 0], WEIGHTS),
     ),
+    "masked tokens": Case(masked, data(TOKENS, np.roll(TOKENS, -1, axis=1))),
     "masked tokens, each weighted": Case(masked, data(TOKENS, TOKENS, RANDOM.uniform(size=(300, 7)))),
     "several inputs and outputs": Case(
         several, data({"age": X, "item": CLASSES}, {"price": QUANTITIES, "buys": YES_OR_NO[:, None].astype(np.float32)})
