@@ -92,7 +92,12 @@ class LocalModel:
     @property
     def model(self) -> ModelVectors:
         """The model as it is now, with what of it stays at the peer."""
-        return ModelVectors(self.weights, self.statistics, cast(Vector, self.state.get("local", NOTHING)))
+        return ModelVectors(self.weights, self.statistics, self.own)
+
+    @property
+    def own(self) -> Vector:
+        """The part of the model that stays at the peer."""
+        return cast(Vector, self.state.get("local", NOTHING))
 
     def train(self, correction: Correction = _UNCORRECTED) -> Train:
         """Ask for one round of local work from the present weights."""
@@ -227,9 +232,9 @@ class LocalModel:
         before, statistics = self.shared(), self.statistics
         self.take_over(update)
         trained = self.shared()
-        self.replace({name: vector for name, vector in before.items() if name != "statistics"})
-        if "statistics" in before:
-            self.statistics = statistics
+        if before.pop("statistics", None) is not None:
+            self.statistics = statistics  # as they were, not by way of their moments
+        self.replace(before)
         return trained
 
     def take_over(self, update: Update) -> None:

@@ -133,7 +133,7 @@ class SynchronousGossipPeer(ModelPeer):
         return [job, *self._put_in(self.local.shared())] if self._combine_first else [job]
 
     def _go_on_from(self, update: Update, now: float) -> list[Action]:
-        self._mixed_local = self.local.model.local
+        self._mixed_local = self.local.own
         self.local.finish(update)
         emitted = {**self.local.trained(update), **self._method.emit(self.local.weights, update, self._memory)}
         self._trained = emitted["weights"] = self._scaled(emitted["weights"])
