@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from gossipfl.codec.messages import decode, encode, encode_parts
 from gossipfl.codec.number_list import MAX_NUMBERS
 from gossipfl.codec.sizes import LARGEST_PAYLOAD, encoded_size
-from gossipfl.compression import ENCODINGS, dense
+from gossipfl.compression import ENCODINGS, decompress, dense
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import LARGEST_COUNT, Encoded, ExchangeId, Kind, Message, NumberSchema, VectorSchema
 
@@ -364,7 +364,9 @@ def test_unlawful_bfloat16_is_refused_with_its_reason(body, reason):
 
 
 def test_the_largest_bfloat16_is_lawful():
-    decode(in_bfloat16(0x7F7F, 0xFF7F), EXPECTED, NUMBERS)
+    largest = (2 - 2**-7) * 2.0**127
+    message = decode(in_bfloat16(0x7F7F, 0xFF7F), EXPECTED, NUMBERS)
+    assert decompress(message.vectors["weights"]).tolist() == [largest, -largest, 0, 0, 0]
 
 
 VALUES = {"values": np.zeros(2, np.float32)}

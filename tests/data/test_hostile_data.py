@@ -149,7 +149,9 @@ def test_parts_that_differ_or_are_broken_are_refused(train: Any, test: Any, word
     ],
 )
 def test_parts_that_may_be_right_are_taken(train: Any, test: Any) -> None:
-    Dataset.from_arrays("it", (train, Y), (test, Y[: len(test)]))
+    dataset = Dataset.from_arrays("it", (train, Y), (test, Y[: len(test)]))
+    assert np.asarray(dataset.train.x).ravel().tolist() == pytest.approx(np.asarray(train).ravel().tolist())
+    assert np.asarray(dataset.test.x).ravel().tolist() == pytest.approx(np.asarray(test).ravel().tolist())
 
 
 def test_ids_keep_their_values_beyond_what_floats_have() -> None:
