@@ -154,21 +154,12 @@ class GroupedGraphs:
         indices: tf.Tensor,
         chunks: tf.Tensor,
         data: Data,
+        graph: str = "score",
         **vectors: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """The evaluation graph for chosen examples: what `evaluate` takes, and `chunks`, the batches in `indices`."""
-        return self._score("score", vectors, batches, chosen(data, indices, chunks))
-
-    def recalibrate(
-        self,
-        batches: tf.Tensor,
-        indices: tf.Tensor,
-        chunks: tf.Tensor,
-        data: Data,
-        **vectors: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
-        """The statistics of each batch alone, by forward passes in training mode; takes what `score` does."""
-        return self._score("recalibrate", vectors, batches, chosen(data, indices, chunks))
+        """The evaluation graph for chosen examples: what `evaluate` takes, and `chunks`, the batches in `indices`; as
+        graph "recalibrate", it gives the statistics of each batch alone, by forward passes in training mode."""
+        return self._score(graph, vectors, batches, chosen(data, indices, chunks))
 
     def _score(
         self, graph: str, vectors: Mapping[str, tf.Tensor], batches: tf.Tensor, pick: Pick

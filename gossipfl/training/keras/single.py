@@ -90,13 +90,10 @@ class SingleGraphs:
         """The evaluation graph: the `batches`, first and end. Gives `loss` and `metrics` of every batch."""
         return self._score("evaluate", self._steps.slices(data), batches[0], batches[1])
 
-    def score(self, indices: tf.Tensor, batches: tf.Tensor, data: Data) -> dict[str, tf.Tensor]:
-        """The evaluation graph for chosen examples: all the `batches` in `indices`."""
-        return self._score("score", chosen(data, indices, batches), tf.constant(0), tf.shape(batches)[0])
-
-    def recalibrate(self, indices: tf.Tensor, batches: tf.Tensor, data: Data) -> dict[str, tf.Tensor]:
-        """The statistics of each of the batches alone, by forward passes in training mode."""
-        return self._score("recalibrate", chosen(data, indices, batches), tf.constant(0), tf.shape(batches)[0])
+    def score(self, indices: tf.Tensor, batches: tf.Tensor, data: Data, graph: str = "score") -> dict[str, tf.Tensor]:
+        """The evaluation graph for chosen examples: all the `batches` in `indices`; as graph "recalibrate", it gives
+        the statistics of each batch alone, by forward passes in training mode."""
+        return self._score(graph, chosen(data, indices, batches), tf.constant(0), tf.shape(batches)[0])
 
     def _score(self, graph: str, pick: Pick, first: tf.Tensor, end: tf.Tensor) -> dict[str, tf.Tensor]:
         measure = self._steps.measure(graph)

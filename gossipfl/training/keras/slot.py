@@ -81,7 +81,7 @@ class Slot:
         function: Any = {
             "evaluate": self._graphs.evaluate,
             "score": self._graphs.score,
-            "recalibrate": self._graphs.recalibrate,
+            "recalibrate": partial(self._graphs.score, graph="recalibrate"),
             "results": getattr(metrics, "results_of", None),
         }.get(graph, self._graphs.train)
         if graph == "results":
