@@ -22,6 +22,7 @@ from gossipfl.deploy.revocation import revoked
 from gossipfl.engines.evaluation import own_score, standings_of
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
+from gossipfl.engines.http.loop_reports import report
 from gossipfl.engines.http.serving.descriptors import Caps, caps_of_peer
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.trust.credentials import Credentials, load_credentials
@@ -148,6 +149,7 @@ class _Process:
         experiment.forget_initial()
         watch = Watch(host, gives_weights=options.gives_weights, max_connections=caps.watching)
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(report)
         loop.add_signal_handler(signal.SIGTERM, host.stop)
         if was_stopped():
             host.stop()

@@ -14,6 +14,7 @@ from gossipfl.actions import Update
 from gossipfl.engines.evaluation import EvaluationPlan, evaluate, scored_average, standings_of
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
+from gossipfl.engines.http.loop_reports import report
 from gossipfl.engines.http.status import PeerStatus, complete_history, status_of
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.wire.run_facts import RunFacts
@@ -160,6 +161,7 @@ class LoopbackFederation:
 
     async def _live(self) -> None:
         """Open all servers, then let all peers live at the same time."""
+        asyncio.get_running_loop().set_exception_handler(report)
         self._room = TrainingRoom(self._trainer, self._trainer.num_slots)
         self._hosts = {
             member.peer.peer_id: HTTPPeer(member.peer, self._facts, self._room, member.neighbors, self, member.hosting)
