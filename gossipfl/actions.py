@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gossipfl.agreements import Agreement
 from gossipfl.errors import TrainingError
 from gossipfl.messages import Message
 from gossipfl.scores import Score
@@ -162,4 +163,11 @@ class WentBack:
         return f"took out what it had mixed in of {', '.join(self.mixed)}: {self.why}"
 
 
-Action: TypeAlias = Job | Send | WakeAt | Refused | WentBack
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """Ask for a note of what the peer has come to know of how good all peers' models are; it says so once."""
+
+    agreement: Agreement
+
+
+Action: TypeAlias = Job | Send | WakeAt | Refused | WentBack | Agreed

@@ -1,88 +1,14 @@
 """An engine's measurements: one `Evaluation` per equivalent round, and the `History` of one algorithm's run."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import ceil, floor, inf, isfinite, isnan, nan
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from math import nan
 from typing import Any
 
+from gossipfl.agreements import Agreement, agreement_of, agreement_row
+from gossipfl.measured import ASPECTS, Measured
 from gossipfl.scores import Metric, Score
 from gossipfl.weights import ModelVectors, PeerId
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One metric, or the loss, at one moment: of the `training` since the evaluation before, of the `average` model,
-    and of each of the evaluated `peers`' own; None where nobody has measured it.
-
-    >>> accuracy = Measured(Metric("accuracy"), 0.9, 0.8, {"a": 0.5, "b": 0.75})
-    >>> accuracy.mean, accuracy.worst, accuracy.best, accuracy.deployed
-    (0.625, 0.5, 0.75, 0.625)
-    """
-
-    metric: Metric
-    training: float | None
-    average: float | None
-    peers: Mapping[PeerId, float | None]
-    deploys_average: bool = False
-
-    @property
-    def mean(self) -> float | None:
-        """Mean over the evaluated peers; of equal ones, their value, however sums are rounded."""
-        if not (known := self._known):
-            return None
-        return min(max(sum(known) / len(known), min(known)), max(known))
-
-    @property
-    def worst(self) -> float | None:
-        """Value of the worst evaluated peer."""
-        return self.metric.worst(known) if (known := self._known) else None
-
-    @property
-    def best(self) -> float | None:
-        """Value of the best evaluated peer."""
-        return self.metric.best(known) if (known := self._known) else None
-
-    @property
-    def deciles(self) -> tuple[float | None, ...]:
-        """The nine values that cut the evaluated peers, from the worst to the best, into tenths; between two peers'
-        values by their distance. None where there is no peer, or no direction from worst to best.
-
-        >>> Measured(Metric("accuracy"), None, None, {"a": 0.0, "b": 1.0}).deciles[:3]
-        (0.1, 0.2, 0.3)
-        """
-        known, higher_is_better = self._known, self.metric.higher_is_better
-        if not known or higher_is_better is None:
-            return (None,) * 9
-        sign = 1 if higher_is_better else -1
-        ordered = sorted(-inf if isnan(value) else sign * value for value in known)  # NaN is worse than any other
-        return tuple(sign * value if isfinite(value) else None for value in _cut(ordered))
-
-    @property
-    def deployed(self) -> float | None:
-        """Value of the server's model, or the mean over the peers' own: targets are read off it."""
-        return self.average if self.deploys_average else self.mean
-
-    def aspects(self) -> dict[str, float | None]:
-        """All `ASPECTS` by name."""
-        plain = {aspect: getattr(self, aspect) for aspect in ASPECTS if aspect not in DECILES}
-        return plain | dict(zip(DECILES, self.deciles, strict=True))
-
-    @property
-    def _known(self) -> list[float]:
-        return [value for value in self.peers.values() if value is not None]
-
-
-def _cut(ordered: Sequence[float]) -> Iterator[float]:
-    for tenth in range(1, 10):
-        place = tenth / 10 * (len(ordered) - 1)
-        low, high = ordered[floor(place)], ordered[ceil(place)]
-        yield low if low == high else low + (high - low) * (place - floor(place))
-
-
-DECILES = tuple(f"decile{tenth}" for tenth in range(1, 10))
-
-ASPECTS = ("training", "average", "deployed", "mean", "worst", "best", *DECILES)
-"""These aspects of a metric stand in a row of the history, in a column each: `mean_accuracy`, `decile1_accuracy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +89,14 @@ class Contact:
     event: str
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An agreement is known to `num_peers` peers, to the first of them since `time` (seconds)."""
+
+    time: float
+    num_peers: int
+
+
 @dataclass(slots=True)
 class History:
     """The record of one algorithm's run with one seed."""
@@ -194,6 +128,9 @@ class History:
     """The round of the best evaluation, by the metric that may stop the run; None without one."""
     best: ModelVectors | None = None
     """The average model of that round."""
+    agreed: dict[Agreement, Known] = field(default_factory=dict)
+    """What the peers know together of how good their models are, by when it came to be known; where they wait for each
+    other, all know the same."""
     interrupted: bool = False
     failure: str | None = None
     """Why the run ended before its time: training diverged, peers waited for what was lost, or anything else."""
@@ -214,6 +151,18 @@ class History:
         they are local, of which a hub never gets any."""
         self.average = average
         self.final = dict(models) if hub is None else {**models, hub: average}
+
+    def agree(self, agreement: Agreement, time: float) -> None:
+        """Note that a peer has come to know it."""
+        known = self.agreed.get(agreement, Known(time, 0))
+        self.agreed[agreement] = replace(known, num_peers=known.num_peers + 1)
+
+    def agreed_values(self) -> list[Any]:
+        """JSON-ready values of what was agreed, of which `restore_agreed` makes it again."""
+        return [[agreement.values(), asdict(known)] for agreement, known in self.agreed.items()]
+
+    def restore_agreed(self, values: Iterable[Any]) -> None:
+        self.agreed = {agreement_of(agreement): Known(**known) for agreement, known in values}
 
     def notes(self) -> list[str]:
         """Sentences on what the numbers do not say: messages that were refused, training that was undone, and, where
@@ -238,6 +187,17 @@ class History:
         """One flat, JSON-ready row per evaluation."""
         for evaluation in self.evaluations:
             yield history_row(self.algorithm, self.seed, evaluation)
+
+    def agreed_rows(self) -> Iterator[dict[str, Any]]:
+        """One flat, JSON-ready row per agreement."""
+        for agreement, known in self.agreed.items():
+            yield agreed_row(self.algorithm, self.seed, agreement, known)
+
+
+def agreed_row(algorithm: str, seed: int, agreement: Agreement, known: Known) -> dict[str, Any]:
+    """One flat, JSON-ready row: what a line of `agreed.jsonl` holds."""
+    of_the_run = {"algorithm": algorithm, "seed": seed, "time": known.time, "known_to": known.num_peers}
+    return of_the_run | agreement_row(agreement)
 
 
 def open_exchanges(run: str, number: int) -> str | None:

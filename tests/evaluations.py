@@ -3,7 +3,8 @@
 from dataclasses import fields, replace
 from typing import Any
 
-from gossipfl.history import Evaluation, Measured
+from gossipfl.history import Evaluation
+from gossipfl.measured import Measured
 from gossipfl.scores import LOSS, Metric
 
 PEERS = {"a": 0.0, "b": 0.0}

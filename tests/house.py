@@ -19,7 +19,8 @@ PICTURE = ROOT / "docs" / "floors.svg"
 MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "gossipfl").rglob("*.py"))
 
 FLOORS = {
-    0: {"actions", "errors", "files", "history", "messages", "names", "randomness", "scores", "snapshot", "weights"},
+    0: {"actions", "agreements", "errors", "files", "history", "measured", "messages", "names", "randomness", "scores"}
+    | {"snapshot", "weights"},
     1: {"aggregators", "codec", "compression", "schedules", "topology"},
     2: {"algorithms", "analytics", "methods", "mixing", "peers"},
     3: {"data", "training"},

@@ -8,7 +8,8 @@ from evaluations import evaluation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.history import ASPECTS, DECILES, Measured, history_row
+from gossipfl.history import history_row
+from gossipfl.measured import ASPECTS, DECILES, Measured
 from gossipfl.scores import Metric
 
 ACCURACY, MAE = Metric("accuracy"), Metric("mae", higher_is_better=False, unit="number")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gossipfl.actions import Update
+from gossipfl.agreements import Agreement
 from gossipfl.deploy.addresses import Where
 from gossipfl.deploy.agreement import run_facts
 from gossipfl.deploy.exposure import addresses_of_peer, check_exposure, listening_address
@@ -143,7 +144,7 @@ class _Process:
         caps = caps_of_peer(len(self._where) - 1, experiment.scenario.http.max_connections)
         host = self._host(newest_checkpoint(self._directory.path, WAY_ON) if options.resume else None, caps)
         manifest = peer_manifest(self._cast, options.name, self._facts.run_id, self._facts.agreed, options.command)
-        self._last_row = self._directory.begin(manifest, host.peer.round)
+        self._last_row = self._directory.begin(manifest, host.peer.round, host.now())
         write_constants(self._directory.path / "weights", experiment.seed, self._cast.trainer.constants)
         self._last_weights, self._rounds_done = host.peer.value, host.peer.rounds_done
         experiment.forget_initial()
@@ -255,6 +256,10 @@ class _Process:
 
     def contact(self, host: HTTPPeer, neighbor: PeerId, event: str) -> None:
         self._directory.event(host.peer.peer_id, neighbor, event, host.now())
+
+    def agreed(self, host: HTTPPeer, agreement: Agreement) -> None:
+        self._directory.agreed(agreement, host.now())
+        _LOGGER.info("%s", agreement)
 
     # Rows of the history
 

@@ -13,7 +13,8 @@ from gossipfl.engines.places import Place
 from gossipfl.engines.progress import Traffic
 from gossipfl.engines.recalibration import Recalibration
 from gossipfl.errors import ConfigurationError
-from gossipfl.history import Evaluation, Measured
+from gossipfl.history import Evaluation
+from gossipfl.measured import Measured
 from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers import Peer, Standing
 from gossipfl.scores import LOSS, Metric, Score

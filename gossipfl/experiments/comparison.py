@@ -7,7 +7,8 @@ from math import isfinite, nan
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from gossipfl.history import DECILES, History
+from gossipfl.history import History
+from gossipfl.measured import DECILES
 from gossipfl.scenario.targets import targets_by_metric
 from gossipfl.scores import LOSS, Metric
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gossipfl.agreements import Agreement
 from gossipfl.scores import Score
 from gossipfl.weights import ModelVectors, PeerId, Vector
 
@@ -16,6 +17,10 @@ class Standing:
     num_examples: int
     examples_seen: int = 0
     own_score: Score | None = None
+    agreement: Agreement | None = None
+    """The newest that it knows of how good all peers' models are, where they agree on that."""
+    stopped: str | None = None
+    """Why it ended before its rounds were over, in words; None: it did not."""
 
     @property
     def weights(self) -> Vector:

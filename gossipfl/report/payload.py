@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any, TypeAlias
 
-from gossipfl.history import ASPECTS, DECILES
+from gossipfl.measured import ASPECTS, DECILES
 from gossipfl.report.contact import contact
 from gossipfl.report.layout import graph_positions
 from gossipfl.runs.files import HistoryRow, Run

@@ -11,7 +11,8 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from gossipfl.engines.progress import Rounds, Traffic, TrainingSums
-from gossipfl.history import Evaluation, Measured
+from gossipfl.history import Evaluation
+from gossipfl.measured import Measured
 from gossipfl.runs.peer_records import PeerRecord, PeerRow
 from gossipfl.scores import LOSS, Metric
 from gossipfl.weights import PeerId

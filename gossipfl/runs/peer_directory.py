@@ -1,6 +1,7 @@
 """The run directory of one peer on its host: what it writes while it runs.
 
-manifest.json, history.jsonl, events.jsonl, weights/final.safetensors   as `gossipfl.runs.peer_records` reads them
+manifest.json, history.jsonl, events.jsonl, agreed.jsonl, weights/final.safetensors
+                          as `gossipfl.runs.peer_records` reads them
 addresses.json            where it listens, and where it can be watched
 checkpoint-*.safetensors  two generations, and what they need of older ones (`gossipfl.files.checkpoints`)
 incarnation               number of its last start
@@ -8,11 +9,12 @@ incarnation               number of its last start
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gossipfl.agreements import Agreement, agreement_row
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.checkpoints import has_checkpoints
 from gossipfl.files.strict_json import strict_json
@@ -20,7 +22,7 @@ from gossipfl.files.weight_files import metadata_of, write_arrays
 from gossipfl.files.whole_files import kept_for_this_process, write_whole
 from gossipfl.runs.directory import make_run_directory
 from gossipfl.runs.manifest import Manifest, read_manifest, write_manifest
-from gossipfl.runs.parts import Part, rows_of, whole_lines
+from gossipfl.runs.parts import Part, Row, rows_of, whole_lines
 from gossipfl.weights import ModelVectors, PeerId
 
 WAY_ON = (
@@ -32,7 +34,7 @@ WAY_ON = (
 
 _RESTORE = "Restore the file to go on; the checkpoints are whole."
 _FINAL = Path("weights", "final.safetensors")
-_FILES = ("incarnation", "manifest.json", "history.jsonl", "events.jsonl", "addresses.json")
+_FILES = ("incarnation", "manifest.json", "history.jsonl", "events.jsonl", "agreed.jsonl", "addresses.json")
 """What is there before the first checkpoint, beside the folder for weights."""
 _FIRST_CHECKPOINT = ".checkpoint-1.safetensors.unfinished"
 """What a peer leaves that was killed while it wrote its first one."""
@@ -40,6 +42,10 @@ _FIRST_CHECKPOINT = ".checkpoint-1.safetensors.unfinished"
 
 class _Round(Part):
     round: int
+
+
+class _Dated(Part):
+    time: float
 
 
 class PeerDirectory:
@@ -86,14 +92,16 @@ class PeerDirectory:
             and (not history.exists() or history.read_bytes().count(b"\n") <= 1)
         )
 
-    def begin(self, manifest: Manifest, last_round: int) -> int:
+    def begin(self, manifest: Manifest, last_round: int, seconds: float) -> int:
         """Write the manifest of a new run, or check that a resumed one is the same, and drop what was measured after
-        round `last_round`, from which it goes on; gives the last round that has been measured, -1 for none.
+        round `last_round`, and agreed after so many `seconds`, from which it goes on; gives the last round that has
+        been measured, -1 for none.
 
         Raises ConfigurationError when the directory holds another run, or files of it are garbled.
         """
         if self.is_new:
-            (self.path / "events.jsonl").unlink(missing_ok=True)
+            for beside in ("events.jsonl", "agreed.jsonl"):
+                (self.path / beside).unlink(missing_ok=True)
             write_whole(self.path / "history.jsonl", "")
             write_manifest(self.path, manifest)
             return -1
@@ -102,14 +110,13 @@ class PeerDirectory:
             raise ConfigurationError(
                 f"{self.path} holds the run of another peer, scenario, model or seed; give another --run-directory"
             )
-        history = self.path / "history.jsonl"
-        rows = rows_of(history, _Round)
-        kept = [line for line, row in zip(whole_lines(history), rows, strict=True) if row.round <= last_round]
-        write_whole(history, b"".join(kept).decode())
+        rows = _keep(self.path / "history.jsonl", _Round, lambda row: row.round <= last_round)
+        if (self.path / "agreed.jsonl").exists():  # what came to be known after that comes to be known again
+            _keep(self.path / "agreed.jsonl", _Dated, lambda row: row.time <= seconds)
         events = self.path / "events.jsonl"
         if events.exists():  # without what was being written when the peer was killed
             write_whole(events, b"".join(whole_lines(events)).decode("utf-8", "replace"))
-        return max((row.round for row in rows if row.round <= last_round), default=-1)
+        return max((row.round for row in rows), default=-1)
 
     def addresses(self, listen: tuple[str, int] | None, watch: tuple[str, int]) -> None:
         """Say where the peer listens, and where it can be watched."""
@@ -124,6 +131,9 @@ class PeerDirectory:
             {"wall": time.time(), "time": seconds, "peer": peer, "neighbor": neighbor, "event": event},
         )
 
+    def agreed(self, agreement: Agreement, seconds: float) -> None:
+        self._append("agreed.jsonl", {"wall": time.time(), "time": seconds, **agreement_row(agreement)})
+
     def finish(self, model: ModelVectors, constants: str | None = None) -> Path:
         """Write the final weights, noting the digest of the `constants` that belong to them; gives their path."""
         path = self.path / _FINAL
@@ -135,6 +145,14 @@ class PeerDirectory:
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
         with (self.path / name).open("a", encoding="utf-8") as file:
             file.write(strict_json(row) + "\n")
+
+
+def _keep(path: Path, kind: type[Row], is_kept: Callable[[Row], bool]) -> list[Row]:
+    """Drop the other rows of a file, and give those that are kept."""
+    read = zip(whole_lines(path), rows_of(path, kind), strict=True)
+    kept = [(line, row) for line, row in read if is_kept(row)]
+    write_whole(path, b"".join(line for line, _ in kept).decode())
+    return [row for _, row in kept]
 
 
 def _is_own(path: Path) -> bool:

@@ -11,7 +11,8 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.fairness import with_bounds
 from gossipfl.files.checkpoints import CheckpointWriter, newest_checkpoint
-from gossipfl.history import Evaluation, History, Measured, evaluation_of, history_row
+from gossipfl.history import Evaluation, History, evaluation_of, history_row
+from gossipfl.measured import Measured
 from gossipfl.runs.files import HistoryRow
 from gossipfl.runs.manifest import Manifest, read_manifest
 from gossipfl.runs.parts import rows_of

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.history import Measured
+from gossipfl.measured import Measured
 from gossipfl.scores import LOSS, Metric
 from gossipfl.training.metrics import metric_spec, metric_specs, named_metric
 from gossipfl.training.settings import TrainingSettings

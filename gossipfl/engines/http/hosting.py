@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from gossipfl.actions import Update
+from gossipfl.agreements import Agreement
 from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.weights import PeerId
@@ -47,4 +48,8 @@ class Watcher(Protocol):
 
     def contact(self, host: "HTTPPeer", neighbor: PeerId, event: str) -> None:
         """A neighbor became "unreachable" or "reachable", or has "left"."""
+        ...
+
+    def agreed(self, host: "HTTPPeer", agreement: Agreement) -> None:
+        """The peer has come to know how good all peers' models are."""
         ...

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gossipfl.actions import Action, Evaluate, Job, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
+from gossipfl.actions import Action, Agreed, Evaluate, Job, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
 from gossipfl.engines.http.delivering.client import Client
 from gossipfl.engines.http.delivering.correspondence import Correspondence
 from gossipfl.engines.http.delivering.delivery import RIDING, Delivery
@@ -253,6 +253,8 @@ class HTTPPeer:
                         case WentBack():
                             self.num_rollbacks += 1
                             _LOGGER.warning("%s", action)
+                        case Agreed():
+                            self._watcher.agreed(self, action.agreement)
                 if self.peer.finished and self._lingering is None:
                     self._lingering = self._tasks.spawn(self._linger())
                 self._watcher.reacted(self, round_before)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from gossipfl.actions import Update
+from gossipfl.agreements import Agreement
 from gossipfl.engines.evaluation import EvaluationPlan, evaluate, scored_average, standings_of
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
@@ -245,6 +246,9 @@ class LoopbackFederation:
 
     def contact(self, host: HTTPPeer, neighbor: PeerId, event: str) -> None:
         self.history.contacts.append(Contact(self._now(), host.peer.peer_id, neighbor, event))
+
+    def agreed(self, host: HTTPPeer, agreement: Agreement) -> None:
+        self.history.agree(agreement, self._now())
 
     # Measuring
 

@@ -16,7 +16,7 @@ from functools import partial
 from math import inf
 from typing import Any
 
-from gossipfl.actions import Action, Evaluate, Job, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
+from gossipfl.actions import Action, Agreed, Evaluate, Job, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
 from gossipfl.engines.evaluation import EvaluationPlan, evaluate, scored_average, standings_of
 from gossipfl.engines.progress import Rounds, TrainingSums
 from gossipfl.engines.stopping import Stopping, StopRule
@@ -204,6 +204,8 @@ class Simulator:
                 case WentBack():
                     self.history.num_rollbacks += 1
                     _LOGGER.warning("peer %s %s", peer.peer_id, action)
+                case Agreed():
+                    self.history.agree(action.agreement, self.now)
 
     def _refuse(self, peer_id: PeerId, why: object) -> None:
         self.history.num_refused += 1
@@ -354,6 +356,7 @@ class Simulator:
             "events": events,
             "network": self._network.snapshot(),
             "evaluations": [asdict(evaluation) for evaluation in self.history.evaluations],
+            "agreed": self.history.agreed_values(),
             "num_refused": self.history.num_refused,
             "num_rollbacks": self.history.num_rollbacks,
         }
@@ -373,6 +376,7 @@ class Simulator:
         self._training = TrainingSums(**values["training"])
         self._network.restore(values["network"])
         self.history.evaluations[:] = [evaluation_of(one) for one in values["evaluations"]]
+        self.history.restore_agreed(values["agreed"])
         self._stopping.restore(under("best/", arrays))
         self.history.num_refused, self.history.num_rollbacks = values["num_refused"], values["num_rollbacks"]
         self._heap = events_of_snapshot(values["events"], values["messages"], by_message)

@@ -9,6 +9,7 @@ from deadline import DEADLINE
 from federation import make_peers
 from numpy_trainer import NumpyTrainer
 
+from gossipfl.agreements import Agreement
 from gossipfl.algorithms import Algorithm
 from gossipfl.algorithms.algorithm import NUM_EXAMPLES
 from gossipfl.engines.http.hosting import Hosting
@@ -32,6 +33,8 @@ class Log:
 
     def trained(self, host: HTTPPeer, update: Any) -> None:
         self.updates[host.peer.peer_id] = self.updates.get(host.peer.peer_id, 0) + 1
+
+    def agreed(self, host: HTTPPeer, agreement: Agreement) -> None: ...
 
     def contact(self, host: HTTPPeer, neighbor: PeerId, event: str) -> None:
         self.contacts.append((host.peer.peer_id, neighbor, event))
