@@ -129,8 +129,8 @@ class History:
     best: ModelVectors | None = None
     """The average model of that round."""
     agreed: dict[Agreement, Known] = field(default_factory=dict)
-    """What the peers know together of how good their models are, by when it came to be known; where they wait for each
-    other, all know the same."""
+    """The agreements of the peers on how good their models are, and when they came to be known; where peers wait for
+    each other, all know the same."""
     interrupted: bool = False
     failure: str | None = None
     """Why the run ended before its time: training diverged, peers waited for what was lost, or anything else."""
