@@ -185,7 +185,7 @@ def _converted(examples: Examples, what: str) -> Examples:
     else:
         targets = None if y is None else as_targets(y, f"{what} y")
     weights = None if weight is None else named(_as_weight, weight, f"{what} weight")
-    return Examples(as_inputs(x, f"{what} x"), targets, weights, examples.columns)
+    return Examples(as_inputs(x, f"{what} x"), targets, weights, examples.columns, examples.asked)
 
 
 def _is_reconstruction(x: Tree, y: Tree) -> bool:

@@ -23,7 +23,8 @@ class Examples:
 
     `x` and `y` are what the model gets and what it is to give; without `y` the model has a loss of its own. `weight`
     are sample weights [N], or a structure of them as the model's outputs have one. `columns` [N] are what else is known
-    of each example, such as a user or a region: partitions may go by them, no model sees them.
+    of each example, such as a user or a region: partitions may go by them, no model sees them. `asked` [N] are columns
+    that somebody asks about: they are no part of what is trained on, and its digest does not know them.
 
     The arrays are kept as read-only views. Raises DataError when something is not an array, or rows differ in number.
 
@@ -36,18 +37,22 @@ class Examples:
     y: Tree | None = None
     weight: Tree | None = None
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    asked: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "x", as_tree(self.x, "x"))
         for name in ("y", "weight"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, as_tree(getattr(self, name), name))
-        columns = {name: read_only(as_array(values, f"column {name!r}")) for name, values in self.columns.items()}
-        object.__setattr__(self, "columns", columns)
+        for name in ("columns", "asked"):
+            given: Mapping[str, NDArray[Any]] = getattr(self, name)
+            columns = {column: read_only(as_array(values, f"column {column!r}")) for column, values in given.items()}
+            object.__setattr__(self, name, columns)
         for name in ("x", "y", "weight"):
             if getattr(self, name) is not None and not list(leaves(getattr(self, name), name)):
                 raise DataError(f"{name} has no array at all")
         lengths = {what: len(array) for what, array in self.leaves()}
+        lengths |= {f"column {name!r}": len(values) for name, values in self.asked.items()}
         for what, length in lengths.items():
             if length != len(self):
                 first = next(iter(lengths))
@@ -80,6 +85,7 @@ class Examples:
             None if self.y is None else mapped(taken, self.y),
             None if self.weight is None else mapped(taken, self.weight),
             {name: taken(values) for name, values in self.columns.items()},
+            {name: taken(values) for name, values in self.asked.items()},
         )
 
 

@@ -28,11 +28,12 @@ def read_arrays(names: Iterable[str], read: Callable[[str], NDArray[Any]], readi
                 f"data.features and data.target name; it has {listed(names) or 'none'}"
             )
     reading = reading.completed("x", "y", "weight" if "weight" in stems else None)
+    needed = dict.fromkeys((*reading.columns, *reading.asked))
     tables, used = {}, set()
     for part in PARTS:
-        found = {stem: f"{stem}_{part}" for stem in reading.columns if f"{stem}_{part}" in names}
+        found = {stem: f"{stem}_{part}" for stem in needed if f"{stem}_{part}" in names}
         if part == "train":
-            found = {stem: stem for stem in reading.columns if stem in names} | found
+            found = {stem: stem for stem in needed if stem in names} | found
         if found or part == "train":
             tables[part] = {stem: read(name) for stem, name in found.items()}
             used |= set(found.values())

@@ -36,10 +36,12 @@ class Reading:
     """Tokens of an example."""
     test_source: str | None = None
     """The test part, of the same kind as the source."""
+    asked: tuple[str, ...] = ()
+    """Columns that somebody asks about, whatever else they are used for; "*" are all features that are numbers."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns that are needed, each once."""
+        """All columns that a model or a partition needs, each once."""
         used = (self.features, self.target, self.weight, self.peer)
         return tuple(dict.fromkeys(column for choice in used for column in columns_of(choice)))
 

@@ -190,7 +190,7 @@ def check_reading(source: Any, reading: Reading) -> None:
     """Raise ConfigurationError for a field of `data` that the source does not take, or a test part of another kind."""
     takes = fields_of(source)
     for field in fields(Reading):
-        if getattr(reading, field.name) == field.default or field.name in takes:
+        if getattr(reading, field.name) == field.default or field.name in takes or field.name == "asked":
             continue
         takers = [other.form for other in SOURCES.values() if field.name in other.takes]
         raise ConfigurationError(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gossipfl.data.asked import asked_of
 from gossipfl.data.columns import (
     alike,
     as_float32,
@@ -108,8 +109,9 @@ class _Reading:
         y = self._tree(reading.target, part, as_target=True) if reading.target else None
         weight = None if reading.weight is None else self._weight(reading.weight, part)
         columns = {column: keys(table[column], self._what(column, part)) for column in reading.peer}
+        asked = asked_of(table, reading.asked, columns_of(reading.features), lambda name: self._what(name, part))
         try:
-            return Examples(x, y, weight, columns)
+            return Examples(x, y, weight, columns, asked)
         except DataError as error:  # arrays of files may differ in length
             raise DataError(f"{self.name}: {part}: {error}") from error
 

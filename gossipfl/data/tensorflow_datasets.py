@@ -46,7 +46,7 @@ def read_tfds(tfds_name: str, name: str, reading: Reading, download: bool, data_
         raise DataError(f"{name} has no 'train' split, only {listed(sorted(splits)) or 'none'}")
     leaves = _leaves(builder.info.features)
     reading = _completed(reading, builder, name)
-    needed = [column for column in reading.columns if column in leaves]
+    needed = [column for column in dict.fromkeys((*reading.columns, *reading.asked)) if column in leaves]
     _check(leaves, needed, max(split.num_examples for split in splits.values()), name)
     tables = {part: _read(builder, part, needed, name) for part in PARTS if part in splits}
     class_names = {

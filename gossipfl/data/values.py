@@ -63,7 +63,7 @@ def read_value(value: Any, name: str, reading: Reading) -> Dataset | Parts:
         parts = select({part: _columns(frame, f"{name}: {part}") for part, frame in sets.items()}, reading, name)
         has_index = any(_is_a(frame, _PANDAS) and type(frame.index).__name__ != "RangeIndex" for frame in sets.values())
         return parts.with_notes("the index of the frame is not used") if has_index else parts
-    if (named := replace(reading, peer=())) != PLAIN:
+    if (named := replace(reading, peer=(), asked=())) != PLAIN:
         field = next(field for field, given in vars(named).items() if given != getattr(PLAIN, field))
         raise DataError(f"data source {name!r} has no named columns: leave data.{field} out, or give a frame")
     if isinstance(value, Dataset):

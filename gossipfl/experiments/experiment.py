@@ -47,12 +47,14 @@ MakeTrainer: TypeAlias = Callable[[BuildModel, Dataset, Batches, TrainingSetting
 """Makes the trainer of an experiment, from the arguments of a `KerasTrainer`: where training runs."""
 
 
-def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
-    """The data set of a scenario, cut to its limits. Raises DataError, also when it is not the one of its digest."""
+def load_data(scenario: Scenario, *, download: bool = False, asked: tuple[str, ...] = ()) -> Dataset:
+    """The data set of a scenario, cut to its limits, with the columns that are `asked` about, where it has columns.
+
+    Raises DataError, also when it is not the one of its digest."""
     section = scenario.data
     dataset = load(
         section.source,
-        reading=_reading(section),
+        reading=_reading(section, asked),
         download=download,
         test_fraction=section.test_fraction,
         seed=scenario.data_seed,
@@ -69,9 +71,11 @@ def load_data(scenario: Scenario, *, download: bool = False) -> Dataset:
     return dataset
 
 
-def _reading(section: DataSection) -> Reading:
-    """The reading of the source, with the column by which its examples are dealt."""
+def _reading(section: DataSection, asked: tuple[str, ...]) -> Reading:
+    """The reading of the source, with the column by which its examples are dealt, and those that are asked about."""
     reading, by = section.reading(), section.partition.by
+    if "features" in fields_of(section.source):
+        reading = replace(reading, asked=asked)
     if by is None or by in reading.peer or "peer" not in fields_of(section.source):
         return reading
     return replace(reading, peer=(*reading.peer, by))

@@ -71,7 +71,9 @@ class SourceFields(Section):
 
     def reading(self) -> Reading:
         """The same as a value for readers of sources."""
-        given = {field.name: _frozen(getattr(self, field.name)) for field in fields(Reading)}
+        given = {
+            field.name: _frozen(getattr(self, field.name)) for field in fields(Reading) if hasattr(self, field.name)
+        }
         return Reading(**{**given, "peer": columns_of(given["peer"])})
 
 
