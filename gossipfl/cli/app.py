@@ -11,23 +11,34 @@ from gossipfl import __version__
 from gossipfl.cli.catalogue import algorithms, data_app, scenario_app, topology_app
 from gossipfl.cli.certs import certs_app
 from gossipfl.cli.options import (
+    Address,
     AlgorithmLabel,
+    BehindProxy,
+    Certs,
     CheckpointEvery,
     Data,
     Download,
     EngineName,
+    Insecure,
     Json,
+    Listen,
+    ListenFd,
     LogFormat,
+    LogFormatOption,
     LogLevel,
+    LogLevelOption,
     OptionalScenarioName,
     Output,
     RayAddress,
     Resume,
     ScenarioName,
+    Seed,
     Seeds,
     Set,
     Trainer,
     TrainerName,
+    addresses_of,
+    host_and_port,
 )
 from gossipfl.cli.sweep import sweep
 
@@ -178,27 +189,11 @@ def peer(
         ),
     ] = None,
     download: Download = False,
-    listen: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="HOST:PORT", help="Where to listen. [default: the peer's address in the topology]"),
-    ] = None,
-    address: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            metavar="NAME=URL",
-            help="Where a neighbor (or this peer) is, beside or instead of the address in the topology.",
-        ),
-    ] = None,
-    certs: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Directory with ca.pem, NAME.pem and NAME.key: mutual TLS, and every message is signed."),
-    ] = None,
-    behind_proxy: Annotated[
-        bool, typer.Option("--behind-proxy", help="A proxy ends TLS: listen in the clear; messages stay signed.")
-    ] = False,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Talk to other machines in the clear, for networks that are trusted.")
-    ] = False,
+    listen: Listen = None,
+    address: Address = None,
+    certs: Certs = None,
+    behind_proxy: BehindProxy = False,
+    insecure: Insecure = False,
     initial: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Begin with these weights (.safetensors, .keras, .weights.h5), the same at every peer."),
@@ -217,19 +212,13 @@ def peer(
     watch: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to serve /healthz, /status and /metrics; port 0 is any.")
     ] = "127.0.0.1:0",
-    seed: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=0, help="Of this run. [default: the scenario's]"),
-    ] = None,
-    listen_fd: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=0, hidden=True, help="A socket that is listening already."),
-    ] = None,
+    seed: Seed = None,
+    listen_fd: ListenFd = None,
     give_weights: Annotated[
         bool, typer.Option("--give-weights", help="Serve the present weights at /weights of the watching port, too.")
     ] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="Lines for people, or JSON for machines.")] = LogFormat.text,
-    log_level: Annotated[LogLevel, typer.Option(help="The least that is written.")] = LogLevel.info,
+    log_format: LogFormatOption = LogFormat.text,
+    log_level: LogLevelOption = LogLevel.info,
 ) -> None:
     """Run one peer of a scenario, until its rounds or its time are done, or until SIGTERM."""
     from gossipfl.cli.commands.peer import run_one_peer
@@ -245,10 +234,10 @@ def peer(
             command=command,
             algorithm=algorithm,
             seed=seed,
-            listen=_host_and_port("--listen", listen) if listen else None,
+            listen=host_and_port("--listen", listen) if listen else None,
             listen_fd=listen_fd,
-            addresses=_addresses(address or []),
-            watch=_host_and_port("--watch", watch),
+            addresses=addresses_of(address or []),
+            watch=host_and_port("--watch", watch),
             certificates=certs,
             behind_proxy=behind_proxy,
             insecure=insecure,
@@ -333,23 +322,6 @@ def report(run: Annotated[Path, typer.Argument(help="The directory of a run.")])
     from gossipfl.cli.commands.directories import rewrite_report
 
     rewrite_report(run)
-
-
-def _host_and_port(option: str, text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdecimal() and int(port) < 2**16):
-        raise typer.BadParameter(f"{option} is HOST:PORT, for example 127.0.0.1:7000; got {text!r}")
-    return host.strip("[]"), int(port)
-
-
-def _addresses(pairs: list[str]) -> dict[str, str]:
-    found = {}
-    for pair in pairs:
-        name, equals, url = pair.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"--address is NAME=URL, for example berlin=http://127.0.0.1:7001; got {pair!r}")
-        found[name] = url
-    return found
 
 
 def _never_fail_to_print() -> None:

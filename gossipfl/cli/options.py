@@ -52,6 +52,36 @@ Resume = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 
+Listen = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(metavar="HOST:PORT", help="Where to listen. [default: the peer's address in the topology]"),
+]
+Address = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        metavar="NAME=URL", help="Where a neighbor (or this peer) is, beside or instead of the address in the topology."
+    ),
+]
+Certs = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Directory with ca.pem, NAME.pem and NAME.key: mutual TLS, and every message is signed."),
+]
+BehindProxy = Annotated[
+    bool, typer.Option("--behind-proxy", help="A proxy ends TLS: listen in the clear; messages stay signed.")
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Talk to other machines in the clear, for networks that are trusted.")
+]
+Seed = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(min=0, help="Of this run. [default: the scenario's]"),
+]
+ListenFd = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(min=0, hidden=True, help="A socket that is listening already."),
+]
+
+
 class EngineName(StrEnum):
     virtual = "virtual"
     http = "http"
@@ -75,3 +105,26 @@ class LogLevel(StrEnum):
     info = "info"
     warning = "warning"
     error = "error"
+
+
+LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="Lines for people, or JSON for machines.")]
+LogLevelOption = Annotated[LogLevel, typer.Option("--log-level", help="The least that is written.")]
+
+
+def host_and_port(option: str, text: str) -> tuple[str, int]:
+    """The host and the port of HOST:PORT, as an option has it."""
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdecimal() and int(port) < 2**16):
+        raise typer.BadParameter(f"{option} is HOST:PORT, for example 127.0.0.1:7000; got {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def addresses_of(pairs: list[str]) -> dict[str, str]:
+    """The addresses of peers by name, from NAME=URL each."""
+    found = {}
+    for pair in pairs:
+        name, equals, url = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--address is NAME=URL, for example berlin=http://127.0.0.1:7001; got {pair!r}")
+        found[name] = url
+    return found
