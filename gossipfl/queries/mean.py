@@ -1,0 +1,135 @@
+"""Means, sums and counts."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+
+from gossipfl.errors import ConfigurationError
+from gossipfl.queries.query import Counted, Found, Step, summary
+from gossipfl.queries.summary import UNDERFLOW, UNIT, Floats, Summary, Total, product, quotient, summed
+from gossipfl.queries.values import Values
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of all examples, or of the peers' own means.
+
+    sum_i w_i x_i / sum_i w_i over all examples i (w_i = 1 without weights); over peers, the plain mean of that of each
+    peer that has examples. One pass.
+    """
+
+    over: Annotated[Literal["examples", "peers"], "each example counts alike, or each peer"] = "examples"
+
+    def __post_init__(self) -> None:
+        if self.over not in ("examples", "peers"):
+            raise ConfigurationError(f"over must be 'examples' or 'peers', got {self.over!r}")
+
+    def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
+        """One, of two sums for each feature."""
+        return ((3 + 2 * num_features, 0),)
+
+    def first(self, num_features: int = 1) -> Step:
+        """The one pass of it."""
+        return Step(self.passes(num_features), _Sums("mean", num_features, self.over))
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum of all examples, each times its weight. One pass."""
+
+    def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
+        """One, of two sums for each feature."""
+        return ((3 + 2 * num_features, 0),)
+
+    def first(self, num_features: int = 1) -> Step:
+        """The one pass of it."""
+        return Step(self.passes(num_features), _Sums("sum", num_features, "sum"))
+
+
+@dataclass(frozen=True)
+class Count:
+    """The number of examples, whatever their weights. One pass; exact."""
+
+    def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
+        """One, of nothing but what is counted anyway."""
+        return ((2, 0),)
+
+    def first(self, num_features: int = 1) -> Step:
+        """The one pass of it."""
+        return Step(self.passes(), _Nothing())
+
+
+def weighted_sums(terms: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
+    """The double-double sums that `totals` reads, of terms [N, F]: of the weights, of the weighted terms, and of their
+    sizes, [1 + 2 F]."""
+    lost = np.zeros_like(terms)
+    if weights is not None:
+        terms, lost = product(terms, weights[:, None])
+    counts = np.ones(len(terms)) if weights is None else weights
+    high, low = np.column_stack([counts, terms]), np.column_stack([np.zeros(len(terms)), lost])
+    sizes = np.abs(terms).sum(axis=0)
+    high, low = summed(high, low)
+    return np.concatenate([high, sizes]), np.concatenate([low, np.zeros_like(sizes)])
+
+
+def totals(total: Summary, counted: Counted) -> tuple[Total, Total]:
+    """The agreed sums of weighted terms [F], and of weights, with their errors."""
+    terms = slice(1, 1 + total.sums.size // 2)
+    # 3 u^2 for each addition, 16 for a product or a quotient; the sizes are rounded sums themselves.
+    relative = 4 * UNIT**2 * (counted.peers + counted.examples + 8)
+    error = total.sums[terms.stop :] * relative + UNDERFLOW * counted.examples
+    return (
+        Total(total.sums[terms], total.low[terms], error),
+        Total(total.sums[0], total.low[0], total.sums[0] * relative),
+    )
+
+
+def shaped(numbers: Floats) -> Floats:
+    """One number for a single feature, else that of each [F]."""
+    return numbers[0] if numbers.shape[0] == 1 else numbers
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """The pass of means and sums: of weights, of terms, of the sizes of terms."""
+
+    asked: str
+    num_features: int
+    of: Literal["examples", "peers", "sum"]
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return 1 + 2 * self.num_features, 0
+
+    def local(self, values: Values) -> Summary:
+        terms = values.checked(self.asked, self.num_features, takes_weights=True)
+        high, low = weighted_sums(terms, values.weights)
+        if self.of == "peers":
+            # Its own mean is one term of weight 1, and that of the sizes says how far off it can be.
+            whole = high[0] > 0
+            high, low = quotient(high, low, high[0], low[0]) if whole else (np.zeros_like(high), np.zeros_like(low))
+        return summary(high, low=low)
+
+    def next(self, total: Summary, counted: Counted) -> Found:
+        sums, weights = totals(total, counted)
+        if self.of == "sum":
+            return Found(shaped(sums.high), shaped(sums.bound))
+        if not weights.high:
+            nothing = shaped(np.full(self.num_features, np.nan))
+            return Found(nothing, nothing, ("there is no mean: no peer has an example that counts",))
+        value, bound = sums.over(weights)
+        return Found(shaped(value), shaped(bound))
+
+
+@dataclass(frozen=True)
+class _Nothing:
+    """A pass that asks for nothing but what is counted anyway."""
+
+    sizes = (0, 0)
+
+    def local(self, values: Values) -> Summary:
+        return summary(np.zeros(0))
+
+    def next(self, total: Summary, counted: Counted) -> Found:
+        return Found(np.array(float(counted.examples)), 0.0)

@@ -1,0 +1,29 @@
+"""Queries as people write them."""
+
+import pytest
+
+from gossipfl.errors import ConfigurationError
+from gossipfl.queries import Count, Mean, parsed
+
+
+def test_a_text_is_a_query_and_its_column() -> None:
+    assert parsed("mean:age,over=peers") == (Mean(over="peers"), "age")
+    assert parsed("mean: a,b ") == (Mean(), "a,b")
+    assert parsed("mean:time 12:30") == (Mean(), "time 12:30")
+    assert parsed("count") == (Count(), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("men:age", "there is no query 'men'. Did you mean 'mean'"),
+        ("mean:age,ovr=peers", "the query mean has no option 'ovr': it has over"),
+        ("sum:age,over=peers", "the query sum has no option 'over': it has none"),
+        ("mean:age,over=me", "over must be"),
+        ("mean:age,over=peers,over=examples", "the option over twice"),
+        ("", "there is no query ''"),
+    ],
+)
+def test_a_wrong_text_is_refused(text, message) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        parsed(text)
