@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gossipfl.agreements import Agreement
 from gossipfl.errors import TrainingError
 from gossipfl.messages import Message
-from gossipfl.scores import Score
+from gossipfl.scores import Part, Score
 from gossipfl.weights import ModelVectors, PeerId, Vector
 
 State: TypeAlias = Mapping[str, NDArray[np.generic]]
@@ -97,7 +97,7 @@ class Update:
 @dataclass(frozen=True, slots=True)
 class Evaluate:
     """Ask how good `models` are, its own or others', on a peer's own batches: those of the `num_steps` steps of
-    training from `first_step` on.
+    training from `first_step` on; or on held-out data: these `examples` of a `part`, or (None) all of it.
 
     As a `Train`, it is a pure function of its fields and of (run seed, peer_id), and changes nothing.
     """
@@ -105,14 +105,21 @@ class Evaluate:
     peer_id: PeerId
     job: int
     models: tuple[ModelVectors, ...]
-    first_step: int
-    num_steps: int
+    first_step: int = 0
+    num_steps: int = 0
+    part: Part = "train"
+    examples: NDArray[np.int64] | None = None
+
+    @property
+    def is_held_out(self) -> bool:
+        """True if it is a measurement, which takes none of the peer's time: not on its batches."""
+        return self.part != "train" or self.examples is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
     """The result of an `Evaluate`: a score for each of its models, in their order, each the mean over `num_examples`
-    examples. That of a model that is no good may be NaN."""
+    examples (0 where that is all of a part). That of a model that is no good may be NaN."""
 
     peer_id: PeerId
     job: int

@@ -8,6 +8,9 @@ from typing import Literal, TypeAlias
 
 from gossipfl.errors import ConfigurationError
 
+Part: TypeAlias = Literal["train", "validation", "test"]
+"""A part of the data set: what is trained on, what is chosen by, and what is reported on."""
+
 Unit: TypeAlias = Literal["share", "number"]
 """The way a metric is shown: a share of 1 as percent, any other number as it is."""
 

@@ -130,7 +130,9 @@ class NumpyTrainer:
 
     def evaluate(self, models: Sequence[ModelVectors], part="test", examples=None) -> list[Score]:
         rows = np.concatenate(list(self.shards.values()))
-        return [scored(model, rows) for model in models]
+        if examples is None:
+            return [scored(model, rows) for model in models]
+        return [scored(model, rows[own]) for model, own in zip(models, examples, strict=True)]
 
 
 def scored(model: ModelVectors, rows: np.ndarray) -> Score:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from gossipfl.algorithms import POOL
 from gossipfl.errors import ConfigurationError
-from gossipfl.scores import AT_END, LOSS, OWN, Metric, Score
-from gossipfl.training.trainer import Part, Trainer
+from gossipfl.scores import AT_END, LOSS, OWN, Metric, Part, Score
+from gossipfl.training.trainer import Trainer
 from gossipfl.weights import ModelVectors, PeerId
 
 On: TypeAlias = Literal["global", "own", "both"]

@@ -1,5 +1,9 @@
 """The outstanding job of a peer in its snapshot."""
 
+from typing import Any
+
+from numpy.typing import NDArray
+
 from gossipfl.actions import Evaluate, Job, Train
 from gossipfl.snapshot import Snapshot, read_only, under
 from gossipfl.weights import ModelVectors, PeerId
@@ -10,14 +14,16 @@ def snapshot_of_job(job: Job | None) -> Snapshot:
         case None:
             return {}, {"kind": None}
         case Evaluate():
-            arrays = {f"{i}/weights": model.weights for i, model in enumerate(job.models)}
+            arrays: dict[str, NDArray[Any]] = {f"{i}/weights": model.weights for i, model in enumerate(job.models)}
             arrays |= {f"{i}/statistics": model.statistics for i, model in enumerate(job.models)}
             arrays |= {f"{i}/local": model.local for i, model in enumerate(job.models) if model.local.size}
+            arrays |= {} if job.examples is None else {"examples": job.examples}
             return arrays, {
                 "kind": "evaluate",
                 "job": job.job,
                 "first_step": job.first_step,
                 "num_steps": job.num_steps,
+                "part": job.part,
                 "num_models": len(job.models),
             }
         case Train():
@@ -43,7 +49,8 @@ def job_of_snapshot(snapshot: Snapshot, peer_id: PeerId) -> Job | None:
             return None
         case "evaluate":
             models = tuple(ModelVectors(**under(f"{i}/", arrays)) for i in range(values["num_models"]))
-            return Evaluate(peer_id, values["job"], models, values["first_step"], values["num_steps"])
+            steps = values["first_step"], values["num_steps"]
+            return Evaluate(peer_id, values["job"], models, *steps, values["part"], arrays.get("examples"))
         case _:
             return Train(
                 peer_id=peer_id,

@@ -1,21 +1,19 @@
 """Trainers train and evaluate for many peers in one call; experiments ask them, too, what their model is."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.actions import Evaluate, Job, Outcome, Scores, Train, Update
 from gossipfl.errors import TrainingError, TransportError
-from gossipfl.scores import Metric, Score
+from gossipfl.scores import Metric, Part, Score
 from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema
 
 Flags: TypeAlias = Mapping[str, str | int | bool]
 """Versions, thread counts and determinism flags by name."""
-
-Part: TypeAlias = Literal["train", "validation", "test"]
-"""A part of the data set: what is trained on, what is chosen by, and what is reported on."""
 
 _Kind = TypeVar("_Kind", Train, Evaluate)
 
@@ -131,8 +129,36 @@ class ModelTrainer(Trainer, ModelFacts, Protocol):
 def outcomes_of(trainer: Trainer, jobs: Sequence[Job]) -> list[Outcome]:
     """The outcomes of jobs, in order, from one call for each kind of job: where one fails, it fails alone."""
     updates = iter(_each(trainer.train, [job for job in jobs if isinstance(job, Train)]))
-    scores = iter(_each(trainer.score, [job for job in jobs if isinstance(job, Evaluate)]))
-    return [next(updates if isinstance(job, Train) else scores) for job in jobs]
+    evaluations = [job for job in jobs if isinstance(job, Evaluate)]
+    on_batches = iter(_each(trainer.score, [job for job in evaluations if not job.is_held_out]))
+    held_out = _held_out_scores(trainer, [job for job in evaluations if job.is_held_out])
+
+    def next_of(job: Job) -> Outcome:
+        if isinstance(job, Train):
+            return next(updates)
+        return next(held_out if job.is_held_out else on_batches)
+
+    return [next_of(job) for job in jobs]
+
+
+def _held_out_scores(trainer: Trainer, jobs: Sequence[Evaluate]) -> Iterator[Scores]:
+    """The scores on held-out examples, from one call for each part; what several have is scored once."""
+
+    def key(job: Evaluate, model: ModelVectors) -> tuple[object, ...]:
+        return (*(id(getattr(model, one.name)) for one in fields(model)), job.part, id(job.examples))
+
+    pairs = {key(job, model): (job, model) for job in jobs for model in job.models}
+    scores: dict[tuple[object, ...], Score] = {}
+    for part, is_whole in dict.fromkeys((job.part, job.examples is None) for job in jobs):
+        chosen = {
+            key: pair for key, pair in pairs.items() if (pair[0].part, pair[0].examples is None) == (part, is_whole)
+        }
+        models = [model for _, model in chosen.values()]
+        examples = None if is_whole else [job.examples for job, _ in chosen.values() if job.examples is not None]
+        scores |= zip(chosen, trainer.evaluate(models, part, examples), strict=True)
+    for job in jobs:
+        num_examples = 0 if job.examples is None else job.examples.size
+        yield Scores(job.peer_id, job.job, tuple(scores[key(job, model)] for model in job.models), num_examples)
 
 
 def _each(run: Callable[[Sequence[_Kind]], Sequence[Outcome]], jobs: Sequence[_Kind]) -> list[Outcome]:

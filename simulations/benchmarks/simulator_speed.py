@@ -22,9 +22,8 @@ from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.virtual.network_model import LAN
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.randomness import Randomness
-from gossipfl.scores import Metric, Score
+from gossipfl.scores import Metric, Part, Score
 from gossipfl.topology import canonical
-from gossipfl.training.trainer import Part
 from gossipfl.weights import ModelVectors, PeerId, frozen
 
 ALGORITHMS: dict[str, Algorithm] = {

@@ -14,6 +14,7 @@ from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.virtual.compute_model import FORWARD_SHARE, ComputeModel
 from gossipfl.engines.virtual.simulator import World
 from gossipfl.errors import LocalProtocolError, TrainingError
+from gossipfl.peers.jobs import job_of_snapshot, snapshot_of_job
 from gossipfl.scores import Score
 
 GRAPH = ring(4)
@@ -97,3 +98,13 @@ def test_an_evaluation_is_asked_for_again_and_only_its_own_outcome_is_taken():
         twin.completed(update, 0.0)
     twin.completed(*trainer.score([again]), 0.0)
     assert (twin.round, twin.outstanding.job) == (1, 1)
+
+
+@pytest.mark.parametrize("examples", [None, np.arange(3)])
+def test_a_job_on_held_out_data_outlasts_a_snapshot(examples):
+    model = NumpyTrainer(random_shards(GRAPH)).initial()
+    job = Evaluate("1", 4, (model, model), part="validation", examples=examples)
+    again = job_of_snapshot(through_a_file(snapshot_of_job(job)), "1")
+    assert isinstance(again, Evaluate)
+    assert (again.part, again.job, len(again.models)) == ("validation", 4, 2)
+    np.testing.assert_equal(again.examples, examples)

@@ -164,6 +164,26 @@ def test_a_model_is_evaluated_on_its_own_examples_of_a_part(model_trainer):
     assert model_trainer.evaluate([], "validation", []) == []
 
 
+def test_a_peer_may_ask_how_good_models_are_on_held_out_examples(model_trainer):
+    models = trained(model_trainer)[:2]
+    own = np.arange(7, 31)
+    jobs = [
+        Evaluate("a", 3, models[:1], part="validation"),
+        Evaluate("b", 4, models[:1], part="validation"),
+        Evaluate("c", 5, models, part="validation", examples=own),
+        Evaluate("d", 6, models[1:], 0, 2),
+        Evaluate("e", 7, models[1:], part="test"),
+    ]
+    outcomes = outcomes_of(model_trainer, jobs)
+    assert [(one.peer_id, one.job) for one in outcomes] == [("a", 3), ("b", 4), ("c", 5), ("d", 6), ("e", 7)]
+    on_all, of_b, on_own, on_batches, on_test = outcomes
+    assert list(on_all.scores) == list(of_b.scores) == model_trainer.evaluate(models[:1], "validation")
+    assert (list(on_own.scores), on_own.num_examples) == (model_trainer.evaluate(models, "validation", [own] * 2), 24)
+    assert on_batches == model_trainer.score([jobs[3]])[0]
+    assert list(on_test.scores) == model_trainer.evaluate(models[1:], "test")
+    assert [job.is_held_out for job in jobs] == [True, True, True, False, True]
+
+
 def test_scoring_changes_nothing(trainer):
     jobs = jobs_of(trainer)
     before = trainer.train(jobs)

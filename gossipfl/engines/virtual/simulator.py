@@ -84,6 +84,7 @@ class Simulator:
         self._heap: list[Event] = []
         self._num_scheduled = 0
         self._jobs: dict[PeerId, Job] = {}  # collected, not yet run
+        self._measurements: dict[PeerId, Job] = {}  # likewise, on held-out data
         self._outcomes: dict[PeerId, Outcome] = {}  # of those that have run, not yet due
         self._wake_times: dict[PeerId, float] = {}  # what each peer wishes
         self._alarms: dict[PeerId, float] = {}  # when each peer's next event of that kind is due: then, or earlier
@@ -243,14 +244,19 @@ class Simulator:
     # Jobs
 
     def _collect(self, job: Job) -> None:
+        if isinstance(job, Evaluate) and job.is_held_out:  # due at once; training goes on in large groups
+            self._measurements[job.peer_id] = job
+            self._schedule(self.now, _JOB_OVER, job.peer_id)
+            return
         num_examples = self._trainer.num_examples(job.peer_id, job.first_step, job.num_steps)
         self._jobs[job.peer_id] = job
         self._schedule(self.now + self._compute.seconds(job, num_examples), _JOB_OVER, job.peer_id)
 
     def _finish_job(self, peer_id: PeerId) -> None:
         if peer_id not in self._outcomes:
-            self._outcomes |= zip(self._jobs, outcomes_of(self._trainer, list(self._jobs.values())), strict=True)
-            self._jobs.clear()
+            jobs = self._jobs if peer_id in self._jobs else self._measurements
+            self._outcomes |= zip(jobs, outcomes_of(self._trainer, list(jobs.values())), strict=True)
+            jobs.clear()
         outcome, peer = self._outcomes.pop(peer_id), self.peers[peer_id]
         self._last_change = self.now
         if isinstance(outcome, Update):
@@ -266,13 +272,11 @@ class Simulator:
         if self._network.has_outages and self._network.is_offline(message.sender, self.now):
             self._schedule(self.now, EventKind.SEND_FAILED, message)
             return
-        transfer = self._network.send(message, self.now)
-        if transfer is None:
+        if (transfer := self._network.send(message, self.now)) is None:
             return
-        if self._network.has_queue(message.receiver):
-            self._schedule(transfer.first_byte, _AT_DOWNLINK, transfer)
-        else:
-            self._schedule(transfer.last_byte, _ARRIVAL, transfer)
+        has_queue = self._network.has_queue(message.receiver)
+        time, kind = (transfer.first_byte, _AT_DOWNLINK) if has_queue else (transfer.last_byte, _ARRIVAL)
+        self._schedule(time, kind, transfer)
 
     def _enter_downlink(self, transfer: Transfer) -> None:
         self._schedule(self._network.queue(transfer, self.now), _ARRIVAL, transfer)
@@ -381,6 +385,7 @@ class Simulator:
         self.history.num_refused, self.history.num_rollbacks = values["num_refused"], values["num_rollbacks"]
         self._heap = events_of_snapshot(values["events"], values["messages"], by_message)
         self._outcomes.clear()
+        self._measurements.clear()
         self._jobs = {peer_id: job for peer_id, peer in self.peers.items() if (job := peer.outstanding) is not None}
 
 

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from gossipfl.actions import Evaluate, Scores
 from gossipfl.errors import TrainingError
-from gossipfl.scores import Score
+from gossipfl.scores import Part, Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.groups import balanced_groups
 from gossipfl.training.keras.grouped import Arrays
 from gossipfl.training.keras.jobs import vectors_by_role
 from gossipfl.training.keras.slot import Slot
 from gossipfl.training.keras.slot_pool import SlotPool
-from gossipfl.training.trainer import Part
 from gossipfl.weights import ModelVectors
 
 

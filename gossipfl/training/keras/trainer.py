@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gossipfl.actions import Evaluate, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError
-from gossipfl.scores import Metric, Score
+from gossipfl.scores import Metric, Part, Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.cores import available_cores, available_memory, slots_with_room
 from gossipfl.training.groups import balanced_groups, equal_parts
@@ -34,7 +34,7 @@ from gossipfl.training.keras.slot_pool import SlotPool
 from gossipfl.training.keras.state import schema_of, values_of
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import Flags, Part, all_failures
+from gossipfl.training.trainer import Flags, all_failures
 from gossipfl.weights import NOTHING, Constants, ModelVectors, PeerId, WeightsSchema
 
 MAX_CALL_BYTES = 128 * 2**20

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from gossipfl.actions import Evaluate, Job, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, TrainingError, TransportError
-from gossipfl.scores import Metric, Score
+from gossipfl.scores import Metric, Part, Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.cores import available_cores
 from gossipfl.training.groups import balanced_groups
 from gossipfl.training.models import BuildModel
 from gossipfl.training.ray.workers import Description, RayWorkers, Recipe, WorkersDied, installed_ray
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import Flags, Part, all_failures
+from gossipfl.training.trainer import Flags, all_failures
 from gossipfl.weights import NOTHING, Constants, ModelVectors, PeerId, WeightsSchema
 
 MAX_MESSAGE_BYTES = 128 * 2**20

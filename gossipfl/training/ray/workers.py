@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from gossipfl.actions import Evaluate, Scores, Train, Update
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, GossipFLError, TrainingError, TransportError
-from gossipfl.scores import Metric, Score
+from gossipfl.scores import Metric, Part, Score
 from gossipfl.training.batches import Batches
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
-from gossipfl.training.trainer import Flags, Part
+from gossipfl.training.trainer import Flags
 from gossipfl.weights import Constants, ModelVectors, PeerId, WeightsSchema, frozen
 
 if TYPE_CHECKING:
