@@ -20,6 +20,7 @@ from gossipfl.actions import Action, Agreed, Evaluate, Job, Outcome, Refused, Se
 from gossipfl.engines.evaluation import EvaluationPlan, evaluate, scored_average, standings_of
 from gossipfl.engines.progress import Rounds, TrainingSums
 from gossipfl.engines.stopping import Stopping, StopRule
+from gossipfl.engines.virtual.collected_jobs import CollectedJobs
 from gossipfl.engines.virtual.compute_model import ComputeModel
 from gossipfl.engines.virtual.event_snapshots import Event, EventKind, events_of_snapshot, snapshot_of_events
 from gossipfl.engines.virtual.garbage import seldom_collected
@@ -30,7 +31,7 @@ from gossipfl.history import Evaluation, History, evaluation_of
 from gossipfl.messages import Message
 from gossipfl.peers import Peer, Standing
 from gossipfl.snapshot import Snapshot, by_first_part, compose, under
-from gossipfl.training.trainer import Trainer, all_failures, outcomes_of
+from gossipfl.training.trainer import Trainer, all_failures
 from gossipfl.weights import ModelVectors, PeerId
 
 _LOGGER = logging.getLogger(__name__)
@@ -83,9 +84,7 @@ class Simulator:
         self._hub = hub
         self._heap: list[Event] = []
         self._num_scheduled = 0
-        self._jobs: dict[PeerId, Job] = {}  # collected, not yet run
-        self._measurements: dict[PeerId, Job] = {}  # likewise, on held-out data
-        self._outcomes: dict[PeerId, Outcome] = {}  # of those that have run, not yet due
+        self._jobs = CollectedJobs(trainer)
         self._wake_times: dict[PeerId, float] = {}  # what each peer wishes
         self._alarms: dict[PeerId, float] = {}  # when each peer's next event of that kind is due: then, or earlier
         self._data_peers = [peer_id for peer_id in self.peers if peer_id != hub]
@@ -244,27 +243,18 @@ class Simulator:
     # Jobs
 
     def _collect(self, job: Job) -> None:
-        if isinstance(job, Evaluate) and job.is_held_out:  # due at once; training goes on in large groups
-            self._measurements[job.peer_id] = job
-            self._schedule(self.now, _JOB_OVER, job.peer_id)
-            return
-        num_examples = self._trainer.num_examples(job.peer_id, job.first_step, job.num_steps)
-        self._jobs[job.peer_id] = job
+        num_examples = self._jobs.add(job)
         self._schedule(self.now + self._compute.seconds(job, num_examples), _JOB_OVER, job.peer_id)
 
     def _finish_job(self, peer_id: PeerId) -> None:
-        if peer_id not in self._outcomes:
-            jobs = self._jobs if peer_id in self._jobs else self._measurements
-            self._outcomes |= zip(jobs, outcomes_of(self._trainer, list(jobs.values())), strict=True)
-            jobs.clear()
-        outcome, peer = self._outcomes.pop(peer_id), self.peers[peer_id]
+        outcome, peer = self._jobs.take(peer_id), self.peers[peer_id]
         self._last_change = self.now
         if isinstance(outcome, Update):
             self._training.add(outcome.metrics, outcome.num_examples)
         try:
             self._call(peer, peer.completed, outcome)
         except TrainingError as error:
-            raise all_failures([error, *self._outcomes.values()]) from error.__cause__
+            raise all_failures([error, *self._jobs.others]) from error.__cause__
 
     # Messages
 
@@ -272,11 +262,13 @@ class Simulator:
         if self._network.has_outages and self._network.is_offline(message.sender, self.now):
             self._schedule(self.now, EventKind.SEND_FAILED, message)
             return
-        if (transfer := self._network.send(message, self.now)) is None:
+        transfer = self._network.send(message, self.now)
+        if transfer is None:
             return
-        has_queue = self._network.has_queue(message.receiver)
-        time, kind = (transfer.first_byte, _AT_DOWNLINK) if has_queue else (transfer.last_byte, _ARRIVAL)
-        self._schedule(time, kind, transfer)
+        if self._network.has_queue(message.receiver):
+            self._schedule(transfer.first_byte, _AT_DOWNLINK, transfer)
+        else:
+            self._schedule(transfer.last_byte, _ARRIVAL, transfer)
 
     def _enter_downlink(self, transfer: Transfer) -> None:
         self._schedule(self._network.queue(transfer, self.now), _ARRIVAL, transfer)
@@ -384,9 +376,7 @@ class Simulator:
         self._stopping.restore(under("best/", arrays))
         self.history.num_refused, self.history.num_rollbacks = values["num_refused"], values["num_rollbacks"]
         self._heap = events_of_snapshot(values["events"], values["messages"], by_message)
-        self._outcomes.clear()
-        self._measurements.clear()
-        self._jobs = {peer_id: job for peer_id, peer in self.peers.items() if (job := peer.outstanding) is not None}
+        self._jobs.begin_again(peer.outstanding for peer in self.peers.values())
 
 
 _HAPPENS: Mapping[EventKind, Callable[[Simulator, Any], None]] = {

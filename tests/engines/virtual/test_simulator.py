@@ -80,7 +80,8 @@ def test_grouping_does_not_change_a_bit(name):
 
     def collect_and_train(job):
         collect(job)
-        eager._outcomes[job.peer_id] = eager._trainer.train([eager._jobs.pop(job.peer_id)])[0]
+        jobs = eager._jobs
+        jobs._outcomes[job.peer_id] = eager._trainer.train([jobs._jobs.pop(job.peer_id)])[0]
 
     eager._collect = collect_and_train
     eager.run()
