@@ -1,7 +1,7 @@
 """Agreements of peers on how good their models are, without anybody who sees them all."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,8 @@ def agreement_of(values: Mapping[str, Any]) -> Agreement:
     """The agreement that gave these values."""
     columns = tuple(Metric(**column) for column in values["columns"])
     scores = np.array(values["scores"], np.float64).reshape(len(values["peers"]), len(columns))
-    return Agreement(**{**values, "peers": tuple(values["peers"]), "columns": columns, "scores": scores})
+    whole = {**values, "peers": tuple(values["peers"]), "columns": columns, "scores": scores}
+    return Agreement(**{field.name: whole[field.name] for field in fields(Agreement)})
 
 
 SHARED_ASPECTS = ("mean", "worst", "best", *DECILES)

@@ -1,5 +1,6 @@
 """An engine's measurements: one `Evaluation` per equivalent round, and the `History` of one algorithm's run."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from math import nan
@@ -198,6 +199,20 @@ def agreed_row(algorithm: str, seed: int, agreement: Agreement, known: Known) ->
     """One flat, JSON-ready row: what a line of `agreed.jsonl` holds."""
     of_the_run = {"algorithm": algorithm, "seed": seed, "time": known.time, "known_to": known.num_peers}
     return of_the_run | agreement_row(agreement)
+
+
+def stopped_by(reasons: Mapping[PeerId, str | None]) -> str | None:
+    """The reason why peers ended before their rounds were over, each by its own word; with their numbers, where it is
+    not the same for all. None: nobody did.
+
+    >>> stopped_by({"a": "in round 3", "b": "in round 3"}), stopped_by({"a": "in round 3", "b": None})
+    ('in round 3', 'in round 3 (1 of 2 peers)')
+    """
+    counts = Counter(reasons.values())
+    del counts[None]
+    if list(counts.values()) == [len(reasons)]:
+        return next(iter(counts))
+    return "; ".join(f"{reason} ({number} of {len(reasons)} peers)" for reason, number in counts.items()) or None
 
 
 def open_exchanges(run: str, number: int) -> str | None:

@@ -136,6 +136,7 @@ class _Process:
         self._last_row = -1  # the newest round of which there is a row, and the weights in it
         self._last_weights: Vector | None = None
         self._last_open = 0
+        self._last_stopped: str | None = None
         self._last_traffic = dict.fromkeys(_TRAFFIC, 0)
         self._rounds_done = 0
 
@@ -176,7 +177,9 @@ class _Process:
             if self._last_row != host.peer.round:
                 self._request_row(host)
             await host.run()
+            (standing,) = standings_of([host.peer])
             seen = self._last_row == host.peer.round and self._last_weights is host.peer.value
+            seen = seen and self._last_stopped == standing.stopped
             has_begun = has_checkpoints(self._directory.path)
             is_told = seen and self._last_open == host.peer.num_open and self._last_traffic == _traffic(host)
             is_over = host.peer.finished and any(place.at_end for place in self._cast.plan.places)
@@ -190,10 +193,11 @@ class _Process:
         if not has_begun:
             _LOGGER.info("stopped before the run began")
             return self._status
-        (standing,) = standings_of([host.peer])
         path = self._directory.finish(standing.model, manifest.constants.get(str(experiment.seed)))
         rounds = self._facts.num_rounds
-        if host.peer.finished:
+        if standing.stopped is not None:
+            _LOGGER.info("stopped early %s: %s", standing.stopped, path)
+        elif host.peer.finished:
             _LOGGER.info("done after round %d of %d: %s", host.peer.round, rounds, path)
         else:
             _LOGGER.info("stopped after round %d of %d: %s; go on with --resume", host.peer.round, rounds, path)
@@ -268,7 +272,7 @@ class _Process:
         (standing,) = standings_of([host.peer])
         training_examples = self._training.num_examples
         self._last_row, self._last_weights, self._last_open = host.peer.round, host.peer.value, host.peer.num_open
-        self._last_traffic = _traffic(host)
+        self._last_traffic, self._last_stopped = _traffic(host), standing.stopped
         row: dict[str, Any] = {
             "round": host.peer.round,
             "rounds_done": host.peer.rounds_done,
@@ -279,6 +283,7 @@ class _Process:
             "training_examples": training_examples,
             **self._last_traffic,
             "num_open": host.peer.num_open,
+            **({} if standing.stopped is None else {"stopped": standing.stopped}),
         }
 
         def scored(trainer: Trainer) -> tuple[Score, dict[str, Any]]:

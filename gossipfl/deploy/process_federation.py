@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
+from gossipfl.agreements import agreement_of
 from gossipfl.codec.messages import decode
 from gossipfl.compression import decompress
 from gossipfl.deploy.addresses import addresses
@@ -29,7 +30,7 @@ from gossipfl.errors import GossipFLError, RemoteProtocolError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.files.strict_json import strict_json
 from gossipfl.files.whole_files import write_whole
-from gossipfl.history import Contact, Evaluation, History
+from gossipfl.history import Contact, Evaluation, History, stopped_by
 from gossipfl.messages import VectorSchema
 from gossipfl.peers import Standing
 from gossipfl.scenario.algorithms import AlgorithmSection
@@ -121,6 +122,7 @@ class ProcessFederation:
         history.failure = history.failure or "; ".join(failures) or None
         complete_history(history, self._statuses().values())
         history.contacts = sorted(self._contacts(), key=lambda contact: contact.time)
+        self._read_agreed()
         history.end_with({name: child.model for name, child in self._children.items()}, self._average(), self._hub)
 
     # Processes
@@ -243,7 +245,9 @@ class ProcessFederation:
                 newest = {name: rows[-1][name] for name in _COUNTED}
                 seen = {name: getattr(child.status, name) for name in newest}
                 newest = {name: max(newest[name], seen[name]) for name in newest}
-                child.status = replace(child.status, num_open=rows[-1]["num_open"], **newest)
+                child.status = replace(
+                    child.status, num_open=rows[-1]["num_open"], stopped=rows[-1].get("stopped"), **newest
+                )
 
     def _statuses(self) -> Mapping[PeerId, PeerStatus]:
         return {name: child.status for name, child in self._children.items() if child.status is not None}
@@ -291,6 +295,13 @@ class ProcessFederation:
                 sums.add(row["training"], row["training_examples"])
             child.rows_read = len(lines)
         return sums.take()
+
+    def _read_agreed(self) -> None:
+        """What the peers have agreed on, as each came to know it, and why they ended before their time."""
+        read = [row for child in self._children.values() for row in _lines(child.directory / "agreed.jsonl")]
+        for row in sorted(read, key=lambda row: row["wall"]):
+            self.history.agree(agreement_of(row), max(0.0, row["wall"] - self._began))
+        self.history.stopped = stopped_by({status.peer: status.stopped for status in self._statuses().values()})
 
     def _contacts(self) -> Iterator[Contact]:
         for child in self._children.values():

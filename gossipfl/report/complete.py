@@ -1,19 +1,21 @@
 """All that can be derived from the manifest and history of a run, again at any time.
 
 history.parquet    the rows of history.jsonl
+agreed.parquet     the rows of agreed.jsonl, where there are any
 summary.json       the common table
 report.html
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.comparison import summarize, winners
 from gossipfl.files.strict_json import strict_json
 from gossipfl.files.whole_files import whole, write_whole
 from gossipfl.report import write_report
-from gossipfl.runs.files import HistoryRow, manifest_and_history
+from gossipfl.runs.files import HistoryRow, agreed_rows, manifest_and_history
 from gossipfl.scores import Metric
 
 
@@ -26,10 +28,12 @@ def complete(path: Path, left_out: list[str] | None = None) -> Path:
     if not (path / "manifest.json").is_file():
         raise ConfigurationError(f"{path} is not the directory of a run: there is no manifest.json in it")
     manifest, history, garbled = manifest_and_history(path)
+    agreed = agreed_rows(path, garbled)
     if left_out is not None:
         left_out += garbled
     rows = [row.model_dump() for row in history]
     _write_parquet(path / "history.parquet", history, manifest.metrics)
+    _write_table(path / "agreed.parquet", [row.model_dump() for row in agreed])
     bounds = {algorithm.label: algorithm.bound for algorithm in manifest.algorithms}
     table = summarize(rows, manifest.metrics, manifest.targets, [(one.algorithm, one.seed) for one in manifest.ended])
     summary = {
@@ -41,11 +45,6 @@ def complete(path: Path, left_out: list[str] | None = None) -> Path:
 
 
 def _write_parquet(path: Path, history: Sequence[HistoryRow], metrics: Sequence[Metric]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not history:
-        return
     of_peers = ["loss", *(metric.name for metric in metrics)]
     flat = [
         {name: value for name, value in row.model_dump().items() if not isinstance(value, dict)}
@@ -57,5 +56,13 @@ def _write_parquet(path: Path, history: Sequence[HistoryRow], metrics: Sequence[
         }
         for row in history
     ]
-    with whole(path) as unfinished:
-        pq.write_table(pa.Table.from_pylist(flat), unfinished)
+    _write_table(path, flat)
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if rows:
+        with whole(path) as unfinished:
+            pq.write_table(pa.Table.from_pylist(rows), unfinished)

@@ -3,12 +3,13 @@
 manifest.json      scenario, seeds, versions, flags, digests of data and partition
 history.jsonl      one row per evaluation, written while the run goes on
 events.jsonl       when peers lost and found each other, if they ran over a network
+agreed.jsonl       what peers knew together of how good their models are, if they agree on that; written when they end
 weights/           final weights and statistics (`gossipfl.files.weight_files`), and what no training changes
                    (`gossipfl.runs.constant_files`)
 checkpoints/       the federation that is running, if it is saved now and then; gone when the run has ended
 
-When it has ended, `gossipfl.report.complete` adds what can be derived from these: history.parquet, summary.json and
-report.html.
+When it has ended, `gossipfl.report.complete` adds what can be derived from these: history.parquet, agreed.parquet,
+summary.json and report.html.
 """
 
 import shutil
@@ -24,12 +25,13 @@ from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.mode import Mode
-from gossipfl.files.strict_json import json_lines, strict_json
+from gossipfl.files.strict_json import json_lines
 from gossipfl.files.weight_files import Arrays, by_name, file_stems, write_weights
 from gossipfl.files.whole_files import kept_for_this_process, write_whole
 from gossipfl.history import Evaluation, History, history_row
 from gossipfl.runs.beginning import run_manifest
 from gossipfl.runs.constant_files import write_constants
+from gossipfl.runs.files import agreed_rows
 from gossipfl.runs.manifest import EndedRun, Manifest, write_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
@@ -89,6 +91,10 @@ class RunDirectory:
         self._open.enter_context(kept_for_this_process(self.path / "weights"))
         if self._rows_before is not None:
             write_whole(self.path / "history.jsonl", json_lines(self._rows_before))
+            ended = {(one.algorithm, one.seed) for one in self._begun.ended}
+            if agreed := agreed_rows(self.path):  # those of the federation that goes on are in its checkpoint
+                kept = (row.model_dump() for row in agreed if (row.algorithm, row.seed) in ended)
+                write_whole(self.path / "agreed.jsonl", json_lines(kept))
         return self
 
     def __exit__(
@@ -172,15 +178,12 @@ class RunDirectory:
             self._note({"differences": [*self._begun.differences, note]})
 
     def evaluated(self, label: str, evaluation: Evaluation) -> None:
-        with (self.path / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(strict_json(history_row(label, self._seed, evaluation)) + "\n")
+        self._append("history.jsonl", [history_row(label, self._seed, evaluation)])
 
     def ended(self, history: History) -> None:
-        if history.contacts:
-            with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
-                for contact in history.contacts:
-                    row = {"algorithm": history.algorithm, "seed": history.seed, **asdict(contact)}
-                    file.write(strict_json(row) + "\n")
+        of_the_run = {"algorithm": history.algorithm, "seed": history.seed}
+        self._append("events.jsonl", (of_the_run | asdict(contact) for contact in history.contacts))
+        self._append("agreed.jsonl", history.agreed_rows())
         if history.average is not None and self._experiment is not None:  # else it has not begun
             average, best = (
                 None if model is None else _by_name(self._experiment.trainer, model)
@@ -199,6 +202,11 @@ class RunDirectory:
             self._note(
                 {"ended": [*before.ended, EndedRun.of(history)], "differences": [*before.differences, *history.notes()]}
             )
+
+    def _append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        if lines := json_lines(rows):
+            with (self.path / name).open("a", encoding="utf-8") as file:
+                file.write(lines)
 
     def finish(self, *, interrupted: bool = False, failures: Sequence[str] = ()) -> Path:
         """Write how the run ended; returns its directory, which has no summary and no report yet."""

@@ -55,6 +55,26 @@ class HistoryRow(Part):
         return [name for name in names if name != "loss" and is_metric_name(name)]
 
 
+class AgreedRow(Part):
+    """One line of `agreed.jsonl`: what peers know together of how good their models were after `round`, by columns for
+    every metric (`gossipfl.history.agreed_row`)."""
+
+    algorithm: str
+    seed: Seed
+    time: FiniteFloat
+    known_to: Count
+    round: Count
+    oldest: Count
+    known_in: Count
+    num_peers: Count
+    of_peers: Count
+    __pydantic_extra__: dict[str, Measured]
+
+    def column(self, aspect: str, metric: str) -> float | None:
+        """The value of one of `gossipfl.agreements.SHARED_ASPECTS` of a metric, or the loss."""
+        return self.__pydantic_extra__.get(f"{aspect}_{metric}")
+
+
 ContactEvent: TypeAlias = Literal["unreachable", "reachable", "left"]
 """A peer could not, or could again, reach a neighbor; or the neighbor said goodbye before the end."""
 
@@ -139,6 +159,7 @@ class Run:
     history: list[HistoryRow]
     summary: Summary
     events: list[EventRow]
+    agreed: list[AgreedRow]
 
 
 def read_run(directory: Path) -> Run:
@@ -154,10 +175,12 @@ def read_run(directory: Path) -> Run:
     summary = parsed(directory / "summary.json", Summary.model_validate_json)
     events = directory / "events.jsonl"
     happened = rows_of(events, EventRow, left_out) if events.exists() else []
+    agreed = agreed_rows(directory, left_out)
     labels = {algorithm.label for algorithm in manifest.algorithms}
     for label in (
         *(row.algorithm for row in history),
         *(row.algorithm for row in happened),
+        *(row.algorithm for row in agreed),
         *(row.label for row in summary.rows),
         *(label for winner in summary.winners for label in winner.labels),
     ):
@@ -167,8 +190,18 @@ def read_run(directory: Path) -> Run:
                 f"manifest.json lists only {', '.join(sorted(labels)) or 'none'}. Run again into an empty folder."
             )
     return Run(
-        manifest.model_copy(update={"differences": [*manifest.differences, *left_out]}), history, summary, happened
+        manifest.model_copy(update={"differences": [*manifest.differences, *left_out]}),
+        history,
+        summary,
+        happened,
+        agreed,
     )
+
+
+def agreed_rows(directory: Path, left_out: list[str] | None = None) -> list[AgreedRow]:
+    """The rows of `agreed.jsonl`, which only a run has whose peers agree on how good they are; see `rows_of`."""
+    path = directory / "agreed.jsonl"
+    return rows_of(path, AgreedRow, left_out) if path.exists() else []
 
 
 def manifest_and_history(directory: Path) -> tuple[Manifest, list[HistoryRow], list[str]]:

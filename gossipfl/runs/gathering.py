@@ -14,13 +14,13 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.files.strict_json import json_lines, strict_json
 from gossipfl.files.weight_files import Arrays, by_name, file_stems, write_weights
 from gossipfl.files.whole_files import write_whole
-from gossipfl.history import history_row, open_exchanges
+from gossipfl.history import History, history_row, open_exchanges, stopped_by
 from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers import Standing
 from gossipfl.runs.constant_files import read_constants, write_constants
 from gossipfl.runs.directory import make_run_directory
 from gossipfl.runs.gathered_history import first_measured, gathered_history, timeline
-from gossipfl.runs.manifest import OF_EACH_PEER, Manifest, write_manifest
+from gossipfl.runs.manifest import OF_EACH_PEER, EndedRun, Manifest, write_manifest
 from gossipfl.runs.peer_records import PeerRecord, read_peer
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.differences import first_difference
@@ -63,6 +63,8 @@ def gather(directories: Sequence[Path], output: Path, own: Scenario | None = Non
     write_whole(output / "history.jsonl", json_lines(history_row(label, seed, one) for one in evaluations))
     of_the_run = {"algorithm": label, "seed": seed}
     write_whole(output / "events.jsonl", json_lines(of_the_run | event for event in _events(records, start)))
+    if agreed := _agreed(records, start):
+        write_whole(output / "agreed.jsonl", json_lines(agreed))
     average = _average(records, standings)
     if average is not None:
         model = records[0].model
@@ -142,8 +144,10 @@ def _manifest(records: Sequence[PeerRecord]) -> Manifest:
         name: {peer: facts for manifest in manifests for peer, facts in getattr(manifest.partition, name).items()}
         for name in OF_EACH_PEER
     }
+    stopped, (seed,) = _stopped(records), manifests[0].seeds
     merged: JSON = {
         "peer": None,
+        "ended": [] if stopped is None else [EndedRun(algorithm=records[0].label, seed=seed, stopped=stopped)],
         "interrupted": any(manifest.interrupted for manifest in manifests),
         "failures": _distinct(failure for manifest in manifests for failure in manifest.failures),
         "differences": differences + [note for record in records for note in record.left_out] + _missing(records),
@@ -178,7 +182,13 @@ def _missing(records: Sequence[PeerRecord]) -> list[str]:
     num_open = sum(record.rows[-1].num_open for record in records if record.rows)
     label = records[0].label
     notes += filter(None, [open_exchanges(label, num_open)])
+    if (stopped := _stopped(records)) is not None:
+        notes.append(f"{label}: stopped early {stopped}.")
     return notes
+
+
+def _stopped(records: Sequence[PeerRecord]) -> str | None:
+    return stopped_by({record.peer: record.rows[-1].stopped for record in records if record.rows})
 
 
 def _events(records: Sequence[PeerRecord], start: float) -> list[JSON]:
@@ -194,6 +204,14 @@ def _events(records: Sequence[PeerRecord], start: float) -> list[JSON]:
         for event in record.events
     ]
     return sorted(events, key=lambda event: event["time"])
+
+
+def _agreed(records: Sequence[PeerRecord], start: float) -> list[JSON]:
+    """What the peers agreed on, when the first of them came to know it, and how many did."""
+    history = History(records[0].label, records[0].manifest.seeds[0])
+    for row in sorted((row for record in records for row in record.agreed), key=lambda row: row.wall):
+        history.agree(row.agreement, round(max(0.0, row.wall - start), 6))
+    return list(history.agreed_rows())
 
 
 def _average(records: Sequence[PeerRecord], standings: Sequence[Standing]) -> ModelVectors | None:

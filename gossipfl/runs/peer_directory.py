@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gossipfl.agreements import Agreement, agreement_row
+from gossipfl.agreements import Agreement
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.checkpoints import has_checkpoints
 from gossipfl.files.strict_json import strict_json
@@ -132,7 +132,7 @@ class PeerDirectory:
         )
 
     def agreed(self, agreement: Agreement, seconds: float) -> None:
-        self._append("agreed.jsonl", {"wall": time.time(), "time": seconds, **agreement_row(agreement)})
+        self._append("agreed.jsonl", {"wall": time.time(), "time": seconds, **agreement.values()})
 
     def finish(self, model: ModelVectors, constants: str | None = None) -> Path:
         """Write the final weights, noting the digest of the `constants` that belong to them; gives their path."""

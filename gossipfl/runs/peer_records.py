@@ -3,6 +3,7 @@
 manifest.json               that of the run, with the peer's name, the run's id and what it is the digest of
 history.jsonl               a `PeerRow` per evaluation of the peer's own model
 events.jsonl                a `PeerEvent` whenever it lost or found a neighbor
+agreed.jsonl                a `PeerAgreement` for everything that all peers together know of their models
 weights/final.safetensors   "weights" and, where there are any, "statistics" and "local": flat; absent when it was
                             killed
 """
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, FiniteFloat, ValidationError
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
+from gossipfl.agreements import Agreement, agreement_of
 from gossipfl.algorithms import Weighting
 from gossipfl.engines.http.wire.run_facts import run_id_of
 from gossipfl.errors import ConfigurationError
@@ -96,6 +98,8 @@ class PeerRow(Part):
     received: Count = 0
     num_messages: Count = 0
     num_open: Count = 0
+    stopped: str | None = None
+    """Why it ended before its rounds were over."""
 
     def value(self, metric: Metric) -> float | None:
         """The loss, or a metric, if it was measured."""
@@ -111,6 +115,29 @@ class PeerEvent(Part):
     event: ContactEvent
 
 
+class PeerAgreement(Part):
+    """One line of a peer's `agreed.jsonl`: an agreement, which the peer has known since the Unix time `wall`."""
+
+    wall: FiniteFloat
+    round: Count
+    known_in: Count
+    of_peers: Count
+    peers: list[PeerId]
+    columns: Annotated[list[Metric], Field(min_length=1)]
+    scores: list[list[Measured]]
+    oldest: Count | None = None
+
+    @model_validator(mode="after")
+    def _has_a_score_for_each_column(self) -> "PeerAgreement":
+        if [len(row) for row in self.scores] != [len(self.columns)] * len(self.peers):
+            raise ValueError("scores should be a row for each of the peers, with a number for each of the columns")
+        return self
+
+    @property
+    def agreement(self) -> Agreement:
+        return agreement_of(self.model_dump())
+
+
 @dataclass(frozen=True, slots=True)
 class PeerRecord:
     """The run directory of one peer, read and checked; `final` is None when it left no weights."""
@@ -120,6 +147,7 @@ class PeerRecord:
     described: OfPeer
     rows: Sequence[PeerRow]
     events: Sequence[PeerEvent]
+    agreed: Sequence[PeerAgreement]
     final: ModelVectors | None
     left_out: Sequence[str] = ()
     """Sentences on what could not be read or used of it."""
@@ -195,7 +223,7 @@ def read_peer(directory: Path) -> PeerRecord:
     except ValueError as error:
         fault = first_fault(error) if isinstance(error, ValidationError) else str(error)
         raise GarbledError(f"{directory / 'manifest.json'} is not what a run writes: {fault}. {_WAY_ON}") from error
-    events = directory / "events.jsonl"
+    events, agreed = directory / "events.jsonl", directory / "agreed.jsonl"
     left_out: list[str] = []
     record = PeerRecord(
         directory,
@@ -203,6 +231,7 @@ def read_peer(directory: Path) -> PeerRecord:
         described,
         rows_of(_there(directory / "history.jsonl"), PeerRow, left_out),
         rows_of(_own(events), PeerEvent, left_out) if events.is_file() else [],
+        rows_of(_own(agreed), PeerAgreement, left_out) if agreed.is_file() else [],
         _read_weights(directory / "weights" / "final.safetensors"),
         left_out,
     )

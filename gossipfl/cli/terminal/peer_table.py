@@ -13,7 +13,8 @@ def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> T
     """One line for each peer, from its status as JSON has it; what does not fit in `height` lines is counted."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     scores = ["loss", *dict.fromkeys(name for status in statuses for name in status["metrics"])]
-    columns = ["peer", "state", "round", *scores, "neighbors", "sent", "received", "failures"]
+    agreed = list(dict.fromkeys(name for status in statuses for name in _agreed(status)))
+    columns = ["peer", "state", "round", *scores, *agreed, "neighbors", "sent", "received", "failures"]
     for column in columns:
         table.add_column(column, justify="left" if column in ("peer", "state") else "right", overflow="fold")
     num_shown = len(statuses) if len(statuses) + 8 <= height else max(1, height - 9)
@@ -27,6 +28,7 @@ def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> T
             status["state"] + _awaited(status["awaits"]),
             f"{status['round']}/{status['rounds']}",
             *("" if measured.get(name) is None else f"{measured[name]:.4f}" for name in scores),
+            *(_agreed(status).get(name, "") for name in agreed),
             f"{len(neighbors) - silent}/{len(neighbors)}",
             num_bytes(status["sent"]),
             num_bytes(status["received"]),
@@ -35,6 +37,22 @@ def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> T
     if num_shown < len(statuses):
         table.add_row(f"and {len(statuses) - num_shown} more", *[""] * (len(columns) - 1))
     return table
+
+
+def _agreed(status: Mapping[str, Any]) -> dict[str, str]:
+    """What a peer knows of all: the mean of each metric, or of the loss where there is none, and of whom that is.
+
+    >>> row = {"round": 3, "num_peers": 4, "of_peers": 5, "mean_loss": 0.5, "mean_accuracy": 0.75}
+    >>> _agreed({"metrics": {"accuracy": 0.7}, "agreed": row})
+    {'accuracy of all': '0.7500', 'known of': '4/5, round 3'}
+    """
+    row = status["agreed"]
+    known = [row.get(name) for name in ("num_peers", "of_peers", "round")]
+    if None in known:  # another host's word may be anything
+        return {}
+    means = {name: row.get(f"mean_{name}") for name in status["metrics"] or ("loss",)}
+    shown = {f"{name} of all": f"{mean:.4f}" for name, mean in means.items() if mean is not None}
+    return shown | {"known of": "{:.0f}/{:.0f}, round {:.0f}".format(*known)}
 
 
 def _awaited(names: Sequence[str]) -> str:

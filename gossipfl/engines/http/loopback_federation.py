@@ -21,7 +21,7 @@ from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.engines.progress import Rounds, Traffic, TrainingSums
 from gossipfl.engines.stopping import Stopping, StopRule
-from gossipfl.history import Contact, Evaluation, History
+from gossipfl.history import Contact, Evaluation, History, stopped_by
 from gossipfl.peers import Peer, Standing
 from gossipfl.training.trainer import Trainer
 from gossipfl.weights import ModelVectors, PeerId
@@ -150,7 +150,10 @@ class LoopbackFederation:
     async def _stop(self) -> None:
         if self._hosts:
             complete_history(self.history, self.statuses())
-            models = {standing.peer_id: standing.model for standing in standings_of(self.peers.values())}
+            standings = standings_of(self.peers.values())
+            models = {standing.peer_id: standing.model for standing in standings}
+            reasons = {standing.peer_id: standing.stopped for standing in standings}
+            self.history.stopped = self.history.stopped or stopped_by(reasons)
             if self._end is not None:
                 models = {standing.peer_id: standing.model for standing in self._end.standings}
             if models:

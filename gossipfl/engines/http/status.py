@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gossipfl.agreements import agreement_row
 from gossipfl.history import History
 from gossipfl.weights import PeerId
 
@@ -61,6 +62,11 @@ class PeerStatus:
     num_rollbacks: int = 0
     own_loss: float | None = None
     """The loss of its model on its own examples, where it has that scored itself."""
+    agreed: Mapping[str, float | None] = field(default_factory=dict)
+    """The newest that it knows of how good all peers' models are, as `gossipfl.agreements.agreement_row` has it; empty
+    where it knows nothing."""
+    stopped: str | None = None
+    """Why it ended before its rounds were over, in words; None: it did not."""
 
     @property
     def num_failures(self) -> int:
@@ -107,6 +113,8 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
         ),
         refusals=dict(host.refusals),
         num_rollbacks=host.num_rollbacks,
+        agreed={} if standing is None or standing.agreement is None else agreement_row(standing.agreement),
+        stopped=None if standing is None else standing.stopped,
     )
 
 

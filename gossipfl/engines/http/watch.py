@@ -146,6 +146,13 @@ class _PeerCollector(Collector):
         yield from gauge(
             "own_training_loss", "Loss on own training examples, where the peer scores it.", status.own_loss
         )
+        known = {name: value for name, value in status.agreed.items() if value is not None}
+        if known:
+            text = "How good all peers' models are, as the peer knows it: a value for each aspect."
+            agreed = GaugeMetricFamily("gossipfl_agreed", text, labels=["peer", "aspect"])
+            for name, value in known.items():
+                agreed.add_metric([*peer, name], value)
+            yield agreed
         state = GaugeMetricFamily("gossipfl_state", "1 for the state that the peer is in.", labels=["peer", "state"])
         for name in STATES:
             state.add_metric([*peer, name], float(name == status.state))

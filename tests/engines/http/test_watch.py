@@ -4,7 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Any
 
 import aiohttp
 import numpy as np
@@ -13,16 +14,18 @@ from deadline import DEADLINE
 from federation import complete, random_shards
 from loopback import Loopback
 from numpy_trainer import NumpyTrainer
-from prometheus_client import Metric
+from prometheus_client import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
+from gossipfl.agreements import Agreement
 from gossipfl.algorithms import PairwiseGossip
 from gossipfl.codec.messages import decode
 from gossipfl.compression import decompress
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.status import status_of
 from gossipfl.engines.http.watch import STATES, Watch
-from gossipfl.scores import Score
+from gossipfl.peers import Peer, Standing
+from gossipfl.scores import LOSS, Metric, Score
 
 GRAPH = complete(3)
 
@@ -40,7 +43,7 @@ class Scene:
         async with self._session.request(method, self._base + path, data=b"x" if method == "POST" else None) as answer:
             return answer.status, await answer.read()
 
-    async def metrics(self) -> dict[str, Metric]:
+    async def metrics(self) -> dict[str, Family]:
         status, body = await self.get("/metrics")
         assert status == 200
         return {family.name: family for family in text_string_to_metric_families(body.decode())}
@@ -134,6 +137,35 @@ async def test_metrics_can_be_read_by_prometheus(scene):
         for before, after in zip(metrics[name].samples, later[name].samples, strict=True):
             assert before.labels == after.labels
             assert before.value <= after.value
+
+
+class Knowing:
+    """A peer that knows how good all are, and has ended for it."""
+
+    def __init__(self, peer: Peer, agreement: Agreement) -> None:
+        self._peer = peer
+        self._agreement = agreement
+
+    @property
+    def standing(self) -> Standing:
+        assert self._peer.standing is not None
+        return replace(self._peer.standing, agreement=self._agreement, stopped="in round 5")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._peer, name)
+
+
+@watching
+async def test_what_all_know_is_told_by_each(scene):
+    assert "gossipfl_agreed" not in await scene.metrics()
+    agreement = Agreement(3, 5, 3, ("0", "2"), (LOSS, Metric("accuracy")), np.array([[0.5, 0.75], [np.nan, 0.25]]))
+    scene.host.peer = Knowing(scene.host.peer, agreement)
+    told = json.loads((await scene.get("/status"))[1])
+    assert (told["agreed"]["num_peers"], told["agreed"]["of_peers"], told["stopped"]) == (2, 3, "in round 5")
+    assert (told["agreed"]["mean_accuracy"], told["agreed"]["mean_loss"]) == (0.5, None)
+    samples = (await scene.metrics())["gossipfl_agreed"].samples
+    values = {sample.labels["aspect"]: sample.value for sample in samples}
+    assert (values["worst_accuracy"], values["known_in"], values["num_peers"]) == (0.25, 5.0, 2.0)
 
 
 @watching
