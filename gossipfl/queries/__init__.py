@@ -1,23 +1,29 @@
 """Questions about the values of all peers, and how summaries of them add up: pure, without a graph or a network."""
 
+from gossipfl.queries.extremes import Maximum, Minimum
 from gossipfl.queries.mean import Count, Mean, Sum
 from gossipfl.queries.query import Answer, Query, Step, Unanswered
 from gossipfl.queries.summary import NO_MAXIMUM, Summary, merged
 from gossipfl.queries.text import QUERIES, parsed
 from gossipfl.queries.values import Values
+from gossipfl.queries.variance import StandardDeviation, Variance
 
 __all__ = [
     "NO_MAXIMUM",
     "QUERIES",
     "Answer",
     "Count",
+    "Maximum",
     "Mean",
+    "Minimum",
     "Query",
+    "StandardDeviation",
     "Step",
     "Sum",
     "Summary",
     "Unanswered",
     "Values",
+    "Variance",
     "merged",
     "parsed",
 ]

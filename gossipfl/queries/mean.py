@@ -60,24 +60,23 @@ class Count:
         return Step(self.passes(), _Nothing())
 
 
-def weighted_sums(terms: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
-    """The double-double sums that `totals` reads, of terms [N, F]: of the weights, of the weighted terms, and of their
-    sizes, [1 + 2 F]."""
-    lost = np.zeros_like(terms)
+def weighted_sums(high: Floats, low: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
+    """The double-double sums that `totals` reads, [1 + 2 F], of terms high + low [N, F]: those of weights, of weighted
+    terms, and of their sizes."""
+    counts = np.ones(len(high)) if weights is None else weights
     if weights is not None:
-        terms, lost = product(terms, weights[:, None])
-    counts = np.ones(len(terms)) if weights is None else weights
-    high, low = np.column_stack([counts, terms]), np.column_stack([np.zeros(len(terms)), lost])
-    sizes = np.abs(terms).sum(axis=0)
-    high, low = summed(high, low)
-    return np.concatenate([high, sizes]), np.concatenate([low, np.zeros_like(sizes)])
+        high, lost = product(high, weights[:, None])
+        low = lost + low * weights[:, None]
+    sizes = np.abs(high).sum(axis=0)
+    sums, lows = summed(np.column_stack([counts, high]), np.column_stack([np.zeros(len(high)), low]))
+    return np.concatenate([sums, sizes]), np.concatenate([lows, np.zeros_like(sizes)])
 
 
 def totals(total: Summary, counted: Counted) -> tuple[Total, Total]:
     """The agreed sums of weighted terms [F], and of weights, with their errors."""
     terms = slice(1, 1 + total.sums.size // 2)
-    # 3 u^2 for each addition, 16 for a product or a quotient; the sizes are rounded sums themselves.
-    relative = 4 * UNIT**2 * (counted.peers + counted.examples + 8)
+    # 3 u^2 for each addition, up to 30 for what a term is made of; the sizes are rounded sums themselves.
+    relative = 4 * UNIT**2 * (counted.peers + counted.examples + 10)
     error = total.sums[terms.stop :] * relative + UNDERFLOW * counted.examples
     return (
         Total(total.sums[terms], total.low[terms], error),
@@ -88,6 +87,12 @@ def totals(total: Summary, counted: Counted) -> tuple[Total, Total]:
 def shaped(numbers: Floats) -> Floats:
     """One number for a single feature, else that of each [F]."""
     return numbers[0] if numbers.shape[0] == 1 else numbers
+
+
+def nothing(asked: str, num_features: int) -> Found:
+    """No answer, as no peer has examples."""
+    missing = shaped(np.full(num_features, np.nan))
+    return Found(missing, missing, (f"there is no {asked}: no peer has an example that counts",))
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ class _Sums:
 
     def local(self, values: Values) -> Summary:
         terms = values.checked(self.asked, self.num_features, takes_weights=True)
-        high, low = weighted_sums(terms, values.weights)
+        high, low = weighted_sums(terms, np.zeros_like(terms), values.weights)
         if self.of == "peers":
             # Its own mean is one term of weight 1, and that of the sizes says how far off it can be.
             whole = high[0] > 0
@@ -116,8 +121,7 @@ class _Sums:
         if self.of == "sum":
             return Found(shaped(sums.high), shaped(sums.bound))
         if not weights.high:
-            nothing = shaped(np.full(self.num_features, np.nan))
-            return Found(nothing, nothing, ("there is no mean: no peer has an example that counts",))
+            return nothing("mean", self.num_features)
         value, bound = sums.over(weights)
         return Found(shaped(value), shaped(bound))
 

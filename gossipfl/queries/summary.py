@@ -59,7 +59,7 @@ def merged(summaries: Sequence[Summary]) -> Summary:
     return Summary(frozen(high), frozen(low), frozen(maxima))
 
 
-def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+def two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     """a + b, and what rounding lost of it (Knuth)."""
     total = a + b
     other = total - a
@@ -74,14 +74,14 @@ def _fast_two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 def added(high: Floats, low: Floats, other_high: Floats, other_low: Floats) -> tuple[Floats, Floats]:
     """The sum of two double-double arrays."""
-    total, lost = _two_sum(high, other_high)
-    total_low, lost_low = _two_sum(low, other_low)
+    total, lost = two_sum(high, other_high)
+    total_low, lost_low = two_sum(low, other_low)
     total, lost = _fast_two_sum(total, lost + total_low)
     return _fast_two_sum(total, lost_low + lost)
 
 
 def product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """a b, and what rounding lost of it (Dekker and Veltkamp), for numbers below 2^900."""
+    """a b, and what rounding lost of it (Dekker and Veltkamp), for numbers and products below 2^990."""
     (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
     value = a * b
     return value, ((a_high * b_high - value) + a_high * b_low + a_low * b_high) + a_low * b_low
@@ -126,6 +126,6 @@ class Total(NamedTuple):
 
     def over(self, other: "Total") -> tuple[Floats, Floats]:
         """The quotient with a positive total, and the distance of the true one from it at most."""
-        value = self.high / other.high
-        missing = self.bound + np.abs(value) * other.bound
-        return value, np.asarray((missing / (other.high - other.bound) + UNIT * np.abs(value) + UNDERFLOW) * SAFE)
+        value, low = quotient(self.high, self.low, other.high, other.low)
+        missing = (self.error + np.abs(value) * other.error) / (other.high - other.bound)
+        return value, np.asarray((np.abs(low) + missing + 16 * UNIT**2 * np.abs(value) + UNDERFLOW) * SAFE)

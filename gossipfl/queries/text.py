@@ -7,13 +7,19 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import did_you_mean
+from gossipfl.queries.extremes import Maximum, Minimum
 from gossipfl.queries.mean import Count, Mean, Sum
 from gossipfl.queries.query import Query
+from gossipfl.queries.variance import StandardDeviation, Variance
 
 QUERIES: Mapping[str, type[Query]] = {
     "mean": Mean,
     "sum": Sum,
     "count": Count,
+    "variance": Variance,
+    "std": StandardDeviation,
+    "min": Minimum,
+    "max": Maximum,
 }
 """The queries by the names that people use; the exam in tests/queries is sat by each of them."""
 
