@@ -20,7 +20,7 @@ class Minimum:
 
     def first(self, num_features: int = 1) -> Step:
         """The one pass of it."""
-        return Step(self.passes(num_features), _Extreme("minimum", num_features, -1))
+        return Step.first(_Extreme("minimum", num_features, -1))
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Maximum:
 
     def first(self, num_features: int = 1) -> Step:
         """The one pass of it."""
-        return Step(self.passes(num_features), _Extreme("maximum", num_features, 1))
+        return Step.first(_Extreme("maximum", num_features, 1))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class Mean:
 
     def first(self, num_features: int = 1) -> Step:
         """The one pass of it."""
-        return Step(self.passes(num_features), _Sums("mean", num_features, self.over))
+        return Step.first(_Sums("mean", num_features, self.over))
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Sum:
 
     def first(self, num_features: int = 1) -> Step:
         """The one pass of it."""
-        return Step(self.passes(num_features), _Sums("sum", num_features, "sum"))
+        return Step.first(_Sums("sum", num_features, "sum"))
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Count:
 
     def first(self, num_features: int = 1) -> Step:
         """The one pass of it."""
-        return Step(self.passes(), _Nothing())
+        return Step.first(_Nothing())
 
 
 def weighted_sums(high: Floats, low: Floats, weights: Floats | None) -> tuple[Floats, Floats]:

@@ -4,21 +4,22 @@ A query is answered in passes. In each, every peer makes a `Summary` of its own 
 and that total is given to everybody. From it follows what the next pass asks, or the answer. The laws:
 
 * A step is made of its query and of totals only: so it is the same at all peers, and they end with the same bits.
-* All passes are over the same peers: those of the first.
-* How many numbers a pass takes is known before anybody asks (`Query.passes`): what is short of them is filled up.
+* The peers in the total of a pass were in that of the pass before. Where some have left, the query begins again: no
+  answer is made of passes over different peers.
 * Only the first step finds faults with a peer's values; the later ones take whatever the first took.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from gossipfl.errors import LocalProtocolError
-from gossipfl.queries.summary import NO_MAXIMUM, Floats, Summary
+from gossipfl.queries.summary import Floats, Summary
 from gossipfl.queries.values import Values
-from gossipfl.weights import Vector, frozen
+from gossipfl.weights import NOTHING, frozen
+
+T = TypeVar("T", Mapping[str, float], float)
 
 FEWEST_PEERS = 3
 """An answer over fewer peers tells one of them the other's."""
@@ -84,7 +85,7 @@ class Query(Protocol):
     """A question: a frozen dataclass, listed in `QUERIES`."""
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
-        """The numbers of sums and of maxima in each pass; there may be fewer passes.
+        """The numbers of sums and of maxima in each pass at most; there may be fewer passes, too.
 
         Raises ConfigurationError for a number of features that the query cannot be asked of.
         """
@@ -97,47 +98,51 @@ class Query(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One pass of a query, the next one of `passes`; `counted` are the peers and examples of the passes before."""
+    """One pass of a query that began with `begin`; `counted` are the peers and examples of the passes before."""
 
-    passes: tuple[tuple[int, int], ...]
     part: Part
+    begin: Part
     counted: Counted | None = None
+
+    @classmethod
+    def first(cls, part: Part) -> "Step":
+        """The first pass."""
+        return cls(part, part)
 
     @property
     def sizes(self) -> tuple[int, int]:
         """The numbers of sums and of maxima of a summary."""
-        return self.passes[0]
+        num_sums, num_maxima = self.part.sizes
+        return 2 + num_sums, num_maxima
 
     def local(self, values: Values) -> Summary:
         """One peer's summary.
 
         Raises DataError, in the first pass only, for values that the query does not take.
         """
-        own = self.part.local(values)
-        num_sums, num_maxima = self.sizes
-        sums = np.concatenate([[1.0, len(values)], own.sums, np.zeros(num_sums - 2 - own.sums.size)])
-        low = np.concatenate([[0.0, 0.0], own.low, np.zeros(num_sums - 2 - own.low.size)])
-        maxima = np.concatenate([own.maxima, np.full(num_maxima - own.maxima.size, NO_MAXIMUM)])
-        return Summary(frozen(sums), frozen(low), frozen(maxima))
+        sums, low, maxima = self.part.local(values)
+        counts = np.concatenate([[1.0, len(values)], sums])
+        return Summary(frozen(counts), frozen(np.concatenate([[0.0, 0.0], low])), frozen(maxima))
 
     def next(self, total: Summary) -> "Step | Answer":
-        """The pass after this one, or the answer."""
+        """The pass after this one, the first one once more where peers have left, or the answer."""
         counted = Counted(*(int(number) for number in total.sums[:2]))
         if self.counted not in (None, counted):
-            raise LocalProtocolError(f"a pass is over {counted}, and the one before it was over {self.counted}")
-        num_sums, num_maxima = self.part.sizes
-        asked = slice(2, 2 + num_sums)
-        found = self.part.next(Summary(total.sums[asked], total.low[asked], total.maxima[:num_maxima]), counted)
+            return Step.first(self.begin)
+        found = self.part.next(Summary(total.sums[2:], total.low[2:], total.maxima), counted)
         if not isinstance(found, Found):
-            return Step(self.passes[1:], found, counted)
-        value, notes = found.value, found.notes
+            return replace(self, part=found, counted=counted)
+        value, bound, notes, edges = found
         if counted.peers < FEWEST_PEERS:
             notes += (_few(counted.peers),)
-        if isinstance(value, Mapping):
-            return Answer(value, found.bound, *counted, notes, found.edges)
-        if value.ndim == 0:
-            return Answer(float(value), float(found.bound), *counted, notes, found.edges)
-        return Answer(frozen(value), frozen(np.array(found.bound)), *counted, notes, found.edges)
+        return Answer(_plain(value), _plain(bound), *counted, notes, edges)
+
+
+def _plain(value: T | Floats) -> T | Floats | float:
+    """A float for an array without axes."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return float(value) if value.ndim == 0 else frozen(value)
 
 
 def _few(num_peers: int) -> str:
@@ -146,8 +151,8 @@ def _few(num_peers: int) -> str:
     return f"the answer is over {num_peers} peers only: each of them can tell the other's from it and its own"
 
 
-def summary(sums: Floats, maxima: Vector | tuple[float, ...] = (), low: Floats | None = None) -> Summary:
+def summary(sums: Floats, maxima: Floats = NOTHING, low: Floats | None = None) -> Summary:
     """The summary of these numbers, in any shape."""
     flat = np.asarray(sums, np.float64).ravel()
     lost = np.zeros(flat.size) if low is None else np.asarray(low, np.float64).ravel()
-    return Summary(flat, lost, np.asarray(maxima, np.float64).ravel())
+    return Summary(flat, lost, np.array(maxima, np.float64).ravel())

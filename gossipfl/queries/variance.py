@@ -31,7 +31,7 @@ class Variance:
 
     def first(self, num_features: int = 1) -> Step:
         """The pass of the mean."""
-        return Step(self.passes(num_features), _Centre("variance", num_features, self.correction))
+        return Step.first(_Centre("variance", num_features, self.correction))
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class StandardDeviation:
 
     def first(self, num_features: int = 1) -> Step:
         """The pass of the mean."""
-        return Step(self.passes(num_features), _Centre("standard deviation", num_features, self.correction))
+        return Step.first(_Centre("standard deviation", num_features, self.correction))
 
 
 @dataclass(frozen=True)
