@@ -6,7 +6,7 @@ is built, not before.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from gossipfl.data.task import Task
 from gossipfl.errors import ConfigurationError
@@ -20,7 +20,9 @@ BuildModel: TypeAlias = "Callable[[], keras.Model]"
 """A function without arguments that builds a new Keras model, compiled or not, at each call."""
 
 
-def softmax(input_shape: tuple[int, ...], num_outputs: int, activation: str | None = "softmax") -> "keras.Model":
+def softmax(
+    input_shape: tuple[int, ...], num_outputs: int, activation: str | None = "softmax", *, normalizes: bool = False
+) -> "keras.Model":
     """Multinomial logistic regression: one dense layer with softmax output, from zero weights; for quantities, linear
     regression.
 
@@ -31,6 +33,7 @@ def softmax(input_shape: tuple[int, ...], num_outputs: int, activation: str | No
     return Sequential(
         [
             Input(input_shape),
+            *_normalization(normalizes),
             layers.Flatten(),
             layers.Dense(num_outputs, activation, kernel_initializer="zeros", bias_initializer="zeros"),
         ],
@@ -38,7 +41,9 @@ def softmax(input_shape: tuple[int, ...], num_outputs: int, activation: str | No
     )
 
 
-def mlp(input_shape: tuple[int, ...], num_outputs: int, activation: str | None = "softmax") -> "keras.Model":
+def mlp(
+    input_shape: tuple[int, ...], num_outputs: int, activation: str | None = "softmax", *, normalizes: bool = False
+) -> "keras.Model":
     """Two hidden layers of 200 units with ReLU: "2NN" of McMahan et al. (2016).
 
     199,210 parameters for 28x28 images of 10 classes.
@@ -48,6 +53,7 @@ def mlp(input_shape: tuple[int, ...], num_outputs: int, activation: str | None =
     return Sequential(
         [
             Input(input_shape),
+            *_normalization(normalizes),
             layers.Flatten(),
             layers.Dense(200, "relu"),
             layers.Dense(200, "relu"),
@@ -57,7 +63,9 @@ def mlp(input_shape: tuple[int, ...], num_outputs: int, activation: str | None =
     )
 
 
-def cnn(input_shape: tuple[int, ...], num_outputs: int, activation: str | None = "softmax") -> "keras.Model":
+def cnn(
+    input_shape: tuple[int, ...], num_outputs: int, activation: str | None = "softmax", *, normalizes: bool = False
+) -> "keras.Model":
     """LeNet-5 with ReLU and max-pooling (after LeCun et al., 1998): 44,426 parameters for 28x28x1 images of 10 classes.
 
     Images smaller than 16x16 are padded in both convolutions, so that 8x8 digits fit. `input_shape` is (height, width,
@@ -74,6 +82,7 @@ def cnn(input_shape: tuple[int, ...], num_outputs: int, activation: str | None =
     return Sequential(
         [
             Input(input_shape),
+            *_normalization(normalizes, axis=-1 if len(input_shape) == 3 else None),
             layers.Reshape((*input_shape, 1)[:3]),
             layers.Conv2D(6, 5, padding=padding, activation="relu"),
             layers.MaxPooling2D(),
@@ -88,18 +97,28 @@ def cnn(input_shape: tuple[int, ...], num_outputs: int, activation: str | None =
     )
 
 
-MODELS: Mapping[str, Callable[[tuple[int, ...], int, str | None], "keras.Model"]] = {
-    "softmax": softmax,
-    "mlp": mlp,
-    "cnn": cnn,
-}
-"""Built-in models by name: functions of (input_shape, num_outputs, activation)."""
+def _normalization(normalizes: bool, axis: int | None = -1) -> "list[keras.layers.Layer]":
+    """The layer behind the input that has a mean and a variance of each feature, or of each channel of images."""
+    from keras import layers
+
+    return [layers.Normalization(axis)] if normalizes else []
 
 
-def resolve(name_or_path: str, task: Task) -> BuildModel:
+class _BuiltIn(Protocol):
+    def __call__(
+        self, input_shape: tuple[int, ...], num_outputs: int, activation: str | None = ..., *, normalizes: bool = ...
+    ) -> "keras.Model": ...
+
+
+MODELS: Mapping[str, _BuiltIn] = {"softmax": softmax, "mlp": mlp, "cnn": cnn}
+"""Built-in models by name."""
+
+
+def resolve(name_or_path: str, task: Task, *, normalizes: bool = False) -> BuildModel:
     """The function that builds the model: a built-in name, or `package.module:function` without arguments.
 
     Built-in models have one output for each class, with softmax; for each label, with sigmoid; or for each quantity.
+    With `normalizes`, their first layer is a Normalization, in which there are no statistics yet.
 
     Raises ConfigurationError when there is no such name, module or function, with the nearest spelling, and when no
     built-in model is for such a task.
@@ -113,7 +132,7 @@ def resolve(name_or_path: str, task: Task) -> BuildModel:
             )
         num_outputs = task.num_classes or task.num_targets
         activation = {"classes": "softmax", "labels": "sigmoid", "quantities": None}[task.kind]
-        return partial(MODELS[name_or_path], task.input_shape, num_outputs, activation)
+        return partial(MODELS[name_or_path], task.input_shape, num_outputs, activation, normalizes=normalizes)
     try:
         return user_function(name_or_path)
     except ConfigurationError as error:

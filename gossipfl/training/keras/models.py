@@ -58,6 +58,12 @@ class BuiltModel(NamedTuple):
         return self.training.optimizers if isinstance(self.training, OwnStep) else [self.model.optimizer]
 
     @property
+    def normalizations(self) -> Sequence[keras.layers.Normalization]:
+        """The Normalization layers whose means and variances are variables."""
+        layers = self.model._flatten_layers()
+        return [one for one in layers if isinstance(one, keras.layers.Normalization) and one.input_mean is None]
+
+    @property
     def stored(self) -> StoredModel:
         """The present values of the variables."""
         layout = self.layout
@@ -70,11 +76,16 @@ class BuiltModel(NamedTuple):
         return Constants(schema_of(variables).names, tuple(_portable(variable.numpy()) for variable in variables))
 
     def set_constants(self, constants: Constants) -> None:
-        """Take the constants of the run. Raises SchemaMismatchError when they are another model's."""
+        """Take the constants of the run. Raises SchemaMismatchError when they are another model's.
+
+        A graph that was made before has the numbers that a Normalization layer had then.
+        """
         variables = self.layout.constants
         constants.check_shapes([tuple(variable.shape) for variable in variables])
         for variable, array in zip(variables, constants.arrays, strict=True):
             variable.assign(array.astype(variable.dtype))
+        for layer in self.normalizations:
+            layer.finalize_state()  # what it calculates with is no variable
 
     def set_vectors(self, vectors: ModelVectors) -> None:
         """Take what training has made of them. Raises SchemaMismatchError when the vectors are another model's."""

@@ -24,6 +24,7 @@ from gossipfl.training.keras.runtime import fits_one_thread, on_one_thread
 from gossipfl.training.keras.single import SingleGraphs
 from gossipfl.training.keras.state import VariableLayout
 from gossipfl.training.keras.steps import ModelSteps
+from gossipfl.weights import Constants
 
 MAX_GROUPED_FLOATS = 10**6
 """Models with more weights, statistics and optimizer floats are trained one peer a call.
@@ -55,6 +56,12 @@ class Slot:
         """Memory that the scores of one batch of an evaluation take."""
         dtype, shape = self.built.scoring.of_batches
         return 8 + int(dtype.size) * math.prod(shape)
+
+    def set_constants(self, constants: Constants) -> None:
+        """Take the constants of the run, and forget the graphs in which others are no variables."""
+        self.built.set_constants(constants)
+        if self.built.normalizations:
+            self._traced.clear()
 
     def stop(self) -> None:
         """Make the running graph end after its current step; its results are then void."""

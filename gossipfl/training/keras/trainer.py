@@ -151,7 +151,7 @@ class KerasTrainer:
         Raises SchemaMismatchError for constants that do not belong to this model.
         """
         for slot in self._pool.slots:
-            slot.built.set_constants(constants)
+            slot.set_constants(constants)
 
     def num_examples(self, peer_id: PeerId, first_step: int, num_steps: int) -> int:
         """Number of examples (with repetition) in the steps [first_step, first_step + num_steps) of a peer."""

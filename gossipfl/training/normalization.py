@@ -1,0 +1,59 @@
+"""Features as the Normalization layers of a model see them, of which peers agree on means and variances."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossipfl.data.conversion import model_inputs
+from gossipfl.data.examples import Examples, leaves
+from gossipfl.weights import Constants
+
+
+@dataclass(frozen=True, slots=True)
+class NormalizedInput:
+    """One input of a model and the Normalization layer that it goes through.
+
+    `place` is the input among the examples (`x`, `x['age']`), `shape` that of one example as the layer gets it, and
+    `kept` the axes of which the layer has a mean and a variance for every position, counted from 0 for the examples.
+    `mean` and `variance` are their positions among the constants of the model.
+    """
+
+    layer: str
+    place: str
+    shape: tuple[int, ...]
+    kept: tuple[int, ...]
+    mean: int
+    variance: int
+
+    @property
+    def num_features(self) -> int:
+        """The number of means."""
+        return math.prod(self.shape[axis - 1] for axis in self.kept)
+
+    def features(self, examples: Examples) -> NDArray[np.float64]:
+        """The numbers that the layer gets, [examples times positions that have one mean, features]."""
+        array = model_inputs(dict(leaves(examples.x, "x"))[self.place])
+        seen = array.reshape(len(array), *self.shape)
+        reduced = [axis for axis in range(seen.ndim) if axis not in self.kept]
+        return np.asarray(seen.transpose(*reduced, *self.kept).reshape(-1, self.num_features), np.float64)
+
+    def with_statistics(
+        self, constants: Constants, mean: NDArray[np.float64], variance: NDArray[np.float64]
+    ) -> Constants:
+        """The constants with a mean and a variance of each feature."""
+        arrays = list(constants.arrays)
+        for position, values in ((self.mean, mean), (self.variance, variance)):
+            arrays[position] = values.reshape(arrays[position].shape).astype(arrays[position].dtype)
+        return replace(constants, arrays=tuple(arrays))
+
+
+def unit_where_constant(variance: NDArray[np.float64], bound: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variances to divide by: 1 for a feature that is the same in all examples, to rounding: it becomes 0, and another
+    value, in an example that is held out, differs from it by as much as before.
+
+    >>> unit_where_constant(np.array([4.0, 1e-30]), np.array([1e-15, 1e-29])).tolist()
+    [4.0, 1.0]
+    """
+    return np.where(variance <= bound, 1.0, variance)
