@@ -1,9 +1,14 @@
 """A peer's addresses, and those of its neighbors; and nothing leaves a machine in the clear unasked."""
 
+import socket
 from collections.abc import Mapping
+from typing import Protocol
+
+import networkx as nx
 
 from gossipfl.deploy.addresses import Where, addresses, checked_address, host_and_port, is_loopback
-from gossipfl.deploy.peer_options import PeerOptions
+from gossipfl.deploy.process_start import taken
+from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.errors import ConfigurationError
 from gossipfl.scenario import Scenario
@@ -11,11 +16,32 @@ from gossipfl.topology import all_neighbors
 from gossipfl.weights import PeerId
 
 
-def addresses_of_peer(scenario: Scenario, options: PeerOptions) -> dict[PeerId, str | None]:
-    """Addresses of the peer itself and of its neighbors."""
-    section = scenario.section(options.algorithm)
+class Reach(Protocol):
+    """The options by which a peer is reached, and reaches its neighbors."""
+
+    @property
+    def name(self) -> PeerId: ...
+    @property
+    def listen(self) -> Where | None: ...
+    @property
+    def listen_fd(self) -> int | None: ...
+    @property
+    def addresses(self) -> Mapping[PeerId, str]: ...
+    @property
+    def behind_proxy(self) -> bool: ...
+    @property
+    def insecure(self) -> bool: ...
+
+
+def network_of(scenario: Scenario, algorithm: str | None) -> nx.Graph:
+    """The participants of an algorithm of a scenario, and who talks to whom."""
+    section = scenario.section(algorithm)
     graph = scenario.graph(section)
-    network = scenario.recipe(section, graph).network(graph)
+    return scenario.recipe(section, graph).network(graph)
+
+
+def addresses_of_peer(scenario: Scenario, network: nx.Graph, options: Reach) -> dict[PeerId, str | None]:
+    """Addresses of the peer itself and of its neighbors."""
     if options.name not in network:
         raise ConfigurationError(f"there is no peer {options.name!r}; there are {', '.join(network)}")
     where = addresses(scenario, network)
@@ -33,7 +59,7 @@ def addresses_of_peer(scenario: Scenario, options: PeerOptions) -> dict[PeerId, 
     return {name: where[name] for name in (options.name, *neighbors)}
 
 
-def listening_address(options: PeerOptions, own: str | None) -> Where | None:
+def listening_address(options: Reach, own: str | None) -> Where | None:
     """The address to listen at; None for a peer that cannot be reached and polls."""
     if own is None:
         return None
@@ -50,7 +76,7 @@ def listening_address(options: PeerOptions, own: str | None) -> Where | None:
 
 
 def check_exposure(
-    options: PeerOptions,
+    options: Reach,
     where: Mapping[PeerId, str | None],
     listen: Where | None,
     credentials: Credentials | None,
@@ -82,3 +108,17 @@ def check_exposure(
             f"listening on {listen[0]}:{listen[1]} without TLS would be open to the network: give --certs, listen on "
             "127.0.0.1, or say --insecure"
         )
+
+
+async def opened(host: HTTPPeer, options: Reach, listen: Where | None, credentials: Credentials | None) -> Where | None:
+    """Let a peer listen where it is to; gives that place, None for one that polls. Raises ConfigurationError when the
+    port is taken."""
+    tls = None if credentials is None or options.behind_proxy else credentials.server_context()
+    if options.listen_fd is not None:
+        return await host.listen(socket.socket(fileno=options.listen_fd), tls)
+    if listen is None:
+        return None
+    try:
+        return await host.listen(listen, tls)
+    except OSError as error:
+        raise taken(listen, options.name, error) from error

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -16,7 +15,7 @@ from gossipfl.actions import Update
 from gossipfl.agreements import Agreement
 from gossipfl.deploy.addresses import Where
 from gossipfl.deploy.agreement import run_facts
-from gossipfl.deploy.exposure import addresses_of_peer, check_exposure, listening_address
+from gossipfl.deploy.exposure import addresses_of_peer, check_exposure, listening_address, network_of, opened
 from gossipfl.deploy.peer_options import PeerOptions
 from gossipfl.deploy.process_start import StoppedError, check_free, shown, stoppable, taken
 from gossipfl.deploy.revocation import revoked
@@ -65,7 +64,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     absent = revoked(scenario, section)
     if options.name in absent:
         raise ConfigurationError(f"{options.name} has been shut out of the run: http.revoked names it")
-    where = addresses_of_peer(scenario, options)
+    where = addresses_of_peer(scenario, network_of(scenario, options.algorithm), options)
     listen = listening_address(options, where[options.name])
     check_exposure(options, where, listen, credentials)
     caps_of_peer(len(where) - 1, scenario.http.max_connections)  # and again when TensorFlow has opened what it opens
@@ -163,7 +162,7 @@ class _Process:
                 watched = await watch.start(*options.watch)
             except OSError as error:
                 raise taken(options.watch, options.name, error) from error
-            listening = await self._open(host)
+            listening = await opened(host, options, self._listen, self._credentials)
             self._directory.addresses(listening, watched)
             _LOGGER.info(
                 "listening on %s, status at http://%s:%d/status, run %s",
@@ -188,7 +187,7 @@ class _Process:
             self._due.put_nowait(None)
             await recording
         finally:
-            await host.room.close()
+            await self._room.close()
             await watch.stop()
         if not has_begun:
             _LOGGER.info("stopped before the run began")
@@ -217,7 +216,8 @@ class _Process:
         neighbors = {name: address for name, address in self._where.items() if name != self._options.name}
         put_away = partial(parked, directory=self._directory.path)
         peer = self._cast.make_peer(self._options.name, SystemSecrets(), put_away)
-        host = HTTPPeer(peer, self._facts, TrainingRoom(self._trainer, 1, put_away), tuple(neighbors), self, hosting)
+        self._room = TrainingRoom(self._trainer, 1, put_away)
+        host = HTTPPeer(peer, self._facts, self._room, tuple(neighbors), self, hosting)
         host.connect(neighbors)
         if checkpoint is not None:
             if checkpoint.values["run"] != self._facts.run_id:
@@ -229,19 +229,6 @@ class _Process:
         present = Neighbors.of(self._cast.network, self._options.name).without(http.revoked)
         peer.neighbors_changed(present, host.now())
         return host
-
-    async def _open(self, host: HTTPPeer) -> Where | None:
-        tls = None
-        if self._credentials is not None and not self._options.behind_proxy:
-            tls = self._credentials.server_context()
-        if self._options.listen_fd is not None:
-            return await host.listen(socket.socket(fileno=self._options.listen_fd), tls)
-        if self._listen is None:
-            return None
-        try:
-            return await host.listen(self._listen, tls)
-        except OSError as error:
-            raise taken(self._listen, self._options.name, error) from error
 
     def _interrupt(self, host: HTTPPeer) -> None:
         self._status = 130
@@ -290,7 +277,7 @@ class _Process:
             peer_id = None if standing.peer_id == self._cast.recipe.hub else standing.peer_id
             return own_score(trainer, self._cast.plan, peer_id, standing.model, final=final), row
 
-        self._due.put_nowait(lambda: host.room.evaluate(scored))
+        self._due.put_nowait(lambda: self._room.evaluate(scored))
 
     async def _record(self, host: HTTPPeer) -> None:
         rounds = self._facts.num_rounds

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from gossipfl.actions import Update
+from gossipfl.actions import Job, Scores, Update
 from gossipfl.agreements import Agreement
 from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.engines.http.wire.limits import Limits
@@ -20,7 +20,8 @@ State: TypeAlias = Literal["new", "meeting", "training", "waiting", "lingering",
 class Hosting:
     """The terms on which a peer is hosted.
 
-    `credentials` sign what it says, and identify it in TLS. `directory` holds its checkpoints; None: it has none.
+    `credentials` sign what it says, and identify it in TLS. `directory` holds its checkpoints; None: it has none, and
+    `incarnation` is to be higher in each of its lives, or neighbors that have seen a later one refuse it.
     `linger` (seconds) is how long it serves on after it has finished, while neighbors have not or an exchange is open.
     `meeting_seconds` is how long it waits at the start for neighbors that are not there yet. `listens` is False for a
     peer that others cannot reach: it polls. Those of `revoked` are refused, and never spoken to.
@@ -33,6 +34,15 @@ class Hosting:
     meeting_seconds: float = 30.0
     listens: bool = True
     revoked: frozenset[PeerId] = frozenset()
+    incarnation: int = 1
+
+
+class Room(Protocol):
+    """The place where the jobs of peers are done."""
+
+    async def run(self, job: Job) -> Update | Scores:
+        """Run a job. Raises TrainingError."""
+        ...
 
 
 class Watcher(Protocol):

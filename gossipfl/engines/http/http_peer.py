@@ -25,12 +25,11 @@ from gossipfl.engines.http.delivering.journal import Journal, next_incarnation
 from gossipfl.engines.http.delivering.letters import GOODBYES, Answer, Letter, Parcel
 from gossipfl.engines.http.delivering.meeting import meet
 from gossipfl.engines.http.delivering.sealing import Sealer
-from gossipfl.engines.http.hosting import Hosting, State, Watcher
+from gossipfl.engines.http.hosting import Hosting, Room, State, Watcher
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
 from gossipfl.engines.http.peer_clock import PeerClock
 from gossipfl.engines.http.serving.server import PeerServer, Reply
 from gossipfl.engines.http.tasks import Tasks
-from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.trust.gate import Gate
 from gossipfl.engines.http.waiting import awaited, nobody_shares_the_run, warn_of_long_waits
 from gossipfl.engines.http.wire.envelope import Envelope
@@ -58,7 +57,7 @@ class HTTPPeer:
         self,
         peer: Peer,
         facts: RunFacts,
-        room: TrainingRoom,
+        room: Room,
         neighbors: tuple[PeerId, ...],
         watcher: Watcher,
         hosting: Hosting | None = None,
@@ -74,7 +73,8 @@ class HTTPPeer:
         self.score: Score | None = None
         """On held-out data, from whoever has evaluated the peer last."""
         self.training_metrics: Mapping[str, float] = {}
-        self.incarnation = 1 if self.hosting.directory is None else next_incarnation(self.hosting.directory)
+        directory = self.hosting.directory
+        self.incarnation = self.hosting.incarnation if directory is None else next_incarnation(directory)
         generator = np.random.default_rng(secrets.randbits(64))  # for jitter alone: no result depends on it
         self._jitter = partial(generator.uniform, 0.5, 1.0)
         self.neighbors = {

@@ -183,6 +183,7 @@ class Correspondence:
     def met(self, session: str, now: float, parcel: Parcel | None = None) -> None:
         """The neighbor has told its session: the parcel that waits for it can be addressed."""
         self._heard(session, now)
+        self.is_of_this_run = self.is_of_this_run or None  # it was of another before, such as one that only measured
         if parcel is not None:
             self._line_of(parcel).reopen(parcel, now)
 
