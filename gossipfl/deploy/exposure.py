@@ -1,5 +1,6 @@
 """A peer's addresses, and those of its neighbors; and nothing leaves a machine in the clear unasked."""
 
+import os
 import socket
 from collections.abc import Mapping
 from typing import Protocol
@@ -110,12 +111,18 @@ def check_exposure(
         )
 
 
-async def opened(host: HTTPPeer, options: Reach, listen: Where | None, credentials: Credentials | None) -> Where | None:
-    """Let a peer listen where it is to; gives that place, None for one that polls. Raises ConfigurationError when the
-    port is taken."""
+async def opened(
+    host: HTTPPeer, options: Reach, listen: Where | None, credentials: Credentials | None, *, listens_again: bool = False
+) -> Where | None:
+    """Let a peer listen where it is to; gives that place, None for one that polls. A socket that was given to it stays
+    open afterwards if another peer `listens_again`.
+
+    Raises ConfigurationError when the port is taken.
+    """
     tls = None if credentials is None or options.behind_proxy else credentials.server_context()
     if options.listen_fd is not None:
-        return await host.listen(socket.socket(fileno=options.listen_fd), tls)
+        fileno = os.dup(options.listen_fd) if listens_again else options.listen_fd
+        return await host.listen(socket.socket(fileno=fileno), tls)
     if listen is None:
         return None
     try:
