@@ -112,16 +112,16 @@ def check_exposure(
 
 
 async def opened(
-    host: HTTPPeer, options: Reach, listen: Where | None, credentials: Credentials | None, *, listens_again: bool = False
+    host: HTTPPeer, options: Reach, listen: Where | None, credentials: Credentials | None, *, stays_open: bool = False
 ) -> Where | None:
-    """Let a peer listen where it is to; gives that place, None for one that polls. A socket that was given to it stays
-    open afterwards if another peer `listens_again`.
+    """Let a peer listen where it is to; gives that place, None for one that polls. A socket that was given to it is
+    listened on by another peer afterwards if it `stays_open`.
 
     Raises ConfigurationError when the port is taken.
     """
     tls = None if credentials is None or options.behind_proxy else credentials.server_context()
     if options.listen_fd is not None:
-        fileno = os.dup(options.listen_fd) if listens_again else options.listen_fd
+        fileno = os.dup(options.listen_fd) if stays_open else options.listen_fd
         return await host.listen(socket.socket(fileno=fileno), tls)
     if listen is None:
         return None
