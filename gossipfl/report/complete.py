@@ -15,7 +15,8 @@ from gossipfl.experiments.comparison import summarize, winners
 from gossipfl.files.strict_json import strict_json
 from gossipfl.files.whole_files import whole, write_whole
 from gossipfl.report import write_report
-from gossipfl.runs.files import HistoryRow, agreed_rows, manifest_and_history
+from gossipfl.runs.agreed_rows import agreed_rows
+from gossipfl.runs.files import HistoryRow, manifest_and_history
 from gossipfl.scores import Metric
 
 

@@ -23,6 +23,7 @@ SCRIPTS = (
     "findings.js",
     "winners.js",
     "table.js",
+    "agreed.js",
     "colors.js",
     "drawings.js",
     "contact.js",

@@ -5,6 +5,7 @@ from itertools import product
 from typing import Any, TypeAlias
 
 from gossipfl.measured import ASPECTS, DECILES
+from gossipfl.report.agreed import agreed
 from gossipfl.report.contact import contact
 from gossipfl.report.layout import graph_positions
 from gossipfl.runs.files import HistoryRow, Run
@@ -52,6 +53,7 @@ def page_payload(run: Run) -> JSON:
         "histories": {
             algorithm.label: histories(rows_of(run, algorithm.label), metrics) for algorithm in run.manifest.algorithms
         },
+        "agreed": agreed(run, metrics),
         "peers": peers,
         "of_peers": {metric: of_peers(run, peers, metric, len(metrics)) for metric in metrics},
         "drawings": drawings(run, peers),

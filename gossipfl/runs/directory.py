@@ -29,9 +29,9 @@ from gossipfl.files.strict_json import json_lines
 from gossipfl.files.weight_files import Arrays, by_name, file_stems, write_weights
 from gossipfl.files.whole_files import kept_for_this_process, write_whole
 from gossipfl.history import Evaluation, History, history_row
+from gossipfl.runs.agreed_rows import agreed_rows
 from gossipfl.runs.beginning import run_manifest
 from gossipfl.runs.constant_files import write_constants
-from gossipfl.runs.files import agreed_rows
 from gossipfl.runs.manifest import EndedRun, Manifest, write_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection

@@ -9,6 +9,7 @@ from pydantic import FiniteFloat, model_validator
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.mode import Command, Mode
+from gossipfl.runs.agreed_rows import AgreedRow, agreed_rows
 from gossipfl.runs.manifest import FORMAT, Manifest, RunAlgorithm, read_manifest
 from gossipfl.runs.parts import Count, GarbledError, Measured, MeasuredOfPeers, Part, Seed, parsed, rows_of
 from gossipfl.scores import is_metric_name
@@ -53,26 +54,6 @@ class HistoryRow(Part):
         """The metrics, beside the loss, that it has columns for."""
         names = (name.removeprefix("peer_") for name in self.__pydantic_extra__ if name.startswith("peer_"))
         return [name for name in names if name != "loss" and is_metric_name(name)]
-
-
-class AgreedRow(Part):
-    """One line of `agreed.jsonl`: what peers know together of how good their models were after `round`, by columns for
-    every metric (`gossipfl.history.agreed_row`)."""
-
-    algorithm: str
-    seed: Seed
-    time: FiniteFloat
-    known_to: Count
-    round: Count
-    oldest: Count
-    known_in: Count
-    num_peers: Count
-    of_peers: Count
-    __pydantic_extra__: dict[str, Measured]
-
-    def column(self, aspect: str, metric: str) -> float | None:
-        """The value of one of `gossipfl.agreements.SHARED_ASPECTS` of a metric, or the loss."""
-        return self.__pydantic_extra__.get(f"{aspect}_{metric}")
 
 
 ContactEvent: TypeAlias = Literal["unreachable", "reachable", "left"]
@@ -196,12 +177,6 @@ def read_run(directory: Path) -> Run:
         happened,
         agreed,
     )
-
-
-def agreed_rows(directory: Path, left_out: list[str] | None = None) -> list[AgreedRow]:
-    """The rows of `agreed.jsonl`, which only a run has whose peers agree on how good they are; see `rows_of`."""
-    path = directory / "agreed.jsonl"
-    return rows_of(path, AgreedRow, left_out) if path.exists() else []
 
 
 def manifest_and_history(directory: Path) -> tuple[Manifest, list[HistoryRow], list[str]]:

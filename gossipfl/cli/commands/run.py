@@ -11,6 +11,7 @@ from rich.console import Console
 
 from gossipfl.cli.commands import loading
 from gossipfl.cli.commands.run_options import RunOptions
+from gossipfl.cli.terminal.agreed_table import agreed_table
 from gossipfl.cli.terminal.console import INTERRUPTED, new_console, print_json
 from gossipfl.cli.terminal.lines import evaluation_line, run_name
 from gossipfl.cli.terminal.progress import Progress
@@ -24,6 +25,7 @@ from gossipfl.experiments.mode import EngineKind, Mode, TrainerKind
 from gossipfl.experiments.running import MakeEngine, run_all
 from gossipfl.history import History
 from gossipfl.report.complete import complete
+from gossipfl.runs.agreed_rows import agreed_rows, by_run
 from gossipfl.runs.directory import CHECKPOINTS, RunDirectory
 from gossipfl.runs.resuming import Checkpoints, RunName, stopped_run
 from gossipfl.scenario import Scenario
@@ -174,6 +176,8 @@ def _show(prepared: _Prepared, comparison: Comparison, console: Console) -> None
     with console.status("writing the report"):
         report = complete(directory.finish(interrupted=comparison.interrupted, failures=failures))
     _print_results(comparison, prepared.mode, console)
+    if newest := [rows[-1] for rows in by_run(agreed_rows(directory.path)).values()]:
+        console.print(agreed_table(newest, comparison.metrics, comparison.histories, comparison.scenario))
     console.print(f"Run: {directory.path}\nReport: {report}", soft_wrap=True)
     if prepared.options.as_json:
         won = [winner.as_json() for winner in comparison.winners]
@@ -181,9 +185,10 @@ def _show(prepared: _Prepared, comparison: Comparison, console: Console) -> None
         stopped = [
             {"label": one.algorithm, "seed": one.seed, "stopped": one.stopped, "best_round": one.best_round}
             for one in comparison.histories
-            if one.best_round is not None
+            if one.best_round is not None or one.stopped is not None
         ]
-        print_json({"run": str(directory.path), "rows": rows, "winners": won, "stopped": stopped})
+        agreed = [row.model_dump() for row in newest]
+        print_json({"run": str(directory.path), "rows": rows, "winners": won, "stopped": stopped, "agreed": agreed})
     if comparison.interrupted:
         console.print("Interrupted: the table and the report show what was measured until then.")
         _print_going_on(prepared, console)

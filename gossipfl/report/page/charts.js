@@ -51,6 +51,7 @@ function metricChart(metric) {
     ["mean", "Mean of peers"],
     ["worst", "Worst peer"],
     ["training", "Training"],
+    ...(Object.keys(RUN.agreed).length ? [["agreed_mean", "As peers know it"]] : []),
   ];
   const title = capitalized(metric.words);
   let aspect = "deployed";
@@ -88,6 +89,7 @@ function metricChart(metric) {
     mean: `${capitalized(metric.measured)} of each peer’s own weights, averaged over peers.`,
     worst: `${capitalized(metric.measured)} of the peer that does worst.`,
     training: `${title} over the examples of the local training since the previous evaluation, before each step’s update.`,
+    agreed_mean: `${title} of all peers in the mean, as the peers themselves agree on it: against rounds where the models were then, against bytes and time where the first peer knew it.`,
   };
   const chart = chartCard(
     title,

@@ -89,7 +89,8 @@ const swatch = (label) =>
 // Points of one measure against one x: [{ x, y, low, high }], over the seeds that have the round.
 function curve(label, measure, against) {
   const rounds = new Map();
-  for (const table of RUN.histories[label]) {
+  // What peers agree on has rows of its own: each since it was known.
+  for (const table of measure.startsWith("agreed_") ? (RUN.agreed[label] ?? []) : RUN.histories[label]) {
     table.round.forEach((round, index) => {
       const x = table[against][index];
       const y = table[measure][index];

@@ -4,6 +4,7 @@ drawHead(byId("head"));
 drawNotices(byId("notices"));
 drawFindings(byId("findings"));
 drawComparison(byId("comparison"));
+drawAgreed(byId("agreed"));
 drawCurves(byId("curves"));
 drawTopologies(byId("topologies"));
 drawContact(byId("contact"));

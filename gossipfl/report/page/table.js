@@ -108,7 +108,7 @@ function drawComparison(section) {
   );
 }
 
-function sortableTable(columns) {
+function sortableTable(columns, shownLabels = LABELS) {
   const groups = [...new Set(columns.map((column) => column.group))];
   let sorted = { column: null, down: true };
   const heads = columns.map((column) => {
@@ -126,7 +126,7 @@ function sortableTable(columns) {
     element("button", { type: "button", onclick: () => sortBy(null) }, "Algorithm"),
   );
   const bodies = [COMPETITORS, BOUNDS].map((labels) => ({
-    labels,
+    labels: labels.filter((label) => shownLabels.includes(label)),
     body: element("tbody", { class: labels === BOUNDS ? "bounds" : null }),
   }));
   function sortBy(column) {

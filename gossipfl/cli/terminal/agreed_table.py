@@ -1,0 +1,58 @@
+"""The table of what the peers know themselves of how good all of them are."""
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.table import Table
+
+from gossipfl.cli.terminal.figures import by
+from gossipfl.cli.terminal.lines import run_name
+from gossipfl.history import History
+from gossipfl.runs.agreed_rows import AgreedRow
+from gossipfl.scenario import Scenario
+from gossipfl.scores import LOSS, Metric
+
+_HEADINGS = (
+    "algorithm",
+    "after\nround",
+    "known in\nround",
+    "peers",
+    "metric",
+    "mean",
+    "worst",
+    "best",
+    "engine's\nown",
+)
+
+
+def agreed_table(
+    newest: Iterable[AgreedRow], metrics: Sequence[Metric], histories: Sequence[History], scenario: Scenario
+) -> Table:
+    """One line per metric for the newest agreement of each run, beside what the engine has measured of what is deployed
+    after the same round."""
+    title = f"{scenario.name}: what the peers know themselves of how good all of them are"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="left" if heading in ("algorithm", "metric") else "right", vertical="bottom")
+    for row in newest:
+        seen = (
+            one
+            for history in histories
+            if (history.algorithm, history.seed) == (row.algorithm, row.seed)
+            for one in history
+        )
+        own = next((one for one in seen if one.round == row.round), None)
+        for metric in metrics or [LOSS]:
+            if not row.has(metric.name):  # measured by the engine alone, in other places
+                continue
+            values = [row.column(aspect, metric.name) for aspect in ("mean", "worst", "best")]
+            values.append(None if own is None else getattr(own, f"deployed_{metric.name}", None))
+            table.add_row(
+                run_name(row.algorithm, row.seed, scenario),
+                str(row.round),
+                str(row.known_in),
+                f"{row.num_peers} of {row.of_peers}",
+                metric.name,
+                *("" if value is None else by(metric)(value) for value in values),
+            )
+    return table
