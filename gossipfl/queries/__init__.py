@@ -1,7 +1,9 @@
 """Questions about the values of all peers, and how summaries of them add up: pure, without a graph or a network."""
 
 from gossipfl.queries.extremes import Maximum, Minimum
+from gossipfl.queries.histogram import Histogram
 from gossipfl.queries.mean import Count, Mean, Sum
+from gossipfl.queries.quantiles import Quantiles
 from gossipfl.queries.query import Answer, Query, Step, Unanswered
 from gossipfl.queries.summary import NO_MAXIMUM, Summary, merged
 from gossipfl.queries.text import QUERIES, parsed
@@ -13,9 +15,11 @@ __all__ = [
     "QUERIES",
     "Answer",
     "Count",
+    "Histogram",
     "Maximum",
     "Mean",
     "Minimum",
+    "Quantiles",
     "Query",
     "StandardDeviation",
     "Step",

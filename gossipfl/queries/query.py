@@ -23,6 +23,8 @@ T = TypeVar("T", Mapping[str, float], float)
 
 FEWEST_PEERS = 3
 """An answer over fewer peers tells one of them the other's."""
+SMALL = 5
+"""Counts below it are warned about, as offices of statistics do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +151,12 @@ def _few(num_peers: int) -> str:
     if num_peers == 1:
         return "the answer is that of a single peer: whoever sees it knows what that peer has"
     return f"the answer is over {num_peers} peers only: each of them can tell the other's from it and its own"
+
+
+def small_counts(counts: Floats) -> tuple[str, ...]:
+    """A note where some of these counts are small."""
+    small = int(((counts > 0) & (counts < SMALL)).sum())
+    return (f"counts below {SMALL} may point at persons; there are {small}",) if small else ()
 
 
 def summary(sums: Floats, maxima: Floats = NOTHING, low: Floats | None = None) -> Summary:

@@ -8,7 +8,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import did_you_mean
 from gossipfl.queries.extremes import Maximum, Minimum
+from gossipfl.queries.histogram import Histogram
 from gossipfl.queries.mean import Count, Mean, Sum
+from gossipfl.queries.quantiles import Quantiles
 from gossipfl.queries.query import Query
 from gossipfl.queries.variance import StandardDeviation, Variance
 
@@ -20,6 +22,8 @@ QUERIES: Mapping[str, type[Query]] = {
     "std": StandardDeviation,
     "min": Minimum,
     "max": Maximum,
+    "histogram": Histogram,
+    "quantiles": Quantiles,
 }
 """The queries by the names that people use; the exam in tests/queries is sat by each of them."""
 

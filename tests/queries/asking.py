@@ -6,7 +6,12 @@ from gossipfl.queries import Answer, Query, Step, Values, merged
 
 
 def answered(query: Query, values: Sequence[Values], num_features: int = 1) -> Answer:
-    """The answer over these peers; each pass has the sizes that were announced, of the numbers that messages carry."""
+    """The answer over these peers."""
+    return asked(query, values, num_features)[0]
+
+
+def asked(query: Query, values: Sequence[Values], num_features: int = 1) -> tuple[Answer, int]:
+    """The answer and the number of passes; each has the sizes that were announced, of numbers that messages carry."""
     step: Step | Answer = query.first(num_features)
     passes = query.passes(num_features)
     num_passes = 0
@@ -19,4 +24,4 @@ def answered(query: Query, values: Sequence[Values], num_features: int = 1) -> A
             assert all(abs(array).max(initial=0) <= 2.0**1000 for array in one)
         step = step.next(merged(summaries))
         num_passes += 1
-    return step
+    return step, num_passes
