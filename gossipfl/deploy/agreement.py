@@ -1,11 +1,13 @@
 """The facts that all peers of an algorithm's run must agree on before they talk."""
 
+from dataclasses import asdict
 from typing import Any
 
 from gossipfl.data.partition import partition_digest
 from gossipfl.engines.http.wire.envelope import PROTOCOL
 from gossipfl.engines.http.wire.run_facts import RunFacts, digest_of_model
 from gossipfl.errors import ConfigurationError
+from gossipfl.experiments.agreed_numbers import NOTHING_ASKED
 from gossipfl.experiments.experiment import Cast, Experiment
 from gossipfl.messages import VectorSchema
 from gossipfl.scenario.scenario import AGREED_FIELDS
@@ -26,6 +28,7 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
     agreed = {
         "protocol": PROTOCOL,
         **{name: fields[name] for name in AGREED_FIELDS},
+        "rounds": experiment.rounds,
         "seed": experiment.seed,
         "data": _held(experiment, has_own_examples),
         "classes": list(experiment.dataset.class_names) or experiment.dataset.num_classes,
@@ -36,12 +39,14 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
         "initial": digest_of_model(initial),
         "constants": trainer.constants.digest,
     }
+    if experiment.numbers != NOTHING_ASKED:
+        agreed["numbers"] = asdict(experiment.numbers)
     return RunFacts(
         agreed,
         vectors,
-        cast.recipe.num_rounds(scenario.rounds, len(experiment.scenario.graph(cast.section))),
+        cast.recipe.num_rounds(experiment.rounds, len(experiment.scenario.graph(cast.section))),
         gossip_steps=cast.recipe.gossip_steps,
-        numbers=cast.recipe.numbers(len(cast.network), scenario.rounds),
+        numbers=cast.recipe.numbers(len(cast.network), experiment.rounds),
     )
 
 

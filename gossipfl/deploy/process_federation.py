@@ -87,7 +87,7 @@ class ProcessFederation:
         self.history = History(self._label, experiment.seed)
         self._hub = self._cast.recipe.hub
         data_peers = [name for name in self._cast.network if name != self._hub]
-        self._rounds = Rounds(data_peers, self._cast.plan.every, experiment.scenario.rounds)
+        self._rounds = Rounds(data_peers, self._cast.plan.every, experiment.rounds)
         self._children: dict[PeerId, _Child] = {}
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="look")
         self._began = 0.0

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,11 +22,21 @@ from gossipfl.engines.places import Place, judging_metrics, measured_metrics
 from gossipfl.engines.recalibration import Recalibration
 from gossipfl.engines.stopping import StopRule
 from gossipfl.engines.virtual.simulator import Simulator, World
-from gossipfl.errors import DataError
+from gossipfl.errors import ConfigurationError, DataError
+from gossipfl.experiments.agreed_numbers import (
+    NOTHING_ASKED,
+    AgreedNumbers,
+    AskedNumbers,
+    answered_by_nobody,
+    answered_in_virtual_time,
+    class_weights_of,
+    rounds_of,
+)
 from gossipfl.experiments.holdings import Holdings
 from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers import Peer
 from gossipfl.peers.local_model import PutAway, kept
+from gossipfl.queries import Answer
 from gossipfl.randomness import PublicRandomness, Randomness, SecretRandomness, SeededSecrets, generator
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
@@ -36,12 +46,16 @@ from gossipfl.scores import Metric
 from gossipfl.training.batches import Batches
 from gossipfl.training.model_files import read_model
 from gossipfl.training.models import BuildModel
+from gossipfl.training.normalization import NormalizedInput
 from gossipfl.training.settings import TrainingSettings
 from gossipfl.training.trainer import ModelTrainer, Trainer
 from gossipfl.weights import ModelVectors, PeerId, StoredModel
 
 if TYPE_CHECKING:
     from gossipfl.training.keras.models import ModelRecipe
+
+Agree: TypeAlias = Callable[[AskedNumbers], Sequence[Answer]]
+"""Has the questions answered by all peers."""
 
 MakeTrainer: TypeAlias = Callable[[BuildModel, Dataset, Batches, TrainingSettings, int], ModelTrainer]
 """Makes the trainer of an experiment, from the arguments of a `KerasTrainer`: where training runs."""
@@ -86,7 +100,8 @@ class Experiment:
 
     `slots` is the number of peers trained at the same time (None: one per core, where memory has room); results do not
     depend on it. `shards` are the examples of each peer that trains here; None: those of the scenario's partition.
-    `make_trainer` says where training runs; None: in this process.
+    `make_trainer` says where training runs; None: in this process. `agree` is how peers that are elsewhere agree on
+    numbers over the examples of all; None: all of them are here.
 
     Raises ConfigurationError or DataError when the scenario does not fit the data.
     """
@@ -98,6 +113,7 @@ class Experiment:
         slots: int | None = None,
         shards: Mapping[PeerId, NDArray[np.int64]] | None = None,
         make_trainer: MakeTrainer | None = None,
+        agree: Agree | None = None,
     ) -> None:
         self.scenario = scenario
         self.slots = slots
@@ -108,12 +124,33 @@ class Experiment:
         self.dataset = load_data(scenario) if dataset is None else dataset
         if shards is None:
             self.holdings = Holdings.dealt(scenario, self.dataset)
+            self._agree = agree or partial(answered_in_virtual_time, scenario)
         else:
             self.holdings = Holdings.own(self.dataset, shards)
+            self._agree = agree or answered_by_nobody
         self.shards = self.holdings.shards
         training = scenario.training
         pooled = {} if POOL in self.shards else {POOL: np.sort(np.concatenate(list(self.shards.values())))}
         self._batches = Batches({**self.shards, **pooled}, training.batch_size, training.shuffle, self.seed)
+
+    @cached_property
+    def numbers(self) -> AgreedNumbers:
+        """The numbers over the examples of all peers that the run needs, on which they agree before it."""
+        asked = AskedNumbers.of(self.scenario, self.holdings.dataset, self._batches, self._normalized_inputs)
+        return NOTHING_ASKED if asked is None else asked.numbers(self._agree(asked))
+
+    @cached_property
+    def rounds(self) -> int:
+        """The budget: rounds of local work per peer, in the mean."""
+        return rounds_of(self.scenario, self.numbers)
+
+    @cached_property
+    def _normalized_inputs(self) -> Sequence[NormalizedInput]:
+        if self.scenario.data.normalize is None:
+            return ()
+        from gossipfl.training.keras.normalization import normalized_inputs
+
+        return normalized_inputs(self.models(), self.dataset.task)
 
     @cached_property
     def places(self) -> tuple[Place, ...]:
@@ -136,7 +173,8 @@ class Experiment:
         all that have the same optimizer."""
         key = repr(self.scenario.optimizer(section))
         if key not in self._trainers:
-            self._trainers[key] = self._new_trainer(self._settings(section))
+            class_weight = class_weights_of(self.scenario, self.dataset, self.numbers)
+            self._trainers[key] = self._new_trainer(replace(self._settings(section), class_weight=class_weight))
         return self._trainers[key]
 
     def models(self, section: AlgorithmSection | None = None) -> "ModelRecipe":
@@ -153,13 +191,12 @@ class Experiment:
         return read_model(path, self.trainer_for(section), lambda path: self.models(section).read(path))
 
     def _settings(self, section: AlgorithmSection | None) -> TrainingSettings:
-        training, weights = self.scenario.training, self.scenario.training.class_weight or {}
+        training = self.scenario.training
         return TrainingSettings(
             optimizer=self.scenario.optimizer(section),
             loss=training.loss,
             evaluation_batch_size=training.evaluation_batch_size,
             metrics=self.scenario.evaluation.specs,
-            class_weight={self.dataset.class_number(name): weight for name, weight in weights.items()},
             sharing=self.scenario.sharing.patterns,
         )
 
@@ -178,10 +215,21 @@ class Experiment:
             trainer.set_constants(self._begin.constants)
         elif self._trainers:  # one run has one set of them, whatever another call of the model function gives
             trainer.set_constants(next(iter(self._trainers.values())).constants)
+        elif self._normalized_inputs:
+            trainer.set_constants(self.numbers.normalized(trainer.constants, self._normalized_inputs))
         return trainer
 
     def begin_with(self, stored: StoredModel) -> None:
-        """Begin with a model from elsewhere, not with the one that the seed gives."""
+        """Begin with a model from elsewhere, not with the one that the seed gives.
+
+        Raises ConfigurationError for a model that was trained on features that were normalised otherwise.
+        """
+        if self._normalized_inputs and stored.constants.digest != self.trainer.constants.digest:
+            raise ConfigurationError(
+                "data.normalize: the model to begin with has another mean and deviation of features, or other frozen "
+                "variables, than the peers agreed on here; leave data.normalize out to keep those that it was trained "
+                "with"
+            )
         self._begin = stored
         for trainer in self._trainers.values():
             trainer.set_constants(stored.constants)
@@ -201,7 +249,9 @@ class Experiment:
         from gossipfl.training.models import resolve
 
         model = self.scenario.model
-        return resolve(model, self.dataset.task) if isinstance(model, str) else model
+        if not isinstance(model, str):
+            return model
+        return resolve(model, self.dataset.task, normalizes=self.scenario.data.normalize is not None)
 
     def simulator(self, section: AlgorithmSection) -> Simulator:
         """A simulator at virtual time 0 for one of the scenario's algorithms."""
@@ -263,13 +313,13 @@ class Experiment:
     def work(self, peer_id: PeerId, recipe: Algorithm) -> LocalWork:
         scenario = self.scenario
         if peer_id == recipe.hub:
-            return LocalWork(0, 0, recipe.num_rounds(scenario.rounds, len(self.shards)))
+            return LocalWork(0, 0, recipe.num_rounds(self.rounds, len(scenario.graph())))
         steps = scenario.training.steps_per_round(self._batches.steps_per_epoch(peer_id))
         if recipe.pools_data:
             # The same epochs as the peers together; with a fixed number of steps, the sum of theirs.
             steps = steps if scenario.training.steps is None else steps * len(self.shards)
-            return LocalWork(len(self.dataset.train), steps, scenario.rounds)
-        return LocalWork(len(self.shards[peer_id]), steps, scenario.rounds)
+            return LocalWork(len(self.dataset.train), steps, self.rounds)
+        return LocalWork(len(self.shards[peer_id]), steps, self.rounds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ import networkx as nx
 from gossipfl import __version__
 from gossipfl.algorithms import ALGORITHMS, BOUNDS
 from gossipfl.data.partition import label_counts, partition_digest
+from gossipfl.experiments.agreed_numbers import notes
 from gossipfl.experiments.experiment import Cast, Experiment
 from gossipfl.experiments.fairness import caveats, differences, sharing, spread, stopping
 from gossipfl.experiments.mode import Command, EngineKind, Mode
@@ -91,6 +92,7 @@ def run_manifest(
             *sharing(scenario, trainer),
             *dataset.notes,
             *stopping(scenario, dataset),
+            *notes(scenario, experiment.numbers, experiment.rounds),
             *experiment.holdings.notes(scenario.evaluation.on),
         ],
         spread=spread(scenario, seeds),

@@ -143,7 +143,8 @@ def _stem(manifest: Manifest, label: str | None, seed: int | None) -> str:
 def _scenario(run: Path, manifest: Manifest) -> Scenario:
     """What the run says of its model; whoever wrote it chooses among built-in names only."""
     scenario = Scenario(
-        **{key: value for key, value in manifest.scenario.items() if key in ("model", "training", "sharing")}
+        **{key: value for key, value in manifest.scenario.items() if key in ("model", "training", "sharing")},
+        data={"normalize": (manifest.scenario.get("data") or {}).get("normalize")},
     )
     refuse_functions(run, scenario, "gossipfl export ... --scenario SCENARIO")
     return scenario
@@ -156,7 +157,8 @@ def _model(described: RunModel, scenario: Scenario, seed: int, stored: StoredMod
 
     task = described.task.task
     settings = TrainingSettings(scenario.optimizer(), scenario.training.loss, sharing=scenario.sharing.patterns)
-    build = resolve(scenario.model, task)  # a string: scenarios of files and manifests have no other models
+    # The model is a string: scenarios of files and manifests have no other models.
+    build = resolve(scenario.model, task, normalizes=scenario.data.normalize is not None)
     try:
         return ModelRecipe(build, task, settings, seed).filled(stored)
     except GossipFLError:

@@ -1,5 +1,6 @@
 """A scenario: everything that a run depends on, as one validated, printable value."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -27,6 +28,15 @@ def _source_only(value: Any) -> Any:
     return value if isinstance(value, dict | DataSection) else {"source": value}
 
 
+_EPOCHS = r"^[1-9][0-9]{0,6} epochs?$"
+
+
+def _is_budget(value: Any) -> Any:
+    if isinstance(value, str) and "epoch" in value and not re.match(_EPOCHS, value):
+        raise ValueError(f'{value!r} is no budget: give a number of rounds, 20, or of passes over all, "10 epochs"')
+    return value
+
+
 BUILT_IN_OPTIMIZER: dict[str, Any] = {"name": "sgd", "learning_rate": 0.1}
 """The optimizer of built-in models, where the scenario names none."""
 
@@ -48,8 +58,9 @@ class Scenario(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """All randomness of a run comes from it, graph and split included. Of several (`--seeds`), each is the run of that
     seed alone; `topology.seed` and `data.seed` fix the graph and the split."""
-    rounds: Count = 20
-    """Rounds of local work per peer, in the mean: the budget that all algorithms share."""
+    rounds: Annotated[Count | Annotated[str, Field(pattern=_EPOCHS)], BeforeValidator(_is_budget)] = 20
+    """Rounds of local work per peer, in the mean: the budget that all algorithms share. Or `"10 epochs"`: as many as it
+    takes to train on ten times as many examples as all peers have; with `training.steps`, they agree on that number."""
     weighting: Weighting = "uniform"
     """The goal: the mean of the peers' objectives, each counting the same or by its examples. Gossip that is not
     push-sum keeps the uniform mean only."""
@@ -163,6 +174,11 @@ class Scenario(Section):
                 f"{_some(list(participants))}"
             )
         return self
+
+    @property
+    def epochs(self) -> int | None:
+        """The passes over all examples that are the budget; None: it is a number of rounds."""
+        return int(self.rounds.split()[0]) if isinstance(self.rounds, str) else None
 
     @property
     def data_seed(self) -> int:

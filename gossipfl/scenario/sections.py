@@ -143,6 +143,12 @@ class DataSection(SourceFields):
     ] = PartitionSection()
     """The split of the examples among peers; a plain string is its `name`, or `package.module:function`. In Python also
     a function, or lists of example numbers, as a mapping by peer or in the order of the peers."""
+    normalize: Literal["federated"] | None = None
+    """"federated": the peers agree on mean and variance of every feature over the training examples of all, and the
+    `keras.layers.Normalization` behind an input of the model has them as constants, the same bits everywhere; a
+    built-in model gets such a layer, for images by channels. A feature that is the same in all examples is only
+    centred. Alike at all peers, at the expense of what a neighbor learns of one's sums. Absent: a model gets the
+    examples as they are."""
     skew: SkewSection | None = None
     """The ways in which peers see their examples; with it a second copy of the inputs is in memory."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
@@ -187,9 +193,11 @@ class TrainingSection(Section):
     loss: str | dict[str, Any] | None = None
     """A Keras loss; absent: the compiled model's, or one for the targets: cross-entropy for classes and labels, the
     mean squared error for quantities."""
-    class_weight: dict[str | int, NonNegative] | None = None
+    class_weight: Literal["balanced"] | dict[str | int, NonNegative] | None = None
     """The examples of a class count so much in training, `{0 = 1.0, 7 = 20.0}` by numbers or names of classes; others
-    count 1. Higher for rare classes: they are found more often, at the expense of false alarms."""
+    count 1. "balanced": those of class c count n / (k n_c), of n training examples of all peers in k classes, n_c in
+    this one, on which the peers agree. Higher for rare classes: they are found more often, at the expense of false
+    alarms."""
     statistics: Literal["average", "local", "pooled"] = "average"
     """The variables that training changes without a gradient (BatchNorm means and variances, counters of layers) are
     averaged with the weights, or stay at the peer; of the average of integers, a model has the nearest ones. The

@@ -26,9 +26,10 @@ def described(error: ValidationError, model: type[BaseModel]) -> str:
         field = ".".join(location)
         if field not in lines:
             lines[field] = _line(details, field, sections)
-        elif details["type"] != "literal_error":  # another branch of a union
+        elif details["type"] not in ("literal_error", "string_type"):  # another branch of a union
             lines[field] += f" Or else: {_lowered(details['msg'])}."
-    return "\n".join(lines.values())
+    deepest = [field for field in lines if not any(other.startswith(f"{field}.") for other in lines)]
+    return "\n".join(lines[field] for field in deepest)
 
 
 def _line(details: ErrorDetails, field: str, sections: list[type[BaseModel]]) -> str:

@@ -58,7 +58,7 @@ class Progress:
         self._task: TaskID | None = None
         self._began, self._first_round = 0.0, 0
         self._seed = scenario.seed
-        self._num_peers = 0
+        self._num_peers = self._num_rounds = 0
 
     def __enter__(self) -> "Progress":
         if self._console.is_terminal:
@@ -82,13 +82,13 @@ class Progress:
         return shown
 
     def begins(self, experiment: Experiment) -> None:
-        self._seed, self._num_peers = experiment.seed, len(experiment.shards)
+        self._seed, self._num_peers, self._num_rounds = experiment.seed, len(experiment.shards), experiment.rounds
         self._doing.update(text=f"preparing {self._num_peers:,} peers")
 
     def evaluated(self, label: str, evaluation: Evaluation) -> None:
         name = run_name(label, self._seed, self._scenario)
         if self._task is None:
-            self._task = self._progress.add_task(visible(name), total=self._scenario.rounds, state="")
+            self._task = self._progress.add_task(visible(name), total=self._num_rounds, state="")
             self._began, self._first_round = self._clock(), evaluation.round  # not 0 where a run goes on
         num_rounds = evaluation.round - self._first_round
         rate = num_rounds / max(self._clock() - self._began, 1e-9)
