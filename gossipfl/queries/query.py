@@ -87,7 +87,7 @@ class Query(Protocol):
     """A question: a frozen dataclass, listed in `QUERIES`."""
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
-        """The numbers of sums and of maxima in each pass at most; there may be fewer passes, too.
+        """The numbers of sums and of maxima in each pass at most; passes may be left out.
 
         Raises ConfigurationError for a number of features that the query cannot be asked of.
         """

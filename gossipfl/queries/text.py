@@ -7,11 +7,14 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import did_you_mean
+from gossipfl.queries.distinct import Distinct
 from gossipfl.queries.extremes import Maximum, Minimum
 from gossipfl.queries.histogram import Histogram
 from gossipfl.queries.mean import Count, Mean, Sum
 from gossipfl.queries.quantiles import Quantiles
 from gossipfl.queries.query import Query
+from gossipfl.queries.skew import Skew
+from gossipfl.queries.top import Classes, Top
 from gossipfl.queries.variance import StandardDeviation, Variance
 
 QUERIES: Mapping[str, type[Query]] = {
@@ -24,6 +27,10 @@ QUERIES: Mapping[str, type[Query]] = {
     "max": Maximum,
     "histogram": Histogram,
     "quantiles": Quantiles,
+    "distinct": Distinct,
+    "top": Top,
+    "classes": Classes,
+    "skew": Skew,
 }
 """The queries by the names that people use; the exam in tests/queries is sat by each of them."""
 

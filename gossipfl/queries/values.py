@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,6 +99,23 @@ class Values:
             names = [str(int(number)) if number.is_integer() else repr(number) for number in found.tolist()]
         return dict(zip(names, counts.tolist(), strict=True))
 
+    @cached_property
+    def hashed(self) -> "Hashed":
+        """The `items` with a hash of 64 bits each (BLAKE2b), in the order of hashes."""
+        hashes = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") for text in self.items]
+        counts, texts = np.array(list(self.items.values()), np.int64), tuple(self.items)
+        array = np.array(hashes, np.uint64)
+        order = np.argsort(array, kind="stable")
+        return Hashed(array[order], counts[order], tuple(texts[place] for place in order.tolist()))
+
+
+class Hashed(NamedTuple):
+    """Different texts, each with its hash and the number of times that it is there."""
+
+    hashes: NDArray[np.uint64]
+    counts: NDArray[np.int64]
+    texts: tuple[str, ...]
+
 
 def _array(given: ArrayLike) -> NDArray[Any]:
     try:
@@ -113,6 +131,8 @@ def _texts(array: NDArray[Any]) -> tuple[str, ...]:
     for row, text in enumerate(array.tolist(), 1):
         if not isinstance(text, str):
             raise DataError(f"row {row} is {text!r}, which is neither a number nor a text like the others")
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise DataError(f"row {row} is {text!r}, in which there is half a character: read it in its encoding")
     return tuple(array.tolist())
 
 

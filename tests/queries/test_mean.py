@@ -75,6 +75,7 @@ def test_what_is_no_number_is_refused_with_its_row() -> None:
         ([None, 1], "row 1 is None"),
         ([[["a"]]], "shape"),
         ([["a", "b"]], "several texts"),
+        (["a", "\ud800"], "row 2 is '.ud800', in which there is half a character"),
     ):
         with pytest.raises(DataError, match=message):
             Values(given_numbers)
