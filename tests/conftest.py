@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -58,6 +58,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_quick(item.path) and not item.get_closest_marker("slow") and not item.get_closest_marker("long"):
             item.add_marker(pytest.mark.quick)
+
+
+@pytest.fixture
+def ports_of_four_terminals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests that listen on the ports that this scenario names wait for one another, whichever process runs them."""
+    fcntl = pytest.importorskip("fcntl", reason="locks a file as POSIX does")
+    with (tmp_path_factory.getbasetemp().parent / "ports.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_the_two_commands_are_those_of_ci() -> None:
     main_job, tests = (block.strip() for block in blocks("sh")[:2])
 
     assert main_job == "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/gossipfl compare"
-    assert tests == "python3 -m venv .venv && .venv/bin/pip install '.[dev]' && .venv/bin/pytest"
+    assert tests == "python3 -m venv .venv && .venv/bin/pip install '.[dev]' && .venv/bin/pytest -n 2 --dist worksteal"
     for step in tests.split(" && "):
         assert f"\n{step}" in ci, step
 
@@ -71,9 +71,13 @@ def test_paths_exist() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_runs(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_runs(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     pytest.importorskip("tensorflow")
     arguments = shlex.split(command)[1:]
+    if "four_terminals" in arguments:
+        request.getfixturevalue("ports_of_four_terminals")
     if f"idx:{FASHION_MNIST}" in arguments and not FASHION_MNIST.exists():
         pytest.skip("Debian's dataset-fashion-mnist is not installed")
     monkeypatch.chdir(tmp_path)
@@ -101,6 +105,7 @@ def test_stop_and_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ports_of_four_terminals")
 def test_four_terminals_and_four_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands of the deployments, as they stand there, with fewer rounds; all hosts are this machine."""
     keras = pytest.importorskip("keras")
