@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from gossipfl.compression.beginning import BEGINNING_ENCODING
 from gossipfl.compression.bfloat16 import BFLOAT16_ENCODING
 from gossipfl.compression.compressor import Encoding
 from gossipfl.compression.dense_floats import DENSE_ENCODING
@@ -9,7 +10,11 @@ from gossipfl.errors import LocalProtocolError
 from gossipfl.messages import Encoded
 from gossipfl.weights import Vector
 
-ENCODINGS: Mapping[str, Encoding] = {"dense": DENSE_ENCODING, "bfloat16": BFLOAT16_ENCODING}
+ENCODINGS: Mapping[str, Encoding] = {
+    "dense": DENSE_ENCODING,
+    "bfloat16": BFLOAT16_ENCODING,
+    "beginning": BEGINNING_ENCODING,
+}
 
 
 def decompress(encoded: Encoded) -> Vector:

@@ -1,15 +1,19 @@
-"""Questions about the values of all peers, and how summaries of them add up: pure, without a graph or a network."""
+"""Questions about the values of all peers, and the peers without a model that answer them together, along a tree."""
 
 from gossipfl.queries.distinct import Distinct
 from gossipfl.queries.extremes import Maximum, Minimum
 from gossipfl.queries.histogram import Histogram
+from gossipfl.queries.inquiry import Outcome, Question
 from gossipfl.queries.mean import Count, Mean, Sum
 from gossipfl.queries.quantiles import Quantiles
 from gossipfl.queries.query import Answer, Query, Step, Unanswered
+from gossipfl.queries.relay import RelayPeer, relay_peer
+from gossipfl.queries.relay_messages import most_passes, schemas
 from gossipfl.queries.skew import Skew
 from gossipfl.queries.summary import NO_MAXIMUM, Summary, merged
 from gossipfl.queries.text import QUERIES, parsed
 from gossipfl.queries.top import Classes, Top
+from gossipfl.queries.tree import RelayTree
 from gossipfl.queries.values import Values
 from gossipfl.queries.variance import StandardDeviation, Variance
 
@@ -24,8 +28,12 @@ __all__ = [
     "Maximum",
     "Mean",
     "Minimum",
+    "Outcome",
     "Quantiles",
     "Query",
+    "Question",
+    "RelayPeer",
+    "RelayTree",
     "Skew",
     "StandardDeviation",
     "Step",
@@ -36,5 +44,8 @@ __all__ = [
     "Values",
     "Variance",
     "merged",
+    "most_passes",
     "parsed",
+    "relay_peer",
+    "schemas",
 ]
