@@ -10,6 +10,7 @@ import typer
 from gossipfl import __version__
 from gossipfl.cli.catalogue import algorithms, data_app, scenario_app, topology_app
 from gossipfl.cli.certs import certs_app
+from gossipfl.cli.measure import measure
 from gossipfl.cli.options import (
     Address,
     AlgorithmLabel,
@@ -149,6 +150,7 @@ def compare(
 
 
 app.command()(sweep)
+app.command()(measure)
 app.command()(algorithms)
 
 

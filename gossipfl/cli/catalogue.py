@@ -4,7 +4,21 @@ from typing import Annotated, Optional
 
 import typer
 
-from gossipfl.cli.options import Data, Download, Json, ScenarioName, Set
+from gossipfl.cli.measure import Name, OwnSource, Patience, check_name
+from gossipfl.cli.options import (
+    Address,
+    BehindProxy,
+    Certs,
+    Data,
+    Download,
+    Insecure,
+    Json,
+    Listen,
+    ScenarioName,
+    Set,
+    addresses_of,
+    host_and_port,
+)
 
 topology_app = typer.Typer(help="Who may talk to whom: the graphs that come with gossipfl.", no_args_is_help=True)
 data_app = typer.Typer(help="Where examples come from, and who gets which.", no_args_is_help=True)
@@ -37,11 +51,40 @@ def data_show(
     data: Data = None,
     download: Download = False,
     json: Json = False,
+    name: Name = None,
+    shard: OwnSource = None,
+    listen: Listen = None,
+    address: Address = None,
+    certs: Certs = None,
+    behind_proxy: BehindProxy = False,
+    insecure: Insecure = False,
+    patience: Patience = 60.0,
 ) -> None:
-    """Show what each peer of a scenario holds."""
-    from gossipfl.cli.commands.catalogue import show_data
+    """Show what each peer of a scenario holds; or, asked over HTTP as one of them, what all hold together."""
+    check_name(name, shard=shard, listen=listen, address=address, certs=certs)
+    if name is None:
+        from gossipfl.cli.commands.catalogue import show_data
 
-    show_data(scenario, set_ or [], data, download, json)
+        show_data(scenario, set_ or [], data, download, json)
+        return
+    from gossipfl.cli.commands.measure import measure_over_http
+    from gossipfl.cli.terminal.answers import HOLDINGS, holdings_shown
+    from gossipfl.data.local_values import asked_by
+    from gossipfl.deploy.measuring_peer import MeasuringOptions
+
+    options = MeasuringOptions(
+        name=name,
+        asked=asked_by(HOLDINGS),
+        listen=host_and_port("--listen", listen) if listen else None,
+        addresses=addresses_of(address or []),
+        certificates=certs,
+        behind_proxy=behind_proxy,
+        insecure=insecure,
+        shard=shard,
+        patience=patience,
+        download=download,
+    )
+    measure_over_http(scenario, set_ or [], data, options, json, "text", "warning", holdings_shown)
 
 
 @scenario_app.command("list")

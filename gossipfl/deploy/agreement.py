@@ -10,6 +10,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.agreed_numbers import NOTHING_ASKED
 from gossipfl.experiments.experiment import Cast, Experiment
 from gossipfl.messages import VectorSchema
+from gossipfl.scenario import Scenario
 from gossipfl.scenario.scenario import AGREED_FIELDS
 
 
@@ -30,7 +31,7 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
         **{name: fields[name] for name in AGREED_FIELDS},
         "rounds": experiment.rounds,
         "seed": experiment.seed,
-        "data": _held(experiment, has_own_examples),
+        "data": held(experiment.scenario, None if has_own_examples else experiment),
         "classes": list(experiment.dataset.class_names) or experiment.dataset.num_classes,
         "algorithm": cast.section.model_dump(mode="json", exclude={"label", "topology"}),
         "participants": list(cast.network),
@@ -50,21 +51,20 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
     )
 
 
-def _held(experiment: Experiment, has_own_examples: bool) -> Any:
+def held(scenario: Scenario, experiment: Experiment | None) -> Any:
     """Who holds what: the data by their content, wherever they lie on a host, and how they are dealt to whom.
 
-    A peer with examples of its own has not seen those that others share; it knows their digest where the scenario says
-    it. Where it does not, its neighbors have to hold examples of their own, too.
+    A peer with examples of its own has no `experiment`: it has not seen those that others share, and knows their digest
+    where the scenario says it. Where it does not, its neighbors have to hold examples of their own, too.
     """
-    scenario = experiment.scenario
     data = scenario.data
-    digest = data.digest if has_own_examples else experiment.dataset.digest
+    digest = data.digest if experiment is None else experiment.dataset.digest
     if digest is None:
         return "examples of its own at every peer"
     said = {name: part for name, part in data.model_dump(mode="json").items() if name in ("partition", "skew")}
     held = {"digest": digest, **said, "seed": scenario.data_seed, "holders": list(scenario.graph())}
     if data.partition.name in ("indices", "function"):  # its file, or the function, may be another on another host
-        if has_own_examples:
+        if experiment is None:
             raise ConfigurationError(
                 f"data.partition {data.partition.name!r} deals examples that a peer with examples of its own (--shard) "
                 "has not seen, so it cannot agree on who holds which: leave data.digest out, or choose another rule"

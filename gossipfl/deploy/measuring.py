@@ -1,0 +1,157 @@
+"""Questions that peers answer together over HTTP, without a model: asked on their own, or before a run begins."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import networkx as nx
+
+from gossipfl.actions import Job, Scores, Update
+from gossipfl.deploy.addresses import Where
+from gossipfl.deploy.exposure import Reach, opened
+from gossipfl.deploy.process_start import shown
+from gossipfl.engines.http import loop_reports
+from gossipfl.engines.http.hosting import Hosting
+from gossipfl.engines.http.http_peer import HTTPPeer
+from gossipfl.engines.http.serving.descriptors import caps_of_peer
+from gossipfl.engines.http.status import PeerStatus, status_of
+from gossipfl.engines.http.trust.credentials import Credentials
+from gossipfl.engines.http.wire.envelope import PROTOCOL
+from gossipfl.engines.http.wire.run_facts import RunFacts
+from gossipfl.errors import LocalProtocolError
+from gossipfl.peers.random_neighbors import Backoff
+from gossipfl.queries import Outcome, Question, RelayPeer, RelayTree, Values, most_passes, relay_peer, schemas
+from gossipfl.randomness import PublicRandomness
+from gossipfl.scenario.http import HTTPSection
+from gossipfl.weights import PeerId
+
+_LOGGER = logging.getLogger(__name__)
+
+_ASKS_AGAIN = Backoff(2.0, 30.0)
+"""The seconds after which a total is asked for again: HTTP delivers, unless the neighbor begins a new life."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Questions to all peers of a graph, with the values of one of them for each.
+
+    `agreed` is what else must be the same at all, as JSON has it. A peer goes on without those for whom it has waited
+    `patience`, in seconds for each link on the way.
+    """
+
+    graph: nx.Graph
+    questions: Sequence[Question]
+    values: Sequence[Values]
+    agreed: Mapping[str, Any]
+    patience: float
+
+    def facts(self) -> RunFacts:
+        """The facts that all who answer must agree on."""
+        agreed = {
+            "protocol": PROTOCOL,
+            "questions": [repr(question) for question in self.questions],
+            "participants": list(self.graph),
+            "links": [list(link) for link in self.graph.edges],
+            **self.agreed,
+        }
+        vectors, numbers = schemas(self.questions, len(self.graph))
+        return RunFacts(agreed, vectors, most_passes(self.questions, len(self.graph)), numbers, gossip_steps=2)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The outcome of each question, None where the peer was stopped before, by Ctrl-C or SIGTERM; and how it stood at
+    its end."""
+
+    outcomes: tuple[Outcome, ...] | None
+    status: PeerStatus
+    is_interrupted: bool
+
+
+async def heard(
+    reach: Reach,
+    where: Mapping[PeerId, str | None],
+    listen: Where | None,
+    credentials: Credentials | None,
+    http: HTTPSection,
+    asking: Asking,
+    on_outcomes: Callable[[tuple[Outcome, ...]], None] = lambda outcomes: None,
+) -> Heard:
+    """Answer the questions with the others, as one peer that ends when its neighbors know the answers, too.
+
+    `on_outcomes` is told them as soon as they are there. SIGINT and SIGTERM end it early. The port is free afterwards.
+
+    Raises DataError for values that a question does not take, TopologyError for a graph without a way from everybody to
+    everybody, ConfigurationError when the port is taken, or all neighbors say that they answer other questions.
+    """
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(loop_reports.report)
+    peer = relay_peer(
+        reach.name,
+        RelayTree.of(asking.graph),
+        asking.questions,
+        asking.values,
+        backoff=_ASKS_AGAIN,
+        generator=PublicRandomness(0).generator("asking", reach.name),
+        patience=asking.patience,
+    )
+    neighbors = {name: address for name, address in where.items() if name != reach.name}
+    caps = caps_of_peer(len(neighbors), http.max_connections)
+    hosting = Hosting(
+        replace(http.limits(), max_connections=caps.messages),
+        credentials,
+        linger=min(http.linger, asking.patience),
+        meeting_seconds=http.meeting_seconds,
+        listens=where[reach.name] is not None,
+        revoked=frozenset(http.revoked),
+        incarnation=time.time_ns() // 10**6,  # it keeps nothing on disk: the clock tells its lives apart
+    )
+    host = HTTPPeer(peer, asking.facts(), _NoRoom(), tuple(neighbors), _Listener(peer, on_outcomes), hosting)
+    host.connect(neighbors)
+    signals: list[int] = []
+
+    def stop(number: int) -> None:
+        signals.append(number)
+        host.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        listening = await opened(host, reach, listen, credentials, stays_open=True)
+        _LOGGER.info("listening on %s; questions %s", shown(listening), host.facts.run_id[:12])
+        await host.run()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    return Heard(peer.answers, status_of(host), is_interrupted=signal.SIGINT in signals)
+
+
+class _NoRoom:
+    """Peers without a model have no jobs."""
+
+    async def run(self, job: Job) -> Update | Scores:
+        raise LocalProtocolError(f"peer {job.peer_id} has no model, and asks for work on one")
+
+
+class _Listener:
+    """The `Watcher` of a peer that answers questions."""
+
+    def __init__(self, peer: RelayPeer, on_outcomes: Callable[[tuple[Outcome, ...]], None]) -> None:
+        self._peer = peer
+        self._on_outcomes = on_outcomes
+        self._has_told = False
+
+    def reacted(self, host: HTTPPeer, round_before: int) -> None:
+        if self._peer.answers is not None and not self._has_told:
+            self._has_told = True
+            self._on_outcomes(self._peer.answers)
+
+    def trained(self, host: HTTPPeer, update: Update) -> None: ...
+
+    def agreed(self, host: HTTPPeer, agreement: Any) -> None: ...
+
+    def contact(self, host: HTTPPeer, neighbor: PeerId, event: str) -> None: ...

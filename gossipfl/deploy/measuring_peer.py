@@ -1,0 +1,126 @@
+"""`gossipfl measure --name`: one peer of a scenario answers questions over HTTP, without a model."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+
+from gossipfl.data.local_values import Asked, Local
+from gossipfl.deploy.addresses import Where
+from gossipfl.deploy.agreement import held
+from gossipfl.deploy.exposure import addresses_of_peer, check_exposure, listening_address, network_of
+from gossipfl.deploy.measuring import Asking, Heard, heard
+from gossipfl.deploy.process_start import check_free
+from gossipfl.engines.http.trust.credentials import load_credentials
+from gossipfl.errors import ConfigurationError
+from gossipfl.experiments.asked import columns_of, dealt, own
+from gossipfl.experiments.experiment import Experiment, load_data
+from gossipfl.queries import Outcome, Question
+from gossipfl.scenario import Scenario
+from gossipfl.weights import PeerId
+
+PATIENCE = 60.0
+"""Seconds, for each link on the way, after which the others go on without whoever has not answered."""
+
+
+@dataclass(frozen=True)
+class MeasuringOptions:
+    """The options of `gossipfl measure --name`."""
+
+    name: PeerId
+    asked: tuple[Asked, ...]
+    algorithm: str | None = None
+    seed: int | None = None
+    listen: Where | None = None
+    listen_fd: int | None = None
+    addresses: Mapping[PeerId, str] = field(default_factory=dict)
+    certificates: Path | None = None
+    behind_proxy: bool = False
+    insecure: bool = False
+    shard: str | None = None
+    patience: float = PATIENCE
+    download: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The numbers' `names` of each question, what was `heard` of it, and which examples counted here: a sentence."""
+
+    names: tuple[tuple[str, ...], ...]
+    heard: Heard
+    counted: str
+
+
+def network_to_ask(scenario: Scenario, algorithm: str | None) -> nx.Graph:
+    """The graph along which peers ask each other: that of an algorithm, or, of several, the scenario's own."""
+    return scenario.graph() if algorithm is None and len(scenario.algorithms) > 1 else network_of(scenario, algorithm)
+
+
+def measure_as_peer(
+    scenario: Scenario,
+    options: MeasuringOptions,
+    on_outcomes: Callable[[tuple[tuple[str, ...], ...], tuple[Outcome, ...]], None],
+) -> Measured:
+    """Ask the others, and answer them, until all neighbors know the answers, or until Ctrl-C or SIGTERM.
+
+    `on_outcomes` is told names and outcomes as soon as they are there. Raises ConfigurationError, DataError or
+    TopologyError before anything is sent, and ConfigurationError when all neighbors say that they ask something else.
+    """
+    if options.seed is not None:
+        scenario = scenario.with_seed(options.seed)
+    credentials = None if options.certificates is None else load_credentials(options.certificates, options.name)
+    network = network_to_ask(scenario, options.algorithm)
+    where = addresses_of_peer(scenario, network, options)
+    graph = _without(network, scenario.http.revoked, options.name)
+    listen = listening_address(options, where[options.name])
+    check_exposure(options, where, listen, credentials)
+    check_free(listen, options.name)
+    local, data, counted = _local(scenario, options, graph)
+    names = tuple(one.names for one in local)
+    asking = Asking(
+        graph,
+        [
+            Question(one.query, one_local.values.num_features)
+            for one, one_local in zip(options.asked, local, strict=True)
+        ],
+        [one.values for one in local],
+        {"data": data, "columns": [[one.column, *of_one] for one, of_one in zip(options.asked, names, strict=True)]},
+        options.patience,
+    )
+    whom = {name: address for name, address in where.items() if name in graph}
+    asked = heard(options, whom, listen, credentials, scenario.http, asking, partial(on_outcomes, names))
+    return Measured(names, asyncio.run(asked), counted)
+
+
+def _without(network: nx.Graph, revoked: Sequence[PeerId], name: PeerId) -> nx.Graph:
+    """The graph of those who are not shut out."""
+    graph = network.copy()
+    graph.remove_nodes_from(revoked)
+    if name not in graph:
+        raise ConfigurationError(f"{name} has been shut out of the run: http.revoked names it")
+    if not (nx.is_strongly_connected(graph) if graph.is_directed() else nx.is_connected(graph)):
+        raise ConfigurationError(
+            f"without {', '.join(revoked)} (http.revoked) not everybody can reach everybody, so that no question "
+            "reaches all: give the topology more links"
+        )
+    return graph
+
+
+def _local(scenario: Scenario, options: MeasuringOptions, graph: nx.Graph) -> tuple[list[Local], Any, str]:
+    """The peer's values, who holds what as all must agree on it, and which examples count, as a sentence."""
+    if options.shard is not None:
+        local, notes = own(scenario, options.shard, options.asked, download=options.download)
+        said = "".join(f"; {note}" for note in notes)
+        return local, held(scenario, None), f"all {len(local[0].values)} examples of {options.shard} count{said}"
+    dataset = load_data(scenario, download=options.download, asked=columns_of(options.asked))
+    experiment = Experiment(scenario, dataset)
+    local = dealt(experiment, options.asked, [options.name])[options.name]
+    return (
+        local,
+        held(scenario, experiment),
+        f"of {dataset.name}, the {len(local[0].values)} training examples that {options.name} holds count",
+    )

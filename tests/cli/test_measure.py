@@ -1,0 +1,110 @@
+"""`gossipfl measure`: three people with a table each ask what they have together, without a model."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+from deadline import DEADLINE
+from typer.testing import CliRunner
+
+from gossipfl.cli.app import app
+
+THREE = """
+name = "three"
+[topology]
+links = [["a", "b"], ["b", "c"]]
+[topology.peers]
+a = { address = "http://127.0.0.1:%d" }
+b = { address = "http://127.0.0.1:%d" }
+c = { address = "http://127.0.0.1:%d" }
+"""
+AGES = {"a": [30.5, 41.0, 29.5, 62.0], "b": [18.0, 25.0, 33.5], "c": [70.5, 55.0, 44.0, 38.0, 21.0]}
+COLORS = ["red", "blue", "red", "green", "red"]
+
+
+@pytest.fixture
+def three(tmp_path):
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in AGES]
+        ports = tuple(listener.getsockname()[1] for listener in listeners)
+    (tmp_path / "three.toml").write_text(THREE % ports)
+    for name, ages in AGES.items():
+        lines = [f"{age},{color}" for age, color in zip(ages, COLORS, strict=False)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["age,color", *lines]) + "\n")
+    return tmp_path
+
+
+def started(directory, name, *words):
+    return subprocess.Popen(
+        [sys.executable, "-m", "gossipfl", "measure", "three.toml", "--name", name, *words],
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.long
+def test_three_terminals_with_a_table_each(three):
+    queries = ["mean:age", "quantiles:age,at=0.25/0.5", "count", "mean:*"]
+    words = [word for query in queries for word in ("--query", query)]
+    peers = [started(three, name, "--shard", f"csv:{name}.csv", "--json", *words) for name in AGES]
+    told = []
+    for peer in peers:
+        output, said = peer.communicate(timeout=DEADLINE)
+        assert peer.returncode == 0, said
+        told.append(json.loads(output))
+    ages = np.concatenate(list(AGES.values()))
+    for told_by_one, (name, own) in zip(told, AGES.items(), strict=True):
+        mean, quantiles, count, every = told_by_one["answers"]
+        assert mean["value"] == pytest.approx(ages.mean(), abs=mean["bound"] + 1e-14)
+        assert quantiles["value"] == np.quantile(ages, [0.25, 0.5]).tolist()
+        assert (count["value"], count["num_peers"], every["names"]) == (len(ages), 3, ["age"])
+        assert f"all {len(own)} examples of csv:{name}.csv count" in told_by_one["counted"]
+    assert told[0]["answers"] == told[1]["answers"] == told[2]["answers"]
+
+
+@pytest.mark.long
+def test_ctrl_c_while_others_are_missing(three):
+    peer = started(three, "a", "--shard", "csv:a.csv", "--query", "mean:age")
+    assert peer.stderr is not None
+    while "waiting up to" not in (line := peer.stderr.readline()):
+        assert line, "it ended"
+    peer.send_signal(signal.SIGINT)
+    output, said = peer.communicate(timeout=DEADLINE)
+    assert peer.returncode == 130, said
+    assert "stopped before there was an answer" in output
+    assert "Traceback" not in said
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("words", "sentence"),
+        [
+            (["--query", "maen:age", "--name", "a"], "Did you mean 'mean'?"),
+            (["--query", "mean", "--name", "a"], "names no column: write 'mean:COLUMN'"),
+            (["--query", "mean:agee", "--name", "a", "--shard", "csv:a.csv"], "Did you mean 'age'?"),
+            (["--query", "mean:color", "--name", "a", "--shard", "csv:a.csv"], "column 'color': mean takes numbers"),
+            (["--query", "mean:age", "--name", "d", "--shard", "csv:a.csv"], "there is no peer 'd'"),
+            (["--query", "mean:age", "--name", "a", "--shard", "csv:d.csv"], "there is no file d.csv"),
+            (["--query", "mean:age", "--shard", "csv:a.csv"], "say which with --name"),
+        ],
+    )
+    def test_in_a_sentence(self, three, monkeypatch, capfd, words, sentence):
+        monkeypatch.chdir(three)
+        result = CliRunner().invoke(app, ["measure", "three.toml", *words])
+        assert result.exit_code != 0
+        assert sentence in result.output + str(result.exception)
+
+
+def test_tensorflow_is_not_imported():
+    code = (
+        "import sys, gossipfl.cli.commands.measure;"
+        "sys.exit(any(name.partition('.')[0] in ('tensorflow', 'keras', 'ray') for name in sys.modules))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
