@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+from gossipfl.errors import DataError
+from gossipfl.queries.query import CANNOT_BE
+
 
 def starts(low: int, high: int, num_cells: int) -> list[int]:
     """The first number of each of `num_cells` cells, of about the same width, that low, ..., high are split into; there
@@ -18,6 +21,14 @@ def starts(low: int, high: int, num_cells: int) -> list[int]:
 def cell(first: Sequence[int], high: int, number: int) -> tuple[int, int]:
     """The first and the last number of a cell of these `starts`."""
     return first[number], first[number + 1] - 1 if number + 1 < len(first) else high
+
+
+def narrowed(bounds: tuple[int, int], least: int, greatest: int) -> tuple[int, int]:
+    """The part of a cell, from the first to the last number, between two others. Raises DataError if there is none."""
+    low, high = max(bounds[0], least), min(bounds[1], greatest)
+    if low > high:
+        raise DataError(CANNOT_BE)
+    return low, high
 
 
 def num_splits(width: int, num_cells: Sequence[int]) -> int:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import numpy as np
 
-from gossipfl.errors import ConfigurationError
+from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.names.spelling import listed
 from gossipfl.queries.mean import nothing, shaped
-from gossipfl.queries.query import Counted, Found, Step, small_counts, summary
+from gossipfl.queries.query import CANNOT_BE, Counted, Found, Step, small_counts, summary, whole
 from gossipfl.queries.summary import NO_MAXIMUM, Floats, Summary
 from gossipfl.queries.values import LARGEST, Values
 
@@ -71,6 +71,8 @@ class _Range:
         if not counted.examples:
             return nothing("histogram", self.num_features)
         least, greatest = np.split(total.maxima, 2)
+        if (-least > greatest).any():
+            raise DataError(CANNOT_BE)
         alone = least == -greatest
         return _Counts(np.linspace(-least - 0.5 * alone, greatest + 0.5 * alone, self.bins + 1, axis=1))
 
@@ -95,6 +97,7 @@ class _Counts:
         return summary(np.array(counts))
 
     def next(self, total: Summary, counted: Counted) -> Found:
+        whole(total.sums, counted.examples)
         counts = total.sums.reshape(len(self.edges), -1)
         outside = [f"{int(sum(counts[:, end]))} {where}" for end, where in ((0, "below"), (-1, "above"))]
         notes = small_counts(counts[:, 1:-1])

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError, DataError
-from gossipfl.queries.cells import cell, num_splits, starts
-from gossipfl.queries.query import Counted, Found, Part, Step, summary
+from gossipfl.queries.cells import cell, narrowed, num_splits, starts
+from gossipfl.queries.query import Counted, Found, Part, Step, summary, whole
 from gossipfl.queries.summary import NO_MAXIMUM, Floats, Summary
 from gossipfl.queries.values import Values
 
@@ -104,16 +104,15 @@ class _Searching:
         if not counted.examples:
             return self.query.collected({}, counted)
         enough = max(1, ceil(self.query.least_share * counted.examples))
-        counts, extremes = iter(total.sums.astype(np.int64).tolist()), iter(total.maxima.astype(np.int64).tolist())
+        counts, extremes = iter(whole(total.sums, counted.examples)), iter(total.maxima.tolist())
         narrower, alone = [], dict(self.alone)
         for (_, high), cells in zip(self.ranges, self._starts, strict=True):
             inside = [next(counts) for _ in cells]
-            least, greatest = -next(extremes), next(extremes)
+            least, greatest = -int(next(extremes)), int(next(extremes))
             for number, count in enumerate(inside):
-                first, last = cell(cells, high, number)
-                first, last = max(first, least), min(last, greatest)
                 if count < enough:
                     continue
+                first, last = narrowed(cell(cells, high, number), least, greatest)
                 if first == last:
                     alone[first] = count
                 else:

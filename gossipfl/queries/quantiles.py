@@ -11,10 +11,10 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from gossipfl.errors import ConfigurationError
-from gossipfl.queries.cells import cell, num_splits, starts
+from gossipfl.errors import ConfigurationError, DataError
+from gossipfl.queries.cells import cell, narrowed, num_splits, starts
 from gossipfl.queries.mean import nothing, shaped
-from gossipfl.queries.query import Counted, Found, Step, summary
+from gossipfl.queries.query import CANNOT_BE, Counted, Found, Step, summary, whole
 from gossipfl.queries.summary import NO_MAXIMUM, SAFE, UNIT, Floats, Summary
 from gossipfl.queries.values import LARGEST, Values
 
@@ -99,7 +99,7 @@ class _Enclosing:
             return nothing("quantile", len(self.ranges))
         positions = (counted.examples - 1) * np.array(self.query.at)
         ranks = sorted({int(rank) for one in positions for rank in (np.floor(one), np.ceil(one))})
-        counts, extremes = iter(total.sums.astype(np.int64).tolist()), iter(total.maxima.tolist())
+        counts, extremes = iter(whole(total.sums, counted.examples)), iter(total.maxima.tolist())
         all_ranges, all_known = [], []
         for ranges, of_one, known in zip(self.ranges, self._starts, self.known, strict=True):
             known, narrower = dict(known), dict[_Range, None]()
@@ -110,8 +110,7 @@ class _Enclosing:
                     if not below[0] <= rank < below[-1]:
                         continue
                     number = int(np.searchsorted(below, rank, side="right")) - 1
-                    low, high = cell(cells, one.high, number)
-                    low, high = max(low, _key(least)), min(high, _key(greatest))
+                    low, high = narrowed(cell(cells, one.high, number), _key(least), _key(greatest))
                     if rank == below[0]:
                         known[rank] = least
                     elif rank == below[-1] - 1:
@@ -120,6 +119,8 @@ class _Enclosing:
                         known[rank] = float(_values([low])[0])
                     else:
                         narrower[_Range(low, high, int(below[number]))] = None
+            if not narrower and len(known) < len(ranks):
+                raise DataError(CANNOT_BE)
             all_ranges.append(tuple(narrower))
             all_known.append(known)
         if any(all_ranges):

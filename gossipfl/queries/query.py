@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from gossipfl.errors import DataError
 from gossipfl.queries.summary import Floats, Summary
 from gossipfl.queries.values import Values
 from gossipfl.weights import NOTHING, frozen
@@ -23,6 +24,7 @@ T = TypeVar("T", Mapping[str, float], float)
 
 FEWEST_PEERS = 3
 """An answer over fewer peers tells one of them the other's."""
+CANNOT_BE = "the totals of a pass do not fit together: a peer has made its summaries in another way; ask without it"
 SMALL = 5
 """Counts below it are warned about, as offices of statistics do."""
 
@@ -79,7 +81,7 @@ class Part(Protocol):
         ...
 
     def next(self, total: Summary, counted: Counted) -> "Part | Found":
-        """The pass after this one, or the answer."""
+        """The pass after this one, or the answer. Raises DataError for totals that nobody's values can have."""
         ...
 
 
@@ -127,8 +129,13 @@ class Step:
         return Summary(frozen(counts), frozen(np.concatenate([[0.0, 0.0], low])), frozen(maxima))
 
     def next(self, total: Summary) -> "Step | Answer":
-        """The pass after this one, the first one once more where peers have left, or the answer."""
-        counted = Counted(*(int(number) for number in total.sums[:2]))
+        """The pass after this one, the first one once more where peers have left, or the answer.
+
+        Raises DataError for totals that nobody's values can have.
+        """
+        counted = Counted(*whole(total.sums[:2], 2**53))
+        if not counted.peers:
+            raise DataError(CANNOT_BE)
         if self.counted not in (None, counted):
             return Step.first(self.begin)
         found = self.part.next(Summary(total.sums[2:], total.low[2:], total.maxima), counted)
@@ -151,6 +158,13 @@ def _few(num_peers: int) -> str:
     if num_peers == 1:
         return "the answer is that of a single peer: whoever sees it knows what that peer has"
     return f"the answer is over {num_peers} peers only: each of them can tell the other's from it and its own"
+
+
+def whole(counts: Floats, most: int) -> list[int]:
+    """Counts as integers. Raises DataError unless they are from 0 to `most`."""
+    if not ((counts >= 0) & (counts <= most) & (counts == np.rint(counts))).all():
+        raise DataError(CANNOT_BE)
+    return [int(count) for count in counts.tolist()]
 
 
 def small_counts(counts: Floats) -> tuple[str, ...]:

@@ -122,7 +122,8 @@ def _array(given: ArrayLike) -> NDArray[Any]:
         array = np.atleast_1d(np.asarray(given))
     except ValueError:
         raise DataError("rows differ in length: each example has the same number of numbers") from None
-    return array
+    # NumPy would make texts of the numbers among texts, and leave out zero bytes at their ends.
+    return np.asarray(given, object) if array.dtype.kind == "U" and isinstance(given, list | tuple) else array
 
 
 def _texts(array: NDArray[Any]) -> tuple[str, ...]:

@@ -7,9 +7,9 @@ import numpy as np
 
 from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.queries.mean import nothing, shaped, totals, weighted_sums
-from gossipfl.queries.query import Counted, Found, Step, summary
+from gossipfl.queries.query import CANNOT_BE, Counted, Found, Step, summary
 from gossipfl.queries.summary import SAFE, UNIT, Floats, Summary, product, two_sum
-from gossipfl.queries.values import Values
+from gossipfl.queries.values import LARGEST, Values
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ class _Centre:
             missing = shaped(np.full(self.num_features, np.nan))
             return Found(missing, missing, (f"there is no {self.asked} with a correction of 1: it takes two examples",))
         mean, _ = sums.over(weights)
+        if not (np.abs(mean) <= 2 * LARGEST).all():
+            raise DataError(CANNOT_BE)
         return _Squares(self.asked, self.num_features, self.correction, mean)
 
 

@@ -73,6 +73,7 @@ def test_what_is_no_number_is_refused_with_its_row() -> None:
         ([2**60], "integer above 2"),
         ([1j], "complex128: real numbers"),
         ([None, 1], "row 1 is None"),
+        (["a", 7.0], "row 2 is 7.0"),
         ([[["a"]]], "shape"),
         ([["a", "b"]], "several texts"),
         (["a", "\ud800"], "row 2 is '.ud800', in which there is half a character"),

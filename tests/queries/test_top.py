@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.queries import Classes, Distinct, Skew, Top, Values
 
-texts = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12) | st.sampled_from(
-    ["a", "é", "", "7"]
-)
+texts = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(["a", "é", "", "7"])
 numbers = st.floats(-1e90, 1e90) | st.integers(-3, 9).map(float)
 peers = st.lists(st.lists(texts, max_size=9) | st.lists(numbers, max_size=9), min_size=1, max_size=5)
 
