@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError, DataError
-from gossipfl.queries.query import Counted, Found, Step, summary
+from gossipfl.queries.query import COUNTED, Counted, Found, Step, summary
 from gossipfl.queries.summary import Summary
 from gossipfl.queries.values import Values
 
@@ -35,7 +35,7 @@ class Distinct:
         """One, of a maximum for each register."""
         if num_features != 1:
             raise ConfigurationError(f"distinct is asked of one column, not of {num_features} features at once")
-        return ((2, 2**self.precision),)
+        return ((COUNTED, 2**self.precision),)
 
     def first(self, num_features: int = 1) -> Step:
         """The one pass of it."""

@@ -9,7 +9,7 @@ import numpy as np
 from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.names.spelling import listed
 from gossipfl.queries.mean import nothing, shaped
-from gossipfl.queries.query import CANNOT_BE, Counted, Found, Step, small_counts, summary, whole
+from gossipfl.queries.query import CANNOT_BE, COUNTED, Counted, Found, Step, small_counts, summary, whole
 from gossipfl.queries.summary import NO_MAXIMUM, Floats, Summary
 from gossipfl.queries.values import LARGEST, Values
 
@@ -40,8 +40,8 @@ class Histogram:
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """One of counts, before it one of the least and the greatest unless edges are given."""
         if self.edges:
-            return ((2 + num_features * (len(self.edges) + 1), 0),)
-        return ((2, 2 * num_features), (2 + num_features * (self.bins + 2), 0))
+            return ((COUNTED + num_features * (len(self.edges) + 1), 0),)
+        return ((COUNTED, 2 * num_features), (COUNTED + num_features * (self.bins + 2), 0))
 
     def first(self, num_features: int = 1) -> Step:
         """The first pass of it."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.queries.cells import cell, narrowed, num_splits, starts
-from gossipfl.queries.query import Counted, Found, Part, Step, summary, whole
+from gossipfl.queries.query import COUNTED, Counted, Found, Part, Step, summary, whole
 from gossipfl.queries.summary import NO_MAXIMUM, Floats, Summary
 from gossipfl.queries.values import Values
 
@@ -55,8 +55,8 @@ def passes(num_features: int, query: Collecting) -> tuple[tuple[int, int], ...]:
         raise ConfigurationError(f"{query.asked} is asked of one column, not of {num_features} features at once")
     most = min(MOST, int(1 / query.least_share)) if query.least_share else MOST
     num_passes = num_splits(2**52, (CELLS, CELLS // most))
-    sizes = [(2 + CELLS, 2 if k == 0 else 2 * most) for k in range(num_passes)]
-    return (*sizes, (2, 2 * NUMBERS * most))
+    sizes = [(COUNTED + CELLS, 2 if k == 0 else 2 * most) for k in range(num_passes)]
+    return (*sizes, (COUNTED, 2 * NUMBERS * most))
 
 
 def search(query: Collecting) -> Step:

@@ -14,7 +14,7 @@ import numpy as np
 from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.queries.cells import cell, narrowed, num_splits, starts
 from gossipfl.queries.mean import nothing, shaped
-from gossipfl.queries.query import CANNOT_BE, Counted, Found, Step, summary, whole
+from gossipfl.queries.query import CANNOT_BE, COUNTED, Counted, Found, Step, summary, whole
 from gossipfl.queries.summary import NO_MAXIMUM, SAFE, UNIT, Floats, Summary
 from gossipfl.queries.values import LARGEST, Values
 
@@ -45,7 +45,9 @@ class Quantiles:
         """So many at most, of 512 sums for each feature."""
         most = 2 * len(self.at)
         num_passes = num_splits(2 * _key(LARGEST) + 1, (CELLS, CELLS // most))
-        sizes = [(2 + num_features * CELLS, num_features * 2 * (1 if k == 0 else most)) for k in range(num_passes)]
+        sizes = [
+            (COUNTED + num_features * CELLS, num_features * 2 * (1 if k == 0 else most)) for k in range(num_passes)
+        ]
         return tuple(sizes)
 
     def first(self, num_features: int = 1) -> Step:

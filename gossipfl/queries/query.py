@@ -62,10 +62,15 @@ class Found(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """The numbers of peers and of their examples in a total."""
+    """The numbers of peers in a total, of their examples, and of peers that have some."""
 
     peers: int
     examples: int
+    holders: int
+
+
+COUNTED = 3
+"""Sums in front of every summary: those of `Counted`."""
 
 
 class Part(Protocol):
@@ -117,7 +122,7 @@ class Step:
     def sizes(self) -> tuple[int, int]:
         """The numbers of sums and of maxima of a summary."""
         num_sums, num_maxima = self.part.sizes
-        return 2 + num_sums, num_maxima
+        return COUNTED + num_sums, num_maxima
 
     def local(self, values: Values) -> Summary:
         """One peer's summary.
@@ -125,26 +130,28 @@ class Step:
         Raises DataError, in the first pass only, for values that the query does not take.
         """
         sums, low, maxima = self.part.local(values)
-        counts = np.concatenate([[1.0, len(values)], sums])
-        return Summary(frozen(counts), frozen(np.concatenate([[0.0, 0.0], low])), frozen(maxima))
+        counts = [1.0, len(values), len(values) > 0]
+        return Summary(
+            frozen(np.concatenate([counts, sums])), frozen(np.concatenate([np.zeros(COUNTED), low])), frozen(maxima)
+        )
 
     def next(self, total: Summary) -> "Step | Answer":
         """The pass after this one, the first one once more where peers have left, or the answer.
 
         Raises DataError for totals that nobody's values can have.
         """
-        counted = Counted(*whole(total.sums[:2], 2**53))
+        counted = Counted(*whole(total.sums[:COUNTED], 2**53))
         if not counted.peers:
             raise DataError(CANNOT_BE)
         if self.counted not in (None, counted):
             return Step.first(self.begin)
-        found = self.part.next(Summary(total.sums[2:], total.low[2:], total.maxima), counted)
+        found = self.part.next(Summary(total.sums[COUNTED:], total.low[COUNTED:], total.maxima), counted)
         if not isinstance(found, Found):
             return replace(self, part=found, counted=counted)
         value, bound, notes, edges = found
-        if counted.peers < FEWEST_PEERS:
-            notes += (_few(counted.peers),)
-        return Answer(_plain(value), _plain(bound), *counted, notes, edges)
+        if 0 < counted.holders < FEWEST_PEERS:
+            notes += (_few(counted.holders),)
+        return Answer(_plain(value), _plain(bound), counted.peers, counted.examples, notes, edges)
 
 
 def _plain(value: T | Floats) -> T | Floats | float:
@@ -154,10 +161,10 @@ def _plain(value: T | Floats) -> T | Floats | float:
     return float(value) if value.ndim == 0 else frozen(value)
 
 
-def _few(num_peers: int) -> str:
-    if num_peers == 1:
-        return "the answer is that of a single peer: whoever sees it knows what that peer has"
-    return f"the answer is over {num_peers} peers only: each of them can tell the other's from it and its own"
+def _few(num_holders: int) -> str:
+    if num_holders == 1:
+        return "a single peer has examples: the answer is what it has"
+    return f"only {num_holders} peers have examples: each of them can tell the other's part from the answer and its own"
 
 
 def whole(counts: Floats, most: int) -> list[int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gossipfl.queries.items import passes, search
-from gossipfl.queries.query import Counted, Found, Step, summary
+from gossipfl.queries.query import COUNTED, Counted, Found, Step, summary
 from gossipfl.queries.summary import NO_MAXIMUM, UNIT, Summary
 from gossipfl.queries.values import Values
 
@@ -25,7 +25,7 @@ class Skew:
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """Those of a search for all classes, and one of distances."""
-        return (*passes(num_features, self), (4, 3))
+        return (*passes(num_features, self), (COUNTED + 2, 3))
 
     def first(self, num_features: int = 1) -> Step:
         """The first pass of a search."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.queries.mean import nothing, shaped, totals, weighted_sums
-from gossipfl.queries.query import CANNOT_BE, Counted, Found, Step, summary
+from gossipfl.queries.query import CANNOT_BE, COUNTED, Counted, Found, Step, summary
 from gossipfl.queries.summary import SAFE, UNIT, Floats, Summary, product, two_sum
 from gossipfl.queries.values import LARGEST, Values
 
@@ -27,7 +27,7 @@ class Variance:
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """Two, of two and four sums for each feature."""
-        return ((3 + 2 * num_features, 0), (3 + 4 * num_features, 0))
+        return ((COUNTED + 1 + 2 * num_features, 0), (COUNTED + 1 + 4 * num_features, 0))
 
     def first(self, num_features: int = 1) -> Step:
         """The pass of the mean."""

@@ -11,7 +11,7 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.peers import Backoff
 from gossipfl.queries import Question, RelayPeer, RelayTree, Summary, Values, relay_peer
-from gossipfl.queries.query import Counted, Found, Step, summary
+from gossipfl.queries.query import COUNTED, Counted, Found, Step, summary
 from gossipfl.randomness import PublicRandomness
 from gossipfl.topology import canonical
 from gossipfl.weights import PeerId
@@ -24,7 +24,7 @@ class Witness:
     num_passes: int
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
-        return ((3, 1),) * self.num_passes
+        return ((COUNTED + 1, 1),) * self.num_passes
 
     def first(self, num_features: int = 1) -> Step:
         return Step.first(_Pass(self.num_passes))

@@ -95,5 +95,7 @@ def test_what_is_no_number_is_refused_with_its_row() -> None:
 
 def test_few_peers_and_no_examples_are_noted() -> None:
     assert "a single peer" in answered(Count(), [Values([1])]).notes[0]
-    assert "2 peers only" in answered(Count(), [Values([1]), Values([])]).notes[0]
+    assert "a single peer" in answered(Count(), [Values([1])] + [Values([])] * 3).notes[0]
+    assert "only 2 peers" in answered(Count(), [Values([1]), Values([1])]).notes[0]
+    assert answered(Count(), [Values([1])] * 3).notes == ()
     assert "no peer has an example" in answered(Mean(), [Values([])] * 3).notes[0]
