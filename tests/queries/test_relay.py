@@ -201,7 +201,7 @@ def test_messages_have_the_sizes_that_are_declared_and_nothing_is_filled_up():
         )
     sizes = [message.vectors["summary"].num_bytes // 8 for message in sent]
     mean = 2 * questions[1].query.passes(3)[0][0]
-    assert (max(sizes), min(sizes)) == (7 + mean, 7)
+    assert (max(sizes), min(sizes)) == (9 + mean, 9)
 
 
 def test_what_breaks_a_rule_changes_nothing():
