@@ -4,20 +4,48 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gossipfl.data.conversion import model_inputs
+from gossipfl.experiments.experiment import load_data
 from gossipfl.experiments.fairness import sharing
 from gossipfl.experiments.simulation import initialize
+from gossipfl.runs.export import save
 from gossipfl.scenario import Scenario
 
 RING = {"generator": "cycle_graph", "arguments": {"n": 4}}
 TEXT = (Path(__file__).parents[1] / "docs" / "models.md").read_text("utf-8")
+TABLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
+def test_features_are_normalised_and_classes_balanced_alike(tmp_path):
+    """And whoever gets the model gives it the examples as they are."""
+    keras = pytest.importorskip("keras")
+    (text,) = [one for one in TABLES if "normalize" in one]
+    given = tomllib.loads(text)
+    digits = {"max_train": 400, "max_test": 80, "partition": {"name": "labels", "per_peer": 3}}
+    scenario = Scenario(**given | {"data": given["data"] | digits}, topology=RING, algorithms=["synchronous"])
+    simulation = initialize(scenario)
+    experiment, x = simulation.experiment, load_data(scenario).train.x.astype(np.float64)
+    mean, variance, _ = experiment.trainer.constants.arrays
+    assert mean == np.float32(x.mean()), "the nearest float32"
+    assert variance == np.float32(x.var())
+    history = simulation.run()
+    assert history.last.round == experiment.rounds == -(-4000 // (20 * 4 * 25))
+    save(simulation.model(), tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    test = experiment.dataset.test
+    right = loaded.predict(model_inputs(test.x), verbose=0).argmax(axis=1) == test.y
+    assert right.mean() == pytest.approx(history.last.average_accuracy, abs=1e-6)
 
 
 @pytest.mark.slow
 def test_a_personal_head_stays_at_its_peer():
     pytest.importorskip("keras")
-    (text,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+    (text,) = [one for one in TABLES if "[sharing]" in one]
     scenario = Scenario(**tomllib.loads(text), topology=RING, training={"steps": 2})
     simulation = initialize(scenario, "fedavg")
     assert simulation.run().failure is None

@@ -1,7 +1,7 @@
 """`gossipfl measure --name`: one peer of a scenario answers questions over HTTP, without a model."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,8 @@ from gossipfl.deploy.agreement import held
 from gossipfl.deploy.exposure import addresses_of_peer, check_exposure, listening_address, network_of
 from gossipfl.deploy.measuring import Asking, Heard, heard
 from gossipfl.deploy.process_start import check_free
+from gossipfl.deploy.revocation import without_revoked
 from gossipfl.engines.http.trust.credentials import load_credentials
-from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.asked import columns_of, dealt, own
 from gossipfl.experiments.experiment import Experiment, load_data
 from gossipfl.queries import Outcome, Question
@@ -75,7 +75,7 @@ def measure_as_peer(
     credentials = None if options.certificates is None else load_credentials(options.certificates, options.name)
     network = network_to_ask(scenario, options.algorithm)
     where = addresses_of_peer(scenario, network, options)
-    graph = _without(network, scenario.http.revoked, options.name)
+    graph = without_revoked(network, scenario.http.revoked, options.name)
     listen = listening_address(options, where[options.name])
     check_exposure(options, where, listen, credentials)
     check_free(listen, options.name)
@@ -94,20 +94,6 @@ def measure_as_peer(
     whom = {name: address for name, address in where.items() if name in graph}
     asked = heard(options, whom, listen, credentials, scenario.http, asking, partial(on_outcomes, names))
     return Measured(names, asyncio.run(asked), counted)
-
-
-def _without(network: nx.Graph, revoked: Sequence[PeerId], name: PeerId) -> nx.Graph:
-    """The graph of those who are not shut out."""
-    graph = network.copy()
-    graph.remove_nodes_from(revoked)
-    if name not in graph:
-        raise ConfigurationError(f"{name} has been shut out of the run: http.revoked names it")
-    if not (nx.is_strongly_connected(graph) if graph.is_directed() else nx.is_connected(graph)):
-        raise ConfigurationError(
-            f"without {', '.join(revoked)} (http.revoked) not everybody can reach everybody, so that no question "
-            "reaches all: give the topology more links"
-        )
-    return graph
 
 
 def _local(scenario: Scenario, options: MeasuringOptions, graph: nx.Graph) -> tuple[list[Local], Any, str]:

@@ -13,7 +13,9 @@ import numpy as np
 
 from gossipfl.actions import Update
 from gossipfl.agreements import Agreement
+from gossipfl.algorithms import ALGORITHMS
 from gossipfl.deploy.addresses import Where
+from gossipfl.deploy.agreeing import AgreeingPeer
 from gossipfl.deploy.agreement import run_facts
 from gossipfl.deploy.exposure import addresses_of_peer, check_exposure, listening_address, network_of, opened
 from gossipfl.deploy.peer_options import PeerOptions
@@ -31,12 +33,14 @@ from gossipfl.engines.http.watch import Watch
 from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.engines.progress import TrainingSums
 from gossipfl.errors import ConfigurationError
-from gossipfl.experiments.experiment import Cast, Experiment, load_data
+from gossipfl.experiments.agreed_numbers import needs_numbers
+from gossipfl.experiments.experiment import Agree, Cast, Experiment, load_data
 from gossipfl.files.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint
 from gossipfl.files.parked import parked
 from gossipfl.runs.beginning import peer_manifest
 from gossipfl.runs.constant_files import write_constants
-from gossipfl.runs.peer_directory import WAY_ON, PeerDirectory
+from gossipfl.runs.numbers_file import NumbersFile
+from gossipfl.runs.peer_directory import NUMBERS, WAY_ON, PeerDirectory
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.between_processes import refuse_between_processes
 from gossipfl.scores import Score
@@ -64,7 +68,8 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     absent = revoked(scenario, section)
     if options.name in absent:
         raise ConfigurationError(f"{options.name} has been shut out of the run: http.revoked names it")
-    where = addresses_of_peer(scenario, network_of(scenario, options.algorithm), options)
+    network = network_of(scenario, options.algorithm)
+    where = addresses_of_peer(scenario, network, options)
     listen = listening_address(options, where[options.name])
     check_exposure(options, where, listen, credentials)
     caps_of_peer(len(where) - 1, scenario.http.max_connections)  # and again when TensorFlow has opened what it opens
@@ -77,7 +82,9 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
         ):
             _LOGGER.info("starting %s of %s in %s", options.name, scenario.name, directory.path)
             when_possible()
-            experiment = _experiment(scenario, options)
+            hub, file = ALGORITHMS[section.name].hub, NumbersFile(directory.path / NUMBERS)
+            agree = AgreeingPeer(scenario, network, hub, options, where, listen, credentials, file)
+            experiment = _experiment(scenario, options, agree)
             cast = experiment.cast(section)
             if options.initial is not None:
                 experiment.begin_with(experiment.read_model(options.initial, section))
@@ -89,7 +96,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
         return 0
 
 
-def _experiment(scenario: Scenario, options: PeerOptions) -> Experiment:
+def _experiment(scenario: Scenario, options: PeerOptions, agree: Agree | None = None) -> Experiment:
     if options.shard is None:
         return Experiment(scenario, load_data(scenario, download=options.download), slots=1)
     if scenario.data.skew is not None:
@@ -102,10 +109,16 @@ def _experiment(scenario: Scenario, options: PeerOptions) -> Experiment:
             "data.categorical numbers the values that a host sees, and hosts with examples of their own (--shard) "
             "would number them each in its own way: number them in the files"
         )
+    if scenario.data.digest is not None and needs_numbers(scenario):
+        raise ConfigurationError(
+            "hosts that share the data work out numbers over all examples (data.normalize, training.class_weight = "
+            "'balanced', rounds in epochs) by themselves, and those with examples of their own (--shard) ask each "
+            "other: leave data.digest out, so that all have their own, or share the data"
+        )
     data = scenario.data.model_copy(update={"source": options.shard, "digest": None})
     dataset = load_data(scenario.with_changes(data=data), download=options.download)
     shards = {options.name: np.arange(len(dataset.train), dtype=np.int64)}
-    return Experiment(scenario, dataset, slots=1, shards=shards)
+    return Experiment(scenario, dataset, slots=1, shards=shards, agree=agree)
 
 
 class _Process:

@@ -1,5 +1,9 @@
 """Participants that are shut out of a run."""
 
+from collections.abc import Sequence
+
+import networkx as nx
+
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.errors import ConfigurationError
 from gossipfl.scenario import Scenario
@@ -28,3 +32,20 @@ def refuse_revoked(scenario: Scenario) -> None:
             f"http.revoked ({', '.join(scenario.http.revoked)}) is for peers that are started one by one (`gossipfl "
             "peer`), and here all are started: say --set http.revoked=[]"
         )
+
+
+def without_revoked(network: nx.Graph, revoked: Sequence[PeerId], name: PeerId) -> nx.Graph:
+    """The graph of those who are not shut out.
+
+    Raises ConfigurationError when `name` is, or when not everybody can reach everybody any more.
+    """
+    graph = network.copy()
+    graph.remove_nodes_from(revoked)
+    if name not in graph:
+        raise ConfigurationError(f"{name} has been shut out of the run: http.revoked names it")
+    if not (nx.is_strongly_connected(graph) if graph.is_directed() else nx.is_connected(graph)):
+        raise ConfigurationError(
+            f"without {', '.join(revoked)} (http.revoked) not everybody can reach everybody, so that no question "
+            "reaches all: give the topology more links"
+        )
+    return graph

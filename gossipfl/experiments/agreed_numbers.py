@@ -3,22 +3,18 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError
-from gossipfl.queries import Answer, Mean, Query, Step, Sum, Values, Variance, merged
+from gossipfl.queries import Answer, Mean, Step, Sum, Values, Variance, merged
+from gossipfl.queries.inquiry import Question
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.training.batches import Batches
 from gossipfl.training.normalization import NormalizedInput, unit_where_constant
 from gossipfl.weights import Constants, PeerId
-
-
-class Question(NamedTuple):
-    query: Query
-    num_features: int
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ class AskedNumbers:
                 f"training.class_weight = 'balanced' is for one target that is a class, and {dataset.name} has none: "
                 "give integers as classes, or sample weights"
             )
-        if not (counts_classes or inputs or _counts_steps(scenario)):
+        if not needs_numbers(scenario):
             return None
         return cls(dataset, batches, (dataset.num_classes or 0) if counts_classes else 0, inputs)
 
@@ -91,6 +87,12 @@ class AskedNumbers:
         asked = [Question(query, one.num_features) for one in self.inputs for query in (Mean(), Variance())]
         return [Question(Sum(), 2 + self.num_classes), *asked]
 
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The facts that must be the same at all peers for their answers to mean the same, as JSON has them."""
+        inputs = [[one.place, list(one.shape), list(one.kept)] for one in self.inputs]
+        return {"classes": [self.num_classes, *self.dataset.class_names], "inputs": inputs}
+
     def values(self, peer_id: PeerId) -> list[Values]:
         """The values of one peer for each question."""
         shard = self.batches.shards[peer_id]
@@ -99,7 +101,7 @@ class AskedNumbers:
             assert self.dataset.labels is not None
             row += np.bincount(self.dataset.labels[shard], minlength=self.num_classes).tolist()
         own = self.dataset.train.take(shard)
-        features = [Values(one.features(own)) for one in self.inputs]
+        features = [Values(*one.features(own)) for one in self.inputs]
         return [Values([row]), *(values for values in features for _ in (Mean, Variance))]
 
     def nothing(self) -> list[Values]:
@@ -142,9 +144,9 @@ def notes(scenario: Scenario, numbers: AgreedNumbers, rounds: int) -> Iterator[s
     """Sentences on what the peers have agreed on before the run."""
     if numbers.means:
         yield (
-            f"The model normalises {sum(map(len, numbers.means)):,} features by mean and variance over all "
-            f"{numbers.num_examples:,} training examples, on which the peers agree before the run; time and bytes are "
-            "counted from then on, and training alone has those statistics, too."
+            f"The model normalises its features by mean and variance over all {numbers.num_examples:,} training "
+            "examples, on which the peers agree before the run; time and bytes are counted from then on, and training "
+            "alone has those statistics, too."
         )
     if numbers.class_counts:
         weights = ", ".join(f"{weight:.3g}" for weight in list(numbers.class_weights.values())[:10])
@@ -154,10 +156,12 @@ def notes(scenario: Scenario, numbers: AgreedNumbers, rounds: int) -> Iterator[s
         yield f"The budget of {scenario.rounds} is {rounds:,} rounds."
 
 
-def answered_in_virtual_time(scenario: Scenario, asked: AskedNumbers) -> list[Answer]:
-    """The answers of peers that are all here."""
+def agreed_in_virtual_time(scenario: Scenario, asked: AskedNumbers) -> AgreedNumbers:
+    """The numbers of peers that are all here."""
     values = [asked.values(peer_id) for peer_id in scenario.graph()]
-    return [_answer(question, own) for question, own in zip(asked.questions, zip(*values, strict=True), strict=True)]
+    return asked.numbers(
+        [_answer(question, own) for question, own in zip(asked.questions, zip(*values, strict=True), strict=True)]
+    )
 
 
 def _answer(question: Question, values: Sequence[Values]) -> Answer:
@@ -167,7 +171,7 @@ def _answer(question: Question, values: Sequence[Values]) -> Answer:
     return step
 
 
-def answered_by_nobody(asked: AskedNumbers) -> list[Answer]:
+def agreed_with_nobody(asked: AskedNumbers) -> AgreedNumbers:
     """Raises ConfigurationError: one peer's numbers are not those of all."""
     raise ConfigurationError(
         "data.normalize, training.class_weight = 'balanced' and rounds in epochs need numbers over the examples of all "
@@ -175,5 +179,8 @@ def answered_by_nobody(asked: AskedNumbers) -> list[Answer]:
     )
 
 
-def _counts_steps(scenario: Scenario) -> bool:
-    return scenario.epochs is not None and scenario.training.steps is not None
+def needs_numbers(scenario: Scenario) -> bool:
+    """True if a run needs numbers over the examples of all peers."""
+    training = scenario.training
+    counts_steps = scenario.epochs is not None and training.steps is not None
+    return counts_steps or training.class_weight == "balanced" or scenario.data.normalize is not None

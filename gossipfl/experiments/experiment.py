@@ -27,8 +27,8 @@ from gossipfl.experiments.agreed_numbers import (
     NOTHING_ASKED,
     AgreedNumbers,
     AskedNumbers,
-    answered_by_nobody,
-    answered_in_virtual_time,
+    agreed_in_virtual_time,
+    agreed_with_nobody,
     class_weights_of,
     rounds_of,
 )
@@ -36,7 +36,6 @@ from gossipfl.experiments.holdings import Holdings
 from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers import Peer
 from gossipfl.peers.local_model import PutAway, kept
-from gossipfl.queries import Answer
 from gossipfl.randomness import PublicRandomness, Randomness, SecretRandomness, SeededSecrets, generator
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
@@ -54,7 +53,7 @@ from gossipfl.weights import ModelVectors, PeerId, StoredModel
 if TYPE_CHECKING:
     from gossipfl.training.keras.models import ModelRecipe
 
-Agree: TypeAlias = Callable[[AskedNumbers], Sequence[Answer]]
+Agree: TypeAlias = Callable[[AskedNumbers], AgreedNumbers]
 """Has the questions answered by all peers."""
 
 MakeTrainer: TypeAlias = Callable[[BuildModel, Dataset, Batches, TrainingSettings, int], ModelTrainer]
@@ -124,10 +123,10 @@ class Experiment:
         self.dataset = load_data(scenario) if dataset is None else dataset
         if shards is None:
             self.holdings = Holdings.dealt(scenario, self.dataset)
-            self._agree = agree or partial(answered_in_virtual_time, scenario)
+            self._agree = agree or partial(agreed_in_virtual_time, scenario)
         else:
             self.holdings = Holdings.own(self.dataset, shards)
-            self._agree = agree or answered_by_nobody
+            self._agree = agree or agreed_with_nobody
         self.shards = self.holdings.shards
         training = scenario.training
         pooled = {} if POOL in self.shards else {POOL: np.sort(np.concatenate(list(self.shards.values())))}
@@ -137,7 +136,7 @@ class Experiment:
     def numbers(self) -> AgreedNumbers:
         """The numbers over the examples of all peers that the run needs, on which they agree before it."""
         asked = AskedNumbers.of(self.scenario, self.holdings.dataset, self._batches, self._normalized_inputs)
-        return NOTHING_ASKED if asked is None else asked.numbers(self._agree(asked))
+        return NOTHING_ASKED if asked is None else self._agree(asked)
 
     @cached_property
     def rounds(self) -> int:

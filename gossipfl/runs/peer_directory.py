@@ -2,6 +2,7 @@
 
 manifest.json, history.jsonl, events.jsonl, agreed.jsonl, weights/final.safetensors
                           as `gossipfl.runs.peer_records` reads them
+numbers.json              over the examples of all peers, where the run needs any
 addresses.json            where it listens, and where it can be watched
 checkpoint-*.safetensors  two generations, and what they need of older ones (`gossipfl.files.checkpoints`)
 incarnation               number of its last start
@@ -34,7 +35,9 @@ WAY_ON = (
 
 _RESTORE = "Restore the file to go on; the checkpoints are whole."
 _FINAL = Path("weights", "final.safetensors")
-_FILES = ("incarnation", "manifest.json", "history.jsonl", "events.jsonl", "agreed.jsonl", "addresses.json")
+NUMBERS = "numbers.json"
+"""The name of the file of numbers that the peers agreed on before the run (`gossipfl.runs.numbers_file`)."""
+_FILES = ("incarnation", NUMBERS, "manifest.json", "history.jsonl", "events.jsonl", "agreed.jsonl", "addresses.json")
 """What is there before the first checkpoint, beside the folder for weights."""
 _FIRST_CHECKPOINT = ".checkpoint-1.safetensors.unfinished"
 """What a peer leaves that was killed while it wrote its first one."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.data.conversion import model_inputs
+from gossipfl.data.conversion import is_image, model_inputs
 from gossipfl.data.examples import Examples, leaves
 from gossipfl.weights import Constants
 
@@ -32,12 +32,17 @@ class NormalizedInput:
         """The number of means."""
         return math.prod(self.shape[axis - 1] for axis in self.kept)
 
-    def features(self, examples: Examples) -> NDArray[np.float64]:
-        """The numbers that the layer gets, [examples times positions that have one mean, features]."""
-        array = model_inputs(dict(leaves(examples.x, "x"))[self.place])
-        seen = array.reshape(len(array), *self.shape)
+    def features(self, examples: Examples) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+        """The numbers that the layer gets, [examples times positions that have one mean, features], and how often it
+        gets each row, where that is not once: of gray images of bytes there are 256 rows.
+        """
+        array = dict(leaves(examples.x, "x"))[self.place]
+        if is_image(array) and self.num_features == 1:
+            values = model_inputs(np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1))
+            return values.reshape(-1, 1).astype(np.float64), np.bincount(array.ravel(), minlength=256)
+        seen = model_inputs(array).reshape(len(array), *self.shape)
         reduced = [axis for axis in range(seen.ndim) if axis not in self.kept]
-        return np.asarray(seen.transpose(*reduced, *self.kept).reshape(-1, self.num_features), np.float64)
+        return np.asarray(seen.transpose(*reduced, *self.kept).reshape(-1, self.num_features), np.float64), None
 
     def with_statistics(
         self, constants: Constants, mean: NDArray[np.float64], variance: NDArray[np.float64]

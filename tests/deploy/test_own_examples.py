@@ -1,10 +1,14 @@
 """Peers that bring examples of their own (`--shard`)."""
 
+from dataclasses import replace
+
 import pytest
 
+from gossipfl.deploy.agreeing import fault_in
 from gossipfl.deploy.peer_options import PeerOptions
 from gossipfl.deploy.peer_process import _experiment
 from gossipfl.errors import ConfigurationError
+from gossipfl.queries import Answer, Unanswered
 from gossipfl.scenario import Scenario
 
 ROWS = "age,city,ill\n" + "31,Oslo,no\n64,Bern,yes\n" * 10
@@ -27,3 +31,34 @@ def test_whatever_hosts_would_number_differently_is_refused(options):
     fields = {"source": "csv:common.csv", "features": ["age", "city"], "target": "ill", "categorical": ["city"]}
     with pytest.raises(ConfigurationError, match=r"data.categorical numbers the values that a host sees"):
         _experiment(Scenario(data=fields), options)
+
+
+@pytest.mark.parametrize("fields", [{"training": {"class_weight": "balanced"}}, {"data": {"normalize": "federated"}}])
+def test_numbers_over_all_are_asked_for_where_nobody_shares_the_data(options, fields):
+    data = {"source": "csv:common.csv", "target": "ill", "digest": "0" * 64, **fields.pop("data", {})}
+    with pytest.raises(ConfigurationError, match=r"leave data\.digest out, so that all have their own"):
+        _experiment(Scenario(data=data, **fields), options)
+
+
+def test_answers_without_somebody_are_none():
+    whole = Answer(1.0, 0.0, 4, 90)
+    assert fault_in([whole, whole], 4) is None
+    assert fault_in([whole, Answer(1.0, 0.0, 3, 70, ("peer b was silent",))], 4) == (
+        "peer b was silent; start all of them again"
+    )
+    assert fault_in([Unanswered("peer b is gone"), whole], 4) == "peer b is gone"
+
+
+def test_a_server_with_examples_of_its_own_counts_the_rounds_of_all(options):
+    """Two of five clients train in each of its rounds."""
+    algorithm = {"name": "fedavg", "client_fraction": 0.4}
+    scenario = Scenario(
+        rounds=6,
+        topology={"name": "ring", "arguments": {"n": 5}},
+        data={"source": "csv:common.csv", "features": ["age"], "target": "ill"},
+        algorithms=[algorithm],
+    )
+    experiment = _experiment(scenario, replace(options, name="server"))
+    (section,) = scenario.algorithms
+    recipe = scenario.recipe(section, scenario.graph())
+    assert experiment.work("server", recipe).num_rounds == recipe.num_rounds(6, 5) == 15

@@ -9,6 +9,7 @@ from fit_oracle import toy_trainer  # noqa: E402
 from keras import layers  # noqa: E402
 from toy_data import toy_dataset, toy_task  # noqa: E402
 
+from gossipfl.data.conversion import model_inputs  # noqa: E402
 from gossipfl.data.examples import Examples  # noqa: E402
 from gossipfl.data.task import Task  # noqa: E402
 from gossipfl.errors import ConfigurationError  # noqa: E402
@@ -100,7 +101,8 @@ def test_the_statistics_are_those_that_keras_finds():
     (built,) = models.models(1)
     constants = built.constants
     for one in normalized_inputs(models, TWO_INPUTS):
-        features = one.features(Examples(x))
+        features, counts = one.features(Examples(x))
+        assert counts is None
         constants = one.with_statistics(constants, features.mean(axis=0), features.var(axis=0))
     adapted.get_layer("years").adapt(x["age"][:, None])
     adapted.get_layer("body").get_layer("pixels").adapt(x["image"])
@@ -110,6 +112,17 @@ def test_the_statistics_are_those_that_keras_finds():
     for mine, theirs in zip(built.model.trainable_variables, adapted.trainable_variables, strict=True):
         mine.assign(theirs)
     np.testing.assert_allclose(built.model(x), adapted(x), rtol=1e-4, atol=1e-6)
+
+
+def test_gray_images_of_bytes_are_counted_by_value():
+    pixels = np.random.default_rng(4).integers(200, size=(9, 8, 8, 1)).astype(np.uint8)
+    (one,) = inputs_of(resolve("cnn", IMAGES, normalizes=True))
+    values, counts = one.features(Examples(pixels))
+    assert values.shape == (256, 1)
+    every = model_inputs(pixels).astype(np.float64)
+    assert np.average(values[:, 0], weights=counts) == pytest.approx(every.mean(), rel=1e-12)
+    in_floats, _ = one.features(Examples(model_inputs(pixels)))
+    np.testing.assert_array_equal(np.sort(in_floats[:, 0]), np.repeat(values[:, 0], counts))
 
 
 def test_constants_are_calculated_with_in_graphs_that_were_there_before():
