@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.names.spelling import did_you_mean
@@ -63,26 +62,22 @@ def parsed(text: str) -> tuple[Query, str | None]:
     types = get_type_hints(makes)
     values: dict[str, Any] = {}
     for option, value in options:
-        if option not in {field.name for field in fields(makes)}:  # type: ignore[arg-type]
-            known = [field.name for field in fields(makes)]  # type: ignore[arg-type]
-            there = f"it has {', '.join(known)}" if known else "it has none"
+        if option not in types:
+            there = f"it has {', '.join(types)}" if types else "it has none"
             raise ConfigurationError(f"the query {name} has no option {option!r}: {there}")
         if option in values:
             raise ConfigurationError(f"the query {name} is given the option {option} twice")
         try:
             values[option] = _value(value, types[option])
         except ValueError:
-            raise ConfigurationError(f"{option}={value} of the query {name}: a number is meant") from None
+            raise ConfigurationError(f"{option}={value} of the query {name}: {_MEANT[types[option]]} meant") from None
     return makes(**values), column.strip() or None
+
+
+_MEANT = {int: "a whole number is", float: "a number is", tuple[float, ...]: "numbers with slashes between them are"}
 
 
 def _value(text: str, kind: Any) -> Any:
     if get_origin(kind) is tuple:
-        return tuple(_value(one, get_args(kind)[0]) for one in text.split("/"))
-    for one in (int, float, *get_args(kind)):
-        if kind is one and kind in (int, float):
-            return kind(text)
-        if get_origin(one) is tuple:
-            return _value(text, one)
-    numeric = [one for one in get_args(kind) if one in (int, float)]
-    return numeric[0](text) if numeric else text
+        return tuple(float(one) for one in text.split("/"))
+    return kind(text) if kind in (int, float) else text

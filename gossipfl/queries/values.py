@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cached_property
 from hashlib import blake2b
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ class Values:
         if array.ndim > 2:
             raise DataError(f"an example has an array of shape {array.shape[1:]}; a query takes one number or a row")
         self.texts: tuple[str, ...] | None = None
-        if array.dtype.kind in "USO":
+        if array.dtype.kind in "US" or any(isinstance(item, str) for item in array.flat if array.dtype.kind == "O"):
             self.texts = _texts(array)
             array = np.zeros(len(array))
         if array.ndim == 2 and array.shape[1] == 1:
@@ -131,14 +132,21 @@ def _texts(array: NDArray[Any]) -> tuple[str, ...]:
         raise DataError("an example has several texts: a query takes one for each")
     for row, text in enumerate(array.tolist(), 1):
         if not isinstance(text, str):
-            raise DataError(f"row {row} is {text!r}, which is neither a number nor a text like the others")
+            raise DataError(f"row {row} is {text!r}, which is no text like others")
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
             raise DataError(f"row {row} is {text!r}, in which there is half a character: read it in its encoding")
     return tuple(array.tolist())
 
 
 def _floats(array: NDArray[Any], what: str) -> NDArray[np.floating]:
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind == "O":
+        for row, items in enumerate(array.reshape(len(array), -1).tolist(), 1):
+            for item in items:
+                if not isinstance(item, Real) or (isinstance(item, int) and abs(item) > 2**53):
+                    raise DataError(
+                        f"the {what} in row {row} is {item!r}: real numbers, or integers up to 2^53, are meant"
+                    )
+    elif array.dtype.kind not in "biuf":
         raise DataError(f"a {what} is of type {array.dtype}: real numbers are meant")
     numbers = np.array(array, np.float64) + 0.0  # no -0.0, which would be another text than 0
     wrong = ~(np.abs(numbers) <= LARGEST)

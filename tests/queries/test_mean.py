@@ -72,8 +72,10 @@ def test_what_is_no_number_is_refused_with_its_row() -> None:
         ([[1.0, 2.0], [1.0]], "rows differ in length"),
         ([2**60], "integer above 2"),
         ([1j], "complex128: real numbers"),
-        ([None, 1], "row 1 is None"),
-        (["a", 7.0], "row 2 is 7.0"),
+        ([None, 1], "the number in row 1 is None"),
+        ([[1, 2], [3, None]], "the number in row 2 is None"),
+        ([1, 2**70], "the number in row 2 is 1180591620717411303424"),
+        (["a", 7.0], "row 2 is 7.0, which is no text like others"),
         ([[["a"]]], "shape"),
         ([["a", "b"]], "several texts"),
         (["a", "\ud800"], "row 2 is '.ud800', in which there is half a character"),
@@ -91,6 +93,14 @@ def test_what_is_no_number_is_refused_with_its_row() -> None:
         answered(Mean(), [Values(["red"])])
     with pytest.raises(DataError, match="an example has 3 numbers, and mean is asked of 2"):
         answered(Mean(), [Values([[1, 2, 3]])], 2)
+
+
+def test_numbers_of_any_type_are_taken() -> None:
+    for given_numbers in (np.array([1, 2.5], object), np.array([1, 2.5], np.float32), [1, 2.5], np.array([[1], [2.5]])):
+        assert answered(Sum(), [Values(given_numbers)]).value == 3.5
+    assert (
+        answered(Sum(), [Values([True, False, True]), Values(3), Values(np.array([250, 250], np.uint8))]).value == 505
+    )
 
 
 def test_few_peers_and_no_examples_are_noted() -> None:
