@@ -103,6 +103,7 @@ def quotient(high: Floats, low: Floats, over_high: Floats, over_low: Floats) -> 
 
 def summed(high: Floats, low: Floats) -> tuple[Floats, Floats]:
     """The double-double sum of terms high + low over the first axis of [N, ...], by halves."""
+    high, low = _fast_two_sum(high, low)
     while len(high) > 1:
         half = len(high) // 2
         added_high, added_low = added(high[:half], low[:half], high[half : 2 * half], low[half : 2 * half])
