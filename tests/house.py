@@ -22,11 +22,11 @@ FLOORS = {
     0: {"actions", "agreements", "errors", "files", "history", "measured", "messages", "names", "randomness", "scores"}
     | {"snapshot", "weights"},
     1: {"aggregators", "codec", "compression", "schedules", "topology"},
-    2: {"algorithms", "analytics", "methods", "mixing", "peers", "queries"},
+    2: {"algorithms", "methods", "mixing", "peers", "queries"},
     3: {"data", "training"},
     4: {"engines"},
     5: {"scenario"},
-    6: {"experiments"},
+    6: {"analytics", "experiments"},
     7: {"runs"},
     8: {"deploy", "report"},
     9: {"sweep"},

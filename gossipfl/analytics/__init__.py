@@ -1,5 +1,52 @@
-"""Peers without a model, which find out something together about numbers of theirs."""
+"""Questions about the values of all peers, answered without a server and without a model: the public surface.
 
-from gossipfl.analytics.push_sum import Query, SummingPeer, summing_peer
+In virtual time here; over HTTP by `gossipfl measure`.
+"""
 
-__all__ = ["Query", "SummingPeer", "summing_peer"]
+from gossipfl.analytics.asked import Asked, asked
+from gossipfl.analytics.cost import Cost, predicted
+from gossipfl.analytics.measure import measure
+from gossipfl.queries import (
+    Answer,
+    Classes,
+    Count,
+    Distinct,
+    Histogram,
+    Maximum,
+    Mean,
+    Minimum,
+    Quantiles,
+    Query,
+    Question,
+    Skew,
+    StandardDeviation,
+    Sum,
+    Top,
+    Values,
+    Variance,
+)
+
+__all__ = [
+    "Answer",
+    "Asked",
+    "Classes",
+    "Cost",
+    "Count",
+    "Distinct",
+    "Histogram",
+    "Maximum",
+    "Mean",
+    "Minimum",
+    "Quantiles",
+    "Query",
+    "Question",
+    "Skew",
+    "StandardDeviation",
+    "Sum",
+    "Top",
+    "Values",
+    "Variance",
+    "asked",
+    "measure",
+    "predicted",
+]

@@ -3,11 +3,11 @@
 from gossipfl.queries.distinct import Distinct
 from gossipfl.queries.extremes import Maximum, Minimum
 from gossipfl.queries.histogram import Histogram
-from gossipfl.queries.inquiry import Outcome, Question
+from gossipfl.queries.inquiry import Outcome, Question, pass_sizes
 from gossipfl.queries.mean import Count, Mean, Sum
 from gossipfl.queries.quantiles import Quantiles
 from gossipfl.queries.query import Answer, Query, Step, Unanswered
-from gossipfl.queries.relay import RelayPeer, relay_peer
+from gossipfl.queries.relay import PATIENCE, RelayPeer, relay_peer
 from gossipfl.queries.relay_messages import most_passes, schemas
 from gossipfl.queries.skew import Skew
 from gossipfl.queries.summary import NO_MAXIMUM, Summary, merged
@@ -19,6 +19,7 @@ from gossipfl.queries.variance import StandardDeviation, Variance
 
 __all__ = [
     "NO_MAXIMUM",
+    "PATIENCE",
     "QUERIES",
     "Answer",
     "Classes",
@@ -46,6 +47,7 @@ __all__ = [
     "merged",
     "most_passes",
     "parsed",
+    "pass_sizes",
     "relay_peer",
     "schemas",
 ]

@@ -156,7 +156,7 @@ class Step:
 
 def _plain(value: T | Floats) -> T | Floats | float:
     """A float for an array without axes."""
-    if not isinstance(value, np.ndarray):
+    if not isinstance(value, np.ndarray | np.generic):
         return value
     return float(value) if value.ndim == 0 else frozen(value)
 

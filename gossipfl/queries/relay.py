@@ -248,17 +248,21 @@ class RelayPeer:
             raise RemoteProtocolError(f"peer {self.peer_id} expects no such {kind} from peer {sender}")
         if number < self.round:  # whoever is still in that pass has missed its total
             return [self._final(number, sender)] if kind is not Kind.FINAL and sender in place.receivers else []
-        is_too_early = kind is not Kind.PUSH and number > self.round  # the total is asked for in its time
-        is_too_late = kind is Kind.PUSH and not (number > self.round or sender in self._missing())
-        if self.finished or kind is Kind.REQUEST or is_too_early or is_too_late:
-            return []
-        if number == self.round and (why := self._misfit(message)) is not None:
+        if self.finished or kind is Kind.REQUEST or (kind is Kind.FINAL and number > self.round):
+            return []  # a later total is asked for in its time
+        is_of_this_pass = number == self.round
+        if kind is Kind.PUSH and (
+            sender not in self._below or (is_of_this_pass and (self._summary is not None or not self._is_in))
+        ):
+            return []  # it has gone on without
+        if is_of_this_pass and (why := self._misfit(message)) is not None:
             raise RemoteProtocolError(f"peer {sender} {why}")
         if kind is Kind.FINAL:
             return self._take(Total.of(message), now)
-        if sender in self._below and (sender not in self._received or self._received[sender].round < message.round):
+        if sender not in self._received or self._received[sender].round < message.round:
             self._received[sender] = message
-        return self._go_on(now)
+        # Of thousands below, not every one is a reason to look who is missing.
+        return [] if len(self._received) + len(self._gone) < len(self._below) else self._go_on(now)
 
     def _misfit(self, message: Message) -> str | None:
         """The fault of a summary or a total of this pass, as the end of a sentence."""

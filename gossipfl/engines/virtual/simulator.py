@@ -18,7 +18,7 @@ from typing import Any
 
 from gossipfl.actions import Action, Agreed, Evaluate, Job, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
 from gossipfl.engines.evaluation import EvaluationPlan, evaluate, scored_average, standings_of
-from gossipfl.engines.progress import Rounds, TrainingSums
+from gossipfl.engines.progress import Rounds, Traffic, TrainingSums
 from gossipfl.engines.stopping import Stopping, StopRule
 from gossipfl.engines.virtual.collected_jobs import CollectedJobs
 from gossipfl.engines.virtual.compute_model import ComputeModel
@@ -291,6 +291,11 @@ class Simulator:
 
     # Measuring
 
+    @property
+    def traffic(self) -> Traffic:
+        """All that was sent so far."""
+        return self._network.traffic
+
     def average(self) -> ModelVectors:
         """The hub's model, or else the mean of all peers' models, recalibrated where the plan says so."""
         hub = None if self._hub is None else self.peers[self._hub].standing
@@ -311,7 +316,7 @@ class Simulator:
             self._plan,
             standings,
             average,
-            self._network.traffic,
+            self.traffic,
             self._training.take(),
             round=round,
             time=self.now,

@@ -1,0 +1,73 @@
+"""Questions asked in virtual time, of peers on a simulated network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import networkx as nx
+
+from gossipfl.analytics.cost import Cost, cost_on
+from gossipfl.engines.virtual.network_model import LAN, NetworkModel
+from gossipfl.engines.virtual.simulator import Simulator, World
+from gossipfl.errors import DataError
+from gossipfl.peers import Backoff
+from gossipfl.queries import PATIENCE, Answer, Question, RelayPeer, RelayTree, Values, relay_peer
+from gossipfl.randomness import PublicRandomness
+from gossipfl.training.no_trainer import NoTrainer
+from gossipfl.weights import PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The answers in the order of the questions, which are the same at all peers but those `without` any, and what they
+    cost."""
+
+    answers: tuple[Answer, ...]
+    cost: Cost
+    without: tuple[PeerId, ...] = ()
+
+
+def asked(
+    graph: nx.Graph,
+    questions: Sequence[Question],
+    values: Mapping[PeerId, Sequence[Values]],
+    *,
+    network: NetworkModel = LAN,
+    seed: int = 0,
+    patience: float | None = None,
+) -> Asked:
+    """Ask the peers of a graph in canonical form, whose `values` for each question these are.
+
+    `patience` (seconds for each link of the way; absent: a minute, and ten times what a pass needs) is how long a peer
+    waits for others. Raises DataError, naming the peer, for values that a question does not take.
+    """
+    tree = RelayTree.of(graph)
+    cost = cost_on(tree, questions, network)
+    pass_seconds = cost.seconds / cost.num_passes
+    backoff = Backoff(max(1.0, 4 * pass_seconds), max(60.0, 4 * pass_seconds))
+    randomness = PublicRandomness(seed)
+
+    def peer(name: PeerId) -> RelayPeer:
+        try:
+            return relay_peer(
+                name,
+                tree,
+                questions,
+                values[name],
+                backoff=backoff,
+                generator=randomness.generator("relay", name),
+                patience=max(PATIENCE, 10 * pass_seconds) if patience is None else patience,
+            )
+        except DataError as error:
+            raise DataError(f"peer {name}: {error}") from error
+
+    peers = {name: peer(name) for name in graph}
+    simulator = Simulator(peers, NoTrainer(), World(network), seed=seed)
+    simulator.run()
+    answers = tuple(one for one in peers[tree.root].answers or () if isinstance(one, Answer))
+    without = tuple(name for name, one in peers.items() if not all(isinstance(a, Answer) for a in one.answers or ()))
+    if without:
+        note = f"{len(without)} of {len(peers)} peers do not come to know it: the first is {without[0]}"
+        answers = tuple(replace(answer, notes=(*answer.notes, note)) for answer in answers)
+    traffic = simulator.traffic
+    num_passes = peers[tree.root].round
+    return Asked(answers, Cost(num_passes, traffic.num_messages, traffic.num_bytes, simulator.now), without)

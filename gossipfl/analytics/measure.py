@@ -1,0 +1,139 @@
+"""One call for a question to many peers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
+
+import networkx as nx
+
+from gossipfl.analytics.asked import asked
+from gossipfl.engines.virtual.network_model import PRESETS, NetworkModel
+from gossipfl.errors import ConfigurationError, DataError
+from gossipfl.names.spelling import did_you_mean
+from gossipfl.queries import Answer, Query, Question, Values, parsed
+from gossipfl.topology import canonical, complete, named
+from gossipfl.weights import PeerId
+
+ValuesOfPeers = Sequence[Any] | Mapping[PeerId, Any]
+"""The values of each peer, in node order or by name: numbers [N] or [N, F], N texts, `Values`, or a table with named
+columns, where a query names one."""
+
+
+@overload
+def measure(
+    query: Query | str,
+    values: ValuesOfPeers,
+    *,
+    weights: ValuesOfPeers | None = None,
+    topology: nx.Graph | str | None = None,
+    network: NetworkModel | str = "LAN",
+    seed: int = 0,
+    patience: float | None = None,
+) -> Answer: ...
+
+
+@overload
+def measure(
+    query: list[Query | str] | tuple[Query | str, ...],
+    values: ValuesOfPeers,
+    *,
+    weights: ValuesOfPeers | None = None,
+    topology: nx.Graph | str | None = None,
+    network: NetworkModel | str = "LAN",
+    seed: int = 0,
+    patience: float | None = None,
+) -> list[Answer]: ...
+
+
+def measure(
+    query: Query | str | list[Query | str] | tuple[Query | str, ...],
+    values: ValuesOfPeers,
+    *,
+    weights: ValuesOfPeers | None = None,
+    topology: nx.Graph | str | None = None,
+    network: NetworkModel | str = "LAN",
+    seed: int = 0,
+    patience: float | None = None,
+) -> Answer | list[Answer]:
+    """Ask all peers a question about their values, in virtual time and without a server; or several questions at once.
+
+    `values` has one entry for each peer of the `topology` (a graph, or the name of one; absent: all are linked with
+    each other), `weights` likewise one weight for each example. A query is a value, or a text such as
+    "quantiles:age,at=0.1/0.9", for which the entry of a peer is a table with that column. `network` is "IDEAL", "LAN",
+    "WAN" or a model of one.
+
+    Raises ConfigurationError for a question that cannot be asked, DataError for values that it does not take.
+
+    >>> from gossipfl import analytics
+    >>> analytics.measure(analytics.Mean(over="peers"), [[1, 1, 1], [13]]).value
+    7.0
+    >>> analytics.measure("mean", [[1, 1, 1], [13]]).value
+    4.0
+    >>> tables = {"amsterdam": {"age": [31, 44, 58]}, "berlin": {"age": [27, 63]}, "cairo": {"age": [35]}}
+    >>> median = analytics.measure("quantiles:age,at=0.5", tables)
+    >>> median.value, median.bound, median.num_peers, median.num_examples
+    (39.5, 0.0, 3, 6)
+    """
+    graph = _graph(topology, values)
+    own = _by_peer(graph, values, "values")
+    own_weights = dict.fromkeys(graph) if weights is None else _by_peer(graph, weights, "weights")
+    several = query if isinstance(query, list | tuple) else [query]
+    queries = [parsed(one) if isinstance(one, str) else (one, None) for one in several]
+    taken = {name: [_values(name, own[name], own_weights[name], column) for _, column in queries] for name in graph}
+    questions = [
+        Question(one, max((each[k].num_features for each in taken.values() if len(each[k])), default=1))
+        for k, (one, _) in enumerate(queries)
+    ]
+    answers = asked(graph, questions, taken, network=_network(network), seed=seed, patience=patience).answers
+    return list(answers) if several is query else answers[0]
+
+
+def _graph(topology: nx.Graph | str | None, values: ValuesOfPeers) -> nx.Graph:
+    """The graph of the peers, in canonical form."""
+    if topology is None:
+        names = [*values] if isinstance(values, Mapping) else range(len(values))
+        return complete(canonical(nx.path_graph(names), "complete"))
+    if isinstance(topology, str):
+        return named(topology)
+    return topology if nx.is_frozen(topology) else canonical(topology, topology.name or "topology")
+
+
+def _by_peer(graph: nx.Graph, given: ValuesOfPeers, what: str) -> Mapping[PeerId, Any]:
+    if not isinstance(given, Mapping):
+        if len(given) != len(graph):
+            raise ConfigurationError(
+                f"there are {what} of {len(given)} peers, and the topology has {len(graph)} peers: give an entry for "
+                "each, an empty one where a peer has none, or another topology"
+            )
+        return dict(zip(graph, given, strict=True))
+    wrong = [*(name for name in graph if name not in given), *(name for name in given if name not in graph)]
+    if wrong:
+        is_there = "has none" if wrong[0] in graph else "is not in the topology"
+        raise ConfigurationError(f"{what} are given by the names of peers, and {wrong[0]!r} {is_there}")
+    return given
+
+
+def _values(name: PeerId, own: Any, weights: Any, column: str | None) -> Values:
+    if column is None and hasattr(own, "keys"):
+        raise ConfigurationError(f"peer {name} has columns: say which one the query is about, as in mean:age")
+    if column is not None:
+        if not hasattr(own, "keys"):
+            raise ConfigurationError(f"peer {name} has no columns, and {column!r} is asked for: leave it out")
+        if column not in own:
+            raise DataError(f"peer {name} has no column {column!r}.{did_you_mean(column, [str(key) for key in own])}")
+        own = own[column]
+    try:
+        if not isinstance(own, Values):
+            return Values(own, weights)
+    except DataError as error:
+        raise DataError(f"peer {name}: {error}") from error
+    if weights is not None:
+        raise ConfigurationError(f"the values of peer {name} bring their weights: leave weights out")
+    return own
+
+
+def _network(network: NetworkModel | str) -> NetworkModel:
+    if isinstance(network, NetworkModel):
+        return network
+    if network not in PRESETS:
+        raise ConfigurationError(f"network is one of {', '.join(PRESETS)}, or a model of one, got {network!r}")
+    return PRESETS[network]
