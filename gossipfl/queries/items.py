@@ -8,6 +8,7 @@ texts of one hash are seen.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil
 from typing import Protocol
 
@@ -72,7 +73,7 @@ class _Searching:
     ranges: tuple[tuple[int, int], ...]
     alone: Mapping[int, int]
 
-    @property
+    @cached_property
     def _starts(self) -> list[list[int]]:
         return [starts(low, high, CELLS // len(self.ranges)) for low, high in self.ranges]
 
