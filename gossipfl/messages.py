@@ -36,6 +36,8 @@ class Kind(StrEnum):
     summary of what was asked, on its way to the root of a tree."""
     ACKNOWLEDGE = "acknowledge"
     """The decision (or the final model, or the mass that was pushed) has arrived and may be forgotten."""
+    STOP = "stop"
+    """The run ends: the receiver begins no more rounds."""
 
 
 @dataclass(frozen=True, slots=True)

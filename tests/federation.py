@@ -9,10 +9,10 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.actions import LocalWork
 from gossipfl.algorithms import POOL, Algorithm, Seat
 from gossipfl.engines.evaluation import EvaluationPlan
-from gossipfl.engines.stopping import StopRule
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.peers import Peer
 from gossipfl.randomness import Randomness
+from gossipfl.stopping.rule import StopRule
 from gossipfl.topology import Neighbors, canonical
 from gossipfl.weights import ModelVectors, PeerId, frozen
 

@@ -57,6 +57,8 @@ class Algorithm(ABC):
     """The fields of `LocalSGD` that it calculates with."""
     needs_everybody: ClassVar[str | None] = None
     """Why no participant can be shut out of a run, as a clause; None: one can."""
+    agrees: ClassVar[bool] = True
+    """True if participants talk, and so can agree on how good their models are."""
     takes_no: ClassVar[Mapping[str, str]] = {}
     """Why the algorithm has no field by which others take one of a kind (`aggregator`, `outgoing`), as a clause."""
 
@@ -74,6 +76,11 @@ class Algorithm(ABC):
     def gossip_steps(self) -> int:
         """Steps of mixing per round, by which messages are numbered."""
         return 1
+
+    def known_in(self, network: nx.Graph, rounds: int, seed: int) -> tuple[int, ...] | None:
+        """For each round the one in which everybody knows what each peer has said from its beginning on, on board of
+        every message, where nobody goes on without the others (`gossipfl.stopping.known`); None: peers do."""
+        return None
 
     @property
     def extra_vectors(self) -> frozenset[str]:

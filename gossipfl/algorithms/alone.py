@@ -28,6 +28,7 @@ class Alone(Algorithm):
     follows_links: ClassVar[bool] = False
     weightings: ClassVar[frozenset[str]] = frozenset({"uniform", "examples"})
     patience: ClassVar[float | None] = 0.0
+    agrees: ClassVar[bool] = False
 
     def make_peer(self, seat: Seat) -> Peer:
         return LocalOnlyPeer(seat.model(self.sharing), scores_itself=self.scores_itself)

@@ -17,6 +17,7 @@ from gossipfl.methods import GossipMethod, Uncorrected
 from gossipfl.mixing import Mixing, RowMixing
 from gossipfl.peers import Peer, SynchronousGossipPeer
 from gossipfl.schedules import Schedule
+from gossipfl.stopping.known import known_in
 
 ScheduleField: TypeAlias = Annotated[Schedule, "Who mixes with whom in which step (`gossipfl algorithms` lists them)."]
 GossipSteps: TypeAlias = Annotated[
@@ -80,6 +81,11 @@ class SynchronousRecipe(Algorithm):
         if self.schedule.follows_links:
             check_undirected(graph)
         return self.schedule.links(graph)
+
+    def known_in(self, network: nx.Graph, rounds: int, seed: int) -> tuple[int, ...] | None:
+        if self.patience is not None:
+            return None
+        return known_in(self.schedule, network, self.gossip_steps, rounds, seed)
 
     def numbers(self, num_peers: int, rounds: int) -> Mapping[str, NumberSchema]:
         return {"num_examples": NUM_EXAMPLES}

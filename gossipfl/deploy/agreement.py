@@ -12,6 +12,8 @@ from gossipfl.experiments.experiment import Cast, Experiment
 from gossipfl.messages import VectorSchema
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.scenario import AGREED_FIELDS
+from gossipfl.stopping.agreeing_peer import SCORES
+from gossipfl.stopping.plan import AgreementPlan
 
 
 def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
@@ -25,6 +27,8 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
     if policies[0] == "average" and trainer.optimizer_size:
         vectors["optimizer"] = VectorSchema(trainer.optimizer_size)
     vectors |= dict.fromkeys(cast.recipe.extra_vectors, vectors["weights"])
+    if cast.agreement is not None:
+        vectors[SCORES] = VectorSchema(cast.agreement.layout.size, "float64")
     fields = scenario.model_dump(mode="json")
     agreed = {
         "protocol": PROTOCOL,
@@ -42,6 +46,8 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
     }
     if experiment.numbers != NOTHING_ASKED:
         agreed["numbers"] = asdict(experiment.numbers)
+    if cast.agreement is not None:
+        agreed["agreement"] = _agreement(cast.agreement)
     return RunFacts(
         agreed,
         vectors,
@@ -49,6 +55,17 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
         gossip_steps=cast.recipe.gossip_steps,
         numbers=cast.recipe.numbers(len(cast.network), experiment.rounds),
     )
+
+
+def _agreement(plan: AgreementPlan) -> dict[str, Any]:
+    """What peers tell each other of their scores, and what they make of it."""
+    layout = plan.layout
+    return {
+        "columns": [asdict(column) for column in layout.columns],
+        "every": layout.every,
+        "part": plan.part,
+        "rule": None if plan.rule is None else asdict(plan.rule),
+    }
 
 
 def held(scenario: Scenario, experiment: Experiment | None) -> Any:

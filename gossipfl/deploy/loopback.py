@@ -52,7 +52,7 @@ def loopback_federation(
         hub=cast.recipe.hub,
         label=scenario.label_of(section),
         look=look,
-        stop=experiment.stop_rule(cast.trainer),
+        stop=cast.engines_rule,
     )
 
 

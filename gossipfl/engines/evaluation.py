@@ -84,6 +84,12 @@ def standings_of(peers: Iterable[Peer]) -> list[Standing]:
     return [standing for peer in peers if (standing := peer.standing) is not None]
 
 
+def ended_themselves(peers: Iterable[Peer]) -> bool:
+    """True if all of these have finished, some before their rounds were over: an evaluation now is the last one."""
+    ended = list(peers)
+    return all(peer.finished for peer in ended) and any(standing.stopped for standing in standings_of(ended))
+
+
 def average_model(standings: Sequence[Standing], plan: EvaluationPlan, hub: ModelVectors | None = None) -> ModelVectors:
     """The model of the `hub`, if there is one, or else the mean of the peers' weights and statistics, uniform or by
     number of examples. What is local is always the peers' mean: a hub never gets any."""

@@ -20,7 +20,6 @@ from gossipfl.data.sources import fields_of, load
 from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
 from gossipfl.engines.places import Place, judging_metrics, measured_metrics
 from gossipfl.engines.recalibration import Recalibration
-from gossipfl.engines.stopping import StopRule
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.experiments.agreed_numbers import (
@@ -32,9 +31,10 @@ from gossipfl.experiments.agreed_numbers import (
     class_weights_of,
     rounds_of,
 )
+from gossipfl.experiments.agreeing import agreement_plan
 from gossipfl.experiments.holdings import Holdings
 from gossipfl.mixing import UNPOOLED, Pooling
-from gossipfl.peers import Peer
+from gossipfl.peers import ModelPeer, Peer
 from gossipfl.peers.local_model import PutAway, kept
 from gossipfl.randomness import PublicRandomness, Randomness, SecretRandomness, SeededSecrets, generator
 from gossipfl.scenario.algorithms import AlgorithmSection
@@ -42,6 +42,9 @@ from gossipfl.scenario.scenario import Scenario
 from gossipfl.scenario.sections import DataSection
 from gossipfl.scenario.targets import targets_by_metric
 from gossipfl.scores import Metric
+from gossipfl.stopping.agreeing_peer import AgreeingPeer
+from gossipfl.stopping.plan import AgreementPlan
+from gossipfl.stopping.rule import StopRule
 from gossipfl.training.batches import Batches
 from gossipfl.training.model_files import read_model
 from gossipfl.training.models import BuildModel
@@ -267,7 +270,7 @@ class Experiment:
             seed=self.seed,
             hub=cast.recipe.hub,
             label=scenario.label_of(section),
-            stop=self.stop_rule(cast.trainer),
+            stop=cast.engines_rule,
         )
 
     def stop_rule(self, trainer: Trainer) -> StopRule | None:
@@ -292,7 +295,9 @@ class Experiment:
             self.places,
             self.recalibration(section, data_peers),
         )
-        return Cast(self, section, recipe, network, plan)
+        trainer = self.trainer_for(section)
+        rule = self.stop_rule(trainer) if scenario.peers_stop else None
+        return Cast(self, section, recipe, network, plan, agreement_plan(self, trainer, recipe, network, rule))
 
     def pooling(self, section: AlgorithmSection) -> Pooling:
         """The statistics as they are averaged. Raises ConfigurationError where there are none to pool."""
@@ -330,6 +335,14 @@ class Cast:
     recipe: Algorithm
     network: nx.Graph
     plan: EvaluationPlan
+    agreement: AgreementPlan | None = None
+    """The plan by which its peers agree on how good their models are; None: they do not."""
+
+    @property
+    def engines_rule(self) -> StopRule | None:
+        """The rule by which an engine that sees all peers ends their run; None: there is none, or it is the peers'."""
+        is_theirs = self.agreement is not None and self.agreement.rule is not None
+        return None if is_theirs else self.experiment.stop_rule(self.trainer)
 
     @property
     def trainer(self) -> ModelTrainer:
@@ -343,6 +356,9 @@ class Cast:
         initial = experiment.initial(self.section)
         initial = replace(initial, weights=put_away(initial.weights))
         randomness = Randomness(PublicRandomness(experiment.seed), secret)
-        return self.recipe.make_peer(
-            Seat(peer_id, self.network, initial, work, randomness, put_away, self.plan.pooling)
-        )
+        seat = Seat(peer_id, self.network, initial, work, randomness, put_away, self.plan.pooling)
+        peer = self.recipe.make_peer(seat)
+        if self.agreement is None:
+            return peer
+        assert isinstance(peer, ModelPeer)
+        return AgreeingPeer(peer, self.agreement, seat.neighbors())

@@ -43,6 +43,10 @@ class FedAvgClient(ModelPeer):
     def rounds_done(self) -> int:
         return self.local.num_jobs
 
+    @property
+    def model_round(self) -> int:
+        return self._training_round
+
     def start(self, now: float) -> list[Action]:
         jobs: list[Action] = [] if self.local.outstanding is None else [self.local.outstanding]
         return [*jobs, *wake_at_first(self._retries.time)]

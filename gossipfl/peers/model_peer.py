@@ -1,7 +1,7 @@
 """The base of all peers that train a model: it, their rounds, and what becomes of training that failed."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +23,8 @@ class ModelPeer(ABC):
         self.local = local
         self.round = 0
         self.finished = False
+        self.may_go_on: Callable[[], bool] = lambda: True
+        """Asked at the end of every round, and before the first: whether another one may begin."""
         self._changed: Neighbors | None = None  # the neighbors, where they are not those that it was made with
 
     @property
@@ -44,6 +46,11 @@ class ModelPeer(ABC):
 
     @property
     def rounds_done(self) -> int:
+        return self.round
+
+    @property
+    def model_round(self) -> int:
+        """The round of the protocol that gave the model that it begins to train from."""
         return self.round
 
     @property
@@ -126,7 +133,8 @@ class ModelPeer(ABC):
 
     def _goes_on(self) -> bool:
         """True if another round begins; else the peer has finished. Nowhere else is that decided."""
-        self.finished = self.round >= self.local.work.num_rounds
+        may_go_on = self.may_go_on()
+        self.finished = self.round >= self.local.work.num_rounds or not may_go_on
         return not self.finished
 
     # Persistence

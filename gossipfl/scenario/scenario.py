@@ -186,6 +186,16 @@ class Scenario(Section):
         return self.seed if self.data.seed is None else self.data.seed
 
     @property
+    def peers_stop(self) -> bool:
+        """True if the peers decide themselves when a run ends before its rounds are over."""
+        return self.stop is not None and self.stop.by == "peers"
+
+    @property
+    def agrees(self) -> bool:
+        """True if peers tell each other how good their models are."""
+        return self.evaluation.agreed or self.peers_stop
+
+    @property
     def labels(self) -> list[str]:
         """The names of the algorithms in tables, in their order."""
         return labels_of(self.algorithms, self.topology_label)

@@ -300,6 +300,11 @@ class EvaluationSection(Section):
     (`name = "package.module:Class"`), or one that the model is compiled with, `higher_is_better` and `unit` (`share` or
     `number`). Absent: those that the model is compiled with, or else accuracy for a classification."""
 
+    agreed: bool = False
+    """True if peers tell each other, on board of the messages that they send anyway, how good their models are on
+    held-out data, so that each knows the mean over all peers, the worst and the deciles, a few rounds later. A peer's
+    score takes a pass over what it is measured on, and a message 8 bytes for each number of each peer, metrics + 2 of
+    them, or more where scores of several rounds are on their way."""
     recalibrate: Count | None = None
     """Before the average model is measured or kept, the moving means and variances of its BatchNorm layers are
     estimated anew: by forward passes, weights unchanged, over the batches of so many first steps of each evaluated

@@ -13,11 +13,12 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import Algorithm, FedAvg, PairwiseGossip, SynchronousGossip
 from gossipfl.engines.evaluation import EvaluationPlan
-from gossipfl.engines.stopping import Stopping, StopRule
+from gossipfl.engines.stopping import Stopping
 from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.errors import ConfigurationError
 from gossipfl.history import History
 from gossipfl.scores import LOSS, Metric
+from gossipfl.stopping.rule import StopRule
 
 ACCURACY = Metric("accuracy")
 GRAPH = ring(4)

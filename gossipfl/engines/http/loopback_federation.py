@@ -12,7 +12,7 @@ from typing import Any
 
 from gossipfl.actions import Update
 from gossipfl.agreements import Agreement
-from gossipfl.engines.evaluation import EvaluationPlan, evaluate, scored_average, standings_of
+from gossipfl.engines.evaluation import EvaluationPlan, ended_themselves, evaluate, scored_average, standings_of
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.loop_reports import report
@@ -20,9 +20,10 @@ from gossipfl.engines.http.status import PeerStatus, complete_history, status_of
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.engines.progress import Rounds, Traffic, TrainingSums
-from gossipfl.engines.stopping import Stopping, StopRule
+from gossipfl.engines.stopping import Stopping
 from gossipfl.history import Contact, Evaluation, History, stopped_by
 from gossipfl.peers import Peer, Standing
+from gossipfl.stopping.rule import StopRule
 from gossipfl.training.trainer import Trainer
 from gossipfl.weights import ModelVectors, PeerId
 
@@ -241,7 +242,9 @@ class LoopbackFederation:
         peer = host.peer
         self._last_change = self._now()
         self._rounds.count(peer.peer_id, peer.rounds_done)
-        if peer.round != round_before and self._hub in (None, peer.peer_id) and self._rounds.is_due():
+        counting = self.peers.values() if self._hub is None else [self.peers[self._hub]]
+        is_over = peer.round != round_before and self._hub in (None, peer.peer_id)
+        if is_over and self._rounds.is_due() and not ended_themselves(counting):
             self._request_evaluation()
 
     def trained(self, host: HTTPPeer, update: Update) -> None:

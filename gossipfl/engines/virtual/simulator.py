@@ -17,9 +17,9 @@ from math import inf
 from typing import Any
 
 from gossipfl.actions import Action, Agreed, Evaluate, Job, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
-from gossipfl.engines.evaluation import EvaluationPlan, evaluate, scored_average, standings_of
+from gossipfl.engines.evaluation import EvaluationPlan, ended_themselves, evaluate, scored_average, standings_of
 from gossipfl.engines.progress import Rounds, Traffic, TrainingSums
-from gossipfl.engines.stopping import Stopping, StopRule
+from gossipfl.engines.stopping import Stopping
 from gossipfl.engines.virtual.collected_jobs import CollectedJobs
 from gossipfl.engines.virtual.compute_model import ComputeModel
 from gossipfl.engines.virtual.event_snapshots import Event, EventKind, events_of_snapshot, snapshot_of_events
@@ -27,10 +27,11 @@ from gossipfl.engines.virtual.garbage import seldom_collected
 from gossipfl.engines.virtual.network import Transfer, VirtualNetwork
 from gossipfl.engines.virtual.network_model import IDEAL, NetworkModel
 from gossipfl.errors import ConfigurationError, RemoteProtocolError, TrainingError
-from gossipfl.history import Evaluation, History, evaluation_of
+from gossipfl.history import Evaluation, History, evaluation_of, stopped_by
 from gossipfl.messages import Message
 from gossipfl.peers import Peer, Standing
 from gossipfl.snapshot import Snapshot, by_first_part, compose, under
+from gossipfl.stopping.rule import StopRule
 from gossipfl.training.trainer import Trainer, all_failures
 from gossipfl.weights import ModelVectors, PeerId
 
@@ -88,6 +89,7 @@ class Simulator:
         self._wake_times: dict[PeerId, float] = {}  # what each peer wishes
         self._alarms: dict[PeerId, float] = {}  # when each peer's next event of that kind is due: then, or earlier
         self._data_peers = [peer_id for peer_id in self.peers if peer_id != hub]
+        self._counting = self._data_peers if hub is None else [hub]
         num_rounds = max(self.peers[peer_id].num_rounds for peer_id in self._data_peers)
         self._rounds = Rounds(self._data_peers, self._plan.every, num_rounds)
         self._num_unfinished = sum(not peer.finished for peer in self.peers.values())
@@ -155,7 +157,8 @@ class Simulator:
         return evaluation
 
     def _end_round(self) -> Evaluation | None:
-        evaluation = self._evaluate(self._reached) if self._rounds.is_due(self._reached) else None
+        is_due = self._rounds.is_due(self._reached) and not ended_themselves(self.peers[one] for one in self._counting)
+        evaluation = self._evaluate(self._reached) if is_due else None
         if self._state != "over":
             self.on_round(self.round)
         return evaluation
@@ -338,7 +341,10 @@ class Simulator:
         self.history.peer_bytes = {peer_id: (wires.sent, wires.received) for peer_id, wires in network.wires.items()}
         self.history.link_traffic = None if network.pairs is None else dict(network.pairs)
         self.history.num_open = sum(peer.num_open for peer in self.peers.values())
-        if models := {standing.peer_id: standing.model for standing in standings_of(self.peers.values())}:
+        standings = standings_of(self.peers.values())
+        reasons = {standing.peer_id: standing.stopped for standing in standings}
+        self.history.stopped = self.history.stopped or stopped_by(reasons)
+        if models := {standing.peer_id: standing.model for standing in standings}:
             self.history.end_with(models, self.average(), self._hub)
 
     # Stopping and going on

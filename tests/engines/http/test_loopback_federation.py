@@ -17,10 +17,10 @@ from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.loopback_federation import LoopbackFederation, Member
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.engines.http.wire.limits import Limits
-from gossipfl.engines.stopping import StopRule
 from gossipfl.errors import RemoteProtocolError, TrainingError
 from gossipfl.messages import Kind, Message
 from gossipfl.scores import LOSS, Score
+from gossipfl.stopping.rule import StopRule
 from gossipfl.weights import ModelVectors
 
 GRAPH = ring(4)

@@ -1,0 +1,75 @@
+"""Federations whose peers agree on how good their models are."""
+
+from dataclasses import replace
+
+import networkx as nx
+import numpy as np
+from federation import make_peers
+from numpy_trainer import NumpyTrainer
+
+from gossipfl.algorithms import Algorithm
+from gossipfl.engines.evaluation import EvaluationPlan
+from gossipfl.engines.places import Place
+from gossipfl.engines.virtual.simulator import Simulator, World
+from gossipfl.scores import LOSS
+from gossipfl.stopping.agreeing_peer import AgreeingPeer
+from gossipfl.stopping.known import window_of
+from gossipfl.stopping.plan import AgreementPlan
+from gossipfl.stopping.rule import StopRule
+from gossipfl.stopping.table import Layout
+from gossipfl.topology import Neighbors
+
+
+def plan_of(
+    algorithm: Algorithm,
+    graph: nx.Graph,
+    place: Place,
+    *,
+    every: int = 1,
+    num_rounds: int = 5,
+    rule: StopRule | None = None,
+    seed: int = 0,
+) -> AgreementPlan:
+    network = algorithm.network(graph)
+    rounds = algorithm.num_rounds(num_rounds, len(graph))
+    metrics = (LOSS, *NumpyTrainer.metrics)
+    if rule is not None:
+        rule = replace(rule, metric=place.metric(rule.metric))
+    known_in = algorithm.known_in(network, rounds, seed)
+    window = 0 if known_in is None else window_of(known_in, every)
+    peers = tuple(peer_id for peer_id in network if peer_id != algorithm.hub)
+    layout = Layout(peers, tuple(map(place.metric, metrics)), rounds, every, window)
+    return AgreementPlan(
+        layout, metrics, place.part, place.shares, rule, known_in, algorithm.gossip_steps, algorithm.hub
+    )
+
+
+def own_place(graph: nx.Graph, trainer: NumpyTrainer) -> Place:
+    """Each peer's own rows of the held-out part, which is all rows: other numbers for each."""
+    total = sum(len(rows) for rows in trainer.shards.values())
+    rng = np.random.default_rng(7)
+    return Place("test", {peer_id: rng.choice(total, 3, replace=False) for peer_id in graph})
+
+
+def agreeing_simulator(
+    algorithm: Algorithm,
+    graph: nx.Graph,
+    trainer: NumpyTrainer,
+    *,
+    place: Place | None = None,
+    every: int = 1,
+    num_rounds: int = 5,
+    rule: StopRule | None = None,
+    seed: int = 0,
+    world: World | None = None,
+) -> Simulator:
+    """A simulator of peers that agree; every model is measured, by the engine, too."""
+    place = own_place(graph, trainer) if place is None else place
+    plan = plan_of(algorithm, graph, place, every=every, num_rounds=num_rounds, rule=rule, seed=seed)
+    network = algorithm.network(graph)
+    peers = {
+        peer_id: AgreeingPeer(peer, plan, Neighbors.of(network, peer_id))
+        for peer_id, peer in make_peers(algorithm, graph, trainer, num_rounds=num_rounds, seed=seed).items()
+    }
+    evaluation = EvaluationPlan(every, places=(place,))
+    return Simulator(peers, trainer, world, evaluation, seed=seed, hub=algorithm.hub)

@@ -1,0 +1,64 @@
+"""Peers that wait for each other know all scores of a round in one and the same later round, and end together."""
+
+import pytest
+from agreeing import agreeing_simulator
+from exam import CANDIDATES
+from federation import final_weights, identical, make_simulator, random_shards
+from numpy_trainer import NumpyTrainer
+
+from gossipfl.algorithms.rounds import SynchronousRecipe
+from gossipfl.scores import LOSS
+from gossipfl.stopping.rule import StopRule
+
+WAITING = {name: one for name, one in CANDIDATES.items() if isinstance(one.recipe, SynchronousRecipe)}
+NUM_PEERS, NUM_ROUNDS = 8, 14
+
+
+def new_trainer(graph):
+    return NumpyTrainer(random_shards(graph), momentum=0.9, has_statistics=True)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("name", WAITING)
+def test_what_is_agreed_is_what_the_engine_measures_and_changes_nothing(name, every):
+    recipe, graph = WAITING[name].recipe, WAITING[name].graph(NUM_PEERS)
+    simulator = agreeing_simulator(recipe, graph, new_trainer(graph), every=every, num_rounds=NUM_ROUNDS)
+    history = simulator.run()
+    plain = make_simulator(recipe, graph, new_trainer(graph), num_rounds=NUM_ROUNDS)
+    plain.run()
+    assert identical({one: peer.inner.weights for one, peer in simulator.peers.items()}, final_weights(plain))
+    known_in = recipe.known_in(recipe.network(graph), NUM_ROUNDS, 0)
+    rounds = [round for round in range(0, NUM_ROUNDS + 1, every) if known_in[round] <= NUM_ROUNDS]
+    assert rounds
+    assert [(agreed.round, agreed.known_in) for agreed in history.agreed] == [(r, known_in[r]) for r in rounds]
+    measured = {one.round: one for one in history}
+    for agreed, known in history.agreed.items():
+        assert known.num_peers == agreed.num_peers == len(graph)
+        own = measured[agreed.round]
+        assert agreed.loss == own.loss.__class__(agreed.columns[0], None, None, own.loss.peers)
+        assert agreed.metrics["accuracy"].peers == own.metrics["accuracy"].peers
+        assert agreed.metrics["accuracy"].deciles == own.metrics["accuracy"].deciles
+
+
+@pytest.mark.parametrize("name", WAITING)
+def test_all_end_in_the_round_in_which_all_know(name):
+    recipe, graph = WAITING[name].recipe, WAITING[name].graph(NUM_PEERS)
+    plain = make_simulator(recipe, graph, new_trainer(graph), num_rounds=NUM_ROUNDS)
+    models = {}
+    for one in plain:
+        models[one.round] = final_weights(plain)
+    free = agreeing_simulator(recipe, graph, new_trainer(graph), num_rounds=NUM_ROUNDS).run()
+    values = {one.round: one.loss.mean for one in free}
+    known_in = recipe.known_in(recipe.network(graph), NUM_ROUNDS, 0)
+    in_time = [round for round in range(NUM_ROUNDS) if known_in[round] < NUM_ROUNDS]
+    reached = min(in_time, key=values.__getitem__)
+    rule = StopRule(LOSS, value=values[reached])
+    simulator = agreeing_simulator(recipe, graph, new_trainer(graph), num_rounds=NUM_ROUNDS, rule=rule)
+    history = simulator.run()
+    ends = known_in[reached]
+    assert {peer.round for peer in simulator.peers.values()} == {history.last.round} == {ends}
+    assert [one.round for one in history] == list(range(ends + 1))
+    assert identical({one: peer.inner.weights for one, peer in simulator.peers.items()}, models[ends])
+    assert history.stopped.startswith(
+        f"in round {ends}: by the scores of round {reached}, the loss in the mean over all"
+    )
