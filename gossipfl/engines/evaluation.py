@@ -55,6 +55,13 @@ class EvaluationPlan:
         if self.peers is not None and not self.peers:
             raise ConfigurationError("evaluation needs at least one peer")
 
+    def check(self, data_peers: Sequence[PeerId]) -> None:
+        """Raises ConfigurationError unless the evaluated peers are among those that hold data."""
+        known = frozenset(data_peers)
+        for peer_id in self.peers or ():
+            if peer_id not in known:
+                raise ConfigurationError(f"evaluation of peer {peer_id!r}: expected one of {data_peers}")
+
 
 def evaluated_peers(
     peers: Sequence[PeerId], num_peers: int | None, generator: np.random.Generator
@@ -82,12 +89,6 @@ def _blocks(size: int) -> list[slice]:
 def standings_of(peers: Iterable[Peer]) -> list[Standing]:
     """The standings of those peers that have a model."""
     return [standing for peer in peers if (standing := peer.standing) is not None]
-
-
-def ended_themselves(peers: Iterable[Peer]) -> bool:
-    """True if all of these have finished, some before their rounds were over: an evaluation now is the last one."""
-    ended = list(peers)
-    return all(peer.finished for peer in ended) and any(standing.stopped for standing in standings_of(ended))
 
 
 def average_model(standings: Sequence[Standing], plan: EvaluationPlan, hub: ModelVectors | None = None) -> ModelVectors:

@@ -4,14 +4,16 @@ What is looked at is what targets are read off: the metric of what is deployed, 
 training included. The average model of the best evaluation is kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from math import nan
 from typing import Any
 
 from numpy.typing import NDArray
 
-from gossipfl.history import Evaluation, History
+from gossipfl.engines.evaluation import standings_of
+from gossipfl.history import Evaluation, History, stopped_by
+from gossipfl.peers import Peer, Standing
 from gossipfl.scores import LOSS
 from gossipfl.snapshot import Snapshot, read_only
 from gossipfl.stopping.rule import Judge, StopRule
@@ -53,3 +55,14 @@ class Stopping:
             self._history.best = ModelVectors(**read_only(arrays)) if arrays else None
             for evaluation in self._history.evaluations:
                 self.reason(evaluation, None)
+
+
+def ended_themselves(peers: Iterable[Peer]) -> bool:
+    """True if all of these have finished, some before their rounds were over: an evaluation now is the last one."""
+    ended = list(peers)
+    return all(peer.finished for peer in ended) and any(standing.stopped for standing in standings_of(ended))
+
+
+def why_ended(standings: Iterable[Standing]) -> str | None:
+    """The reason why peers have ended before their rounds were over, as they say; None: they have not."""
+    return stopped_by({standing.peer_id: standing.stopped for standing in standings})

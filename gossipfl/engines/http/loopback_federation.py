@@ -12,7 +12,7 @@ from typing import Any
 
 from gossipfl.actions import Update
 from gossipfl.agreements import Agreement
-from gossipfl.engines.evaluation import EvaluationPlan, ended_themselves, evaluate, scored_average, standings_of
+from gossipfl.engines.evaluation import EvaluationPlan, evaluate, scored_average, standings_of
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.loop_reports import report
@@ -20,8 +20,8 @@ from gossipfl.engines.http.status import PeerStatus, complete_history, status_of
 from gossipfl.engines.http.training_room import TrainingRoom
 from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.engines.progress import Rounds, Traffic, TrainingSums
-from gossipfl.engines.stopping import Stopping
-from gossipfl.history import Contact, Evaluation, History, stopped_by
+from gossipfl.engines.stopping import Stopping, ended_themselves, why_ended
+from gossipfl.history import Contact, Evaluation, History
 from gossipfl.peers import Peer, Standing
 from gossipfl.stopping.rule import StopRule
 from gossipfl.training.trainer import Trainer
@@ -153,8 +153,7 @@ class LoopbackFederation:
             complete_history(self.history, self.statuses())
             standings = standings_of(self.peers.values())
             models = {standing.peer_id: standing.model for standing in standings}
-            reasons = {standing.peer_id: standing.stopped for standing in standings}
-            self.history.stopped = self.history.stopped or stopped_by(reasons)
+            self.history.stopped = self.history.stopped or why_ended(standings)
             if self._end is not None:
                 models = {standing.peer_id: standing.model for standing in self._end.standings}
             if models:

@@ -17,9 +17,9 @@ from math import inf
 from typing import Any
 
 from gossipfl.actions import Action, Agreed, Evaluate, Job, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
-from gossipfl.engines.evaluation import EvaluationPlan, ended_themselves, evaluate, scored_average, standings_of
+from gossipfl.engines.evaluation import EvaluationPlan, evaluate, scored_average, standings_of
 from gossipfl.engines.progress import Rounds, Traffic, TrainingSums
-from gossipfl.engines.stopping import Stopping
+from gossipfl.engines.stopping import Stopping, ended_themselves, why_ended
 from gossipfl.engines.virtual.collected_jobs import CollectedJobs
 from gossipfl.engines.virtual.compute_model import ComputeModel
 from gossipfl.engines.virtual.event_snapshots import Event, EventKind, events_of_snapshot, snapshot_of_events
@@ -27,7 +27,7 @@ from gossipfl.engines.virtual.garbage import seldom_collected
 from gossipfl.engines.virtual.network import Transfer, VirtualNetwork
 from gossipfl.engines.virtual.network_model import IDEAL, NetworkModel
 from gossipfl.errors import ConfigurationError, RemoteProtocolError, TrainingError
-from gossipfl.history import Evaluation, History, evaluation_of, stopped_by
+from gossipfl.history import Evaluation, History, evaluation_of
 from gossipfl.messages import Message
 from gossipfl.peers import Peer, Standing
 from gossipfl.snapshot import Snapshot, by_first_part, compose, under
@@ -102,10 +102,7 @@ class Simulator:
         self._training = TrainingSums()
         self._state = "new"
         self._stopping = Stopping(stop, self.history)
-        data_peers = set(self._data_peers)
-        for peer_id in self._plan.peers or ():
-            if peer_id not in data_peers:
-                raise ConfigurationError(f"evaluation of peer {peer_id!r}: expected one of {self._data_peers}")
+        self._plan.check(self._data_peers)
 
     @property
     def round(self) -> int:
@@ -342,8 +339,7 @@ class Simulator:
         self.history.link_traffic = None if network.pairs is None else dict(network.pairs)
         self.history.num_open = sum(peer.num_open for peer in self.peers.values())
         standings = standings_of(self.peers.values())
-        reasons = {standing.peer_id: standing.stopped for standing in standings}
-        self.history.stopped = self.history.stopped or stopped_by(reasons)
+        self.history.stopped = self.history.stopped or why_ended(standings)
         if models := {standing.peer_id: standing.model for standing in standings}:
             self.history.end_with(models, self.average(), self._hub)
 
