@@ -350,7 +350,7 @@ class Simulator:
 
         Updates that are trained but not due yet are left out: their jobs are run again, with the same results.
         """
-        peers = {peer_id: peer.snapshot() for peer_id, peer in self.peers.items()}
+        peers = compose({}, {peer_id: peer.snapshot() for peer_id, peer in self.peers.items()})
         events, messages = snapshot_of_events(self._heap)
         values = {name: getattr(self, name) for name in _VALUES}
         values |= {
@@ -363,8 +363,7 @@ class Simulator:
             "num_refused": self.history.num_refused,
             "num_rollbacks": self.history.num_rollbacks,
         }
-        parts = {"peers": compose({}, peers), "messages": compose({}, messages), "best": self._stopping.snapshot()}
-        return compose(values, parts)
+        return compose(values, {"peers": peers, "messages": compose({}, messages), "best": self._stopping.snapshot()})
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take the state of a `snapshot` of a simulator of the same peers, world, plan and seed."""
