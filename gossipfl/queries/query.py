@@ -177,7 +177,9 @@ def whole(counts: Floats, most: int) -> list[int]:
 def small_counts(counts: Floats) -> tuple[str, ...]:
     """A note where some of these counts are small."""
     small = int(((counts > 0) & (counts < SMALL)).sum())
-    return (f"counts below {SMALL} may point at persons; there are {small}",) if small else ()
+    return (f"{small} {'count is' if small == 1 else 'counts are'} below {SMALL}: so few may point at persons",) * (
+        small > 0
+    )
 
 
 def summary(sums: Floats, maxima: Floats = NOTHING, low: Floats | None = None) -> Summary:

@@ -43,8 +43,8 @@ class Top:
         """The first ones of the most frequent, those of one count in the order of their texts."""
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[: self.k]
         notes = small_counts(np.array([count for _, count in ordered]))
-        if len(ordered) < self.k:
-            least = max(1, ceil(self.least_share * counted.examples))
+        least = ceil(self.least_share * counted.examples)
+        if len(ordered) < self.k and least > 1:
             notes += (f"there may be more that are rarer: only what is there {least} times or more was sought",)
         return Found(dict(ordered), 0.0, notes)
 

@@ -67,7 +67,7 @@ def test_histograms_of_given_edges_say_what_is_outside() -> None:
     assert np.array_equal(answer.value, [np.histogram(column, edges)[0] for column in table.T])
     below, above = (table < -1).sum(), (table > 2).sum()
     assert answer.notes == (f"outside the edges are {below} below and {above} above",)
-    assert "counts below 5 may point at persons; there are 2" in answered(Histogram(2), [Values([1, 2])] * 2).notes
+    assert "2 counts are below 5: so few may point at persons" in answered(Histogram(2), [Values([1, 2])] * 2).notes
 
 
 def test_what_cannot_be_is_refused() -> None:
