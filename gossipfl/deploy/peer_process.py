@@ -15,9 +15,9 @@ from gossipfl.actions import Update
 from gossipfl.agreements import Agreement
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.deploy.addresses import Where
-from gossipfl.deploy.agreeing import AgreeingPeer
 from gossipfl.deploy.agreement import run_facts
 from gossipfl.deploy.exposure import addresses_of_peer, check_exposure, listening_address, network_of, opened
+from gossipfl.deploy.numbers_over_http import NumbersOverHTTP
 from gossipfl.deploy.peer_options import PeerOptions
 from gossipfl.deploy.process_start import StoppedError, check_free, shown, stoppable, taken
 from gossipfl.deploy.revocation import revoked
@@ -83,7 +83,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
             _LOGGER.info("starting %s of %s in %s", options.name, scenario.name, directory.path)
             when_possible()
             hub, file = ALGORITHMS[section.name].hub, NumbersFile(directory.path / NUMBERS)
-            agree = AgreeingPeer(scenario, network, hub, options, where, listen, credentials, file)
+            agree = NumbersOverHTTP(scenario, network, hub, options, where, listen, credentials, file)
             experiment = _experiment(scenario, options, agree)
             cast = experiment.cast(section)
             if options.initial is not None:

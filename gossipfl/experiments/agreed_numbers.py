@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from gossipfl import analytics
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError
-from gossipfl.queries import Answer, Mean, Step, Sum, Values, Variance, merged
-from gossipfl.queries.inquiry import Question
+from gossipfl.queries import Answer, Mean, Question, Sum, Values, Variance
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.training.batches import Batches
 from gossipfl.training.normalization import NormalizedInput, unit_where_constant
@@ -157,18 +157,10 @@ def notes(scenario: Scenario, numbers: AgreedNumbers, rounds: int) -> Iterator[s
 
 
 def agreed_in_virtual_time(scenario: Scenario, asked: AskedNumbers) -> AgreedNumbers:
-    """The numbers of peers that are all here."""
-    values = [asked.values(peer_id) for peer_id in scenario.graph()]
-    return asked.numbers(
-        [_answer(question, own) for question, own in zip(asked.questions, zip(*values, strict=True), strict=True)]
-    )
-
-
-def _answer(question: Question, values: Sequence[Values]) -> Answer:
-    step: Step | Answer = question.query.first(question.num_features)
-    while isinstance(step, Step):
-        step = step.next(merged([step.local(own) for own in values]))
-    return step
+    """The numbers of peers that are all here, asked along the links of the scenario."""
+    graph = scenario.graph()
+    values = {peer_id: asked.values(peer_id) for peer_id in graph}
+    return asked.numbers(analytics.asked(graph, asked.questions, values).answers)
 
 
 def agreed_with_nobody(asked: AskedNumbers) -> AgreedNumbers:

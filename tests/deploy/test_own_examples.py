@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gossipfl.deploy.agreeing import fault_in
+from gossipfl.deploy.numbers_over_http import fault_in
 from gossipfl.deploy.peer_options import PeerOptions
 from gossipfl.deploy.peer_process import _experiment
 from gossipfl.errors import ConfigurationError

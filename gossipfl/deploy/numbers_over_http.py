@@ -32,8 +32,8 @@ PATIENCE = 600.0
 
 
 @dataclass(frozen=True, eq=False)
-class AgreeingPeer:
-    """One peer of an algorithm's `network`, and how it reaches the others; to be called with what it asks them.
+class NumbersOverHTTP:
+    """One peer of an algorithm's `network`, and how it reaches the others; called with what it asks, it asks them.
 
     Numbers without somebody's examples would not be those of the run: it waits for everybody, or gives up.
     """
