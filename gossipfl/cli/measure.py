@@ -77,12 +77,13 @@ def measure(
 ) -> None:
     """Ask all peers of a scenario what they have together: means, counts, quantiles, ...; no model is trained."""
     check_name(name, shard=shard, listen=listen, address=address, certs=certs)
-    from gossipfl.cli.commands.measure import measure_over_http
+    from gossipfl.cli.commands.measure import measure_in_virtual_time, measure_over_http
     from gossipfl.data.local_values import asked_by
 
     asked = asked_by(query)
     if name is None:
-        raise typer.BadParameter("say with --name which peer of the scenario asks")
+        measure_in_virtual_time(scenario, set_ or [], data, asked, algorithm, seed, download, json)
+        return
     from gossipfl.deploy.measuring_peer import MeasuringOptions
 
     options = MeasuringOptions(

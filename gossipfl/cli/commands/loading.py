@@ -19,12 +19,13 @@ def load_with_data(name: str, overrides: Sequence[str], data: str | None) -> Sce
     return load_scenario(name, [*overrides, *source])
 
 
-def load_dataset(scenario: Scenario, download: bool) -> Dataset:
-    """The data set of a scenario; what reading one of tensorflow-datasets writes on the terminal is left out."""
+def load_dataset(scenario: Scenario, download: bool, asked: tuple[str, ...] = ()) -> Dataset:
+    """The data set of a scenario, with the columns `asked` about; what reading one of tensorflow-datasets writes on the
+    terminal is left out."""
     if str(scenario.data.source).startswith("tfds:"):
         import_tensorflow()  # reading the set would import it, with its notes
         logging.getLogger("absl").setLevel(logging.ERROR)  # tensorflow-datasets warns of its own calls
-    return load_data(scenario, download=download)
+    return load_data(scenario, download=download, asked=asked)
 
 
 def import_tensorflow() -> None:

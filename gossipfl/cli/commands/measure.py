@@ -1,17 +1,64 @@
 """`measure`: peers answer questions together, in virtual time or as one of them over HTTP."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 
 import typer
 from rich.console import RenderableType
 
-from gossipfl.cli.commands.loading import load_with_data
+from gossipfl import analytics
+from gossipfl.cli.commands.loading import load_dataset, load_with_data
 from gossipfl.cli.terminal.answers import Named, Outcomes, answers_as_json, answers_shown
 from gossipfl.cli.terminal.console import INTERRUPTED, new_console, print_json
 from gossipfl.cli.terminal.figures import num_bytes, seconds
+from gossipfl.data.local_values import Asked
 from gossipfl.deploy import logs
-from gossipfl.deploy.measuring_peer import MeasuringOptions, measure_as_peer
-from gossipfl.queries import Unanswered
+from gossipfl.deploy.measuring_peer import MeasuringOptions, measure_as_peer, network_to_ask
+from gossipfl.experiments.asked import columns_of, dealt
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.queries import Question, Unanswered
+
+
+def measure_in_virtual_time(
+    name: str,
+    overrides: Sequence[str],
+    data: str | None,
+    asked: Sequence[Asked],
+    algorithm: str | None,
+    seed: int | None,
+    download: bool,
+    as_json: bool,
+) -> None:
+    """`measure` without a name: all peers of the scenario, on its simulated network; first what it will cost."""
+    scenario = load_with_data(name, overrides, data)
+    if seed is not None:
+        scenario = scenario.with_seed(seed)
+    graph, network = network_to_ask(scenario, algorithm), scenario.network.model()
+    dataset = load_dataset(scenario, download, columns_of(asked))
+    local = dealt(Experiment(scenario, dataset), asked, graph)
+    some = local[next(iter(local))]
+    questions = [Question(one.query, of_one.values.num_features) for one, of_one in zip(asked, some, strict=True)]
+    named = [(one, of_one.names) for one, of_one in zip(asked, some, strict=True)]
+    expected = analytics.predicted(graph, questions, network)
+    console = new_console()
+    counted = f"of {dataset.name}, the {len(dataset.train)} training examples count"
+    if not as_json:
+        console.print(f"{counted}. Expected at most: {_shown(expected)}, {len(graph)} peers", soft_wrap=True)
+    values = {peer: [one.values for one in of_peer] for peer, of_peer in local.items()}
+    found = analytics.asked(graph, questions, values, network=network, seed=scenario.seed)
+    if as_json:
+        costs = {"predicted": asdict(expected), "cost": asdict(found.cost)}
+        print_json({"answers": answers_as_json(named, found.answers), "counted": counted, **costs})
+    else:
+        for part in answers_shown(named, found.answers):
+            console.print(part, soft_wrap=isinstance(part, str), crop=False)
+        console.print(f"It took {_shown(found.cost)} of virtual time", soft_wrap=True)
+    end(found.answers)
+
+
+def _shown(cost: analytics.Cost) -> str:
+    sent = f"{cost.num_messages:,} messages, {num_bytes(cost.num_bytes)}"
+    return f"{cost.num_passes} passes, {sent}, {seconds(cost.seconds)}"
 
 
 def measure_over_http(
@@ -44,8 +91,8 @@ def measure_over_http(
         print_json({"answers": answers_as_json(named, outcomes), "counted": measured.counted, **traffic})
     else:
         console.print(
-            f"{measured.counted}. {options.name} sent {status.num_messages} messages, {num_bytes(status.sent)}, and "
-            f"received {num_bytes(status.received)}, in {seconds(status.seconds)}",
+            f"{measured.counted}. Messages that {options.name} sent: {status.num_messages}, {num_bytes(status.sent)}; "
+            f"received: {num_bytes(status.received)}; in {seconds(status.seconds)}",
             soft_wrap=True,
         )
     end(outcomes)

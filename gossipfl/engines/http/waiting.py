@@ -84,8 +84,7 @@ def nobody_shares_the_run(name: PeerId, run: str, neighbors: Neighbors) -> Confi
         return None
     names = ", ".join(neighbor.name for neighbor in asked)
     return ConfigurationError(
-        f"{names} refused {name} as a peer of another run: they were started with "
-        "another scenario, seed, data, model or version of gossipfl. Start all with the same, with data.classes where "
-        "hosts hold examples of other classes; `gossipfl status` with --json tells the run of each (here it is "
-        f"{run[:12]}...)."
+        f"{names} refused {name} as a peer of another run: they were started with another scenario, seed, data, model, "
+        "queries or version of gossipfl. Start all with the same, with data.classes where hosts hold examples of other "
+        f"classes; `gossipfl status` with --json tells the run of each (here it is {run[:12]}...)."
     )
