@@ -1,6 +1,7 @@
 """`gossipfl measure`: three people with a table each ask what they have together, without a model."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from deadline import DEADLINE
 from typer.testing import CliRunner
 
 from gossipfl.cli.app import app
+from gossipfl.experiments.experiment import load_data
+from gossipfl.scenario import load_scenario
 
 THREE = """
 name = "three"
@@ -80,6 +83,61 @@ def test_ctrl_c_while_others_are_missing(three):
     assert peer.returncode == 130, said
     assert "stopped before there was an answer" in output
     assert "Traceback" not in said
+
+
+def invoked(*words):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output + str(result.exception)
+    return result.output
+
+
+class TestInVirtualTime:
+    DATA = ("--set", 'data={source="csv:c.csv", features="age", target="color", test_fraction=0.2}')
+
+    @pytest.fixture(autouse=True)
+    def here(self, three, monkeypatch):
+        monkeypatch.chdir(three)
+        lines = [f"{age},{COLORS[age % 5]}" for age in range(20, 70)]
+        (three / "c.csv").write_text("\n".join(["age,color", *lines]) + "\n")
+
+    def test_training_examples_count_and_cost_what_was_expected(self):
+        queries = ("--query", "count", "--query", "mean:*", "--query", "classes")
+        told = json.loads(invoked("measure", "three.toml", *self.DATA, *queries, "--json"))
+        count, mean, classes = told["answers"]
+        training = load_data(load_scenario("three.toml", self.DATA[1:])).train
+        assert (count["value"], count["num_peers"]) == (40, 3)
+        assert mean["value"] == pytest.approx(training.x.mean(), abs=1e-6)
+        assert mean["names"] == ["age"]
+        assert classes["value"] == {"blue": 8, "green": 8, "red": 24}
+        assert told["counted"] == "of csv:c.csv, the 40 training examples count"
+        assert all(told["cost"][name] <= told["predicted"][name] for name in told["cost"])
+
+    def test_people_see_what_it_will_cost_the_table_and_what_it_did(self):
+        queries = ("--query", "mean:age", "--query", "histogram:age,bins=2", "--query", "top:color,k=1")
+        output = invoked("measure", "three.toml", *self.DATA, *queries)
+        before, _, after = output.partition(" query ")
+        assert "Expected at most" in before
+        assert "top:color,k=1 red" in after
+        assert "It took" in after
+
+    def test_a_server_has_no_rows(self):
+        only = ("--set", 'algorithms=["fedavg"]')
+        told = json.loads(invoked("measure", "three.toml", *self.DATA, *only, "--query", "std:age", "--json"))
+        assert (told["answers"][0]["num_peers"], told["answers"][0]["num_examples"]) == (4, 40)
+
+
+def test_what_a_federation_holds(three, monkeypatch):
+    """A federation of one, which has nobody to wait for."""
+    monkeypatch.chdir(three)
+    (three / "one.toml").write_text(
+        'data = { source = "csv:a.csv", target = "color" }\n'
+        "[topology]\n[topology.peers]\n" + 'a = { address = "http://127.0.0.1:0" }\n'
+    )
+    shown = invoked("data", "show", "one.toml", "--name", "a", "--shard", "csv:a.csv", "--listen", "127.0.0.1:0")
+    assert re.search(r"blue +1 +25\.00", shown)
+    assert re.search(r"red +2 +50\.00", shown)
+    assert "4 examples at 1 peers, 4 to 4 each" in shown
+    assert "all 4 examples of csv:a.csv count" in shown
 
 
 class TestRefusals:

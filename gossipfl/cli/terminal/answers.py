@@ -101,7 +101,7 @@ def _lines(asked: Asked, names: Sequence[str], answer: Answer) -> Iterator[tuple
     for place in np.ndindex(numbers.shape):
         label, last = asked.text, place[-1:]
         if len(names) > 1:
-            label, last = asked.text.replace("*", names[place[0]], 1), place[1:]
+            label, last = asked.text.replace(f":{asked.column}", f":{names[place[0]]}", 1), place[1:]
         if last and edges is not None:
             low, high = (edges[(*place[:-1], last[0] + step)] for step in (0, 1))
             label += f" {low:g} to {high:g}"
