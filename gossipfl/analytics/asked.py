@@ -10,7 +10,7 @@ from gossipfl.engines.virtual.network_model import LAN, NetworkModel
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
 from gossipfl.peers import Backoff
-from gossipfl.queries import PATIENCE, Answer, Question, RelayPeer, RelayTree, Values, relay_peer
+from gossipfl.queries import PATIENCE, Answer, Question, RelayPeer, RelayTree, Unanswered, Values, relay_peer
 from gossipfl.randomness import PublicRandomness
 from gossipfl.training.no_trainer import NoTrainer
 from gossipfl.weights import PeerId
@@ -38,7 +38,8 @@ def asked(
     """Ask the peers of a graph in canonical form, whose `values` for each question these are.
 
     `patience` (seconds for each link of the way; absent: a minute, and ten times what a pass needs) is how long a peer
-    waits for others. Raises DataError, naming the peer, for values that a question does not take.
+    waits for others. Raises DataError, naming the peer, for values that a question does not take, and where there is no
+    answer.
     """
     tree = RelayTree.of(graph)
     cost = cost_on(tree, questions, network)
@@ -63,7 +64,10 @@ def asked(
     peers = {name: peer(name) for name in graph}
     simulator = Simulator(peers, NoTrainer(), World(network), seed=seed)
     simulator.run()
-    answers = tuple(one for one in peers[tree.root].answers or () if isinstance(one, Answer))
+    outcomes = peers[tree.root].answers or ()
+    if none := next((one for one in outcomes if isinstance(one, Unanswered)), None):
+        raise DataError(none.why)
+    answers = tuple(one for one in outcomes if isinstance(one, Answer))
     without = tuple(name for name, one in peers.items() if not all(isinstance(a, Answer) for a in one.answers or ()))
     if without:
         note = f"{len(without)} of {len(peers)} peers do not come to know it: the first is {without[0]}"

@@ -19,12 +19,9 @@ from gossipfl.deploy.revocation import without_revoked
 from gossipfl.engines.http.trust.credentials import load_credentials
 from gossipfl.experiments.asked import columns_of, dealt, own
 from gossipfl.experiments.experiment import Experiment, load_data
-from gossipfl.queries import Outcome, Question
+from gossipfl.queries import PATIENCE, Outcome, Question
 from gossipfl.scenario import Scenario
 from gossipfl.weights import PeerId
-
-PATIENCE = 60.0
-"""Seconds, for each link on the way, after which the others go on without whoever has not answered."""
 
 
 @dataclass(frozen=True)
