@@ -1,8 +1,5 @@
 """Columns that somebody asks about: whole, by name, in float64, and no part of what is trained on."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -86,17 +83,3 @@ def test_without_columns_inputs_and_targets_have_their_names():
 def test_images_of_bytes_are_as_a_model_gets_them():
     images = Examples(np.full((2, 3, 3, 1), 51, np.uint8))
     assert column_of(images, "x", "images").values == pytest.approx(np.full((2, 9), 0.2))
-
-
-def test_nobody_imports_tensorflow(table):
-    code = """
-import sys
-from gossipfl.data.asked import own_columns
-from gossipfl.data.reading import PLAIN
-from gossipfl.experiments.experiment import load_data
-from gossipfl.scenario import Scenario
-own_columns(sys.argv[1], ["age"], PLAIN)
-load_data(Scenario(data={"source": sys.argv[1], "features": "age", "target": "region"}), asked=("age",))
-sys.exit(any(name.partition(".")[0] in ("tensorflow", "keras", "ray") for name in sys.modules))
-"""
-    subprocess.run([sys.executable, "-c", code, table], check=True, timeout=60)
