@@ -63,9 +63,7 @@ class _Range:
 
     def local(self, values: Values) -> Summary:
         numbers = values.checked("histogram", self.num_features)
-        return summary(
-            np.zeros(0), np.vstack([-numbers, numbers]).reshape(2, *numbers.shape).max(1, initial=NO_MAXIMUM)
-        )
+        return summary(np.zeros(0), np.array([side.max(axis=0, initial=NO_MAXIMUM) for side in (-numbers, numbers)]))
 
     def next(self, total: Summary, counted: Counted) -> "Found | _Counts":
         if not counted.examples:
