@@ -18,6 +18,7 @@ from gossipfl.stopping.plan import AgreementPlan
 from gossipfl.stopping.rule import StopRule
 from gossipfl.stopping.table import Layout
 from gossipfl.topology import Neighbors
+from gossipfl.weights import PeerId
 
 
 def plan_of(
@@ -73,3 +74,18 @@ def agreeing_simulator(
     }
     evaluation = EvaluationPlan(every, places=(place,))
     return Simulator(peers, trainer, world, evaluation, seed=seed, hub=algorithm.hub)
+
+
+def ends_of(simulator: Simulator) -> dict[PeerId, tuple[float, int]]:
+    """Filled while a simulator runs: when each of its peers came to know that the run ends, and how many rounds of
+    local work it had done then."""
+    ends: dict[PeerId, tuple[float, int]] = {}
+    call = simulator._call
+
+    def noting(peer, method, *arguments):
+        call(peer, method, *arguments)
+        if peer.peer_id not in ends and peer._layout.end(peer._table) is not None:
+            ends[peer.peer_id] = simulator.now, peer.rounds_done
+
+    simulator._call = noting
+    return ends

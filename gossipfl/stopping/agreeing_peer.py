@@ -229,7 +229,8 @@ class AgreeingPeer:
                 case _:
                     carried.append(action)
         if self._calls_others and self._layout.end(self._table) is not None:
-            calls = self._calls.call(self._neighbors.receivers, now)
+            # Who had done all rounds before may have neighbors that are gone, because they had, too.
+            calls = self._calls.call(self._neighbors.receivers, now, once=self.round >= self._layout.num_rounds)
             carried, wishes = [*carried, *calls], wishes or bool(calls)
         if self.inner.finished:
             self._ends()  # of a client, who does not decide it
@@ -327,7 +328,7 @@ class AgreeingPeer:
             who = f"all {agreement.of_peers} peers"
         of = f"the {rule.metric.name} in the mean over {who}, on {rule.metric.on},"
         verdict = judge.verdict(value, of)
-        if verdict is not None and self._layout.end(self._table) is None:
+        if verdict is not None and self.round < self._layout.num_rounds and self._layout.end(self._table) is None:
             self._why = f"by the scores of round {agreement.round}, {verdict}"
             self._set_end(self.round, by_rule=True)
 

@@ -10,8 +10,9 @@ from gossipfl.weights import PeerId
 FIRST_PAUSE = 1.0
 """Seconds until a call is repeated for the first time; each pause is twice the one before."""
 
-MOST_CALLS = 9
-"""Calls to one neighbor, the last of which is given up after 511 seconds: nobody waits for one that is gone."""
+MOST_CALLS = 7
+"""Calls to one neighbor, the last of which is given up after 127 seconds: nobody waits for one that is gone. One that
+comes back, and shows that it does not know, is called again."""
 
 
 class StopCalls:
@@ -32,10 +33,13 @@ class StopCalls:
         """The time when the next is due."""
         return min((time for time, _ in self._open.values()), default=None)
 
-    def call(self, neighbors: Iterable[PeerId], now: float) -> list[Action]:
-        """Call whoever of these was not called yet."""
+    def call(self, neighbors: Iterable[PeerId], now: float, *, once: bool) -> list[Action]:
+        """Call whoever of these was not called yet; `once` does not wait for a confirmation."""
         new = [neighbor for neighbor in neighbors if neighbor not in self._open and neighbor not in self._settled]
-        self._open |= dict.fromkeys(new, (now + FIRST_PAUSE, 1))
+        if once:
+            self._settled.update(new)
+        else:
+            self._open |= dict.fromkeys(new, (now + FIRST_PAUSE, 1))
         return [Send(self._make(neighbor)) for neighbor in new]
 
     def due(self, now: float) -> list[Action]:
