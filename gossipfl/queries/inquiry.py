@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from gossipfl.errors import DataError
 from gossipfl.queries.query import Answer, Query, Step, Unanswered
 from gossipfl.queries.summary import Summary, merged
 from gossipfl.queries.values import Values
@@ -53,14 +54,20 @@ class Inquiry:
     def __init__(self, questions: Sequence[Question], values: Sequence[Values]) -> None:
         self._values = tuple(values)
         self._states: list[Step | Outcome] = [question.query.first(question.num_features) for question in questions]
-        self.own = self._local()
-        """The summary of its own values."""
-
-    @property
-    def outcomes(self) -> tuple[Outcome, ...] | None:
+        self.outcomes: tuple[Outcome, ...] | None = None
         """The answers, or why there are none; None: not all are known yet."""
+        self._began()
+
+    def _began(self) -> None:
+        """Sum up where the questions are now."""
         outcomes = tuple(state for state in self._states if not isinstance(state, Step))
-        return outcomes if len(outcomes) == len(self._states) else None
+        if len(outcomes) == len(self._states):
+            self.outcomes = outcomes
+        parts = [step.local(self._values[index]) for index, step in self._steps()]
+        self._num_sums = sum(part.sums.size for part in parts)
+        arrays = zip(*parts, strict=True)  # sums, what they lost, maxima
+        self.own: Vector = frozen(np.concatenate([np.zeros(0), *(part for group in arrays for part in group)]))
+        """The summary of its own values."""
 
     def merged(self, summaries: Sequence[Vector]) -> Vector:
         """The summary of all, added in the order given."""
@@ -76,25 +83,25 @@ class Inquiry:
             to_sums, to_maxima = sums + step.sizes[0], maxima + step.sizes[1]
             part = Summary(whole.sums[sums:to_sums], whole.low[sums:to_sums], whole.maxima[maxima:to_maxima])
             sums, maxima = to_sums, to_maxima
-            following = step.next(part)
+            following: Step | Outcome
+            try:
+                following = step.next(part)
+            except DataError as error:  # somebody has lied
+                following = Unanswered(f"there is no answer: {error}")
             if isinstance(following, Answer):
                 following = replace(following, notes=following.notes + notes)
             self._states[index] = following
-        self.own = self._local()
+        self._began()
 
     def give_up(self, why: str) -> None:
         """Leave what is not answered yet unanswered."""
         for index, _ in [*self._steps()]:
             self._states[index] = Unanswered(why)
+        self._began()
 
     def _steps(self) -> Iterator[tuple[int, Step]]:
         return ((index, state) for index, state in enumerate(self._states) if isinstance(state, Step))
 
-    def _local(self) -> Vector:
-        parts = [step.local(self._values[index]) for index, step in self._steps()]
-        arrays = zip(*parts, strict=True)  # sums, what they lost, maxima
-        return frozen(np.concatenate([np.zeros(0), *(part for group in arrays for part in group)]))
-
     def _unpacked(self, vector: Vector) -> Summary:
-        num_sums = sum(step.sizes[0] for _, step in self._steps())
-        return Summary(vector[:num_sums], vector[num_sums : 2 * num_sums], vector[2 * num_sums :])
+        sums, low = vector[: self._num_sums], vector[self._num_sums : 2 * self._num_sums]
+        return Summary(sums, low, vector[2 * self._num_sums :])

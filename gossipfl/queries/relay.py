@@ -251,10 +251,9 @@ class RelayPeer:
         if self.finished or kind is Kind.REQUEST or (kind is Kind.FINAL and number > self.round):
             return []  # a later total is asked for in its time
         is_of_this_pass = number == self.round
-        if kind is Kind.PUSH and (
-            sender not in self._below or (is_of_this_pass and (self._summary is not None or not self._is_in))
-        ):
-            return []  # it has gone on without
+        has_gone_on = is_of_this_pass and (self._summary is not None or not self._is_in)
+        if kind is Kind.PUSH and (has_gone_on or sender not in self._below):
+            return []
         if is_of_this_pass and (why := self._misfit(message)) is not None:
             raise RemoteProtocolError(f"peer {sender} {why}")
         if kind is Kind.FINAL:

@@ -231,6 +231,26 @@ def test_what_breaks_a_rule_changes_nothing():
         root.completed(Update("1", 0, push, push, {}, 1, 1, {}), 0.0)
 
 
+def test_a_summary_that_nobody_can_have_leaves_everybody_without_an_answer_and_no_peer_stops():
+    graph = named("line", {"n": 5})
+    peers = make(graph, [Question(Mean()), Question(Witness(1))], powers(graph))
+    simulator = simulator_of(peers)
+
+    def lying(message):
+        if message.sender == "0" and message.kind is Kind.PUSH:
+            lie = message.vectors["summary"].arrays["values"].copy()
+            lie[0] = 0.25  # peers
+            message = message._replace(vectors={"summary": dense(lie)})
+        send(message)
+
+    send, simulator._send = simulator._send, lying
+    simulator.run()
+    for peer in peers.values():
+        mean, witnessed = peer.answers
+        assert mean.why.startswith("there is no answer: the totals of a pass do not fit together")
+        assert witnessed.value == [31]
+
+
 def test_values_that_a_question_does_not_take_are_refused_before_anything_runs():
     with pytest.raises(DataError, match="mean takes numbers"):
         make(ring(3), [Question(Mean())], {"0": Values(["a"])})
