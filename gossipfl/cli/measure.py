@@ -35,6 +35,10 @@ Query = Annotated[
         "given several times. docs/analytics.md has all.",
     ),
 ]
+Weight = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(metavar="COLUMN", help="How much each example counts: for mean, sum, variance and std."),
+]
 Name = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(help="Ask over HTTP, as this peer of the scenario; every peer runs the same command with its name."),
@@ -57,6 +61,7 @@ Patience = Annotated[
 def measure(
     scenario: ScenarioName,
     query: Query,
+    weight: Weight = None,
     name: Name = None,
     set_: Set = None,
     algorithm: AlgorithmLabel = None,
@@ -80,7 +85,7 @@ def measure(
     from gossipfl.cli.commands.measure import measure_in_virtual_time, measure_over_http
     from gossipfl.data.local_values import asked_by
 
-    asked = asked_by(query)
+    asked = asked_by(query, weight)
     if name is None:
         measure_in_virtual_time(scenario, set_ or [], data, asked, algorithm, seed, download, json)
         return

@@ -10,7 +10,7 @@ from gossipfl.data.conversion import model_inputs
 from gossipfl.data.examples import Examples, leaves
 from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.names.spelling import did_you_mean, listed
-from gossipfl.queries import Classes, Count, Query, Skew, Values, parsed
+from gossipfl.queries import Classes, Count, Mean, Query, Skew, StandardDeviation, Sum, Values, Variance, parsed
 
 LARGEST_WHOLE = 2**53
 """Beyond it float64 does not have all integers."""
@@ -78,12 +78,18 @@ def _column(name: str, array: NDArray[Any], what: str) -> Column:
     return Column(numbers.reshape(len(array), -1), names)
 
 
+_WEIGHTED = (Mean, Sum, Variance, StandardDeviation)
+"""The queries that take weights."""
+
+
 class Asked(NamedTuple):
-    """A query about a column, None for what needs none; `text` is what somebody wrote for it."""
+    """A query about a column, None for what needs none, with that of the examples' weights, if they have any; `text` is
+    what somebody wrote for it."""
 
     text: str
     query: Query
     column: str | None
+    weight: str | None = None
 
     @property
     def counts_classes(self) -> bool:
@@ -98,18 +104,25 @@ class Local(NamedTuple):
     names: tuple[str, ...]
 
 
-def asked_by(texts: Sequence[str]) -> tuple[Asked, ...]:
-    """The queries that texts stand for, as `parsed` reads them. Raises ConfigurationError, also for a missing
-    column."""
+def asked_by(texts: Sequence[str], weight: str | None = None) -> tuple[Asked, ...]:
+    """The queries that texts stand for, as `parsed` reads them; the column `weight` is for those that take weights.
+
+    Raises ConfigurationError, also for a missing column, and for weights that no query takes.
+    """
     found = tuple(Asked(text, *parsed(text)) for text in texts)
-    for text, query, column in found:
+    for text, query, column, _ in found:
         if column is None and not isinstance(query, Count | Classes | Skew):
             name, comma, options = text.partition(",")
             raise ConfigurationError(
                 f"the query {text!r} names no column: write '{name}:COLUMN{comma}{options}', or "
                 f"'{name}:*{comma}{options}' for all features that are numbers"
             )
-    return found
+    if weight is None:
+        return found
+    weighted = tuple(one._replace(weight=weight) if isinstance(one.query, _WEIGHTED) else one for one in found)
+    if weighted == found:
+        raise ConfigurationError("weights are for mean, sum, variance and std: leave them out, or ask for one of these")
+    return weighted
 
 
 def local_of(parts: Sequence[tuple[Examples, Column | None]], asked: Asked, what: str) -> Local:
@@ -118,8 +131,11 @@ def local_of(parts: Sequence[tuple[Examples, Column | None]], asked: Asked, what
     Raises DataError, naming the column, where there is none such, or its values are none for a query.
     """
     columns = [_column_for(examples, classes, asked, what) for examples, classes in parts]
+    weights = None
+    if asked.weight is not None:
+        weights = np.concatenate([column_of(examples, asked.weight, what).values for examples, _ in parts])
     try:
-        values = Values(np.concatenate([column.values for column in columns]))
+        values = Values(np.concatenate([column.values for column in columns]), weights)
         asked.query.first(values.num_features).local(values)
     except DataError as error:
         raise DataError(f"{what}: column {asked.column!r}: {error}") from error

@@ -81,25 +81,27 @@ async def heard(
     asking: Asking,
     on_outcomes: Callable[[tuple[Outcome, ...]], None] = lambda outcomes: None,
 ) -> Heard:
-    """Answer the questions with the others, as one peer that ends when its neighbors know the answers, too.
+    """Answer the questions with the others, as one peer that ends when those with whom it talks know the answers, too.
 
     `on_outcomes` is told them as soon as they are there. SIGINT and SIGTERM end it early. The port is free afterwards.
 
-    Raises DataError for values that a question does not take, TopologyError for a graph without a way from everybody to
-    everybody, ConfigurationError when the port is taken, or all neighbors say that they answer other questions.
+    Raises DataError for values that a question does not take, ConfigurationError when the port is taken, or when all with
+    whom it talks say that they answer other questions.
     """
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(loop_reports.report)
+    tree = RelayTree.of(asking.graph)
     peer = relay_peer(
         reach.name,
-        RelayTree.of(asking.graph),
+        tree,
         asking.questions,
         asking.values,
         backoff=_ASKS_AGAIN,
         generator=PublicRandomness(0).generator("asking", reach.name),
         patience=asking.patience,
     )
-    neighbors = {name: address for name, address in where.items() if name != reach.name}
+    talks_with = tree.places[reach.name].neighbors
+    neighbors = {name: address for name, address in where.items() if name in talks_with}
     caps = caps_of_peer(len(neighbors), http.max_connections)
     hosting = Hosting(
         replace(http.limits(), max_connections=caps.messages),

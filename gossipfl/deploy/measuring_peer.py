@@ -17,9 +17,9 @@ from gossipfl.deploy.measuring import Asking, Heard, heard
 from gossipfl.deploy.process_start import check_free
 from gossipfl.deploy.revocation import without_revoked
 from gossipfl.engines.http.trust.credentials import load_credentials
-from gossipfl.experiments.asked import columns_of, dealt, own
+from gossipfl.experiments.asked import columns_of, dealt, own, questions_of
 from gossipfl.experiments.experiment import Experiment, load_data
-from gossipfl.queries import PATIENCE, Outcome, Question
+from gossipfl.queries import PATIENCE, Outcome
 from gossipfl.scenario import Scenario
 from gossipfl.weights import PeerId
 
@@ -78,14 +78,12 @@ def measure_as_peer(
     check_free(listen, options.name)
     local, data, counted = _local(scenario, options, graph)
     names = tuple(one.names for one in local)
+    columns = [[one.column, one.weight, *of_one] for one, of_one in zip(options.asked, names, strict=True)]
     asking = Asking(
         graph,
-        [
-            Question(one.query, one_local.values.num_features)
-            for one, one_local in zip(options.asked, local, strict=True)
-        ],
+        questions_of(options.asked, local),
         [one.values for one in local],
-        {"data": data, "columns": [[one.column, *of_one] for one, of_one in zip(options.asked, names, strict=True)]},
+        {"data": data, "columns": columns},
         options.patience,
     )
     whom = {name: address for name, address in where.items() if name in graph}

@@ -9,6 +9,7 @@ from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import Examples
 from gossipfl.data.local_values import Asked, Column, Local, column_of, local_of
 from gossipfl.experiments.experiment import Experiment, load_data
+from gossipfl.queries import Question
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.weights import PeerId
 
@@ -17,7 +18,12 @@ _NOTHING = np.zeros(0, np.int64)
 
 def columns_of(asked: Sequence[Asked]) -> tuple[str, ...]:
     """The columns that are asked about, each once."""
-    return tuple(dict.fromkeys(one.column for one in asked if one.column is not None))
+    return tuple(dict.fromkeys(name for one in asked for name in (one.column, one.weight) if name is not None))
+
+
+def questions_of(asked: Sequence[Asked], local: Sequence[Local]) -> list[Question]:
+    """The questions about values such as these."""
+    return [Question(one.query, values.num_features) for one, (values, _) in zip(asked, local, strict=True)]
 
 
 def dealt(experiment: Experiment, asked: Sequence[Asked], peers: Iterable[PeerId]) -> Mapping[PeerId, list[Local]]:

@@ -112,6 +112,13 @@ class TestInVirtualTime:
         assert told["counted"] == "of csv:c.csv, the 40 training examples count"
         assert all(told["cost"][name] <= told["predicted"][name] for name in told["cost"])
 
+    def test_examples_may_have_weights(self):
+        words = ("--query", "mean:age", "--query", "count", "--weight", "age", "--json")
+        mean, count = json.loads(invoked("measure", "three.toml", *self.DATA, *words))["answers"]
+        ages = load_data(load_scenario("three.toml", self.DATA[1:])).train.x
+        assert mean["value"] == pytest.approx((ages**2).sum() / ages.sum(), rel=1e-6)
+        assert count["value"] == 40
+
     def test_people_see_what_it_will_cost_the_table_and_what_it_did(self):
         queries = ("--query", "mean:age", "--query", "histogram:age,bins=2", "--query", "top:color,k=1")
         output = invoked("measure", "three.toml", *self.DATA, *queries)
@@ -151,6 +158,7 @@ class TestRefusals:
             (["--query", "mean:age", "--name", "d", "--shard", "csv:a.csv"], "there is no peer 'd'"),
             (["--query", "mean:age", "--name", "a", "--shard", "csv:d.csv"], "there is no file d.csv"),
             (["--query", "mean:age", "--shard", "csv:a.csv"], "say which with --name"),
+            (["--query", "count", "--weight", "age"], "weights are for mean, sum, variance and std"),
         ],
     )
     def test_in_a_sentence(self, three, monkeypatch, capfd, words, sentence):

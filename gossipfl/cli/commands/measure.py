@@ -14,9 +14,9 @@ from gossipfl.cli.terminal.figures import num_bytes, seconds
 from gossipfl.data.local_values import Asked
 from gossipfl.deploy import logs
 from gossipfl.deploy.measuring_peer import MeasuringOptions, measure_as_peer, network_to_ask
-from gossipfl.experiments.asked import columns_of, dealt
+from gossipfl.experiments.asked import columns_of, dealt, questions_of
 from gossipfl.experiments.experiment import Experiment
-from gossipfl.queries import Question, Unanswered
+from gossipfl.queries import Unanswered
 
 
 def measure_in_virtual_time(
@@ -37,7 +37,7 @@ def measure_in_virtual_time(
     dataset = load_dataset(scenario, download, columns_of(asked))
     local = dealt(Experiment(scenario, dataset), asked, graph)
     some = local[next(iter(local))]
-    questions = [Question(one.query, of_one.values.num_features) for one, of_one in zip(asked, some, strict=True)]
+    questions = questions_of(asked, some)
     named = [(one, of_one.names) for one, of_one in zip(asked, some, strict=True)]
     expected = analytics.predicted(graph, questions, network)
     console = new_console()
