@@ -85,8 +85,8 @@ async def heard(
 
     `on_outcomes` is told them as soon as they are there. SIGINT and SIGTERM end it early. The port is free afterwards.
 
-    Raises DataError for values that a question does not take, ConfigurationError when the port is taken, or when all with
-    whom it talks say that they answer other questions.
+    Raises DataError for values that a question does not take, and ConfigurationError when the port is taken, or all
+    with whom it talks say that they answer other questions.
     """
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(loop_reports.report)
