@@ -1,5 +1,6 @@
 """One call for a question to many peers."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
@@ -77,6 +78,8 @@ def measure(
     own = _by_peer(graph, values, "values")
     own_weights = dict.fromkeys(graph) if weights is None else _by_peer(graph, weights, "weights")
     several = query if isinstance(query, list | tuple) else [query]
+    if not several or not all(isinstance(one, str) or dataclasses.is_dataclass(type(one)) for one in several):
+        raise ConfigurationError(f"a query is a text as 'mean:age', or a value as Mean(), got {query!r}")
     queries = [parsed(one) if isinstance(one, str) else (one, None) for one in several]
     taken = {name: [_values(name, own[name], own_weights[name], column) for _, column in queries] for name in graph}
     questions = [
@@ -113,10 +116,11 @@ def _by_peer(graph: nx.Graph, given: ValuesOfPeers, what: str) -> Mapping[PeerId
 
 
 def _values(name: PeerId, own: Any, weights: Any, column: str | None) -> Values:
-    if column is None and hasattr(own, "keys"):
+    is_table = hasattr(own, "keys") and getattr(own, "ndim", 2) == 2  # a series of pandas has keys, and one axis
+    if column is None and is_table:
         raise ConfigurationError(f"peer {name} has columns: say which one the query is about, as in mean:age")
     if column is not None:
-        if not hasattr(own, "keys"):
+        if not is_table:
             raise ConfigurationError(f"peer {name} has no columns, and {column!r} is asked for: leave it out")
         if column not in own:
             raise DataError(f"peer {name} has no column {column!r}.{did_you_mean(column, [str(key) for key in own])}")

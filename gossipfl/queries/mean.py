@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from gossipfl.errors import ConfigurationError
-from gossipfl.queries.query import COUNTED, Counted, Found, Step, summary
+from gossipfl.errors import ConfigurationError, DataError
+from gossipfl.queries.query import CANNOT_BE, COUNTED, Counted, Found, Step, summary
 from gossipfl.queries.summary import UNDERFLOW, UNIT, Floats, Summary, Total, product, quotient, summed
 from gossipfl.queries.values import Values
 
@@ -73,15 +73,19 @@ def weighted_sums(high: Floats, low: Floats, weights: Floats | None) -> tuple[Fl
 
 
 def totals(total: Summary, counted: Counted) -> tuple[Total, Total]:
-    """The agreed sums of weighted terms [F], and of weights, with their errors."""
+    """The agreed sums of weighted terms [F], and of weights, with their errors.
+
+    Raises DataError for weights below 0, and for a sum above the sum of sizes.
+    """
     terms = slice(1, 1 + total.sums.size // 2)
     # 3 u^2 for each addition, up to 30 for what a term is made of; the sizes are rounded sums themselves.
     relative = 4 * UNIT**2 * (counted.peers + counted.examples + 10)
-    error = total.sums[terms.stop :] * relative + UNDERFLOW * counted.examples
-    return (
-        Total(total.sums[terms], total.low[terms], error),
-        Total(total.sums[0], total.low[0], total.sums[0] * relative),
-    )
+    sizes = total.sums[terms.stop :]
+    sums = Total(total.sums[terms], total.low[terms], sizes * relative + UNDERFLOW * counted.examples)
+    weights = Total(total.sums[0], total.low[0], total.sums[0] * relative)
+    if not (weights.high == 0 or weights.bound < weights.high) or (np.abs(sums.high) > sizes * 1.001 + UNDERFLOW).any():
+        raise DataError(CANNOT_BE)
+    return sums, weights
 
 
 def shaped(numbers: Floats) -> Floats:

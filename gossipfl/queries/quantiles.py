@@ -15,7 +15,7 @@ from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.queries.cells import cell, narrowed, num_splits, starts
 from gossipfl.queries.mean import nothing, shaped
 from gossipfl.queries.query import CANNOT_BE, COUNTED, Counted, Found, Step, summary, whole
-from gossipfl.queries.summary import NO_MAXIMUM, SAFE, UNIT, Floats, Summary
+from gossipfl.queries.summary import NO_MAXIMUM, SAFE, UNDERFLOW, UNIT, Floats, Summary
 from gossipfl.queries.values import LARGEST, Values
 
 CELLS = 512
@@ -129,7 +129,7 @@ class _Enclosing:
             return replace(self, ranges=tuple(all_ranges), known=tuple(all_known))
         found = [_interpolated(positions, known, self.query.resolution) for known in all_known]
         value, size = (np.array(one) for one in zip(*found, strict=True))
-        bound = (4 * UNIT * size + self.query.resolution / 2) * SAFE
+        bound = (4 * UNIT * size + UNDERFLOW * (size > 0) + self.query.resolution / 2) * SAFE
         if len(self.query.at) == 1:
             value, bound = value[:, 0], bound[:, 0]
         return Found(shaped(value), shaped(bound))

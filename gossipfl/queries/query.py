@@ -145,7 +145,12 @@ class Step:
             raise DataError(CANNOT_BE)
         if self.counted not in (None, counted):
             return Step.first(self.begin)
-        found = self.part.next(Summary(total.sums[COUNTED:], total.low[COUNTED:], total.maxima), counted)
+        rest = Summary(total.sums[COUNTED:], total.low[COUNTED:], total.maxima)
+        try:
+            with np.errstate(over="raise", invalid="raise", divide="raise"):  # as no values of anybody would
+                found = self.part.next(rest, counted)
+        except ArithmeticError:
+            raise DataError(CANNOT_BE) from None
         if not isinstance(found, Found):
             return replace(self, part=found, counted=counted)
         value, bound, notes, edges = found

@@ -41,6 +41,7 @@ from gossipfl.queries.relay_messages import (
     summary_in,
     summary_message,
 )
+from gossipfl.queries.summary import NO_MAXIMUM
 from gossipfl.queries.tree import Place, RelayTree
 from gossipfl.queries.values import Values
 from gossipfl.snapshot import (
@@ -271,9 +272,11 @@ class RelayPeer:
             return None  # there is no total, whatever was before
         else:
             agreed = self._agreed
-        size = summary_in(message).size
-        if size != self._inquiry.own.size:
-            return f"sends {size} numbers in pass {self.round + 1}, which has {self._inquiry.own.size}"
+        vector = summary_in(message)
+        if vector.size != self._inquiry.own.size:
+            return f"sends {vector.size} numbers in pass {self.round + 1}, which has {self._inquiry.own.size}"
+        if np.abs(vector).max(initial=0) > -NO_MAXIMUM:
+            return f"sends numbers beyond 2^1000 in pass {self.round + 1}, as no values make them"
         if message.number(AGREED) != agreed:
             return f"goes by other passes before pass {self.round + 1} than this peer"
         return None

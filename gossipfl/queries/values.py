@@ -119,6 +119,9 @@ class Hashed(NamedTuple):
 
 
 def _array(given: ArrayLike) -> NDArray[Any]:
+    if isinstance(given, np.ma.MaskedArray) and np.ma.getmaskarray(given).any():
+        row = _first(np.ma.getmaskarray(given))
+        raise DataError(f"row {row} is masked: leave such rows out, or say what stands in their place")
     try:
         array = np.atleast_1d(np.asarray(given))
     except ValueError:
@@ -157,7 +160,7 @@ def _floats(array: NDArray[Any], what: str) -> NDArray[np.floating]:
             f"the {what} in row {row} is {found:g}: finite ones up to {LARGEST:g} are meant; leave such rows out, or "
             "say what stands in their place"
         )
-    if array.dtype.kind in "iu" and (np.abs(numbers) > 2.0**53).any():
+    if array.dtype.kind in "iu" and ((array > 2**53) | (array < -(2**53))).any():  # of the integers, not yet rounded
         raise DataError(f"a {what} is an integer above 2^53, which float64 would round: give it as text, or scale it")
     return numbers
 

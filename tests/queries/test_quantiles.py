@@ -1,6 +1,7 @@
 """Histograms and quantiles against NumPy, to the last bit."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -86,3 +87,10 @@ def test_what_cannot_be_is_refused() -> None:
     ):
         with pytest.raises(ConfigurationError, match="must be"):
             wrong()
+
+
+def test_a_bound_holds_below_the_range_of_float64_too() -> None:
+    """Between the two least numbers there is none: what is interpolated is rounded to one of them."""
+    answer = answered(Quantiles((1 / 3,)), [Values([0.0, 5e-324]), Values([-5e-324])])
+    truth = Fraction(-5e-324) * (1 - Fraction(2 * (1 / 3)))
+    assert abs(Fraction(answer.value) - truth) <= Fraction(answer.bound)
