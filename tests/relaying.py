@@ -60,7 +60,7 @@ def make(
     values: Mapping[PeerId, Values | Sequence[Values]],
     *,
     timeout: float = 1.0,
-    patience: float = 60.0,
+    patience: float = 1e4,  # longer than any luck with losses
     only: PeerId | None = None,
 ) -> dict[PeerId, RelayPeer]:
     tree, public = RelayTree.of(graph), PublicRandomness(0)

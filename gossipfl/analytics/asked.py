@@ -10,7 +10,7 @@ from gossipfl.engines.virtual.network_model import LAN, NetworkModel
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
 from gossipfl.peers import Backoff
-from gossipfl.queries import PATIENCE, Answer, Question, RelayPeer, RelayTree, Unanswered, Values, relay_peer
+from gossipfl.queries import Answer, Question, RelayPeer, RelayTree, Unanswered, Values, relay_peer
 from gossipfl.randomness import PublicRandomness
 from gossipfl.training.no_trainer import NoTrainer
 from gossipfl.weights import PeerId
@@ -37,14 +37,15 @@ def asked(
 ) -> Asked:
     """Ask the peers of a graph in canonical form, whose `values` for each question these are.
 
-    `patience` (seconds for each link of the way; absent: a minute, and ten times what a pass needs) is how long a peer
-    waits for others. Raises DataError, naming the peer, for values that a question does not take, and where there is no
-    answer.
+    `patience` (seconds for each link of the way; absent: ten minutes, or 200 times what all should take) is how long a
+    peer waits for others. Raises DataError, naming the peer, for values that a question does not take, and where there
+    is no answer.
     """
     tree = RelayTree.of(graph)
     cost = cost_on(tree, questions, network)
-    pass_seconds = cost.seconds / cost.num_passes
-    backoff = Backoff(max(1.0, 4 * pass_seconds), max(60.0, 4 * pass_seconds))
+    timeout = max(1.0, 2 * cost.seconds)
+    if patience is None:  # so often may a message be lost, and waiting costs nothing
+        patience = max(600.0, 100 * timeout)
     randomness = PublicRandomness(seed)
 
     def peer(name: PeerId) -> RelayPeer:
@@ -54,9 +55,9 @@ def asked(
                 tree,
                 questions,
                 values[name],
-                backoff=backoff,
+                backoff=Backoff(timeout, 8 * timeout),
                 generator=randomness.generator("relay", name),
-                patience=max(PATIENCE, 10 * pass_seconds) if patience is None else patience,
+                patience=patience,
             )
         except DataError as error:
             raise DataError(f"peer {name}: {error}") from error

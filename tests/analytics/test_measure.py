@@ -61,6 +61,14 @@ def test_no_message_is_repeated_where_none_is_lost():
     assert found.cost.seconds > 900
 
 
+def test_losses_cost_time_and_nobody_is_left_out():
+    network = NetworkModel(link=Link(latency=0.02, jitter=0.05, loss=0.2))
+    found = measure([Sum(), Variance()], range(60), topology=nx.random_regular_graph(3, 60, seed=1), network=network)
+    assert [answer.num_peers for answer in found] == [60, 60]
+    assert [answer.notes for answer in found] == [(), ()]
+    assert found[0].value == 59 * 30
+
+
 def test_means_of_tables_and_arrays_by_name_and_in_node_order():
     assert measure(Mean(over="peers"), [[1, 1, 1], [13]]).value == 7.0
     assert measure("mean", [[1, 1, 1], [13]]).value == 4.0
