@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -54,22 +55,19 @@ class Agreement:
         return {metric.name: self._measured(1 + position) for position, metric in enumerate(self.columns[1:])}
 
     def __str__(self) -> str:
-        """In words: of how many peers, and each metric in the mean, and of the worst and the best of them.
+        """In words: of how many peers, and each metric in the mean, from the worst to the best of them.
 
         >>> print(Agreement(3, 5, 2, ("a", "b"), (Metric("accuracy"),), np.array([[0.75], [1.0]])))
-        of all 2 peers after round 3: accuracy 0.8750 in the mean (0.7500 to 1.0000)
+        all 2 peers after round 3, in the mean: accuracy 0.8750 (0.7500 to 1.0000)
         """
-        who = (
-            f"all {self.of_peers} peers"
-            if self.num_peers == self.of_peers
-            else (f"{self.num_peers} of {self.of_peers} peers")
-        )
-        shown = [
-            f"{one.metric.name} {one.mean:.4f} in the mean ({one.worst:.4f} to {one.best:.4f})"
-            for one in (self.loss, *self.metrics.values())
-            if one.mean is not None and one.worst is not None and one.best is not None
-        ]
-        return f"of {who} after round {self.round}: {', '.join(shown)}"
+        who = f"{'all' if self.num_peers == self.of_peers else f'{self.num_peers} of'} {self.of_peers} peers"
+        shown = []
+        for one in (self.loss, *self.metrics.values()):
+            values = [nan if value is None else value for value in (one.mean, one.worst, one.best)]
+            spread = "" if one.metric.higher_is_better is None else " ({:.4f} to {:.4f})".format(*values[1:])
+            shown.append(f"{one.metric.name} {values[0]:.4f}{spread}")
+        when = f"round {self.round}" if self.oldest is None else f"rounds {self.oldest} to {self.round}"
+        return f"{who} after {when}, in the mean: {', '.join(shown)}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Agreement) and self._identity == other._identity

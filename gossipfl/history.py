@@ -202,17 +202,19 @@ def agreed_row(algorithm: str, seed: int, agreement: Agreement, known: Known) ->
 
 
 def stopped_by(reasons: Mapping[PeerId, str | None]) -> str | None:
-    """The reason why peers ended before their rounds were over, each by its own word; with their numbers, where it is
-    not the same for all. None: nobody did.
+    """The reason why peers ended before their rounds were over, each by its own word; where it is not the same for all,
+    the most frequent ones with their numbers. None: nobody did.
 
     >>> stopped_by({"a": "in round 3", "b": "in round 3"}), stopped_by({"a": "in round 3", "b": None})
     ('in round 3', 'in round 3 (1 of 2 peers)')
     """
-    counts = Counter(reasons.values())
-    del counts[None]
+    counts = Counter(reason for reason in reasons.values() if reason is not None)
     if list(counts.values()) == [len(reasons)]:
         return next(iter(counts))
-    return "; ".join(f"{reason} ({number} of {len(reasons)} peers)" for reason, number in counts.items()) or None
+    words = [f"{reason} ({number} of {len(reasons)} peers)" for reason, number in counts.most_common(3)]
+    if (num_others := counts.total() - sum(number for _, number in counts.most_common(3))) > 0:
+        words.append(f"and {num_others} peers in yet other rounds or for other reasons")
+    return "; ".join(words) or None
 
 
 def open_exchanges(run: str, number: int) -> str | None:

@@ -42,7 +42,7 @@ from gossipfl.runs.constant_files import write_constants
 from gossipfl.runs.numbers_file import NumbersFile
 from gossipfl.runs.peer_directory import NUMBERS, WAY_ON, PeerDirectory
 from gossipfl.scenario import Scenario
-from gossipfl.scenario.between_processes import refuse_between_processes
+from gossipfl.scenario.between_processes import between_processes
 from gossipfl.scores import Score
 from gossipfl.topology import Neighbors
 from gossipfl.training.trainer import Trainer
@@ -60,7 +60,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     """
     if options.seed is not None:
         scenario = scenario.with_seed(options.seed)
-    refuse_between_processes(scenario)
+    scenario = between_processes(scenario)
     credentials = None
     if options.certificates is not None:
         credentials = load_credentials(options.certificates, options.name)
@@ -191,7 +191,8 @@ class _Process:
             await host.run()
             (standing,) = standings_of([host.peer])
             seen = self._last_row == host.peer.round and self._last_weights is host.peer.value
-            seen = seen and self._last_stopped == standing.stopped
+            stopped = standing.stopped or host.gave_up
+            seen = seen and self._last_stopped == stopped
             has_begun = has_checkpoints(self._directory.path)
             is_told = seen and self._last_open == host.peer.num_open and self._last_traffic == _traffic(host)
             is_over = host.peer.finished and any(place.at_end for place in self._cast.plan.places)
@@ -207,8 +208,9 @@ class _Process:
             return self._status
         path = self._directory.finish(standing.model, manifest.constants.get(str(experiment.seed)))
         rounds = self._facts.num_rounds
-        if standing.stopped is not None:
-            _LOGGER.info("stopped early %s: %s", standing.stopped, path)
+        if stopped is not None:
+            going_on = "" if host.peer.finished else "; go on with --resume"
+            _LOGGER.info("stopped early %s: %s%s", stopped, path, going_on)
         elif host.peer.finished:
             _LOGGER.info("done after round %d of %d: %s", host.peer.round, rounds, path)
         else:
@@ -225,6 +227,7 @@ class _Process:
             0.0 if checkpoint is not None else http.meeting_seconds,
             listens=self._where[self._options.name] is not None,
             revoked=frozenset(http.revoked),
+            gives_up=self._cast.experiment.scenario.peers_stop,
         )
         neighbors = {name: address for name, address in self._where.items() if name != self._options.name}
         put_away = partial(parked, directory=self._directory.path)
@@ -263,7 +266,7 @@ class _Process:
 
     def agreed(self, host: HTTPPeer, agreement: Agreement) -> None:
         self._directory.agreed(agreement, host.now())
-        _LOGGER.info("%s", agreement)
+        _LOGGER.info("agreed: %s", agreement)
 
     # Rows of the history
 
@@ -272,7 +275,7 @@ class _Process:
         (standing,) = standings_of([host.peer])
         training_examples = self._training.num_examples
         self._last_row, self._last_weights, self._last_open = host.peer.round, host.peer.value, host.peer.num_open
-        self._last_traffic, self._last_stopped = _traffic(host), standing.stopped
+        self._last_traffic, self._last_stopped = _traffic(host), standing.stopped or host.gave_up
         row: dict[str, Any] = {
             "round": host.peer.round,
             "rounds_done": host.peer.rounds_done,
@@ -283,7 +286,7 @@ class _Process:
             "training_examples": training_examples,
             **self._last_traffic,
             "num_open": host.peer.num_open,
-            **({} if standing.stopped is None else {"stopped": standing.stopped}),
+            **({} if self._last_stopped is None else {"stopped": self._last_stopped}),
         }
 
         def scored(trainer: Trainer) -> tuple[Score, dict[str, Any]]:

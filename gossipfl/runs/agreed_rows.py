@@ -1,6 +1,6 @@
 """The rows of `agreed.jsonl`: what the peers of a run knew together of how good their models are."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import FiniteFloat
@@ -38,10 +38,10 @@ def agreed_rows(directory: Path, left_out: list[str] | None = None) -> list[Agre
     return rows_of(path, AgreedRow, left_out) if path.exists() else []
 
 
-def by_run(rows: Iterable[AgreedRow]) -> Mapping[tuple[str, int], list[AgreedRow]]:
+def by_run(rows: Sequence[AgreedRow]) -> Mapping[tuple[str, int], list[AgreedRow]]:
     """The rows of each run, by label and seed, one for each round: of several, as of peers that do not wait for each
     other, that of most peers, and of these that which most know."""
-    found: dict[tuple[str, int], dict[int, AgreedRow]] = {}
+    found: dict[tuple[str, int], dict[int, AgreedRow]] = {(row.algorithm, row.seed): {} for row in rows}
     for row in sorted(rows, key=lambda row: (row.round, row.num_peers, row.known_to)):
-        found.setdefault((row.algorithm, row.seed), {})[row.round] = row
+        found[row.algorithm, row.seed][row.round] = row
     return {run: list(by_round.values()) for run, by_round in found.items()}

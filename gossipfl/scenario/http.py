@@ -10,8 +10,9 @@ class HTTPSection(Section):
     """Peers over HTTP; without meaning in virtual time."""
 
     linger: NonNegative = 600.0
-    """Seconds that a finished peer serves on while its neighbors have not finished. Higher: fewer exchanges left open,
-    at the expense of waiting for the dead."""
+    """Seconds that a finished peer serves on while its neighbors have not finished, and that a peer waits for neighbors
+    of whom none answers, where peers end their run themselves (`stop`). Higher: fewer exchanges left open, at the
+    expense of waiting for the dead."""
     meeting_seconds: NonNegative = 30.0
     """Seconds that a peer waits at its start for neighbors that are not there yet."""
     connect_seconds: Positive = 5.0

@@ -328,7 +328,7 @@ class AgreeingPeer:
             who = f"all {agreement.of_peers} peers"
         of = f"the {rule.metric.name} in the mean over {who}, on {rule.metric.on},"
         verdict = judge.verdict(value, of)
-        if verdict is not None and self.round < self._layout.num_rounds and self._layout.end(self._table) is None:
+        if verdict is not None and self.round < self._layout.num_rounds:  # others may have said so before
             self._why = f"by the scores of round {agreement.round}, {verdict}"
             self._set_end(self.round, by_rule=True)
 

@@ -177,7 +177,7 @@ def test_metrics_are_those_of_a_peer():
     neighbor = NeighborStatus("b", "reachable", 1.0, 1, 1, 1, 0, 0, {"other_run": 1})
     values = {"seconds": 1.0, "loss": 1.0, "metrics": {"accuracy": 1.0}, "training": {"loss": 1.0, "accuracy": 1.0}}
     counts = {"round": 1, "rounds": 2, "incarnation": 1, "own_loss": 1.0, "sent": 1, "received": 1, "num_messages": 1}
-    counts |= {"num_open": 0, "rounds_done": 1, "examples_seen": 9}
+    counts |= {"num_open": 0, "rounds_done": 1, "examples_seen": 9, "agreed": {"mean_accuracy": 1.0}}
     told = {"peer": "a", "run": "r", "state": "waiting", "awaits": ("b",), "refusals": {}}
     status = PeerStatus(neighbors=(neighbor,), **told, **values, **counts)
     there = {metric.name + "_total" * (metric.type == "counter") for metric in _PeerCollector(lambda: status).collect()}

@@ -2,17 +2,28 @@ import pytest
 
 from gossipfl import Scenario
 from gossipfl.errors import ConfigurationError
-from gossipfl.scenario.between_processes import refuse_between_processes
+from gossipfl.scenario.between_processes import between_processes
 
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"stop": {"patience": 2}}, "stop needs somebody who sees all peers at one moment"),
+        ({"stop": {"patience": 2, "by": "engine"}}, 'stop.by is "engine", and no engine sees all peers at one moment'),
         ({"evaluation": {"recalibrate": 2}}, "evaluation.recalibrate needs the average model and batches of all peers"),
     ],
 )
 def test_what_needs_all_peers_in_one_place_is_refused(fields, reason):
-    refuse_between_processes(Scenario())
+    between_processes(Scenario())
     with pytest.raises(ConfigurationError, match=reason):
-        refuse_between_processes(Scenario(**fields))
+        between_processes(Scenario(**fields))
+
+
+def test_peers_end_by_themselves_where_nothing_else_is_said():
+    ends = Scenario(stop={"patience": 2})
+    assert not ends.peers_stop
+    themselves = between_processes(ends)
+    assert themselves.peers_stop
+    assert themselves.stop is not None
+    assert themselves.stop.patience == 2
+    assert between_processes(themselves) == themselves
+    assert between_processes(Scenario()) == Scenario()

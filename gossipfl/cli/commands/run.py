@@ -29,7 +29,7 @@ from gossipfl.runs.agreed_rows import agreed_rows, by_run
 from gossipfl.runs.directory import CHECKPOINTS, RunDirectory
 from gossipfl.runs.resuming import Checkpoints, RunName, stopped_run
 from gossipfl.scenario import Scenario
-from gossipfl.scenario.between_processes import refuse_between_processes
+from gossipfl.scenario.between_processes import between_processes
 from gossipfl.scenario.own_scenario import functions_named
 
 
@@ -67,6 +67,8 @@ def _prepare(options: RunOptions, console: Console) -> _Prepared:
     else:
         assert own is not None
         scenario = with_bounds(own) if mode.adds_bounds else own
+        if mode.engine is EngineKind.PROCESSES:
+            scenario = between_processes(scenario)
     _check_network(scenario, mode)
     # a download has bars of its own
     with nullcontext() if options.download else console.status("reading the data and starting TensorFlow"):
@@ -91,8 +93,6 @@ def _check_network(scenario: Scenario, mode: Mode) -> None:
         from gossipfl.deploy.revocation import refuse_revoked
 
         refuse_revoked(scenario)
-        if mode.engine is EngineKind.PROCESSES:
-            refuse_between_processes(scenario)
         check_descriptors(scenario, as_processes=mode.engine is EngineKind.PROCESSES)
 
 

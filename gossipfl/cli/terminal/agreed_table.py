@@ -23,6 +23,11 @@ _HEADINGS = (
     "best",
     "engine's\nown",
 )
+_CAPTION = (
+    "of each peer's model after one and the same round, or, where peers do not wait for each other, after the rounds "
+    "that are named; engine's own: of what is deployed, when that round was over in the mean, where peers may be in "
+    "different ones"
+)
 
 
 def agreed_table(
@@ -49,10 +54,12 @@ def agreed_table(
             values.append(None if own is None else getattr(own, f"deployed_{metric.name}", None))
             table.add_row(
                 run_name(row.algorithm, row.seed, scenario),
-                str(row.round),
+                str(row.round) if row.oldest == row.round else f"{row.oldest} to {row.round}",
                 str(row.known_in),
                 f"{row.num_peers} of {row.of_peers}",
                 metric.name,
                 *("" if value is None else by(metric)(value) for value in values),
             )
+    table.caption = _CAPTION
+    table.caption_justify = "left"
     return table

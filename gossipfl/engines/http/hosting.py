@@ -24,7 +24,8 @@ class Hosting:
     `incarnation` is to be higher in each of its lives, or neighbors that have seen a later one refuse it.
     `linger` (seconds) is how long it serves on after it has finished, while neighbors have not or an exchange is open.
     `meeting_seconds` is how long it waits at the start for neighbors that are not there yet. `listens` is False for a
-    peer that others cannot reach: it polls. Those of `revoked` are refused, and never spoken to.
+    peer that others cannot reach: it polls. Those of `revoked` are refused, and never spoken to. One that `gives_up`
+    ends when it has waited `linger` seconds for neighbors of whom none answers any more; others wait for ever.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -34,6 +35,7 @@ class Hosting:
     meeting_seconds: float = 30.0
     listens: bool = True
     revoked: frozenset[PeerId] = frozenset()
+    gives_up: bool = False
     incarnation: int = 1
 
 

@@ -23,7 +23,7 @@ from gossipfl.engines.http.delivering.correspondence import Correspondence
 from gossipfl.engines.http.delivering.delivery import RIDING, Delivery
 from gossipfl.engines.http.delivering.journal import Journal, next_incarnation
 from gossipfl.engines.http.delivering.letters import GOODBYES, Answer, Letter, Parcel
-from gossipfl.engines.http.delivering.meeting import meet
+from gossipfl.engines.http.delivering.meeting import answers, meet
 from gossipfl.engines.http.delivering.sealing import Sealer
 from gossipfl.engines.http.hosting import Hosting, Room, State, Watcher
 from gossipfl.engines.http.log_context import MESSAGE, SPEAKER
@@ -31,7 +31,7 @@ from gossipfl.engines.http.peer_clock import PeerClock
 from gossipfl.engines.http.serving.server import PeerServer, Reply
 from gossipfl.engines.http.tasks import Tasks
 from gossipfl.engines.http.trust.gate import Gate
-from gossipfl.engines.http.waiting import awaited, nobody_shares_the_run, warn_of_long_waits
+from gossipfl.engines.http.waiting import awaited, nobody_shares_the_run, waited_in_vain, warn_of_long_waits
 from gossipfl.engines.http.wire.envelope import Envelope
 from gossipfl.engines.http.wire.offloading import Offloading
 from gossipfl.engines.http.wire.refusals import Refusal
@@ -70,6 +70,7 @@ class HTTPPeer:
         """What was refused of others, by reason."""
         self.num_rollbacks = 0
         """Times that it could not train on what it had mixed in."""
+        self.gave_up: str | None = None  # why it has ended without the others, where it may
         self.score: Score | None = None
         """On held-out data, from whoever has evaluated the peer last."""
         self.training_metrics: Mapping[str, float] = {}
@@ -178,7 +179,8 @@ class HTTPPeer:
         return self._clock.now()
 
     async def _begin(self, client: Client) -> None:
-        self._tasks.spawn(warn_of_long_waits(self.peer, self.neighbors, lambda: self.state, self.now))
+        watched = self.peer, self.neighbors, lambda: self.state, self.now
+        self._tasks.spawn(warn_of_long_waits(*watched))
         away = [neighbor for neighbor in self.neighbors.values() if neighbor.url is not None]
         if away and self.hosting.meeting_seconds:
             _LOGGER.info("waiting up to %g s for %s", self.hosting.meeting_seconds, ", ".join(n.name for n in away))
@@ -192,6 +194,10 @@ class HTTPPeer:
         self._started.set()  # only now: a peer reacts to nothing before it has started
         self._delivery.begin(client)
         self._check_over()
+        if self.hosting.gives_up:
+            there = partial(answers, client, seconds=self.hosting.linger)
+            self.gave_up = await waited_in_vain(*watched, there, self.hosting.linger)
+            self.stop()
 
     async def _end(self, client: Client) -> None:
         async with self._lock:  # a reaction that runs is not torn apart, and none comes after it

@@ -114,7 +114,7 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
         refusals=dict(host.refusals),
         num_rollbacks=host.num_rollbacks,
         agreed={} if standing is None or standing.agreement is None else agreement_row(standing.agreement),
-        stopped=None if standing is None else standing.stopped,
+        stopped=host.gave_up or (None if standing is None else standing.stopped),
     )
 
 

@@ -1,8 +1,8 @@
-"""A peer waits for its neighbors for ever, but never without a word."""
+"""A peer waits for its neighbors for ever, but never without a word; where it may give up, until they are gone."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 from gossipfl.engines.http.delivering.correspondence import Correspondence
@@ -24,21 +24,22 @@ LOOK_SECONDS = 5.0
 
 
 class LongWait:
-    """Remembers since when it has been the same wait: for the same neighbors, in the same round."""
+    """Remembers since when it has been the same wait: for the same neighbors, in the same round. The `first` word on it
+    is due after so many seconds; None: after `WARN_SECONDS`."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: float | None = None) -> None:
         self._wait: tuple[tuple[PeerId, ...], int] = ((), 0)
         self._since = 0.0
-        self._next_warning = WARN_SECONDS
+        self._first = self._next = WARN_SECONDS if first is None else first
 
     def look(self, awaits: tuple[PeerId, ...], round: int, now: float) -> float | None:
-        """The seconds that the wait has lasted when a warning is due, else None."""
+        """The seconds that the wait has lasted when a word is due, else None."""
         if (awaits, round) != self._wait:
-            self._wait, self._since, self._next_warning = (awaits, round), now, WARN_SECONDS
+            self._wait, self._since, self._next = (awaits, round), now, self._first
         waited = now - self._since
-        if not awaits or waited < self._next_warning:
+        if not awaits or waited < self._next:
             return None
-        self._next_warning = 2 * waited
+        self._next = 2 * waited
         return waited
 
 
@@ -67,6 +68,27 @@ async def warn_of_long_waits(
         if waited is not None:
             those = ", ".join(f"{name} ({_how_it_is(neighbors[name])})" for name in awaits)
             _LOGGER.warning("has waited %.0f s for %s", waited, those)
+
+
+async def waited_in_vain(
+    peer: Peer,
+    neighbors: Neighbors,
+    state: Callable[[], State],
+    now: Callable[[], float],
+    answers: Callable[[Correspondence], Awaitable[bool]],
+    seconds: float,
+) -> str:
+    """Wait until a peer has waited so many seconds for neighbors of whom none `answers` any more; gives that in words.
+    They may have ended without it."""
+    wait = LongWait(seconds)
+    while True:
+        await asyncio.sleep(min(LOOK_SECONDS, max(seconds, 0.1)))
+        awaits, round = () if peer.finished else awaited(state(), peer, neighbors), peer.round
+        waited = wait.look(awaits, round, now())
+        if waited is None or any(await asyncio.gather(*(answers(neighbors[name]) for name in awaits))):
+            continue
+        if (peer.awaits, peer.round) == (awaits, round):
+            return f"in round {round}: it had waited {waited:.3g} s for {', '.join(awaits)}, without any answer"
 
 
 def _how_it_is(neighbor: Correspondence) -> str:

@@ -42,7 +42,7 @@ function agreedColumns() {
         title: "Engine’s own",
         kind: metric.kind,
         number: of((label) => engineOf(label, metric)),
-        hint: "Of what is deployed after the same round, by an engine that sees all peers; a dash where it did not measure then",
+        hint: "Of what is deployed, by an engine that sees all peers, when that round was over in the mean: peers may be in different ones then; a dash where it did not measure",
       },
     ]),
   ];

@@ -25,6 +25,18 @@ async def meet(
             await asyncio.gather(*(_meet_one(client, neighbor, jitter) for neighbor in neighbors))
 
 
+async def answers(client: Client, neighbor: Correspondence, seconds: float) -> bool:
+    """Ask a neighbor for a sign of life; one that polls has given one in the last so many seconds, or not."""
+    if neighbor.url is None:
+        last = neighbor.last_contact
+        return last is not None and asyncio.get_running_loop().time() - last < seconds
+    try:
+        await client.meet(neighbor.name, neighbor.url)
+    except TransportError:
+        return False
+    return True
+
+
 async def _meet_one(client: Client, neighbor: Correspondence, jitter: Callable[[], float]) -> None:
     pause, said = _FIRST_PAUSE, ""
     while not neighbor.session:
