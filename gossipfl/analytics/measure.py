@@ -74,6 +74,9 @@ def measure(
     >>> median.value, median.bound, median.num_peers, median.num_examples
     (39.5, 0.0, 3, 6)
     """
+    for given in (values, weights):
+        if isinstance(given, str) or not (given is None or hasattr(given, "__len__")):
+            raise ConfigurationError(f"values and weights have an entry for each peer, got {given!r}")
     graph = _graph(topology, values)
     own = _by_peer(graph, values, "values")
     own_weights = dict.fromkeys(graph) if weights is None else _by_peer(graph, weights, "weights")
@@ -108,6 +111,7 @@ def _by_peer(graph: nx.Graph, given: ValuesOfPeers, what: str) -> Mapping[PeerId
                 "each, an empty one where a peer has none, or another topology"
             )
         return dict(zip(graph, given, strict=True))
+    given = {str(name): own for name, own in given.items()}
     wrong = [*(name for name in graph if name not in given), *(name for name in given if name not in graph)]
     if wrong:
         is_there = "has none" if wrong[0] in graph else "is not in the topology"

@@ -74,6 +74,7 @@ def test_means_of_tables_and_arrays_by_name_and_in_node_order():
     assert measure("mean", [[1, 1, 1], [13]]).value == 4.0
     assert measure("mean", [[1, 2], [13]], weights=[[3, 0], [1]]).value == 4.0
     assert measure("mean", {"a": 3, "b": 4}, topology=nx.Graph([("b", "a")])).value == 3.5
+    assert measure("mean", {1: 3, 2: 4}).value == 3.5
     assert measure(["sum:age", "count:age"], {"a": {"age": [3, 4]}, "b": {"age": []}})[0].value == 7
     features = measure(Mean(), {"a": np.ones((3, 2)), "b": [], "c": [[5.0, 9.0]]}, network="IDEAL")
     assert features.value.tolist() == [2.0, 3.0]
@@ -108,6 +109,8 @@ def test_a_peer_who_is_offline_is_left_out_and_the_answer_says_so():
         ("mean", [Values(1)], {"weights": [[1]]}, "bring their weights"),
         ("mean", [1], {"network": "MAN"}, "network is one of IDEAL, LAN, WAN"),
         ("mean", [1], {"patience": 0.0}, "patience is above 0 seconds"),
+        ("mean", 5, {}, "values and weights have an entry for each peer, got 5"),
+        ("mean", "abc", {}, "values and weights have an entry for each peer, got 'abc'"),
         ("average", [1], {}, "there is no query 'average'"),
         (Mean, [1], {}, "a query is a text as 'mean:age', or a value as Mean(), got <class"),
         ([], [1], {}, "a query is a text as 'mean:age', or a value as Mean(), got []"),
