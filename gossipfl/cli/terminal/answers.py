@@ -45,8 +45,8 @@ def holdings_shown(named: Named, outcomes: Outcomes) -> Iterator[RenderableType]
     yield (
         f"{answers[0].num_examples:,} examples at {answers[0].num_peers} peers, {skew['fewest']:,.0f} to "
         f"{skew['most']:,.0f} each. The classes of a peer differ from those of all by {percent(skew['mean'])} % in the "
-        f"mean, and by {percent(skew['greatest'])} % at most: so much of its examples would have to be of others "
-        "(total variation distance)"
+        f"mean, and by {percent(skew['greatest'])} % at most (total variation distance: the share of its examples that "
+        "would have to be of another class)"
     )
     yield from _remarks(named, outcomes)
 
