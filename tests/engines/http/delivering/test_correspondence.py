@@ -169,3 +169,11 @@ def test_whatever_is_heard_ends_a_pause(kind, steps):
     life.happens("hear", 0.0)
     assert life.b.num_failures == 0
     assert life.b.contact in ("reachable", "finished", "left")
+
+
+def test_one_that_was_in_another_run_and_has_begun_this_one_may_be_of_it():
+    b = Correspondence("b", Limits(), lambda: 1.0)
+    b.not_met(NotTaken("other_run"))
+    assert b.is_of_this_run is False
+    b.met("s" * 32, 1.0)
+    assert b.is_of_this_run is None
