@@ -33,7 +33,6 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
     agreed = {
         "protocol": PROTOCOL,
         **{name: fields[name] for name in AGREED_FIELDS},
-        "rounds": experiment.rounds,
         "seed": experiment.seed,
         "data": held(experiment.scenario, None if has_own_examples else experiment),
         "classes": list(experiment.dataset.class_names) or experiment.dataset.num_classes,

@@ -59,6 +59,7 @@ def test_peers_with_different_labels_train_one_model(tmp_path):
         assert peer.returncode == 0, said
     manifests = [json.loads((tmp_path / f"runs/s-{name}/manifest.json").read_text()) for name in OWN]
     assert manifests[0]["run_id"] == manifests[1]["run_id"]
+    assert manifests[0]["agreed"]["rounds"] == "12 epochs", "as the scenario has it, by which `gather` checks"
     shared = [manifest["agreed"]["numbers"] for manifest in manifests]
     assert shared[0] == shared[1] == json.loads((tmp_path / "runs/s-a/numbers.json").read_text())["numbers"]
     scenario = load_scenario(tmp_path / "s.toml")

@@ -1,5 +1,7 @@
 """Numbers over the examples of all peers: budgets in epochs, weights of classes, and who may not ask for them."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,10 +11,19 @@ from softmax_trainer import run_without_tensorflow
 
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError
-from gossipfl.experiments.agreed_numbers import NOTHING_ASKED, AgreedNumbers, class_weights_of, rounds_of
-from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.agreed_numbers import (
+    NOTHING_ASKED,
+    AgreedNumbers,
+    AskedNumbers,
+    agreed_in_virtual_time,
+    class_weights_of,
+    rounds_of,
+)
+from gossipfl.experiments.experiment import Experiment, load_data
 from gossipfl.experiments.simulation import simulate
 from gossipfl.scenario import Scenario
+from gossipfl.training.normalization import NormalizedInput
+from gossipfl.weights import Constants
 
 DIGITS = {
     "model": "softmax",
@@ -80,6 +91,26 @@ def test_balanced_classes_are_those_of_all_peers():
         data=DIGITS["data"] | {"seed": 0},
     )
     assert weights_of(other) == weights_of(ran)
+
+
+@pytest.mark.parametrize("kept", [(), (1,), (1, 2)])
+def test_statistics_are_those_of_all_whatever_the_graph_and_whoever_holds_what(kept):
+    """The nearest float32, to the bit, of exact fractions."""
+    data = load_data(Scenario(**DIGITS))
+    inputs = [NormalizedInput("normalization", "x", (8, 8, 1), kept, 0, 1)]
+    features, _ = inputs[0].features(data.train)
+    exact = [[Fraction(number) for number in column] for column in features.T.tolist()]
+    means = [sum(column) / len(column) for column in exact]
+    variances = [sum((x - mean) ** 2 for x in column) / len(column) for column, mean in zip(exact, means, strict=True)]
+    constants = Constants(("mean", "variance"), tuple(np.zeros((8,) * len(kept), np.float32) for _ in range(2)))
+    for name, arguments in (("ring", {"n": 5}), ("star", {"n": 7}), ("complete", {"n": 3})):
+        scenario = Scenario(**DIGITS | {"topology": {"name": name, "arguments": arguments}}, training={"steps": 1})
+        ran = Experiment(scenario.with_changes(rounds="1 epoch"), data)
+        asked = AskedNumbers(ran.holdings.dataset, ran._batches, 0, inputs)
+        found = agreed_in_virtual_time(scenario, asked).normalized(constants, inputs)
+        mean, variance = (array.ravel().tolist() for array in found.arrays)
+        assert mean == [float(np.float32(float(one))) for one in means]
+        assert variance == [float(np.float32(float(one))) if one else 1.0 for one in variances]
 
 
 def test_classes_without_examples_count_as_before():
