@@ -84,7 +84,8 @@ class AskedNumbers:
     @property
     def questions(self) -> list[Question]:
         """The questions, the same at all peers."""
-        asked = [Question(query, one.num_features) for one in self.inputs for query in (Mean(), Variance())]
+        parts = [one.num_features // one.num_parts for one in self.inputs for _ in range(one.num_parts)]
+        asked = [Question(query, num_features) for num_features in parts for query in (Mean(), Variance())]
         return [Question(Sum(), 2 + self.num_classes), *asked]
 
     @property
@@ -101,7 +102,7 @@ class AskedNumbers:
             assert self.dataset.labels is not None
             row += np.bincount(self.dataset.labels[shard], minlength=self.num_classes).tolist()
         own = self.dataset.train.take(shard)
-        features = [Values(*one.features(own)) for one in self.inputs]
+        features = [Values(*part) for one in self.inputs for part in one.features(own)]
         return [Values([row]), *(values for values in features for _ in (Mean, Variance))]
 
     def nothing(self) -> list[Values]:
@@ -110,14 +111,15 @@ class AskedNumbers:
 
     def numbers(self, answers: Sequence[Answer]) -> AgreedNumbers:
         """The numbers in the answers."""
-        (sums, _), *features = ((np.atleast_1d(np.asarray(one.value)), np.atleast_1d(one.bound)) for one in answers)
-        return AgreedNumbers(
-            int(sums[0]),
-            float(sums[1]),
-            tuple(int(count) for count in sums[2:]),
-            tuple(tuple(mean.tolist()) for mean, _ in features[::2]),
-            tuple(tuple(unit_where_constant(*variance).tolist()) for variance in features[1::2]),
-        )
+        (sums, _), *parts = ((np.atleast_1d(np.asarray(one.value)), np.atleast_1d(one.bound)) for one in answers)
+        means, variances, first = [], [], 0
+        for one in self.inputs:
+            own = parts[first : first + 2 * one.num_parts]
+            first += len(own)
+            means.append(tuple(number for mean, _ in own[::2] for number in mean.tolist()))
+            variances.append(tuple(number for part in own[1::2] for number in unit_where_constant(*part).tolist()))
+        counts = tuple(int(count) for count in sums[2:])
+        return AgreedNumbers(int(sums[0]), float(sums[1]), counts, tuple(means), tuple(variances))
 
 
 def rounds_of(scenario: Scenario, numbers: AgreedNumbers) -> int:

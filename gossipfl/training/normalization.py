@@ -1,6 +1,7 @@
 """Features as the Normalization layers of a model see them, of which peers agree on means and variances."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from gossipfl.data.conversion import is_image, model_inputs
 from gossipfl.data.examples import Examples, leaves
 from gossipfl.weights import Constants
+
+_MOST_CHANNELS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +35,26 @@ class NormalizedInput:
         """The number of means."""
         return math.prod(self.shape[axis - 1] for axis in self.kept)
 
-    def features(self, examples: Examples) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
-        """The numbers that the layer gets, [examples times positions that have one mean, features], and how often it
-        gets each row, where that is not once: of gray images of bytes there are 256 rows.
-        """
+    @property
+    def num_parts(self) -> int:
+        """The parts in which its features are looked at: the channels of images one by one."""
+        by_channel = len(self.shape) == 3 and self.kept == (3,)
+        return self.num_features if by_channel and self.num_features <= _MOST_CHANNELS else 1
+
+    def features(self, examples: Examples) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64] | None]]:
+        """For each part the numbers that the layer gets, [examples times positions that have one mean, features], and
+        how often it gets each row, where that is not once: a channel of images of bytes has 256 rows."""
         array = dict(leaves(examples.x, "x"))[self.place]
-        if is_image(array) and self.num_features == 1:
-            values = model_inputs(np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1))
-            return values.reshape(-1, 1).astype(np.float64), np.bincount(array.ravel(), minlength=256)
+        if is_image(array) and self.num_parts == self.num_features:
+            values = model_inputs(np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1)).reshape(-1, 1)
+            for channels in np.split(array.reshape(-1, self.num_parts), self.num_parts, axis=1):
+                yield values.astype(np.float64), np.bincount(channels.ravel(), minlength=256)
+            return
         seen = model_inputs(array).reshape(len(array), *self.shape)
         reduced = [axis for axis in range(seen.ndim) if axis not in self.kept]
-        return np.asarray(seen.transpose(*reduced, *self.kept).reshape(-1, self.num_features), np.float64), None
+        rows = seen.transpose(*reduced, *self.kept).reshape(-1, self.num_features)
+        for part in np.split(rows, self.num_parts, axis=1):
+            yield part.astype(np.float64), None
 
     def with_statistics(
         self, constants: Constants, mean: NDArray[np.float64], variance: NDArray[np.float64]

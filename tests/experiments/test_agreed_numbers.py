@@ -98,7 +98,7 @@ def test_statistics_are_those_of_all_whatever_the_graph_and_whoever_holds_what(k
     """The nearest float32, to the bit, of exact fractions."""
     data = load_data(Scenario(**DIGITS))
     inputs = [NormalizedInput("normalization", "x", (8, 8, 1), kept, 0, 1)]
-    features, _ = inputs[0].features(data.train)
+    ((features, _),) = inputs[0].features(data.train)
     exact = [[Fraction(number) for number in column] for column in features.T.tolist()]
     means = [sum(column) / len(column) for column in exact]
     variances = [sum((x - mean) ** 2 for x in column) / len(column) for column, mean in zip(exact, means, strict=True)]

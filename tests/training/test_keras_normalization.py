@@ -16,6 +16,7 @@ from gossipfl.errors import ConfigurationError  # noqa: E402
 from gossipfl.training.keras.models import ModelRecipe  # noqa: E402
 from gossipfl.training.keras.normalization import normalized_inputs  # noqa: E402
 from gossipfl.training.models import resolve  # noqa: E402
+from gossipfl.training.normalization import NormalizedInput  # noqa: E402
 from gossipfl.training.settings import TrainingSettings  # noqa: E402
 from gossipfl.weights import StoredModel  # noqa: E402
 
@@ -101,7 +102,7 @@ def test_the_statistics_are_those_that_keras_finds():
     (built,) = models.models(1)
     constants = built.constants
     for one in normalized_inputs(models, TWO_INPUTS):
-        features, counts = one.features(Examples(x))
+        ((features, counts),) = one.features(Examples(x))
         assert counts is None
         constants = one.with_statistics(constants, features.mean(axis=0), features.var(axis=0))
     adapted.get_layer("years").adapt(x["age"][:, None])
@@ -114,15 +115,16 @@ def test_the_statistics_are_those_that_keras_finds():
     np.testing.assert_allclose(built.model(x), adapted(x), rtol=1e-4, atol=1e-6)
 
 
-def test_gray_images_of_bytes_are_counted_by_value():
-    pixels = np.random.default_rng(4).integers(200, size=(9, 8, 8, 1)).astype(np.uint8)
-    (one,) = inputs_of(resolve("cnn", IMAGES, normalizes=True))
-    values, counts = one.features(Examples(pixels))
-    assert values.shape == (256, 1)
-    every = model_inputs(pixels).astype(np.float64)
-    assert np.average(values[:, 0], weights=counts) == pytest.approx(every.mean(), rel=1e-12)
-    in_floats, _ = one.features(Examples(model_inputs(pixels)))
-    np.testing.assert_array_equal(np.sort(in_floats[:, 0]), np.repeat(values[:, 0], counts))
+@pytest.mark.parametrize("num_channels", [1, 3])
+def test_images_of_bytes_are_counted_by_value_and_channel(num_channels):
+    pixels = np.random.default_rng(4).integers(200, size=(9, 8, 8, num_channels)).astype(np.uint8)
+    one = NormalizedInput("normalization", "x", (8, 8, num_channels), (3,), 0, 1)
+    parts, in_floats = list(one.features(Examples(pixels))), list(one.features(Examples(model_inputs(pixels))))
+    assert len(parts) == len(in_floats) == num_channels
+    for (values, counts), (every, _) in zip(parts, in_floats, strict=True):
+        assert values.shape == (256, 1)
+        np.testing.assert_array_equal(np.sort(every[:, 0]), np.repeat(values[:, 0], counts))
+    np.testing.assert_array_equal(in_floats[-1][0][:, 0], model_inputs(pixels)[..., -1].ravel())
 
 
 def test_constants_are_calculated_with_in_graphs_that_were_there_before():
