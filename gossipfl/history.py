@@ -1,7 +1,7 @@
 """An engine's measurements: one `Evaluation` per equivalent round, and the `History` of one algorithm's run."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import nan
 from typing import Any
@@ -202,19 +202,34 @@ def agreed_row(algorithm: str, seed: int, agreement: Agreement, known: Known) ->
 
 
 def stopped_by(reasons: Mapping[PeerId, str | None]) -> str | None:
-    """The reason why peers ended before their rounds were over, each by its own word; where it is not the same for all,
-    the most frequent ones with their numbers. None: nobody did.
+    """The reason why peers ended before their rounds were over, each by its own word ("in round 3: ..."); where it is
+    not the same for all, the most frequent ones with their numbers. None: nobody did.
 
-    >>> stopped_by({"a": "in round 3", "b": "in round 3"}), stopped_by({"a": "in round 3", "b": None})
-    ('in round 3', 'in round 3 (1 of 2 peers)')
+    >>> stopped_by({"a": "in round 3: enough", "b": "in round 3: enough"})
+    'in round 3: enough'
+    >>> stopped_by({"a": "in round 3: enough", "b": "in round 5: enough", "c": None})
+    'in rounds 3 to 5: enough (2 of 3 peers)'
     """
-    counts = Counter(reason for reason in reasons.values() if reason is not None)
-    if list(counts.values()) == [len(reasons)]:
-        return next(iter(counts))
-    words = [f"{reason} ({number} of {len(reasons)} peers)" for reason, number in counts.most_common(3)]
-    if (num_others := counts.total() - sum(number for _, number in counts.most_common(3))) > 0:
-        words.append(f"and {num_others} peers in yet other rounds or for other reasons")
+    said = [reason for reason in reasons.values() if reason is not None]
+    if len(said) == len(reasons) and len(set(said)) == 1:
+        return said[0]
+    rounds: dict[str, list[int | None]] = {}
+    for reason in said:
+        found = re.fullmatch(r"in round (\d{1,15}): (.*)", reason, re.DOTALL)
+        round, why = (int(found[1]), found[2]) if found else (None, reason)
+        rounds.setdefault(why, []).append(round)
+    most = sorted(rounds.items(), key=lambda one: -len(one[1]))
+    words = [f"{_in_rounds(those)}{why} ({len(those)} of {len(reasons)} peers)" for why, those in most[:3]]
+    if others := sum(len(those) for _, those in most[3:]):
+        words.append(f"and {others} more for other reasons")
     return "; ".join(words) or None
+
+
+def _in_rounds(rounds: Sequence[int | None]) -> str:
+    known = [round for round in rounds if round is not None]
+    if not known:
+        return ""
+    return f"in round {known[0]}: " if min(known) == max(known) else f"in rounds {min(known)} to {max(known)}: "
 
 
 def open_exchanges(run: str, number: int) -> str | None:

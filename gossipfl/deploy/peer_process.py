@@ -60,7 +60,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     """
     if options.seed is not None:
         scenario = scenario.with_seed(options.seed)
-    scenario = between_processes(scenario)
+    scenario = between_processes(scenario, [scenario.section(options.algorithm)])
     credentials = None
     if options.certificates is not None:
         credentials = load_credentials(options.certificates, options.name)

@@ -1,11 +1,16 @@
 """Peers as processes of their own cannot do all of a scenario: some of it needs all of them in one place."""
 
+from collections.abc import Sequence
+
+from gossipfl.algorithms import ALGORITHMS
 from gossipfl.errors import ConfigurationError
+from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
 
 
-def between_processes(scenario: Scenario) -> Scenario:
-    """The scenario as peers carry it out that are processes of their own: they agree themselves when they stop.
+def between_processes(scenario: Scenario, sections: Sequence[AlgorithmSection]) -> Scenario:
+    """The scenario as peers of these algorithms carry it out that are processes of their own: they agree themselves
+    when they stop.
 
     Raises ConfigurationError, with the reason, for what they cannot do.
     """
@@ -16,7 +21,15 @@ def between_processes(scenario: Scenario) -> Scenario:
             "or leave evaluation.recalibrate out"
         )
     stop = scenario.stop
-    if stop is None or stop.by == "peers":
+    if stop is None:
+        return scenario
+    if alone := [section.name for section in sections if not ALGORITHMS[section.name].agrees]:
+        raise ConfigurationError(
+            f"stop needs peers that talk to each other, and those of {alone[0]!r} do not: as processes of their own "
+            "they have nobody who ends them: leave stop or the algorithm out, or use simulate or launch with all peers "
+            "in one process"
+        )
+    if stop.by == "peers":
         return scenario
     if stop.by == "engine":
         raise ConfigurationError(

@@ -328,7 +328,8 @@ class AgreeingPeer:
             who = f"all {agreement.of_peers} peers"
         of = f"the {rule.metric.name} in the mean over {who}, on {rule.metric.on},"
         verdict = judge.verdict(value, of)
-        if verdict is not None and self.round < self._layout.num_rounds:  # others may have said so before
+        is_first = self._plan.known_in is not None or self._layout.end(self._table) is None
+        if verdict is not None and is_first and self.round < self._layout.num_rounds:
             self._why = f"by the scores of round {agreement.round}, {verdict}"
             self._set_end(self.round, by_rule=True)
 

@@ -2,7 +2,11 @@ import pytest
 
 from gossipfl import Scenario
 from gossipfl.errors import ConfigurationError
-from gossipfl.scenario.between_processes import between_processes
+from gossipfl.scenario import between_processes as module
+
+
+def between_processes(scenario: Scenario) -> Scenario:
+    return module.between_processes(scenario, scenario.algorithms)
 
 
 @pytest.mark.parametrize(
@@ -10,6 +14,7 @@ from gossipfl.scenario.between_processes import between_processes
     [
         ({"stop": {"patience": 2, "by": "engine"}}, 'stop.by is "engine", and no engine sees all peers at one moment'),
         ({"evaluation": {"recalibrate": 2}}, "evaluation.recalibrate needs the average model and batches of all peers"),
+        ({"stop": {"patience": 2}, "algorithms": ["pairwise", "local"]}, "and those of 'local' do not"),
     ],
 )
 def test_what_needs_all_peers_in_one_place_is_refused(fields, reason):

@@ -68,7 +68,7 @@ def _prepare(options: RunOptions, console: Console) -> _Prepared:
         assert own is not None
         scenario = with_bounds(own) if mode.adds_bounds else own
         if mode.engine is EngineKind.PROCESSES:
-            scenario = between_processes(scenario)
+            scenario = between_processes(scenario, scenario.algorithms)
     _check_network(scenario, mode)
     # a download has bars of its own
     with nullcontext() if options.download else console.status("reading the data and starting TensorFlow"):
