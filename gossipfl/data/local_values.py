@@ -17,7 +17,7 @@ LARGEST_WHOLE = 2**53
 
 
 class Column(NamedTuple):
-    """Numbers or strings [N] of examples, or several numbers [N, F] of each; `names` are theirs."""
+    """Numbers or strings [N] of examples, or several numbers [N, F] of each; `names` are theirs, if they have any."""
 
     values: NDArray[Any]
     names: tuple[str, ...]
@@ -146,7 +146,7 @@ def _column_for(examples: Examples, classes: Column | None, asked: Asked, what: 
     if asked.column is not None:
         return column_of(examples, asked.column, what)
     if not asked.counts_classes:
-        return Column(np.zeros(len(examples)), ("",))
+        return Column(np.zeros(len(examples)), ())
     if classes is None:
         raise DataError(
             f"{what} has no classes to count: say in data.target which column has them, or name one, as in "

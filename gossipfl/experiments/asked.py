@@ -58,4 +58,4 @@ def _with_classes(dataset: Dataset, examples: Examples) -> tuple[Examples, Colum
     labels = dataset.labels_of(examples)
     if labels is None:
         return examples, None
-    return examples, Column(np.array(dataset.class_names)[labels] if dataset.class_names else labels, ("",))
+    return examples, Column(np.array(dataset.class_names)[labels] if dataset.class_names else labels, ())
