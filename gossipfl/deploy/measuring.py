@@ -11,6 +11,7 @@ from typing import Any
 import networkx as nx
 
 from gossipfl.actions import Job, Scores, Update
+from gossipfl.agreements import Agreement
 from gossipfl.deploy.addresses import Where
 from gossipfl.deploy.exposure import Reach, opened
 from gossipfl.deploy.process_start import shown
@@ -154,6 +155,6 @@ class _Listener:
 
     def trained(self, host: HTTPPeer, update: Update) -> None: ...
 
-    def agreed(self, host: HTTPPeer, agreement: Any) -> None: ...
+    def agreed(self, host: HTTPPeer, agreement: Agreement) -> None: ...
 
     def contact(self, host: HTTPPeer, neighbor: PeerId, event: str) -> None: ...

@@ -76,7 +76,7 @@ def measure_as_peer(
     listen = listening_address(options, where[options.name])
     check_exposure(options, where, listen, credentials)
     check_free(listen, options.name)
-    local, data, counted = _local(scenario, options, graph)
+    local, data, counted = _local(scenario, options)
     names = tuple(one.names for one in local)
     columns = [[one.column, one.weight, *of_one] for one, of_one in zip(options.asked, names, strict=True)]
     asking = Asking(
@@ -91,7 +91,7 @@ def measure_as_peer(
     return Measured(names, asyncio.run(asked), counted)
 
 
-def _local(scenario: Scenario, options: MeasuringOptions, graph: nx.Graph) -> tuple[list[Local], Any, str]:
+def _local(scenario: Scenario, options: MeasuringOptions) -> tuple[list[Local], Any, str]:
     """The peer's values, who holds what as all must agree on it, and which examples count, as a sentence."""
     if options.shard is not None:
         local, notes = own(scenario, options.shard, options.asked, download=options.download)
