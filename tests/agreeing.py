@@ -1,5 +1,6 @@
 """Federations whose peers agree on how good their models are."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import networkx as nx
@@ -11,6 +12,7 @@ from gossipfl.algorithms import Algorithm
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.places import Place
 from gossipfl.engines.virtual.simulator import Simulator, World
+from gossipfl.peers import Peer
 from gossipfl.scores import LOSS
 from gossipfl.stopping.agreeing_peer import AgreeingPeer
 from gossipfl.stopping.known import window_of
@@ -52,6 +54,10 @@ def own_place(graph: nx.Graph, trainer: NumpyTrainer) -> Place:
     return Place("test", {peer_id: rng.choice(total, 3, replace=False) for peer_id in graph})
 
 
+def agreeing(peers: Mapping[PeerId, Peer], network: nx.Graph, plan: AgreementPlan) -> dict[PeerId, AgreeingPeer]:
+    return {peer_id: AgreeingPeer(peer, plan, Neighbors.of(network, peer_id)) for peer_id, peer in peers.items()}
+
+
 def agreeing_simulator(
     algorithm: Algorithm,
     graph: nx.Graph,
@@ -67,11 +73,9 @@ def agreeing_simulator(
     """A simulator of peers that agree; every model is measured, by the engine, too."""
     place = own_place(graph, trainer) if place is None else place
     plan = plan_of(algorithm, graph, place, every=every, num_rounds=num_rounds, rule=rule, seed=seed)
-    network = algorithm.network(graph)
-    peers = {
-        peer_id: AgreeingPeer(peer, plan, Neighbors.of(network, peer_id))
-        for peer_id, peer in make_peers(algorithm, graph, trainer, num_rounds=num_rounds, seed=seed).items()
-    }
+    peers = agreeing(
+        make_peers(algorithm, graph, trainer, num_rounds=num_rounds, seed=seed), algorithm.network(graph), plan
+    )
     evaluation = EvaluationPlan(every, places=(place,))
     return Simulator(peers, trainer, world, evaluation, seed=seed, hub=algorithm.hub)
 
@@ -84,7 +88,7 @@ def ends_of(simulator: Simulator) -> dict[PeerId, tuple[float, int]]:
 
     def noting(peer, method, *arguments):
         call(peer, method, *arguments)
-        if peer.peer_id not in ends and peer._layout.end(peer._table) is not None:
+        if peer.peer_id not in ends and peer._board.end is not None:
             ends[peer.peer_id] = simulator.now, peer.rounds_done
 
     simulator._call = noting

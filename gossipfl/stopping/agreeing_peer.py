@@ -27,6 +27,7 @@ from gossipfl.messages import Kind, Message
 from gossipfl.peers import ModelPeer, Standing
 from gossipfl.peers.retries import wake_at_first
 from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, read_only, snapshot_of_messages
+from gossipfl.stopping.board import Board
 from gossipfl.stopping.calls import StopCalls
 from gossipfl.stopping.plan import AgreementPlan
 from gossipfl.stopping.rule import Judge
@@ -49,9 +50,7 @@ class AgreeingPeer:
         self._layout = layout = plan.layout
         self._position = layout.peers.index(self.peer_id) if self.peer_id in layout.peers else None
         self._all_neighbors = self._neighbors = neighbors
-        self._table = layout.empty()
-        self._encoded = dense(self._table)
-        self._waiting: dict[tuple[int, PeerId], Vector] = {}  # tables of others, by the step that has to be over
+        self._board = Board(plan, self._position)
         self._held: list[Message] | None = None  # what is sent after the score that it waits for; None: it does not
         self._next_due = 0  # rounds of local work, when it is scored next; of a hub, when it looks next
         self._next_read = 0  # the round whose scores are known to all next
@@ -114,18 +113,11 @@ class AgreeingPeer:
         if SCORES not in message.vectors:
             return self._receive_plain(message, now)
         theirs = self._layout.received(message.vectors[SCORES], message.sender)
-        own, key = self._table, (message.round, message.sender)
-        waited = self._waiting.get(key)
-        if self._plan.known_in is None:
-            self._table = self._layout.merged(own, theirs, self._position)
-        else:
-            self._waiting[key] = theirs
+        before = self._board.take(message, theirs)
         try:
             actions = self._receive_call(message) if message.kind is Kind.STOP else self._inner_receives(message, now)
         except RemoteProtocolError:
-            self._table = own
-            if waited is None:
-                self._waiting.pop(key, None)
+            self._board.put_back(message, before)
             raise
         if self._layout.end(theirs) is None:
             self._calls.does_not_know(message.sender)
@@ -228,26 +220,23 @@ class AgreeingPeer:
                     self._wish, wishes = action.time, True
                 case _:
                     carried.append(action)
-        if self._calls_others and self._layout.end(self._table) is not None:
+        if self._calls_others and self._board.end is not None:
             # Who had done all rounds before may have neighbors that are gone, because they had, too.
             calls = self._calls.call(self._neighbors.receivers, now, once=self.round >= self._layout.num_rounds)
             carried, wishes = [*carried, *calls], wishes or bool(calls)
         if self.inner.finished:
             self._ends()  # of a client, who does not decide it
+        self._board.all_left()
         news, self._news = self._news, []
         return [*news, *carried, *(self._wakes() if wishes else [])]
 
     def _with_scores(self, message: Message) -> Message:
-        if self._plan.known_in is not None:
-            self._read_before(message.round)
         if not message.vectors:
             return message
-        if self._encoded.arrays["values"] is not self._table:
-            self._encoded = dense(self._table)
-        return message._replace(vectors={**message.vectors, SCORES: self._encoded})
+        return message._replace(vectors={**message.vectors, SCORES: self._board.of_message(message)})
 
     def _call_to(self, neighbor: PeerId) -> Message:
-        return Message(self.peer_id, neighbor, Kind.STOP, vectors={SCORES: dense(self._table)})
+        return Message(self.peer_id, neighbor, Kind.STOP, vectors={SCORES: dense(self._board.table)})
 
     @property
     def _calls_others(self) -> bool:
@@ -273,19 +262,12 @@ class AgreeingPeer:
 
     def _note_score(self, values: Sequence[float] | None) -> None:
         assert self._position is not None
-        self._table = self._layout.with_row(self._table, self._position, self.inner.model_round, values)
+        self._board.table = self._layout.with_row(self._board.table, self._position, self.inner.model_round, values)
         self._put_off()
 
     def _put_off(self) -> None:
         every = self._layout.every
         self._next_due = (self.rounds_done // every + 1) * every
-
-    def _read_before(self, step: int) -> None:
-        """Read what came on board of messages of earlier steps; of a message, scores up to the round of its step."""
-        for key in sorted(key for key in self._waiting if key[0] < step):
-            theirs = self._waiting.pop(key)
-            last = key[0] // self._plan.gossip_steps
-            self._table = self._layout.merged(self._table, theirs, self._position, last)
 
     # Judging
 
@@ -295,14 +277,14 @@ class AgreeingPeer:
             if self._is_due():
                 self._look_at_newest()
         else:
-            self._read_before(self.round * self._plan.gossip_steps)
+            self._board.read_before(self.round * self._plan.gossip_steps)
             while self._next_read < len(known_in) and known_in[self._next_read] <= self.round:
-                self._look(self._layout.agreement(self._table, self._next_read, self.round))
+                self._look(self._layout.agreement(self._board.table, self._next_read, self.round))
                 self._next_read += self._layout.every
         return not self._ends()
 
     def _look_at_newest(self) -> None:
-        agreement = self._layout.agreement(self._table, None, self.round)
+        agreement = self._layout.agreement(self._board.table, None, self.round)
         if agreement is not None and agreement != self._agreement and self._position is None:
             self._put_off()
         self._look(agreement)
@@ -335,11 +317,11 @@ class AgreeingPeer:
 
     def _set_end(self, round: int, *, by_rule: bool) -> None:
         position = len(self._layout.peers) if self._position is None else self._position
-        self._table = self._layout.with_end(self._table, End(round, position, by_rule))
+        self._board.table = self._layout.with_end(self._board.table, End(round, position, by_rule))
 
     def _ends(self) -> bool:
         """True if the run ends with the round that is over."""
-        end = self._layout.end(self._table)
+        end = self._board.end
         if end is None or (self._plan.known_in is not None and self.round < end.round):
             return False
         if self._stopped is None and self.round < self._layout.num_rounds:
@@ -352,7 +334,6 @@ class AgreeingPeer:
 
     def snapshot(self) -> Snapshot:
         judge, agreement = self._judge, self._agreement
-        waiting = {f"{step}/{sender}": table for (step, sender), table in self._waiting.items()}
         values = {
             "is_held": self._held is not None,
             "next_due": self._next_due,
@@ -366,7 +347,7 @@ class AgreeingPeer:
         parts = {
             "inner": self.inner.snapshot(),
             "held": snapshot_of_messages({str(i): message for i, message in enumerate(self._held or [])}),
-            "tables": ({"own": self._table, **waiting}, {}),
+            "board": self._board.snapshot(),
             "scores": ({} if agreement is None else {"scores": agreement.scores}, {}),
             "calls": self._calls.snapshot(),
         }
@@ -382,12 +363,7 @@ class AgreeingPeer:
         self._why, self._stopped = values["why"], values["stopped"]
         if self._judge is not None:
             self._judge.restore(values["judge"])
-        tables = read_only(part("tables", snapshot)[0])
-        self._table = tables.pop("own")
-        self._waiting = {}
-        for name, table in tables.items():
-            step, _, sender = name.partition("/")
-            self._waiting[int(step), sender] = table
+        self._board.restore(part("board", snapshot))
         self._agreement = None
         if values["agreement"] is not None:
             scores = read_only(part("scores", snapshot)[0])["scores"]

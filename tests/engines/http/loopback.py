@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import networkx as nx
+from agreeing import agreeing
 from deadline import DEADLINE
 from federation import make_peers
 from numpy_trainer import NumpyTrainer
@@ -19,6 +21,8 @@ from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.messages import NumberSchema, VectorSchema
 from gossipfl.mixing.push_sum import SMALLEST_MASS
 from gossipfl.peers import Peer
+from gossipfl.stopping.agreeing_peer import SCORES
+from gossipfl.stopping.plan import AgreementPlan
 from gossipfl.weights import ModelVectors, PeerId
 
 
@@ -78,6 +82,7 @@ class Loopback:
         initial: Mapping[PeerId, ModelVectors] | None = None,
         hosting: Callable[[PeerId], Hosting] | None = None,
         revoked: frozenset[PeerId] = frozenset(),
+        agreement: AgreementPlan | None = None,
     ) -> None:
         network = algorithm.network(graph)
         first = trainer.initial()
@@ -90,6 +95,10 @@ class Loopback:
             num_participants=len(network),
             algorithm=algorithm,
         )
+        if agreement is not None:
+            peers = agreeing(peers, network, agreement)
+            scores = {SCORES: VectorSchema(agreement.layout.size, "float64")}
+            self.facts = replace(self.facts, vectors={**self.facts.vectors, **scores})
         self.room = TrainingRoom(trainer, 2)
         self.log = Log()
         self.network = network
