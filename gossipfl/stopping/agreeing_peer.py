@@ -310,7 +310,7 @@ class AgreeingPeer:
             who = f"all {agreement.of_peers} peers"
         of = f"the {rule.metric.name} in the mean over {who}, on {rule.metric.on},"
         verdict = judge.verdict(value, of)
-        is_first = self._plan.known_in is not None or self._layout.end(self._table) is None
+        is_first = self._plan.known_in is not None or self._board.end is None
         if verdict is not None and is_first and self.round < self._layout.num_rounds:
             self._why = f"by the scores of round {agreement.round}, {verdict}"
             self._set_end(self.round, by_rule=True)
