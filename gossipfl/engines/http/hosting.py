@@ -25,7 +25,7 @@ class Hosting:
     `linger` (seconds) is how long it serves on after it has finished, while neighbors have not or an exchange is open.
     `meeting_seconds` is how long it waits at the start for neighbors that are not there yet. `listens` is False for a
     peer that others cannot reach: it polls. Those of `revoked` are refused, and never spoken to. One that `gives_up`
-    ends when it has waited `linger` seconds for neighbors of whom none answers any more; others wait for ever.
+    ends when none of the neighbors for whom it waits has answered for `linger` seconds; others wait for ever.
     """
 
     limits: Limits = field(default_factory=Limits)

@@ -24,22 +24,21 @@ LOOK_SECONDS = 5.0
 
 
 class LongWait:
-    """Remembers since when it has been the same wait: for the same neighbors, in the same round. The `first` word on it
-    is due after so many seconds; None: after `WARN_SECONDS`."""
+    """Remembers since when it has been the same wait: for the same neighbors, in the same round."""
 
-    def __init__(self, first: float | None = None) -> None:
+    def __init__(self) -> None:
         self._wait: tuple[tuple[PeerId, ...], int] = ((), 0)
         self._since = 0.0
-        self._first = self._next = WARN_SECONDS if first is None else first
+        self._next_warning = WARN_SECONDS
 
     def look(self, awaits: tuple[PeerId, ...], round: int, now: float) -> float | None:
-        """The seconds that the wait has lasted when a word is due, else None."""
+        """The seconds that the wait has lasted when a warning is due, else None."""
         if (awaits, round) != self._wait:
-            self._wait, self._since, self._next = (awaits, round), now, self._first
+            self._wait, self._since, self._next_warning = (awaits, round), now, WARN_SECONDS
         waited = now - self._since
-        if not awaits or waited < self._next:
+        if not awaits or waited < self._next_warning:
             return None
-        self._next = 2 * waited
+        self._next_warning = 2 * waited
         return waited
 
 
@@ -78,17 +77,20 @@ async def waited_in_vain(
     answers: Callable[[Correspondence], Awaitable[bool]],
     seconds: float,
 ) -> str:
-    """Wait until a peer has waited so many seconds for neighbors of whom none `answers` any more; gives that in words.
-    They may have ended without it."""
-    wait = LongWait(seconds)
+    """Wait until none of the neighbors for whom a peer waits `answers` for so many seconds; gives that in words. They
+    may have ended without it."""
+    wait: tuple[tuple[PeerId, ...], int] = ((), 0)
+    since = now()
     while True:
-        await asyncio.sleep(min(LOOK_SECONDS, max(seconds, 0.1)))
-        awaits, round = () if peer.finished else awaited(state(), peer, neighbors), peer.round
-        waited = wait.look(awaits, round, now())
-        if waited is None or any(await asyncio.gather(*(answers(neighbors[name]) for name in awaits))):
-            continue
-        if (peer.awaits, peer.round) == (awaits, round):
-            return f"in round {round}: it had waited {waited:.3g} s for {', '.join(awaits)}, without any answer"
+        await asyncio.sleep(max(seconds / 10, 0.05))
+        awaits, _ = wait
+        has_answered = any(await asyncio.gather(*(answers(neighbors[name]) for name in awaits)))
+        newest = () if peer.finished else awaited(state(), peer, neighbors), peer.round
+        if not awaits or has_answered or newest != wait:
+            wait, since = newest, now()
+        elif now() - since >= seconds:
+            names = ", ".join(awaits)
+            return f"in round {peer.round}: {names}, for whom it waited, had not answered for {seconds:g} s"
 
 
 def _how_it_is(neighbor: Correspondence) -> str:
