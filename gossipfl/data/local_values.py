@@ -1,5 +1,6 @@
 """Values of examples for questions about them, by the names of columns; no model is needed."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -53,7 +54,7 @@ def column_of(examples: Examples, name: str, what: str) -> Column:
 
 def _side_by_side(arrays: Mapping[str, NDArray[Any]], what: str) -> Column:
     columns = [_column(name, array, what) for name, array in arrays.items()]
-    values = np.concatenate([column.values.reshape(len(column.values), -1) for column in columns], axis=1)
+    values = np.concatenate([_flat(column.values) for column in columns], axis=1)
     return Column(values, tuple(name for column in columns for name in column.names))
 
 
@@ -75,7 +76,12 @@ def _column(name: str, array: NDArray[Any], what: str) -> Column:
     if array.ndim == 1 or array.shape[1:] == (1,):
         return Column(numbers.reshape(-1), (name,))
     names = tuple(f"{name}[{','.join(map(str, place))}]" for place in np.ndindex(array.shape[1:]))
-    return Column(numbers.reshape(len(array), -1), names)
+    return Column(_flat(numbers), names)
+
+
+def _flat(array: NDArray[Any]) -> NDArray[Any]:
+    """The numbers of each example in one row, also where there is no example."""
+    return array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 _WEIGHTED = (Mean, Sum, Variance, StandardDeviation)

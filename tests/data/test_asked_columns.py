@@ -83,3 +83,10 @@ def test_without_columns_inputs_and_targets_have_their_names():
 def test_images_of_bytes_are_as_a_model_gets_them():
     images = Examples(np.full((2, 3, 3, 1), 51, np.uint8))
     assert column_of(images, "x", "images").values == pytest.approx(np.full((2, 9), 0.2))
+
+
+def test_who_has_no_examples_has_no_values():
+    digits = load("digits")
+    nobody = np.zeros(0, np.int64)
+    for name in ("x", "*"):
+        assert column_of(digits.train.take(nobody), name, "digits").values.shape == (0, 64)
