@@ -71,8 +71,8 @@ def measure(
     4.0
     >>> tables = {"amsterdam": {"age": [31, 44, 58]}, "berlin": {"age": [27, 63]}, "cairo": {"age": [35]}}
     >>> median = analytics.measure("quantiles:age,at=0.5", tables)
-    >>> median.value, median.bound, median.num_peers, median.num_examples
-    (39.5, 0.0, 3, 6)
+    >>> median.value, median.num_peers, median.num_examples
+    (39.5, 3, 6)
     """
     for given in (values, weights):
         if isinstance(given, str) or not (given is None or hasattr(given, "__len__")):
