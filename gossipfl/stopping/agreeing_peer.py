@@ -164,7 +164,9 @@ class AgreeingPeer:
     def send_failed(self, message: Message, now: float) -> list[Action]:
         if message.kind is Kind.STOP:
             return []  # a call that is not confirmed is repeated anyway
-        return self._carried(self.inner.send_failed(_without_scores(message), now), now)
+        if self._plan.known_in is None:
+            message = _without_scores(message)  # newer ones go on board of it; else those that its step has
+        return self._carried(self.inner.send_failed(message, now), now)
 
     def neighbors_changed(self, neighbors: Neighbors, now: float) -> list[Action]:
         if self._plan.known_in is not None and self._judge is not None:
@@ -231,7 +233,7 @@ class AgreeingPeer:
         return [*news, *carried, *(self._wakes() if wishes else [])]
 
     def _with_scores(self, message: Message) -> Message:
-        if not message.vectors:
+        if not message.vectors or SCORES in message.vectors:
             return message
         return message._replace(vectors={**message.vectors, SCORES: self._board.of_message(message)})
 

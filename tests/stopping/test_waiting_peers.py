@@ -3,10 +3,15 @@
 import pytest
 from agreeing import agreeing_simulator
 from exam import CANDIDATES
-from federation import final_weights, identical, make_simulator, random_shards
+from federation import final_weights, identical, make_simulator, random_shards, ring
 from numpy_trainer import NumpyTrainer
 
+from gossipfl.algorithms import SynchronousGossip
 from gossipfl.algorithms.rounds import SynchronousRecipe
+from gossipfl.engines.virtual.compute_model import ComputeModel
+from gossipfl.engines.virtual.network_model import Link, NetworkModel
+from gossipfl.engines.virtual.simulator import World
+from gossipfl.schedules import OnePeerExponential
 from gossipfl.scores import LOSS
 from gossipfl.stopping.rule import StopRule
 
@@ -62,3 +67,16 @@ def test_all_end_in_the_round_in_which_all_know(name):
     assert history.stopped.startswith(
         f"in round {ends}: by the scores of round {reached}, the loss in the mean over all"
     )
+
+
+@pytest.mark.parametrize("away_from", [0.14, 0.2])
+def test_what_could_not_be_delivered_says_later_what_it_said_at_first(away_from):
+    """By then its sender is rounds ahead, and has newer scores in the places of those that the receiver still needs."""
+    network = NetworkModel(link=Link(latency=0.01), offline={"3": ((away_from, away_from + 0.5),)})
+    world = World(network, ComputeModel(0.01))
+    recipe, graph = SynchronousGossip(OnePeerExponential()), ring(NUM_PEERS)
+    history = agreeing_simulator(recipe, graph, new_trainer(graph), every=2, num_rounds=12, world=world).run()
+    known_in = recipe.known_in(recipe.network(graph), 12, 0)
+    assert [(one.round, one.known_in, one.num_peers) for one in history.agreed] == [
+        (round, known_in[round], NUM_PEERS) for round in range(0, 9, 2)
+    ]
