@@ -37,17 +37,13 @@ def test_what_peers_agree_on_is_what_the_engine_measures(on):
 
 
 def test_the_bounds_are_ended_by_the_engine_where_peers_end_the_others():
-    comparison = compare(scenario(rounds=8, stop={"value": 0.0, "by": "peers"}))
+    comparison = compare(scenario(rounds=8, stop={"value": 0.01, "by": "peers"}))
     assert [history.last.round for history in comparison.histories] == [2, 0, 0]  # two links to the farthest
-    assert comparison["synchronous"].stopped.startswith(
-        "in round 2: by the scores of round 0, the accuracy in the mean"
-    )
+    assert "in round 2: by the scores of round 0, the accuracy in the mean" in comparison["synchronous"].stopped
     assert not comparison["local"].agreed
 
 
 def test_peers_judge_by_what_they_tell_each_other():
     wrong = scenario(evaluation={"on": "both"}, stop={"metric": "own_accuracy", "patience": 1, "by": "peers"})
-    with pytest.raises(
-        ConfigurationError, match="stop.metric is 'own_accuracy', and peers .* tell each other loss, acc"
-    ):
+    with pytest.raises(ConfigurationError, match=r"'own_accuracy', and peers .* tell each other loss, acc"):
         initialize(wrong)
