@@ -62,8 +62,14 @@ def _table(named: Named, outcomes: Outcomes) -> Table:
             continue
         counts = str(outcome.num_peers), f"{outcome.num_examples:,}"
         for label, value, bound in _lines(asked, names, outcome):
-            table.add_row(label, f"{value:.10g}", f"{bound:.1e}" if bound else "0", *counts)
+            table.add_row(label, _within(value, bound), f"{bound:.1e}" if bound else "0", *counts)
     return table
+
+
+def _within(value: float, bound: float) -> str:
+    """A number in as many digits, 10 at least, as it takes to be no further off than by its bound."""
+    written = (f"{value:.{digits}g}" for digits in range(10, 17))
+    return next((text for text in written if abs(float(text) - value) <= bound / 100), f"{value:.17g}")
 
 
 def _remarks(named: Named, outcomes: Outcomes) -> Iterator[str]:
@@ -104,7 +110,7 @@ def _lines(asked: Asked, names: Sequence[str], answer: Answer) -> Iterator[tuple
             label, last = asked.text.replace(f":{asked.column}", f":{names[place[0]]}", 1), place[1:]
         if last and edges is not None:
             low, high = (edges[(*place[:-1], last[0] + step)] for step in (0, 1))
-            label += f" {low:g} to {high:g}"
+            label += f" {low:.10g} to {high:.10g}"
         elif last and isinstance(asked.query, Quantiles):
             label += f" at {asked.query.at[last[0]]:g}"
         elif last and len(names) == 1:
