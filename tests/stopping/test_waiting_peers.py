@@ -1,7 +1,7 @@
 """Peers that wait for each other know all scores of a round in one and the same later round, and end together."""
 
 import pytest
-from agreeing import agreeing_simulator
+from agreeing import agreeing_simulator, own_place, plan_of
 from exam import CANDIDATES
 from federation import final_weights, identical, make_simulator, random_shards, ring
 from numpy_trainer import NumpyTrainer
@@ -80,3 +80,29 @@ def test_what_could_not_be_delivered_says_later_what_it_said_at_first(away_from)
     assert [(one.round, one.known_in, one.num_peers) for one in history.agreed] == [
         (round, known_in[round], NUM_PEERS) for round in range(0, 9, 2)
     ]
+
+
+def one_peer(rule=None):
+    recipe, graph = SynchronousGossip(), ring(4)
+    trainer = new_trainer(graph)
+    plan = plan_of(recipe, graph, own_place(graph, trainer), rule=rule)
+    return AgreeingPeer(make_peer(recipe, graph, trainer, "1"), plan, Neighbors.of(graph, "1"))
+
+
+def test_who_ends_with_all_others_cannot_do_without_one_of_them():
+    without = Neighbors.of(ring(4), "1").without({"2"})
+    with pytest.raises(ConfigurationError, match=r"peer 1 cannot go on without 2: all peers end with the same round"):
+        one_peer(StopRule(LOSS, patience=1)).neighbors_changed(without, 0.0)
+    assert one_peer().neighbors_changed(without, 0.0) == []
+
+
+def test_a_model_without_scores_or_a_call_is_refused_and_changes_nothing():
+    peer = one_peer()
+    peer.start(0.0)
+    before = peer.snapshot()[1]
+    bare = Message("2", "1", Kind.MODEL, 0, vectors={"weights": dense(peer.value)})
+    call = Message("2", "1", Kind.STOP, vectors={SCORES: dense(peer._layout.empty())})
+    for message, why in ((bare, "carries no scores"), (call, "expects no stop from peer 2")):
+        with pytest.raises(RemoteProtocolError, match=why):
+            peer.receive(message, 0.0)
+    assert peer.snapshot()[1] == before
