@@ -3,17 +3,19 @@
 import pytest
 from agreeing import agreeing_simulator, own_place, plan_of
 from exam import CANDIDATES
-from federation import final_weights, identical, make_simulator, random_shards, ring
+from federation import final_weights, identical, make_peer, make_simulator, random_shards, ring
 from numpy_trainer import NumpyTrainer
 
 from gossipfl.algorithms import SynchronousGossip
 from gossipfl.algorithms.rounds import SynchronousRecipe
-from gossipfl.engines.virtual.compute_model import ComputeModel
-from gossipfl.engines.virtual.network_model import Link, NetworkModel
-from gossipfl.engines.virtual.simulator import World
-from gossipfl.schedules import OnePeerExponential
+from gossipfl.compression import dense
+from gossipfl.errors import ConfigurationError, RemoteProtocolError
+from gossipfl.measured import Measured
+from gossipfl.messages import Kind, Message
 from gossipfl.scores import LOSS
+from gossipfl.stopping.agreeing_peer import SCORES, AgreeingPeer
 from gossipfl.stopping.rule import StopRule
+from gossipfl.topology import Neighbors
 
 WAITING = {name: one for name, one in CANDIDATES.items() if isinstance(one.recipe, SynchronousRecipe)}
 NUM_PEERS, NUM_ROUNDS = 8, 14
@@ -40,7 +42,7 @@ def test_what_is_agreed_is_what_the_engine_measures_and_changes_nothing(name, ev
     for agreed, known in history.agreed.items():
         assert known.num_peers == agreed.num_peers == len(graph)
         own = measured[agreed.round]
-        assert agreed.loss == own.loss.__class__(agreed.columns[0], None, None, own.loss.peers)
+        assert agreed.loss == Measured(agreed.columns[0], None, None, own.loss.peers)
         assert agreed.metrics["accuracy"].peers == own.metrics["accuracy"].peers
         assert agreed.metrics["accuracy"].deciles == own.metrics["accuracy"].deciles
 
