@@ -9,9 +9,13 @@ from numpy_trainer import NumpyTrainer
 from gossipfl.algorithms import SynchronousGossip
 from gossipfl.algorithms.rounds import SynchronousRecipe
 from gossipfl.compression import dense
+from gossipfl.engines.virtual.compute_model import ComputeModel
+from gossipfl.engines.virtual.network_model import Link, NetworkModel
+from gossipfl.engines.virtual.simulator import World
 from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.measured import Measured
 from gossipfl.messages import Kind, Message
+from gossipfl.schedules import OnePeerExponential
 from gossipfl.scores import LOSS
 from gossipfl.stopping.agreeing_peer import SCORES, AgreeingPeer
 from gossipfl.stopping.rule import StopRule
