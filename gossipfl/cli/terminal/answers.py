@@ -75,6 +75,8 @@ def _within(value: float, bound: float) -> str:
 def _remarks(named: Named, outcomes: Outcomes) -> Iterator[str]:
     for (asked, _), outcome in zip(named, outcomes, strict=True):
         sentences = (outcome.why,) if isinstance(outcome, Unanswered) else outcome.notes
+        if asked.weight is not None:
+            sentences = (f"weighted by {asked.weight}", *sentences)
         yield from (f"{asked.text}: {sentence}" for sentence in sentences)
 
 
@@ -83,6 +85,7 @@ def answers_as_json(named: Named, outcomes: Outcomes) -> list[dict[str, Any]]:
     found = []
     for (asked, names), outcome in zip(named, outcomes, strict=True):
         told: dict[str, Any] = {"query": asked.text, "names": list(names)}
+        told |= {} if asked.weight is None else {"weight": asked.weight}
         if isinstance(outcome, Unanswered):
             told |= {"why": outcome.why}
         else:
