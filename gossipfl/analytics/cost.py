@@ -9,6 +9,7 @@ import networkx as nx
 
 from gossipfl.codec.sizes import largest_size
 from gossipfl.engines.virtual.network_model import LAN, NetworkModel
+from gossipfl.errors import ConfigurationError
 from gossipfl.queries import Question, RelayTree, pass_sizes
 from gossipfl.weights import PeerId
 
@@ -40,7 +41,9 @@ def predicted(graph: nx.Graph, questions: Sequence[Question], network: NetworkMo
 
 
 def cost_on(tree: RelayTree, questions: Sequence[Question], network: NetworkModel) -> Cost:
-    """The same on the tree of a graph."""
+    """The same on the tree of a graph. Raises ConfigurationError where no question is asked."""
+    if not questions:
+        raise ConfigurationError("no question is asked: give one at least")
     sizes = [network.overhead + largest_size(8 * size, 1) for size in pass_sizes(questions)]
     num_messages = 2 * (len(tree.places) - 1)
     lines = _Lines(tree, network)

@@ -121,6 +121,12 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(query, values, options, w
         measure(query, values, **options)
 
 
+def test_to_ask_nothing_is_refused():
+    for ask in (lambda: predicted(named("ring"), []), lambda: asked(named("ring"), [], {})):
+        with pytest.raises(ConfigurationError, match="no question is asked"):
+            ask()
+
+
 def test_a_thousand_peers_that_are_all_linked_take_no_longer_than_others():
     graph = complete(nx.path_graph([str(k) for k in range(1000)]))
     for position, name in enumerate(graph):
