@@ -10,7 +10,7 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.peers import Backoff
-from gossipfl.queries import Question, RelayPeer, RelayTree, Summary, Values, relay_peer
+from gossipfl.queries import Question, RelayPeer, RelayTree, Summary, Values
 from gossipfl.queries.query import COUNTED, Counted, Found, Step, summary
 from gossipfl.randomness import PublicRandomness
 from gossipfl.topology import canonical
@@ -65,9 +65,8 @@ def make(
 ) -> dict[PeerId, RelayPeer]:
     tree, public = RelayTree.of(graph), PublicRandomness(0)
     return {
-        peer_id: relay_peer(
-            peer_id,
-            tree,
+        peer_id: RelayPeer(
+            tree.places[peer_id],
             questions,
             [own] * len(questions) if isinstance(own, Values) else own,
             backoff=Backoff(timeout, 8.0),

@@ -10,7 +10,7 @@ from gossipfl.engines.virtual.network_model import LAN, NetworkModel
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
 from gossipfl.peers import Backoff
-from gossipfl.queries import Answer, Question, RelayPeer, RelayTree, Unanswered, Values, relay_peer
+from gossipfl.queries import Answer, Question, RelayPeer, RelayTree, Unanswered, Values
 from gossipfl.randomness import PublicRandomness
 from gossipfl.training.no_trainer import NoTrainer
 from gossipfl.weights import PeerId
@@ -50,9 +50,8 @@ def asked(
 
     def peer(name: PeerId) -> RelayPeer:
         try:
-            return relay_peer(
-                name,
-                tree,
+            return RelayPeer(
+                tree.places[name],
                 questions,
                 values[name],
                 backoff=Backoff(timeout, 8 * timeout),

@@ -25,7 +25,7 @@ from gossipfl.engines.http.wire.envelope import PROTOCOL
 from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.errors import LocalProtocolError
 from gossipfl.peers.random_neighbors import Backoff
-from gossipfl.queries import Outcome, Question, RelayPeer, RelayTree, Values, most_passes, relay_peer, schemas
+from gossipfl.queries import Outcome, Question, RelayPeer, RelayTree, Values, most_passes, schemas
 from gossipfl.randomness import PublicRandomness
 from gossipfl.scenario.http import HTTPSection
 from gossipfl.weights import PeerId
@@ -91,18 +91,16 @@ async def heard(
     """
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(loop_reports.report)
-    tree = RelayTree.of(asking.graph)
-    peer = relay_peer(
-        reach.name,
-        tree,
+    place = RelayTree.of(asking.graph).places[reach.name]
+    peer = RelayPeer(
+        place,
         asking.questions,
         asking.values,
         backoff=_ASKS_AGAIN,
         generator=PublicRandomness(0).generator("asking", reach.name),
         patience=asking.patience,
     )
-    talks_with = tree.places[reach.name].neighbors
-    neighbors = {name: address for name, address in where.items() if name in talks_with}
+    neighbors = {name: address for name, address in where.items() if name in place.neighbors}
     caps = caps_of_peer(len(neighbors), http.max_connections)
     hosting = Hosting(
         replace(http.limits(), max_connections=caps.messages),

@@ -7,7 +7,7 @@ from gossipfl.queries.inquiry import Outcome, Question, pass_sizes
 from gossipfl.queries.mean import Count, Mean, Sum
 from gossipfl.queries.quantiles import Quantiles
 from gossipfl.queries.query import Answer, Query, Step, Unanswered
-from gossipfl.queries.relay import PATIENCE, RelayPeer, relay_peer
+from gossipfl.queries.relay import PATIENCE, RelayPeer
 from gossipfl.queries.relay_messages import most_passes, schemas
 from gossipfl.queries.skew import Skew
 from gossipfl.queries.summary import NO_MAXIMUM, Summary, merged
@@ -48,6 +48,5 @@ __all__ = [
     "most_passes",
     "parsed",
     "pass_sizes",
-    "relay_peer",
     "schemas",
 ]

@@ -42,7 +42,7 @@ from gossipfl.queries.relay_messages import (
     summary_message,
 )
 from gossipfl.queries.summary import NO_MAXIMUM
-from gossipfl.queries.tree import Place, RelayTree
+from gossipfl.queries.tree import Place
 from gossipfl.queries.values import Values
 from gossipfl.snapshot import (
     Snapshot,
@@ -67,6 +67,8 @@ class RelayPeer:
     `backoff`, after which it asks again. `patience`: seconds for which it waits for a summary or a total, for each link
     of the way that it has to come; higher: fewer slow peers are left out, at the expense of waiting for the dead. Of
     neighbors that changed, those who are gone count as silent at once.
+
+    Raises DataError when `values` are not what a question is about, and ConfigurationError for a patience that is none.
     """
 
     standing: Standing | None = None
@@ -78,9 +80,9 @@ class RelayPeer:
         place: Place,
         questions: Sequence[Question],
         values: Sequence[Values],
+        *,
         backoff: Backoff,
         generator: np.random.Generator,
-        *,
         patience: float = PATIENCE,
     ) -> None:
         if not 0 < patience < inf:
@@ -342,21 +344,3 @@ class RelayPeer:
         self._generator.bit_generator.state = values["generator"]
         self._received = messages_of_snapshot(part("received", snapshot))
         self._summary = messages_of_snapshot(part("summary", snapshot)).get(SUMMARY)
-
-
-def relay_peer(
-    peer_id: PeerId,
-    tree: RelayTree,
-    questions: Sequence[Question],
-    values: Sequence[Values],
-    *,
-    backoff: Backoff,
-    generator: np.random.Generator,
-    patience: float = PATIENCE,
-) -> RelayPeer:
-    """The peer of one participant in questions that all of a graph's `tree` answer.
-
-    Raises DataError when `values`, one for each question, are not what it is about, and ConfigurationError for a
-    patience that is none.
-    """
-    return RelayPeer(tree.places[peer_id], questions, values, backoff, generator, patience=patience)

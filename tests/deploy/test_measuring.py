@@ -21,11 +21,11 @@ from gossipfl.queries import (
     Mean,
     Quantiles,
     Question,
+    RelayPeer,
     RelayTree,
     Unanswered,
     Values,
     Variance,
-    relay_peer,
 )
 from gossipfl.scenario.http import HTTPSection
 
@@ -71,9 +71,8 @@ def asked(graph, askings, http=HTTP, polling=None, live=one_life):
 def in_virtual_time(graph, numbers):
     tree, questions, backoff = RelayTree.of(graph), [Question(query) for query in QUERIES], Backoff(1.0, 8.0)
     peers = {
-        peer: relay_peer(
-            peer,
-            tree,
+        peer: RelayPeer(
+            tree.places[peer],
             questions,
             [Values(own)] * len(questions),
             backoff=backoff,
