@@ -7,8 +7,8 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.errors import ConfigurationError, DataError
-from gossipfl.queries.query import COUNTED, Counted, Found, Step, summary
+from gossipfl.errors import ConfigurationError
+from gossipfl.queries.query import Counted, Found, Step, check_one_column, summary
 from gossipfl.queries.summary import Summary
 from gossipfl.queries.values import Values
 
@@ -33,13 +33,11 @@ class Distinct:
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """One, of a maximum for each register."""
-        if num_features != 1:
-            raise ConfigurationError(f"distinct is asked of one column, not of {num_features} features at once")
-        return ((COUNTED, 2**self.precision),)
+        return (self.first(num_features).sizes,)
 
     def first(self, num_features: int = 1) -> Step:
         """The one pass of it."""
-        self.passes(num_features)
+        check_one_column("distinct", num_features)
         return Step.first(_Registers(self.precision))
 
 
@@ -54,9 +52,7 @@ class _Registers:
         return 0, 2**self.precision
 
     def local(self, values: Values) -> Summary:
-        values.check_no_weights("distinct")
-        if values.num_features != 1 and len(values):
-            raise DataError(f"an example has {values.num_features} numbers, and distinct is asked of one")
+        values.check_single("distinct")
         hashes = values.hashed.hashes
         rest = (hashes << np.uint64(self.precision)) >> np.uint64(64 - BITS)
         _, bits = np.frexp(rest.astype(np.float64))  # bits of the rest without zeros in front

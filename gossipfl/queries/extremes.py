@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gossipfl.queries.mean import nothing, shaped
-from gossipfl.queries.query import COUNTED, Counted, Found, Step, summary
+from gossipfl.queries.query import Counted, Found, Step, summary
 from gossipfl.queries.summary import NO_MAXIMUM, Summary
 from gossipfl.queries.values import Values
 
@@ -16,7 +16,7 @@ class Minimum:
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """One, of a maximum for each feature."""
-        return ((COUNTED, num_features),)
+        return (self.first(num_features).sizes,)
 
     def first(self, num_features: int = 1) -> Step:
         """The one pass of it."""
@@ -29,7 +29,7 @@ class Maximum:
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """One, of a maximum for each feature."""
-        return ((COUNTED, num_features),)
+        return (self.first(num_features).sizes,)
 
     def first(self, num_features: int = 1) -> Step:
         """The one pass of it."""

@@ -39,9 +39,8 @@ class Histogram:
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """One of counts, before it one of the least and the greatest unless edges are given."""
-        if self.edges:
-            return ((COUNTED + num_features * (len(self.edges) + 1), 0),)
-        return ((COUNTED, 2 * num_features), (COUNTED + num_features * (self.bins + 2), 0))
+        first = self.first(num_features).sizes
+        return (first,) if self.edges else (first, (COUNTED + num_features * (self.bins + 2), 0))
 
     def first(self, num_features: int = 1) -> Step:
         """The first pass of it."""

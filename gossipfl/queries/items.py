@@ -15,9 +15,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.errors import ConfigurationError, DataError
+from gossipfl.errors import DataError
 from gossipfl.queries.cells import cell, narrowed, num_splits, starts
-from gossipfl.queries.query import COUNTED, Counted, Found, Part, Step, summary, whole
+from gossipfl.queries.query import COUNTED, Counted, Found, Part, Step, check_one_column, summary, whole
 from gossipfl.queries.summary import NO_MAXIMUM, Floats, Summary
 from gossipfl.queries.values import Values
 
@@ -50,18 +50,18 @@ class Collecting(Protocol):
         ...
 
 
-def passes(num_features: int, query: Collecting) -> tuple[tuple[int, int], ...]:
-    """The sizes of the passes of a search, at most."""
-    if num_features != 1:
-        raise ConfigurationError(f"{query.asked} is asked of one column, not of {num_features} features at once")
+def passes(query: Collecting, num_features: int) -> tuple[tuple[int, int], ...]:
+    """The sizes of the passes of a search, at most. Raises ConfigurationError unless it is about one feature."""
+    check_one_column(query.asked, num_features)
     most = min(MOST, int(1 / query.least_share)) if query.least_share else MOST
     num_passes = num_splits(2**52, (CELLS, CELLS // most))
     sizes = [(COUNTED + CELLS, 2 if k == 0 else 2 * most) for k in range(num_passes)]
     return (*sizes, (COUNTED, 2 * NUMBERS * most))
 
 
-def search(query: Collecting) -> Step:
-    """The first pass of a search."""
+def search(query: Collecting, num_features: int) -> Step:
+    """The first pass of a search. Raises as `passes` does."""
+    check_one_column(query.asked, num_features)
     return Step.first(_Searching(query, ((0, 2**52 - 1),), {}))
 
 
@@ -82,9 +82,7 @@ class _Searching:
         return sum(map(len, self._starts)), 2 * len(self.ranges)
 
     def local(self, values: Values) -> Summary:
-        values.check_no_weights(self.query.asked)
-        if values.num_features != 1 and len(values):
-            raise DataError(f"an example has {values.num_features} numbers, and {self.query.asked} is asked of one")
+        values.check_single(self.query.asked)
         long = next((text for text in values.items if len(text.encode()) > LONGEST), None)
         if long is not None:
             raise DataError(

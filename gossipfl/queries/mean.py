@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from gossipfl.errors import ConfigurationError, DataError
-from gossipfl.queries.query import CANNOT_BE, COUNTED, Counted, Found, Step, summary
+from gossipfl.queries.query import CANNOT_BE, Counted, Found, Step, summary
 from gossipfl.queries.summary import UNDERFLOW, UNIT, Floats, Summary, Total, product, quotient, summed
 from gossipfl.queries.values import Values
 
@@ -27,7 +27,7 @@ class Mean:
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """One, of two sums for each feature."""
-        return ((COUNTED + 1 + 2 * num_features, 0),)
+        return (self.first(num_features).sizes,)
 
     def first(self, num_features: int = 1) -> Step:
         """The one pass of it."""
@@ -40,7 +40,7 @@ class Sum:
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """One, of two sums for each feature."""
-        return ((COUNTED + 1 + 2 * num_features, 0),)
+        return (self.first(num_features).sizes,)
 
     def first(self, num_features: int = 1) -> Step:
         """The one pass of it."""
@@ -53,7 +53,7 @@ class Count:
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """One, of nothing but what is counted anyway."""
-        return ((COUNTED, 0),)
+        return (self.first(num_features).sizes,)
 
     def first(self, num_features: int = 1) -> Step:
         """The one pass of it."""

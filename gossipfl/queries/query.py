@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from gossipfl.errors import DataError
+from gossipfl.errors import ConfigurationError, DataError
 from gossipfl.queries.summary import Floats, Summary
 from gossipfl.queries.values import Values
 from gossipfl.weights import NOTHING, frozen
@@ -170,6 +170,12 @@ def _few(num_holders: int) -> str:
     if num_holders == 1:
         return "a single peer has examples: the answer is what it has"
     return f"only {num_holders} peers have examples: each of them can tell the other's part from the answer and its own"
+
+
+def check_one_column(asked: str, num_features: int) -> None:
+    """Raise ConfigurationError unless a query about one column is asked of one feature."""
+    if num_features != 1:
+        raise ConfigurationError(f"{asked} is asked of one column, not of {num_features} features at once")
 
 
 def whole(counts: Floats, most: int) -> list[int]:

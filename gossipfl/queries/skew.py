@@ -25,12 +25,11 @@ class Skew:
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """Those of a search for all classes, and one of distances."""
-        return (*passes(num_features, self), (COUNTED + 2, 3))
+        return (*passes(self, num_features), (COUNTED + 2, 3))
 
     def first(self, num_features: int = 1) -> Step:
         """The first pass of a search."""
-        self.passes(num_features)
-        return search(self)
+        return search(self, num_features)
 
     def collected(self, counts: Mapping[str, int], counted: Counted) -> "_Distances":
         """The pass of distances."""

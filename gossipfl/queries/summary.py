@@ -38,12 +38,6 @@ class Summary(NamedTuple):
     low: Vector
     maxima: Vector
 
-    @classmethod
-    def empty(cls, sizes: tuple[int, int]) -> "Summary":
-        """The summary of nobody: it changes no sum and no maximum."""
-        nothing = frozen(np.zeros(sizes[0]))
-        return cls(nothing, nothing, frozen(np.full(sizes[1], NO_MAXIMUM)))
-
 
 def merged(summaries: Sequence[Summary]) -> Summary:
     """One summary of all, added in the order given, which the last bits depend on.

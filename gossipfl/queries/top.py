@@ -32,12 +32,11 @@ class Top:
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """Those of a search."""
-        return passes(num_features, self)
+        return passes(self, num_features)
 
     def first(self, num_features: int = 1) -> Step:
         """The first pass of a search."""
-        self.passes(num_features)
-        return search(self)
+        return search(self, num_features)
 
     def collected(self, counts: Mapping[str, int], counted: Counted) -> Found:
         """The first ones of the most frequent, those of one count in the order of their texts."""
@@ -61,12 +60,11 @@ class Classes:
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """Those of a search."""
-        return passes(num_features, self)
+        return passes(self, num_features)
 
     def first(self, num_features: int = 1) -> Step:
         """The first pass of a search."""
-        self.passes(num_features)
-        return search(self)
+        return search(self, num_features)
 
     def collected(self, counts: Mapping[str, int], counted: Counted) -> Found:
         """All of them."""

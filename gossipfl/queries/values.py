@@ -71,16 +71,22 @@ class Values:
             raise DataError(
                 f"{asked} takes numbers, and row 1 is the text {self.texts[0]!r}; top and classes count texts"
             )
-        self.check_no_weights(asked, takes_weights)
+        if not takes_weights:
+            self._check_no_weights(asked)
         if not len(self):
             return np.zeros((0, num_features))
         if self.num_features != num_features:
             raise DataError(f"an example has {self.num_features} numbers, and {asked} is asked of {num_features}")
         return self.numbers.reshape(len(self), num_features)
 
-    def check_no_weights(self, asked: str, takes_weights: bool = False) -> None:
-        """Raise DataError if there are weights that the query does not take."""
-        if self.weights is not None and not takes_weights:
+    def check_single(self, asked: str) -> None:
+        """Raise DataError unless each example is one number or text, and has no weight."""
+        self._check_no_weights(asked)
+        if self.num_features != 1 and len(self):
+            raise DataError(f"an example has {self.num_features} numbers, and {asked} is asked of one")
+
+    def _check_no_weights(self, asked: str) -> None:
+        if self.weights is not None:
             raise DataError(
                 f"{asked} takes no weights: leave them out, or ask for what they change (mean, sum, variance)"
             )

@@ -27,7 +27,7 @@ class Variance:
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """Two, of two and four sums for each feature."""
-        return ((COUNTED + 1 + 2 * num_features, 0), (COUNTED + 1 + 4 * num_features, 0))
+        return (self.first(num_features).sizes, (COUNTED + 1 + 4 * num_features, 0))
 
     def first(self, num_features: int = 1) -> Step:
         """The pass of the mean."""

@@ -59,6 +59,7 @@ def test_totals_that_cannot_be_end_in_an_answer_or_a_sentence(name, data) -> Non
 def test_a_total_of_nobody_is_refused(name) -> None:
     step = QUERIES[name]().first()
     for counts in ([0.0, 0.0], [-1.0, 3.0], [1.5, 3.0], [2.0, -3.0], [2.0**1000, 3.0]):
-        sums, low, maxima = Summary.empty(step.sizes)
+        num_sums, num_maxima = step.sizes
+        sums = np.concatenate([counts, [1.0], np.zeros(num_sums - 3)])
         with pytest.raises(DataError, match="do not fit together"):
-            step.next(Summary(np.concatenate([counts, [1.0], sums[3:]]), low, maxima))
+            step.next(Summary(sums, np.zeros(num_sums), np.full(num_maxima, NO_MAXIMUM)))

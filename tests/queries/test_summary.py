@@ -6,7 +6,6 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.queries import NO_MAXIMUM, Summary, merged
 from gossipfl.queries.summary import UNIT, added, product, quotient, summed
 
 U2 = Fraction(UNIT) ** 2
@@ -52,13 +51,3 @@ def test_a_long_sum_is_off_by_little_of_the_sizes(terms) -> None:
     array = np.array(terms, np.float64)
     total = summed(array, np.zeros_like(array))
     assert abs(exact(total) - sum(map(Fraction, terms))) <= 4 * len(terms) * U2 * sum(abs(Fraction(x)) for x in terms)
-
-
-@given(st.lists(st.tuples(pairs(), numbers), min_size=1, max_size=5))
-def test_the_summary_of_nobody_changes_nothing(summaries) -> None:
-    some = [Summary(high.reshape(1), low.reshape(1), np.array([most])) for (high, low), most in summaries]
-    nobody = Summary.empty((1, 1))
-    assert nobody.maxima[0] == NO_MAXIMUM
-    with_nobody = merged([nobody, *some, nobody])
-    for array, other in zip(merged(some), with_nobody, strict=True):
-        assert (array == other).all()
