@@ -219,6 +219,8 @@ class RelayPeer:
         if self._summary is None and self._place.above is not None:
             self._is_in = False
         self._learn(total)
+        # Those of passes that are over would make every arrival a reason to look who is missing.
+        self._received = {one: message for one, message in self._received.items() if message.round >= 2 * self.round}
         self._begin_pass(now)
         handed_on = [self._final(self.round - 1, receiver) for receiver in self._place.receivers]
         misfits = {one: why for one, message in self._arrived().items() if (why := self._misfit(message)) is not None}

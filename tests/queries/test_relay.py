@@ -18,7 +18,7 @@ from gossipfl.engines.virtual.network_model import Link, NetworkModel
 from gossipfl.engines.virtual.simulator import World
 from gossipfl.errors import ConfigurationError, DataError, LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import Kind
-from gossipfl.queries import Count, Mean, Question, RelayTree, Sum, Unanswered, Values, schemas
+from gossipfl.queries import Count, Mean, Question, RelayPeer, RelayTree, Sum, Unanswered, Values, schemas
 from gossipfl.topology import Neighbors, canonical, named
 
 LOSSY = World(NetworkModel(link=Link(latency=0.02, jitter=0.3, loss=0.3)))
@@ -181,6 +181,17 @@ def test_neighbors_that_are_gone_are_silent_at_once():
     assert "peer 1 was silent" in peers["3"].answers[0].notes[-1]
     for name, whom in (("0", "2"), ("1", "2")):  # who hears it from 1 is told whom 1 misses
         assert f"because peer {whom} was silent or is gone" in peers[name].answers[0].why
+
+
+def test_of_hundreds_below_one_looks_who_is_missing_once_a_pass(monkeypatch):
+    graph = canonical(nx.star_graph(400), "star")
+    looks = []
+    missing = RelayPeer._missing
+    monkeypatch.setattr(RelayPeer, "_missing", lambda peer: (looks.append(peer.peer_id), missing(peer))[1])
+    peers = make(graph, [Question(Witness(3))], {name: Values([1.0]) for name in graph})
+    simulator_of(peers).run()
+    assert peers["7"].answers[0].value.tolist() == [401.0] * 3
+    assert looks.count("0") < 30
 
 
 def test_messages_have_the_sizes_that_are_declared_and_nothing_is_filled_up():
