@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from math import nan
 from typing import Any
 
 import numpy as np
@@ -63,9 +62,9 @@ class Agreement:
         who = f"{'all' if self.num_peers == self.of_peers else f'{self.num_peers} of'} {self.of_peers} peers"
         shown = []
         for one in (self.loss, *self.metrics.values()):
-            values = [nan if value is None else value for value in (one.mean, one.worst, one.best)]
-            spread = "" if one.metric.higher_is_better is None else " ({:.4f} to {:.4f})".format(*values[1:])
-            shown.append(f"{one.metric.name} {values[0]:.4f}{spread}")
+            mean, worst, best = map(_shown, (one.mean, one.worst, one.best))
+            spread = "" if one.metric.higher_is_better is None else f" ({worst} to {best})"
+            shown.append(f"{one.metric.name} {mean}{spread}")
         when = f"round {self.round}" if self.oldest is None else f"rounds {self.oldest} to {self.round}"
         return f"{who} after {when}, in the mean: {', '.join(shown)}"
 
@@ -86,6 +85,12 @@ class Agreement:
     def values(self) -> dict[str, Any]:
         """JSON-ready values, of which `agreement_of` makes it again."""
         return asdict(self) | {"scores": self.scores.tolist()}
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "nan"
+    return f"{value:.5g}" if abs(value) >= 1e6 else f"{value:.4f}"  # of a model that diverged, not every digit
 
 
 def agreement_of(values: Mapping[str, Any]) -> Agreement:

@@ -44,3 +44,9 @@ def test_a_row_has_every_aspect_and_nobodys_own_scores():
 def test_its_values_make_it_again(scores):
     one = replace(agreed(np.zeros((0, 2)) if scores == [] else scores), oldest=1)
     assert agreement_of(json.loads(json.dumps(one.values()))) == one
+
+
+def test_of_models_that_diverged_a_few_digits_are_shown():
+    assert str(agreed([[3e38, nan], [1.0, 0.5]])).endswith(
+        "loss 1.5e+38 (3e+38 to 1.0000), accuracy nan (nan to 0.5000)"
+    )

@@ -154,6 +154,8 @@ class Layout:
             fault = f"the run ends with a round up to {self.num_rounds}, as one of its participants says"
         elif not ((rounds <= 1 + self.num_rounds).all() and (measured <= 1).all()):
             fault = f"there are rounds up to {self.num_rounds}, measured (1) or not (0)"
+        elif ((np.abs(rows[..., 2:]) >= _LARGEST) & (rows[..., 2:] != NO_NUMBER)).any():
+            fault = f"a score is below {_LARGEST:.3g} in magnitude"
         elif self.window:
             due = np.where(rounds > 0, rounds - 1, 0).astype(np.int64)
             places = np.arange(self.window)[:, None]

@@ -73,7 +73,19 @@ def test_rows_of_several_rounds_are_there_at_a_time():
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [(0, 11.0), (0, 0.5), (0, -1.0), (1, 4.0), (2, 2.0), (3, 11.0), (3, 1.5), (4, 2.0), (4, -1.0), (5, np.nan)],
+    [
+        (0, 11.0),
+        (0, 0.5),
+        (0, -1.0),
+        (1, 4.0),
+        (2, 2.0),
+        (3, 11.0),
+        (3, 1.5),
+        (4, 2.0),
+        (4, -1.0),
+        (5, np.nan),
+        (5, 1e300),
+    ],
 )
 def test_what_cannot_be_true_is_refused(place, value):
     table = np.array(table_of(NEWEST, {0: (4, 0)}, End(3, 1, by_rule=True)))
