@@ -63,6 +63,7 @@ def _agreement(plan: AgreementPlan) -> dict[str, Any]:
         "columns": [asdict(column) for column in layout.columns],
         "every": layout.every,
         "part": plan.part,
+        "in_shares": plan.shares is not None,  # which the columns do not say where they are the loss alone
         "rule": None if plan.rule is None else asdict(plan.rule),
     }
 
