@@ -67,14 +67,11 @@ def data_show(
 
         show_data(scenario, set_ or [], data, download, json)
         return
-    from gossipfl.cli.commands.measure import measure_over_http
-    from gossipfl.cli.terminal.answers import HOLDINGS, holdings_shown
-    from gossipfl.data.local_values import asked_by
+    from gossipfl.cli.commands.measure import show_holdings
     from gossipfl.deploy.measuring_peer import MeasuringOptions
 
     options = MeasuringOptions(
         name=name,
-        asked=asked_by(HOLDINGS),
         listen=host_and_port("--listen", listen) if listen else None,
         addresses=addresses_of(address or []),
         certificates=certs,
@@ -84,7 +81,7 @@ def data_show(
         patience=patience,
         download=download,
     )
-    measure_over_http(scenario, set_ or [], data, options, json, "text", "warning", holdings_shown)
+    show_holdings(scenario, set_ or [], data, options, json)
 
 
 @scenario_app.command("list")

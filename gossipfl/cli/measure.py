@@ -83,17 +83,14 @@ def measure(
     """Ask all peers of a scenario what they have together: means, counts, quantiles, ...; no model is trained."""
     check_name(name, shard=shard, listen=listen, address=address, certs=certs)
     from gossipfl.cli.commands.measure import measure_in_virtual_time, measure_over_http
-    from gossipfl.data.local_values import asked_by
 
-    asked = asked_by(query, weight)
     if name is None:
-        measure_in_virtual_time(scenario, set_ or [], data, asked, algorithm, seed, download, json)
+        measure_in_virtual_time(scenario, set_ or [], data, query, weight, algorithm, seed, download, json)
         return
     from gossipfl.deploy.measuring_peer import MeasuringOptions
 
     options = MeasuringOptions(
         name=name,
-        asked=asked,
         algorithm=algorithm,
         seed=seed,
         listen=host_and_port("--listen", listen) if listen else None,
@@ -106,7 +103,7 @@ def measure(
         patience=patience,
         download=download,
     )
-    measure_over_http(scenario, set_ or [], data, options, json, log_format.value, log_level.value)
+    measure_over_http(scenario, set_ or [], data, query, weight, options, json, log_format.value, log_level.value)
 
 
 def check_name(name: str | None, **given: object) -> None:

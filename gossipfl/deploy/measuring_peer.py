@@ -29,7 +29,7 @@ class MeasuringOptions:
     """The options of `gossipfl measure --name`."""
 
     name: PeerId
-    asked: tuple[Asked, ...]
+    asked: tuple[Asked, ...] = ()
     algorithm: str | None = None
     seed: int | None = None
     listen: Where | None = None

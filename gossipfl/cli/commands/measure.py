@@ -1,17 +1,17 @@
 """`measure`: peers answer questions together, in virtual time or as one of them over HTTP."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import typer
 from rich.console import RenderableType
 
 from gossipfl import analytics
 from gossipfl.cli.commands.loading import load_dataset, load_with_data
-from gossipfl.cli.terminal.answers import Named, Outcomes, answers_as_json, answers_shown
+from gossipfl.cli.terminal.answers import HOLDINGS, Named, Outcomes, answers_as_json, answers_shown, holdings_shown
 from gossipfl.cli.terminal.console import INTERRUPTED, new_console, print_json
 from gossipfl.cli.terminal.figures import num_bytes, seconds
-from gossipfl.data.local_values import Asked
+from gossipfl.data.local_values import asked_by
 from gossipfl.deploy import logs
 from gossipfl.deploy.measuring_peer import MeasuringOptions, measure_as_peer, network_to_ask
 from gossipfl.experiments.asked import columns_of, dealt, questions_of
@@ -23,13 +23,15 @@ def measure_in_virtual_time(
     name: str,
     overrides: Sequence[str],
     data: str | None,
-    asked: Sequence[Asked],
+    queries: Sequence[str],
+    weight: str | None,
     algorithm: str | None,
     seed: int | None,
     download: bool,
     as_json: bool,
 ) -> None:
     """`measure` without a name: all peers of the scenario, on its simulated network; first what it will cost."""
+    asked = asked_by(queries, weight)
     scenario = load_with_data(name, overrides, data)
     if seed is not None:
         scenario = scenario.with_seed(seed)
@@ -53,7 +55,7 @@ def measure_in_virtual_time(
         for part in answers_shown(named, found.answers):
             console.print(part, soft_wrap=isinstance(part, str), crop=False)
         console.print(f"It took {_shown(found.cost)} of virtual time", soft_wrap=True)
-    end(found.answers)
+    _end(found.answers)
 
 
 def _shown(cost: analytics.Cost) -> str:
@@ -65,13 +67,37 @@ def measure_over_http(
     scenario: str,
     overrides: Sequence[str],
     data: str | None,
+    queries: Sequence[str],
+    weight: str | None,
     options: MeasuringOptions,
     as_json: bool,
     log_format: str,
     log_level: str,
-    shown: Callable[[Named, Outcomes], Iterable[RenderableType]] = answers_shown,
 ) -> None:
-    """`measure --name`, and `data show --name` with what is `shown` of the answers."""
+    """`measure --name`."""
+    options = replace(options, asked=asked_by(queries, weight))
+    _ask(scenario, overrides, data, options, as_json, log_format, log_level, answers_shown)
+
+
+def show_holdings(
+    scenario: str, overrides: Sequence[str], data: str | None, options: MeasuringOptions, as_json: bool
+) -> None:
+    """`data show --name`."""
+    options = replace(options, asked=asked_by(HOLDINGS))
+    _ask(scenario, overrides, data, options, as_json, "text", "warning", holdings_shown)
+
+
+def _ask(
+    scenario: str,
+    overrides: Sequence[str],
+    data: str | None,
+    options: MeasuringOptions,
+    as_json: bool,
+    log_format: str,
+    log_level: str,
+    shown: Callable[[Named, Outcomes], Iterable[RenderableType]],
+) -> None:
+    """Ask as one peer over HTTP, with what is `shown` of the answers."""
     loaded = load_with_data(scenario, overrides, data)
     logs.configure(log_format, log_level)
     console = new_console()
@@ -95,10 +121,10 @@ def measure_over_http(
             f"received: {num_bytes(status.received)}; in {seconds(status.seconds)}",
             soft_wrap=True,
         )
-    end(outcomes)
+    _end(outcomes)
 
 
-def end(outcomes: Outcomes) -> None:
+def _end(outcomes: Outcomes) -> None:
     """Exit with status 1 where a question has no answer."""
     if any(isinstance(outcome, Unanswered) for outcome in outcomes):
         raise typer.Exit(1)
