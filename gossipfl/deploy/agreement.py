@@ -57,7 +57,7 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
 
 
 def _agreement(plan: AgreementPlan) -> dict[str, Any]:
-    """What peers tell each other of their scores, and what they make of it."""
+    """The form of the scores that peers tell each other, and the rule by which they end."""
     layout = plan.layout
     return {
         "columns": [asdict(column) for column in layout.columns],

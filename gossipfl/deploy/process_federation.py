@@ -297,7 +297,7 @@ class ProcessFederation:
         return sums.take()
 
     def _read_agreed(self) -> None:
-        """What the peers have agreed on, as each came to know it, and why they ended before their time."""
+        """Note what the peers have agreed on, as each came to know it, and why they ended before their time."""
         read = [row for child in self._children.values() for row in _lines(child.directory / "agreed.jsonl")]
         for row in sorted(read, key=lambda row: row["wall"]):
             self.history.agree(agreement_of(row), max(0.0, row["wall"] - self._began))

@@ -37,7 +37,7 @@ class Stopping:
         metric = judge.rule.metric
         measured = evaluation.loss if metric.name == LOSS.name else evaluation.metrics[metric.name]
         value = nan if measured.deployed is None else measured.deployed
-        if judge.is_best(value, evaluation.round):
+        if judge.look(value, evaluation.round):
             self._history.best_round = evaluation.round
             self._history.best = average or self._history.best
         of = f"the {metric.name} of what is deployed, on {measured.metric.on},"

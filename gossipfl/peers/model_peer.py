@@ -24,7 +24,7 @@ class ModelPeer(ABC):
         self.round = 0
         self.finished = False
         self.may_go_on: Callable[[], bool] = lambda: True
-        """Asked at the end of every round, and before the first: whether another one may begin."""
+        """Asked at the end of every round, and before the first, if another one may begin."""
         self._changed: Neighbors | None = None  # the neighbors, where they are not those that it was made with
 
     @property

@@ -22,12 +22,13 @@ from math import inf
 
 import numpy as np
 
-from gossipfl.actions import Action, Job, Refused, Send, WakeAt
+from gossipfl.actions import Action, Job, Refused, Send
 from gossipfl.actions import Outcome as JobOutcome
 from gossipfl.compression.beginning import beginning
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.peers.random_neighbors import Backoff
+from gossipfl.peers.retries import wake_at_first
 from gossipfl.peers.standing import Standing
 from gossipfl.queries.inquiry import Inquiry, Outcome, Question, largest_size
 from gossipfl.queries.relay_messages import (
@@ -195,7 +196,7 @@ class RelayPeer:
             if now >= give_up or place.source in self._gone:
                 return [*actions, *self._take(Total(None, self._agreed, place.positions[place.source]), now)]
             times += [give_up, self._repeat_at]
-        return [*actions, WakeAt(min(times))] if times else actions
+        return [*actions, *wake_at_first(*times)]
 
     def _pass_on(self, now: float) -> list[Action]:
         """Make one summary of those that are there: for the peer above, or the total."""

@@ -207,7 +207,7 @@ def _events(records: Sequence[PeerRecord], start: float) -> list[JSON]:
 
 
 def _agreed(records: Sequence[PeerRecord], start: float) -> list[JSON]:
-    """What the peers agreed on, when the first of them came to know it, and how many did."""
+    """Rows of what the peers agreed on, with the time when the first of them knew it, and how many of them did."""
     history = History(records[0].label, records[0].manifest.seeds[0])
     for row in sorted((row for record in records for row in record.agreed), key=lambda row: row.wall):
         history.agree(row.agreement, round(max(0.0, row.wall - start), 6))

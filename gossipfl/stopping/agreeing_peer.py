@@ -199,7 +199,7 @@ class AgreeingPeer:
     # What the inner peer wants
 
     def _carried(self, actions: Sequence[Action], now: float) -> list[Action]:
-        """What is to be done of what the inner peer wants, with the scores on board of what it sends."""
+        """The actions for what the inner peer wants, with the scores on board of what it sends."""
         carried: list[Action] = []
         held: list[Message] | None = None
         wishes = False
@@ -306,7 +306,7 @@ class AgreeingPeer:
         column = agreement.scores[:, agreement.columns.index(rule.metric)]
         mean = Measured(rule.metric, None, None, dict(zip(agreement.peers, column.tolist(), strict=True))).mean
         value = nan if mean is None else mean
-        judge.is_best(value, agreement.round)
+        judge.look(value, agreement.round)
         who = f"{agreement.num_peers} of {agreement.of_peers} peers"
         if agreement.num_peers == agreement.of_peers:
             who = f"all {agreement.of_peers} peers"

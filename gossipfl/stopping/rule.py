@@ -41,8 +41,8 @@ class Judge:
         self.best_round = -1
         self.num_since = 0
 
-    def is_best(self, value: float, round: int) -> bool:
-        """Look at the next value; whether it is better than all before."""
+    def look(self, value: float, round: int) -> bool:
+        """Look at the next value; True if it is better than all before."""
         if isnan(value) or isnan(self.best):
             is_better = not isnan(value)
         else:

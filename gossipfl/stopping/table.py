@@ -91,7 +91,7 @@ class Layout:
             newer[:, position] = False
         if last is not None:
             newer &= others[..., 0] <= 1 + last
-        end = self.earlier(self.end(own), self.end(theirs))
+        end = _earlier(self.end(own), self.end(theirs))
         if end == self.end(own) and not newer.any():
             return own
         rows = np.where(newer[..., None], others, mine)
@@ -104,12 +104,7 @@ class Layout:
 
     def with_end(self, table: Vector, end: End) -> Vector:
         """The table with an end, or with the earlier one that it has."""
-        return frozen(np.concatenate([_head(self.earlier(end, self.end(table))), table[_HEAD:]]))
-
-    @staticmethod
-    def earlier(one: End | None, other: End | None) -> End | None:
-        """The earlier of two ends; of two in the same round, that of the first peer."""
-        return min((end for end in (one, other) if end is not None), default=None)
+        return frozen(np.concatenate([_head(_earlier(end, self.end(table))), table[_HEAD:]]))
 
     def agreement(self, table: Vector, round: int | None, known_in: int) -> Agreement | None:
         """The scores of the models of a round, or (None) the newest of all peers, for one to whom `known_in` rounds are
@@ -163,6 +158,11 @@ class Layout:
                 fault = f"they are of every {self.every} rounds, {self.window} at a time"
         if fault is not None:
             raise RemoteProtocolError(f"the scores from peer {sender} cannot be true: {fault}")
+
+
+def _earlier(one: End | None, other: End | None) -> End | None:
+    """The earlier of two ends; of two in the same round, that of the first peer."""
+    return min((end for end in (one, other) if end is not None), default=None)
 
 
 def _head(end: End | None) -> NDArray[np.float64]:

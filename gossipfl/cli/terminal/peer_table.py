@@ -40,7 +40,7 @@ def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> T
 
 
 def _agreed(status: Mapping[str, Any]) -> dict[str, str]:
-    """What a peer knows of all: the mean of each metric, or of the loss where there is none, and of whom that is.
+    """The mean of each metric over all, or of the loss where there is none, as a peer knows it, and of whom that is.
 
     >>> row = {"round": 3, "num_peers": 4, "of_peers": 5, "mean_loss": 0.5, "mean_accuracy": 0.75}
     >>> _agreed({"metrics": {"accuracy": 0.7}, "agreed": row})
