@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipfl.data.asked import asked_of
+from gossipfl.data.asked_columns import asked_of
 from gossipfl.data.columns import (
     alike,
     as_float32,

@@ -9,7 +9,7 @@ from typing import Any
 
 import networkx as nx
 
-from gossipfl.data.local_values import Asked, Local
+from gossipfl.data.column_queries import ColumnQuery, Local
 from gossipfl.deploy.addresses import Where
 from gossipfl.deploy.agreement import held
 from gossipfl.deploy.exposure import addresses_of_peer, check_exposure, listening_address, network_of
@@ -17,8 +17,8 @@ from gossipfl.deploy.measuring import Asking, Heard, heard
 from gossipfl.deploy.process_start import check_free
 from gossipfl.deploy.revocation import without_revoked
 from gossipfl.engines.http.trust.credentials import load_credentials
-from gossipfl.experiments.asked import columns_of, dealt, own, questions_of
 from gossipfl.experiments.experiment import Experiment, load_data
+from gossipfl.experiments.values_of_peers import columns_of, dealt, own, questions_of
 from gossipfl.queries import PATIENCE, Outcome
 from gossipfl.scenario import Scenario
 from gossipfl.weights import PeerId
@@ -29,7 +29,7 @@ class MeasuringOptions:
     """The options of `gossipfl measure --name`."""
 
     name: PeerId
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[ColumnQuery, ...] = ()
     algorithm: str | None = None
     seed: int | None = None
     listen: Where | None = None
@@ -44,7 +44,7 @@ class MeasuringOptions:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredAsPeer:
     """The numbers' `names` of each question, what was `heard` of it, and which examples counted here: a sentence."""
 
     names: tuple[tuple[str, ...], ...]
@@ -61,7 +61,7 @@ def measure_as_peer(
     scenario: Scenario,
     options: MeasuringOptions,
     on_outcomes: Callable[[tuple[tuple[str, ...], ...], tuple[Outcome, ...]], None],
-) -> Measured:
+) -> MeasuredAsPeer:
     """Ask the others, and answer them, until all neighbors know the answers, or until Ctrl-C or SIGTERM.
 
     `on_outcomes` is told names and outcomes as soon as they are there. Raises ConfigurationError, DataError or
@@ -88,7 +88,7 @@ def measure_as_peer(
     )
     whom = {name: address for name, address in where.items() if name in graph}
     asked = heard(options, whom, listen, credentials, scenario.http, asking, partial(on_outcomes, names))
-    return Measured(names, asyncio.run(asked), counted)
+    return MeasuredAsPeer(names, asyncio.run(asked), counted)
 
 
 def _local(scenario: Scenario, options: MeasuringOptions) -> tuple[list[Local], Any, str]:

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from gossipfl.cli.terminal.answers import answers_as_json, answers_shown
-from gossipfl.data.local_values import asked_by
+from gossipfl.data.column_queries import column_queries
 from gossipfl.queries import Answer
 
 
@@ -24,13 +24,13 @@ from gossipfl.queries import Answer
 def test_a_number_has_the_digits_that_its_bound_promises(value, bound, written):
     console = Console(width=200)
     with console.capture() as capture:
-        for part in answers_shown([(asked_by(["mean:age"])[0], ["age"])], [Answer(value, bound, 3, 8)]):
+        for part in answers_shown([(column_queries(["mean:age"])[0], ["age"])], [Answer(value, bound, 3, 8)]):
             console.print(part)
     assert written in capture.get().split()
 
 
 def test_an_answer_says_what_it_is_weighted_by():
-    named = [(one, ["age"]) for one in asked_by(["mean:age", "count"], "exposure")]
+    named = [(one, ["age"]) for one in column_queries(["mean:age", "count"], "exposure")]
     outcomes = [Answer(1.5, 0.0, 3, 8), Answer(8.0, 0.0, 3, 8)]
     assert [*answers_shown(named, outcomes)][1:] == ["mean:age: weighted by exposure"]
     assert [one.get("weight") for one in answers_as_json(named, outcomes)] == ["exposure", None]

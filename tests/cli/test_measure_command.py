@@ -173,7 +173,7 @@ def test_tensorflow_is_not_imported(three):
     code = """
 import sys
 import gossipfl.cli.commands.measure
-from gossipfl.data.asked import own_columns
+from gossipfl.data.asked_columns import own_columns
 from gossipfl.data.reading import PLAIN
 from gossipfl.experiments.experiment import load_data
 from gossipfl.scenario import Scenario

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gossipfl.data.asked import own_columns
+from gossipfl.data.asked_columns import own_columns
+from gossipfl.data.columns_by_name import column_of
 from gossipfl.data.examples import Examples
-from gossipfl.data.local_values import column_of
 from gossipfl.data.reading import PLAIN, Reading
 from gossipfl.data.sources import load
 from gossipfl.errors import DataError

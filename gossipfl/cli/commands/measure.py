@@ -11,11 +11,11 @@ from gossipfl.cli.commands.loading import load_dataset, load_with_data
 from gossipfl.cli.terminal.answers import HOLDINGS, Named, Outcomes, answers_as_json, answers_shown, holdings_shown
 from gossipfl.cli.terminal.console import INTERRUPTED, new_console, print_json
 from gossipfl.cli.terminal.figures import num_bytes, seconds
-from gossipfl.data.local_values import asked_by
+from gossipfl.data.column_queries import column_queries
 from gossipfl.deploy import logs
 from gossipfl.deploy.measuring_peer import MeasuringOptions, measure_as_peer, network_to_ask
-from gossipfl.experiments.asked import columns_of, dealt, questions_of
 from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.values_of_peers import columns_of, dealt, questions_of
 from gossipfl.queries import Unanswered
 
 
@@ -31,7 +31,7 @@ def measure_in_virtual_time(
     as_json: bool,
 ) -> None:
     """`measure` without a name: all peers of the scenario, on its simulated network; first what it will cost."""
-    asked = asked_by(queries, weight)
+    asked = column_queries(queries, weight)
     scenario = load_with_data(name, overrides, data)
     if seed is not None:
         scenario = scenario.with_seed(seed)
@@ -75,7 +75,7 @@ def measure_over_http(
     log_level: str,
 ) -> None:
     """`measure --name`."""
-    options = replace(options, asked=asked_by(queries, weight))
+    options = replace(options, asked=column_queries(queries, weight))
     _ask(scenario, overrides, data, options, as_json, log_format, log_level, answers_shown)
 
 
@@ -83,7 +83,7 @@ def show_holdings(
     scenario: str, overrides: Sequence[str], data: str | None, options: MeasuringOptions, as_json: bool
 ) -> None:
     """`data show --name`."""
-    options = replace(options, asked=asked_by(HOLDINGS))
+    options = replace(options, asked=column_queries(HOLDINGS))
     _ask(scenario, overrides, data, options, as_json, "text", "warning", holdings_shown)
 
 

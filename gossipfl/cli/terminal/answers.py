@@ -9,10 +9,10 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from gossipfl.cli.terminal.figures import percent
-from gossipfl.data.local_values import Asked
+from gossipfl.data.column_queries import ColumnQuery
 from gossipfl.queries import Answer, Quantiles, Unanswered
 
-Named = Sequence[tuple[Asked, Sequence[str]]]
+Named = Sequence[tuple[ColumnQuery, Sequence[str]]]
 """Queries, each with the names of the numbers that it is about."""
 
 Outcomes = Sequence[Answer | Unanswered]
@@ -96,7 +96,7 @@ def answers_as_json(named: Named, outcomes: Outcomes) -> list[dict[str, Any]]:
     return found
 
 
-def _lines(asked: Asked, names: Sequence[str], answer: Answer) -> Iterator[tuple[str, float, float]]:
+def _lines(asked: ColumnQuery, names: Sequence[str], answer: Answer) -> Iterator[tuple[str, float, float]]:
     """Each number of an answer, with the words that say which it is and the bound of its error."""
     value, edges = answer.value, answer.edges
     if isinstance(value, Mapping):

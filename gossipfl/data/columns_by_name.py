@@ -1,7 +1,7 @@
-"""Values of examples for questions about them, by the names of columns; no model is needed."""
+"""Columns of examples by the names that they have in their source, as numbers or strings; no model is needed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from gossipfl.data.conversion import model_inputs
 from gossipfl.data.examples import Examples, leaves
-from gossipfl.errors import ConfigurationError, DataError
+from gossipfl.errors import DataError
 from gossipfl.names.spelling import did_you_mean, listed
-from gossipfl.queries import Classes, Count, Mean, Query, Skew, StandardDeviation, Sum, Values, Variance, parsed
 
 LARGEST_WHOLE = 2**53
 """Beyond it float64 does not have all integers."""
@@ -82,80 +81,3 @@ def _column(name: str, array: NDArray[Any], what: str) -> Column:
 def _flat(array: NDArray[Any]) -> NDArray[Any]:
     """The numbers of each example in one row, also where there is no example."""
     return array.reshape(len(array), math.prod(array.shape[1:]))
-
-
-_WEIGHTED = (Mean, Sum, Variance, StandardDeviation)
-"""The queries that take weights."""
-
-
-class Asked(NamedTuple):
-    """A query about a column, None for what needs none, with that of the examples' weights, if they have any; `text` is
-    what somebody wrote for it."""
-
-    text: str
-    query: Query
-    column: str | None
-    weight: str | None = None
-
-    @property
-    def counts_classes(self) -> bool:
-        """True if it is about the classes of examples."""
-        return self.column is None and not isinstance(self.query, Count)
-
-
-class Local(NamedTuple):
-    """The values that somebody has for a query, and the name of each of their numbers."""
-
-    values: Values
-    names: tuple[str, ...]
-
-
-def asked_by(texts: Sequence[str], weight: str | None = None) -> tuple[Asked, ...]:
-    """The queries that texts stand for, as `parsed` reads them; the column `weight` is for those that take weights.
-
-    Raises ConfigurationError, also for a missing column, and for weights that no query takes.
-    """
-    found = tuple(Asked(text, *parsed(text)) for text in texts)
-    for text, query, column, _ in found:
-        if column is None and not isinstance(query, Count | Classes | Skew):
-            name, comma, options = text.partition(",")
-            raise ConfigurationError(
-                f"the query {text!r} names no column: write '{name}:COLUMN{comma}{options}', or "
-                f"'{name}:*{comma}{options}' for all features that are numbers"
-            )
-    if weight is None:
-        return found
-    weighted = tuple(one._replace(weight=weight) if isinstance(one.query, _WEIGHTED) else one for one in found)
-    if weighted == found:
-        raise ConfigurationError("weights are for mean, sum, variance and std: leave them out, or ask for one of these")
-    return weighted
-
-
-def local_of(parts: Sequence[tuple[Examples, Column | None]], asked: Asked, what: str) -> Local:
-    """The values that examples, in one or several parts with their classes, have for a query.
-
-    Raises DataError, naming the column, where there is none such, or its values are none for a query.
-    """
-    columns = [_column_for(examples, classes, asked, what) for examples, classes in parts]
-    weights = None
-    if asked.weight is not None:
-        weights = np.concatenate([column_of(examples, asked.weight, what).values for examples, _ in parts])
-    try:
-        values = Values(np.concatenate([column.values for column in columns]), weights)
-        asked.query.first(values.num_features).local(values)
-    except DataError as error:
-        raise DataError(f"{what}: column {asked.column!r}: {error}") from error
-    return Local(values, columns[0].names)
-
-
-def _column_for(examples: Examples, classes: Column | None, asked: Asked, what: str) -> Column:
-    if asked.column is not None:
-        return column_of(examples, asked.column, what)
-    if not asked.counts_classes:
-        return Column(np.zeros(len(examples)), ())
-    if classes is None:
-        raise DataError(
-            f"{what} has no classes to count: say in data.target which column has them, or name one, as in "
-            f"'{asked.text}:COLUMN'"
-        )
-    return classes

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from gossipfl.data.asked import own_columns
+from gossipfl.data.asked_columns import own_columns
+from gossipfl.data.column_queries import ColumnQuery, Local, local_of
+from gossipfl.data.columns_by_name import Column, column_of
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import Examples
-from gossipfl.data.local_values import Asked, Column, Local, column_of, local_of
 from gossipfl.experiments.experiment import Experiment, load_data
 from gossipfl.queries import Question
 from gossipfl.scenario.scenario import Scenario
@@ -16,17 +17,19 @@ from gossipfl.weights import PeerId
 _NOTHING = np.zeros(0, np.int64)
 
 
-def columns_of(asked: Sequence[Asked]) -> tuple[str, ...]:
+def columns_of(asked: Sequence[ColumnQuery]) -> tuple[str, ...]:
     """The columns that are asked about, each once."""
     return tuple(dict.fromkeys(name for one in asked for name in (one.column, one.weight) if name is not None))
 
 
-def questions_of(asked: Sequence[Asked], local: Sequence[Local]) -> list[Question]:
+def questions_of(asked: Sequence[ColumnQuery], local: Sequence[Local]) -> list[Question]:
     """The questions about values such as these."""
     return [Question(one.query, values.num_features) for one, (values, _) in zip(asked, local, strict=True)]
 
 
-def dealt(experiment: Experiment, asked: Sequence[Asked], peers: Iterable[PeerId]) -> Mapping[PeerId, list[Local]]:
+def dealt(
+    experiment: Experiment, asked: Sequence[ColumnQuery], peers: Iterable[PeerId]
+) -> Mapping[PeerId, list[Local]]:
     """The values of the training examples of each of these peers, as the peer sees them; a server has none."""
     dataset = experiment.holdings.dataset
     what = f"the training part of {dataset.name}"
@@ -38,7 +41,7 @@ def dealt(experiment: Experiment, asked: Sequence[Asked], peers: Iterable[PeerId
 
 
 def own(
-    scenario: Scenario, source: str, asked: Sequence[Asked], *, download: bool = False
+    scenario: Scenario, source: str, asked: Sequence[ColumnQuery], *, download: bool = False
 ) -> tuple[list[Local], tuple[str, ...]]:
     """The values of all examples of a source of one's own, held out or not, and notes on what it was taken for."""
     reading = scenario.data.reading()
