@@ -18,13 +18,15 @@ from gossipfl.weights import PeerId, Vector
 class ModelPeer(ABC):
     """A `Peer` with a model, `local`, that it trains and mixes with those of others."""
 
+    may_go_on: Callable[[], bool] = staticmethod(lambda: True)
+    """Asked at the end of every round, and before the first, if another one may begin. It is the class's where nobody
+    gives it to a peer: one attribute more takes memory and time at every peer."""
+
     def __init__(self, local: LocalModel) -> None:
         self.peer_id = local.peer_id
         self.local = local
         self.round = 0
         self.finished = False
-        self.may_go_on: Callable[[], bool] = lambda: True
-        """Asked at the end of every round, and before the first, if another one may begin."""
         self._changed: Neighbors | None = None  # the neighbors, where they are not those that it was made with
 
     @property
