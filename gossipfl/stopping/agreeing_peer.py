@@ -115,7 +115,10 @@ class AgreeingPeer:
         theirs = self._layout.received(message.vectors[SCORES], message.sender)
         before = self._board.take(message, theirs)
         try:
-            actions = self._receive_call(message) if message.kind is Kind.STOP else self._inner_receives(message, now)
+            if message.kind is Kind.STOP:
+                actions = self._receive_call(message)
+            else:
+                actions = self.inner.receive(_without_scores(message), now)
         except RemoteProtocolError:
             self._board.put_back(message, before)
             raise
@@ -129,9 +132,6 @@ class AgreeingPeer:
         if not self._calls_others or message.sender not in self._neighbors.senders:
             raise RemoteProtocolError(f"peer {self.peer_id} expects no {message.kind} from peer {message.sender}")
         return [Send(Message(self.peer_id, message.sender, Kind.ACKNOWLEDGE))]
-
-    def _inner_receives(self, message: Message, now: float) -> list[Action]:
-        return self.inner.receive(_without_scores(message), now)
 
     def _receive_plain(self, message: Message, now: float) -> list[Action]:
         if message.vectors or message.kind is Kind.STOP:

@@ -69,7 +69,7 @@ def ask(name: str, where: dict[str, str], listener: socket.socket, pipe: Connect
     """Ask whenever it is told to; tells the seconds of this process that it took."""
     values = Values(np.random.default_rng(int(name)).normal(40.0, 15.0, 10_000))
     questions = [Question(query) for query in QUERIES]
-    options = MeasuringOptions(name, (), listen_fd=listener.fileno())
+    options = MeasuringOptions(name, listen_fd=listener.fileno())
     while (number := pipe.recv()) is not None:
         began = time.process_time()
         asking = Asking(GRAPH, questions, [values] * len(questions), {"number": number}, 60.0)

@@ -6,27 +6,13 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from numpy_trainer import NumpyTrainer
+from relaying import make, simulator_of
 
 from gossipfl import topology
 from gossipfl.deploy.measuring import Asking, heard
 from gossipfl.deploy.measuring_peer import MeasuringOptions
-from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.errors import ConfigurationError
-from gossipfl.peers import Backoff
-from gossipfl.queries import (
-    Answer,
-    Count,
-    Maximum,
-    Mean,
-    Quantiles,
-    Question,
-    RelayPeer,
-    RelayTree,
-    Unanswered,
-    Values,
-    Variance,
-)
+from gossipfl.queries import Answer, Count, Maximum, Mean, Quantiles, Question, Unanswered, Values, Variance
 from gossipfl.scenario.http import HTTPSection
 
 PATIENT = 60.0
@@ -55,7 +41,7 @@ def asked(graph, askings, http=HTTP, polling=None, live=one_life):
     async def one(peer):
         names = (peer, *topology.all_neighbors(graph, peer))
         where = {name: None if name == polling else urls[name] for name in names}
-        options = MeasuringOptions(peer, (), listen_fd=None if peer == polling else sockets[peer].fileno())
+        options = MeasuringOptions(peer, listen_fd=None if peer == polling else sockets[peer].fileno())
         return await heard(options, where, None, None, http, askings[peer])
 
     async def all_at_once():
@@ -69,19 +55,9 @@ def asked(graph, askings, http=HTTP, polling=None, live=one_life):
 
 
 def in_virtual_time(graph, numbers):
-    tree, questions, backoff = RelayTree.of(graph), [Question(query) for query in QUERIES], Backoff(1.0, 8.0)
-    peers = {
-        peer: RelayPeer(
-            tree.places[peer],
-            questions,
-            [Values(own)] * len(questions),
-            backoff=backoff,
-            generator=np.random.default_rng(0),
-            patience=PATIENT,
-        )
-        for peer, own in numbers.items()
-    }
-    Simulator(peers, NumpyTrainer({})).run()
+    values = {peer: Values(own) for peer, own in numbers.items()}
+    peers = make(graph, [Question(query) for query in QUERIES], values)
+    simulator_of(peers).run()
     return peers[next(iter(graph))].answers
 
 
@@ -189,7 +165,7 @@ def test_peers_go_from_one_run_to_the_next_each_in_its_own_time():
 
     async def one(peer):
         where = {name: urls[name] for name in (peer, *topology.all_neighbors(graph, peer))}
-        options = MeasuringOptions(peer, ())
+        options = MeasuringOptions(peer)
         found = []
         for query in (Mean(), Maximum(), Count()):
             result = await heard(options, where, listens[peer], None, HTTP, asking(graph, numbers[peer], (query,)))

@@ -20,8 +20,7 @@ def asked(query: Query, values: Sequence[Values], num_features: int = 1) -> tupl
         summaries = [step.local(own) for own in values]
         for one in (*summaries, merged(summaries)):
             assert step.sizes == (one.sums.size, one.maxima.size)
-            assert step.sizes <= (most[0], most[1])
-            assert step.sizes[1] <= most[1]
+            assert all(size <= limit for size, limit in zip(step.sizes, most, strict=True))
             assert one.low.size == one.sums.size
             assert all(abs(array).max(initial=0) <= 2.0**1000 for array in one)
         step = step.next(merged(summaries))

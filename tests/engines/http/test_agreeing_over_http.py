@@ -26,7 +26,7 @@ def new_trainer():
         StochasticGradientPush(),
         FedAvg(),
     ],
-    ids=repr,
+    ids=["adapt then combine", "combine then adapt", "push", "fedavg"],
 )
 def test_who_waits_ends_in_the_same_round_with_the_same_bits(recipe):
     place = own_place(GRAPH, new_trainer())
@@ -47,7 +47,9 @@ def test_who_waits_ends_in_the_same_round_with_the_same_bits(recipe):
             assert peer.standing.agreement == simulator.peers[name].standing.agreement
 
 
-@pytest.mark.parametrize("recipe", [PairwiseGossip(), GoSGD(), SynchronousGossip(patience=0.5)], ids=repr)
+@pytest.mark.parametrize(
+    "recipe", [PairwiseGossip(), GoSGD(), SynchronousGossip(patience=0.5)], ids=["pairwise", "gosgd", "patient"]
+)
 def test_who_does_not_wait_ends_when_it_is_called(recipe):
     plan = plan_of(recipe, GRAPH, own_place(GRAPH, new_trainer()), num_rounds=5000, rule=RULE)
     loopback = run_loopback(recipe, GRAPH, new_trainer(), num_rounds=5000, agreement=plan)
