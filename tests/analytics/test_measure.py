@@ -5,6 +5,8 @@ import re
 import networkx as nx
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,6 +84,23 @@ def test_means_of_tables_and_arrays_by_name_and_in_node_order():
     assert measure("classes", [["x", "y"], ["x"], [], ["z"]]).value == {"x": 2, "y": 1, "z": 1}
 
 
+def test_a_table_is_counted_without_a_column_and_all_its_numbers_are_asked_for_by_name():
+    """The order of a peer's columns does not matter."""
+    tables = {
+        "a": pd.DataFrame({"city": ["Oslo", "Bern"], "age": [30, 40], "height": [1.5, 1.7]}),
+        "b": {"height": [1.9], "age": [50], "city": ["Rome"]},
+        "c": pd.DataFrame({"height": [], "city": []}),
+    }
+    count, mean, least = measure(["count", "mean:*", "min:*"], tables)
+    assert (count.value, count.num_peers) == (3, 3)
+    assert mean.value.tolist() == pytest.approx([40, 1.7])
+    assert least.value.tolist() == [30, 1.5]
+    frames = {"a": pl.DataFrame({"age": [30, 40], "city": ["Oslo", "Bern"]}), "b": pa.table({"age": [50]})}
+    assert measure("mean:age", frames).value == measure("mean:*", frames).value == 40
+    rows = [[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0]]]
+    assert measure("mean:*", rows).value.tolist() == measure("mean", rows).value.tolist() == [3, 4]
+
+
 def test_a_peer_who_is_offline_is_left_out_and_the_answer_says_so():
     network = NetworkModel(offline={"3": ((0.0, 1e9),)})
     answer = measure(Sum(), range(16), topology="ring", network=network, patience=5.0)
@@ -100,6 +119,11 @@ def test_a_peer_who_is_offline_is_left_out_and_the_answer_says_so():
         ("mean:age", [{"ages": [1]}], {}, "peer 0 has no column 'age'. Did you mean 'ages'?"),
         ("mean", [1, 2, 3], {"topology": "ring"}, "values of 3 peers, and the topology has 16 peers"),
         ("mean", {"a": 1}, {"topology": "four-hosts"}, "'amsterdam' has none"),
+        ("mean", {"a": [1], "b": [2]}, {"topology": "ring"}, "such as networkx.cycle_graph(['a', 'b'])"),
+        ("mean:*", [{"age": [1], "size": [2]}, {"age": [1], "height": [2]}], {}, "(age, size; age, height)"),
+        ("mean:*", [{"city": ["Bern"]}, {"city": ["Rome"]}], {}, "peer 0 has no column of numbers"),
+        ("mean:*", [{"age": [np.nan]}, {"age": [1]}], {}, "peer 0, column 'age': the number in row 1 is nan"),
+        ("count", [{"age": [1], "size": [2, 3]}, {"age": [1]}], {}, "columns of peer 0 have 1 to 2 rows"),
         (
             "mean",
             {"a": 1},

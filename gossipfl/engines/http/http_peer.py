@@ -325,7 +325,7 @@ class HTTPPeer:
 
     async def _linger(self) -> None:
         if unfinished := [neighbor.name for neighbor in self.neighbors.values() if not neighbor.said_goodbye]:
-            _LOGGER.info("finished; serving up to %g s until %s has", self.hosting.linger, ", ".join(unfinished))
+            _LOGGER.info("finished; serving up to %g s for %s", self.hosting.linger, ", ".join(unfinished))
         await asyncio.sleep(self.hosting.linger)
         self._over.set()
 

@@ -12,7 +12,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "content_encoding": (415, "bodies are not compressed"),
     "no_envelope": (400, "the header Gossipfl-Envelope is missing or garbled"),
     "other_protocol": (400, "the sender speaks another version of the protocol"),
-    "other_run": (409, "the sender takes part in another run, or with other data, model, seed, topology or algorithm"),
+    "other_run": (409, "the sender is in another run, or has other data, model, seed, topology, algorithm or queries"),
     "other_schema": (409, "the sender's model has other shapes or dtypes"),
     "wrong_receiver": (403, "this is for another peer"),
     "revoked": (403, "the sender has been shut out of the run: this peer does not talk to it any more"),
