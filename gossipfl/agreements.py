@@ -46,12 +46,22 @@ class Agreement:
     @property
     def loss(self) -> Measured:
         """The loss of each of the peers, with mean, worst, best and deciles."""
-        return self._measured(0)
+        return self.measured(self.columns[0])
 
     @property
     def metrics(self) -> Mapping[str, Measured]:
         """The metrics by name, as the loss."""
-        return {metric.name: self._measured(1 + position) for position, metric in enumerate(self.columns[1:])}
+        return {metric.name: self.measured(metric) for metric in self.columns[1:]}
+
+    def measured(self, metric: Metric) -> Measured:
+        """One of the columns, as the loss."""
+        column = self.scores[:, self.columns.index(metric)]
+        return Measured(metric, None, None, dict(zip(self.peers, column.tolist(), strict=True)))
+
+    @property
+    def who(self) -> str:
+        """The peers that are in it, in words: "all 5 peers", "4 of 5 peers"."""
+        return f"{'all' if self.num_peers == self.of_peers else f'{self.num_peers} of'} {self.of_peers} peers"
 
     def __str__(self) -> str:
         """In words: of how many peers, and each metric in the mean, from the worst to the best of them.
@@ -59,14 +69,13 @@ class Agreement:
         >>> print(Agreement(3, 5, 2, ("a", "b"), (Metric("accuracy"),), np.array([[0.75], [1.0]])))
         all 2 peers after round 3, in the mean: accuracy 0.8750 (0.7500 to 1.0000)
         """
-        who = f"{'all' if self.num_peers == self.of_peers else f'{self.num_peers} of'} {self.of_peers} peers"
         shown = []
         for one in (self.loss, *self.metrics.values()):
             mean, worst, best = map(_shown, (one.mean, one.worst, one.best))
             spread = "" if one.metric.higher_is_better is None else f" ({worst} to {best})"
             shown.append(f"{one.metric.name} {mean}{spread}")
         when = f"round {self.round}" if self.oldest is None else f"rounds {self.oldest} to {self.round}"
-        return f"{who} after {when}, in the mean: {', '.join(shown)}"
+        return f"{self.who} after {when}, in the mean: {', '.join(shown)}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Agreement) and self._identity == other._identity
@@ -77,10 +86,6 @@ class Agreement:
     @property
     def _identity(self) -> tuple[object, ...]:
         return self.round, self.oldest, self.peers, self.columns, self.scores.tobytes()
-
-    def _measured(self, column: int) -> Measured:
-        values = dict(zip(self.peers, self.scores[:, column].tolist(), strict=True))
-        return Measured(self.columns[column], None, None, values)
 
     def values(self) -> dict[str, Any]:
         """JSON-ready values, of which `agreement_of` makes it again."""

@@ -22,7 +22,6 @@ from gossipfl.actions import Action, Agreed, Evaluate, Job, Outcome, Scores, Sen
 from gossipfl.agreements import Agreement
 from gossipfl.compression import dense
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError, TrainingError
-from gossipfl.measured import Measured
 from gossipfl.messages import Kind, Message
 from gossipfl.peers import ModelPeer, Standing
 from gossipfl.peers.retries import wake_at_first
@@ -303,14 +302,10 @@ class AgreeingPeer:
             return
         if before is not None and agreement.peers != before.peers:
             judge.begin_again()  # a mean over others is no better and no worse
-        column = agreement.scores[:, agreement.columns.index(rule.metric)]
-        mean = Measured(rule.metric, None, None, dict(zip(agreement.peers, column.tolist(), strict=True))).mean
+        mean = agreement.measured(rule.metric).mean
         value = nan if mean is None else mean
         judge.look(value, agreement.round)
-        who = f"{agreement.num_peers} of {agreement.of_peers} peers"
-        if agreement.num_peers == agreement.of_peers:
-            who = f"all {agreement.of_peers} peers"
-        of = f"the {rule.metric.name} in the mean over {who}, on {rule.metric.on},"
+        of = f"the {rule.metric.name} in the mean over {agreement.who}, on {rule.metric.on},"
         verdict = judge.verdict(value, of)
         is_first = self._plan.known_in is not None or self._board.end is None
         if verdict is not None and is_first and self.round < self._layout.num_rounds:

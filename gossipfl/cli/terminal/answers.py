@@ -10,12 +10,12 @@ from rich.table import Table
 
 from gossipfl.cli.terminal.figures import percent
 from gossipfl.data.column_queries import ColumnQuery
-from gossipfl.queries import Answer, Quantiles, Unanswered
+from gossipfl.queries import Answer, Outcome, Quantiles, Unanswered
 
 Named = Sequence[tuple[ColumnQuery, Sequence[str]]]
 """Queries, each with the names of the numbers that it is about."""
 
-Outcomes = Sequence[Answer | Unanswered]
+Outcomes = Sequence[Outcome]
 
 HOLDINGS = ("classes", "skew")
 """The queries on what a federation holds."""
