@@ -4,7 +4,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from gossipfl.cli.measure import Name, OwnSource, Patience, check_name
+from gossipfl.cli.measure import PATIENCE, Name, OwnSource, Patience, check_name
 from gossipfl.cli.options import (
     Address,
     BehindProxy,
@@ -58,7 +58,7 @@ def data_show(
     certs: Certs = None,
     behind_proxy: BehindProxy = False,
     insecure: Insecure = False,
-    patience: Patience = 60.0,
+    patience: Patience = PATIENCE,
 ) -> None:
     """Show what each peer of a scenario holds; or, asked over HTTP as one of them, what all hold together."""
     check_name(name, shard=shard, listen=listen, address=address, certs=certs)

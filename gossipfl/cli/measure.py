@@ -57,6 +57,9 @@ Patience = Annotated[
     ),
 ]
 
+PATIENCE = 60.0
+"""That of `gossipfl.queries`, which takes a while to import."""
+
 
 def measure(
     scenario: ScenarioName,
@@ -73,7 +76,7 @@ def measure(
     certs: Certs = None,
     behind_proxy: BehindProxy = False,
     insecure: Insecure = False,
-    patience: Patience = 60.0,
+    patience: Patience = PATIENCE,
     seed: Seed = None,
     listen_fd: ListenFd = None,
     json: Json = False,

@@ -13,6 +13,8 @@ import pytest
 from deadline import DEADLINE
 from typer.testing import CliRunner
 
+from gossipfl import queries
+from gossipfl.cli import measure
 from gossipfl.cli.app import app
 from gossipfl.experiments.experiment import load_data
 from gossipfl.scenario import load_scenario
@@ -167,6 +169,10 @@ class TestRefusals:
         result = CliRunner().invoke(app, ["measure", "three.toml", *words])
         assert result.exit_code != 0
         assert sentence in result.output + str(result.exception)
+
+
+def test_the_patience_of_the_options_is_that_of_queries():
+    assert measure.PATIENCE == queries.PATIENCE
 
 
 def test_tensorflow_is_not_imported(three):
