@@ -62,6 +62,7 @@ def make(
     timeout: float = 1.0,
     patience: float = 1e4,  # longer than any luck with losses
     only: PeerId | None = None,
+    all_are_there: float = 0.0,
 ) -> dict[PeerId, RelayPeer]:
     tree, public = RelayTree.of(graph), PublicRandomness(0)
     return {
@@ -72,6 +73,7 @@ def make(
             backoff=Backoff(timeout, 8.0),
             generator=public.generator("relay", peer_id),
             patience=patience,
+            all_are_there=all_are_there,
         )
         for peer_id, own in values.items()
         if only in (None, peer_id)

@@ -99,6 +99,7 @@ async def heard(
         backoff=_ASKS_AGAIN,
         generator=PublicRandomness(0).generator("asking", reach.name),
         patience=asking.patience,
+        all_are_there=http.meeting_seconds,
     )
     neighbors = {name: address for name, address in where.items() if name in place.neighbors}
     caps = caps_of_peer(len(neighbors), http.max_connections)

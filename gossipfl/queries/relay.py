@@ -66,8 +66,9 @@ class RelayPeer:
 
     `values` are its own for each question, empty where it has none. A pass should be over within the timeout of
     `backoff`, after which it asks again. `patience`: seconds for which it waits for a summary or a total, for each link
-    of the way that it has to come; higher: fewer slow peers are left out, at the expense of waiting for the dead. Of
-    neighbors that changed, those who are gone count as silent at once.
+    of the way that it has to come; higher: fewer slow peers are left out, at the expense of waiting for the dead. It
+    begins when `all_are_there`, seconds on the engine's clock: before, one for whom a neighbor waits may be starting.
+    Of neighbors that changed, those who are gone count as silent at once.
 
     Raises DataError when `values` are not what a question is about, and ConfigurationError for a patience that is none.
     """
@@ -85,6 +86,7 @@ class RelayPeer:
         backoff: Backoff,
         generator: np.random.Generator,
         patience: float = PATIENCE,
+        all_are_there: float = 0.0,
     ) -> None:
         if not 0 < patience < inf:
             raise ConfigurationError(f"patience is above 0 seconds and finite, got {patience}")
@@ -97,6 +99,7 @@ class RelayPeer:
         self._backoff = backoff
         self._generator = generator
         self._patience = patience
+        self._all_are_there = all_are_there
         self._changed: Neighbors | None = None
         self._gone: frozenset[PeerId] = frozenset()
         self._totals: list[Total] = []
@@ -159,7 +162,7 @@ class RelayPeer:
         return [*actions, *self._go_on(now)]
 
     def _begin_pass(self, now: float) -> None:
-        self._summary, self._since, self._num_repeats = None, now, 0
+        self._summary, self._since, self._num_repeats = None, max(now, self._all_are_there), 0
         if self._place.source is not None:
             self._repeat_at = now + self._backoff.delay(1, self._generator)
 

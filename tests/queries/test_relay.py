@@ -138,6 +138,17 @@ def test_a_dead_peer_costs_its_patience_and_the_answer_says_so():
     )
 
 
+def test_nobody_counts_as_silent_while_others_may_still_be_starting():
+    # Peer 1 waits for peer 2, which never comes, before it begins; peer 0 has all its neighbors, and began long before.
+    world = World(NetworkModel(link=Link(latency=0.01), offline={"1": ((0.0, 29.0),), "2": ((0.0, 1e6),)}))
+    for all_are_there, num_peers in ((30.0, 2), (0.0, None)):
+        graph = named("line", {"n": 3})
+        peers = make(graph, [Question(Count())], powers(graph), patience=4.0, all_are_there=all_are_there)
+        simulator_of(peers, world).run()
+        (outcome,) = peers["0"].answers
+        assert (None if isinstance(outcome, Unanswered) else outcome.num_peers) == num_peers
+
+
 def test_questions_that_are_open_begin_again_when_somebody_leaves_between_passes():
     graph = named("line", {"n": 3})
     world = World(NetworkModel(link=Link(latency=1.0), offline={"0": ((1.5, 1e6),)}))
