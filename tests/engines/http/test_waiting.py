@@ -150,3 +150,25 @@ def test_one_neighbor_that_says_so_ends_nobody():
         return loopback
 
     assert [peer.round for peer in asyncio.run(run()).peers.values()] == [5, 5, 0]
+
+
+def test_who_may_give_up_does_not_wait_for_one_that_answers_as_of_another_run():
+    """That one has begun another run, or will never be in this: it is as good as gone."""
+    graph = complete(3)
+
+    async def run() -> str | None:
+        hosting = replace(HASTY, gives_up=True)
+        loopback = Loopback(
+            SynchronousGossip(), graph, NumpyTrainer(random_shards(graph)), hosting=lambda peer_id: hosting
+        )
+        hosts = [loopback.hosts[name] for name in "01"]
+        hosts[1].gate.facts = hosts[1].facts = of_another_run(loopback.facts)
+        await loopback.listen("0", "1")
+        loopback.addresses["2"] = NOBODY
+        loopback.connect()
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.gather(*(host.run() for host in hosts))
+        await loopback.room.close()
+        return hosts[0].gave_up
+
+    assert asyncio.run(run()) == "in round 0: 1, 2, for whom it waited, had not answered for 0.3 s"

@@ -26,15 +26,15 @@ async def meet(
 
 
 async def answers(client: Client, neighbor: Correspondence, seconds: float) -> bool:
-    """Ask a neighbor for a sign of life; one that polls has given one in the last so many seconds, or not."""
+    """Ask a neighbor for a sign of life in this run, which it does not give while it is in another, or has shut out who
+    asks; one that polls has given one in the last so many seconds, or not."""
     if neighbor.url is None:
         last = neighbor.last_contact
         return last is not None and asyncio.get_running_loop().time() - last < seconds
     try:
-        await client.meet(neighbor.name, neighbor.url)
+        return isinstance(await client.meet(neighbor.name, neighbor.url), str)
     except TransportError:
         return False
-    return True
 
 
 async def _meet_one(client: Client, neighbor: Correspondence, jitter: Callable[[], float]) -> None:
