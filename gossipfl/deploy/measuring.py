@@ -65,11 +65,12 @@ class Asking:
 
 @dataclass(frozen=True)
 class Heard:
-    """The outcome of each question, None where the peer was stopped before, by Ctrl-C or SIGTERM; and how it stood at
-    its end."""
+    """The outcome of each question, None where the peer was stopped before, and how it stood at its end; whether it was
+    stopped, by SIGTERM or Ctrl-C, or by the latter."""
 
     outcomes: tuple[Outcome, ...] | None
     status: PeerStatus
+    is_stopped: bool
     is_interrupted: bool
 
 
@@ -81,10 +82,12 @@ async def heard(
     http: HTTPSection,
     asking: Asking,
     on_outcomes: Callable[[tuple[Outcome, ...]], None] = lambda outcomes: None,
+    was_stopped: Callable[[], bool] = lambda: False,
 ) -> Heard:
     """Answer the questions with the others, as one peer that ends when those with whom it talks know the answers, too.
 
-    `on_outcomes` is told them as soon as they are there. SIGINT and SIGTERM end it early. The port is free afterwards.
+    `on_outcomes` is told them as soon as they are there. SIGINT and SIGTERM end it early, also one that came before, as
+    `was_stopped` says. The port is free afterwards.
 
     Raises DataError for values that a question does not take, and ConfigurationError when the port is taken, or all
     with whom it talks say that they answer other questions.
@@ -122,6 +125,8 @@ async def heard(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
+    if was_stopped():
+        stop(signal.SIGTERM)
     try:
         listening = await opened(host, reach, listen, credentials, stays_open=True)
         _LOGGER.info("listening on %s; questions %s", shown(listening), host.facts.run_id[:12])
@@ -129,7 +134,7 @@ async def heard(
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-    return Heard(peer.answers, status_of(host), is_interrupted=signal.SIGINT in signals)
+    return Heard(peer.answers, status_of(host), bool(signals), is_interrupted=signal.SIGINT in signals)
 
 
 class _NoRoom:

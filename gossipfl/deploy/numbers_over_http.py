@@ -7,7 +7,7 @@ run begins, so that one that is started again goes on with it: the others do not
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
@@ -46,6 +46,8 @@ class NumbersOverHTTP:
     listen: Where | None
     credentials: Credentials | None
     file: NumbersFile
+    was_stopped: Callable[[], bool]
+    """True if it was told to stop while it was starting, by a SIGTERM that went unheard."""
 
     def __call__(self, asked: AskedNumbers) -> AgreedNumbers:
         """The numbers that all agree on.
@@ -72,10 +74,12 @@ class NumbersOverHTTP:
         where = {other: address for other, address in self.where.items() if other in graph}
         before = signal.getsignal(signal.SIGTERM)
         try:
-            told = asyncio.run(heard(self.reach, where, self.listen, self.credentials, http, asking, keep))
+            told = asyncio.run(
+                heard(self.reach, where, self.listen, self.credentials, http, asking, keep, self.was_stopped)
+            )
         finally:
             signal.signal(signal.SIGTERM, before)  # the event loop has taken it away
-        if told.outcomes is None:
+        if told.outcomes is None or told.is_stopped:  # what it has heard is kept: it goes on from there
             raise KeyboardInterrupt if told.is_interrupted else StoppedError
         if (fault := fault_in(told.outcomes, len(graph))) is not None:
             raise ConfigurationError(f"the peers have not agreed on numbers over the examples of all: {fault}")

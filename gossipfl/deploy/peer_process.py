@@ -83,7 +83,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
             _LOGGER.info("starting %s of %s in %s", options.name, scenario.name, directory.path)
             when_possible()
             hub, file = ALGORITHMS[section.name].hub, NumbersFile(directory.path / NUMBERS)
-            agree = NumbersOverHTTP(scenario, network, hub, options, where, listen, credentials, file)
+            agree = NumbersOverHTTP(scenario, network, hub, options, where, listen, credentials, file, was_stopped)
             experiment = _experiment(scenario, options, agree)
             cast = experiment.cast(section)
             if options.initial is not None:

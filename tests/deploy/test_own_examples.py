@@ -1,14 +1,19 @@
 """Peers that bring examples of their own (`--shard`)."""
 
+import os
+import signal
 from dataclasses import replace
 
 import pytest
 
-from gossipfl.deploy.numbers_over_http import fault_in
+from gossipfl import topology
+from gossipfl.deploy.numbers_over_http import NumbersOverHTTP, fault_in
 from gossipfl.deploy.peer_options import PeerOptions
 from gossipfl.deploy.peer_process import _experiment
+from gossipfl.deploy.process_start import StoppedError
 from gossipfl.errors import ConfigurationError
 from gossipfl.queries import Answer, Unanswered
+from gossipfl.runs.numbers_file import NumbersFile
 from gossipfl.scenario import Scenario
 
 ROWS = "age,city,ill\n" + "31,Oslo,no\n64,Bern,yes\n" * 10
@@ -62,3 +67,28 @@ def test_a_server_with_examples_of_its_own_counts_the_rounds_of_all(options):
     (section,) = scenario.algorithms
     recipe = scenario.recipe(section, scenario.graph())
     assert experiment.work("server", recipe).num_rounds == recipe.num_rounds(6, 5) == 15
+
+
+class _Told(NumbersFile):
+    """Tells this process to stop as soon as it has the numbers."""
+
+    def write(self, questions, data, numbers):
+        super().write(questions, data, numbers)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("kind", "was_stopped"), [(NumbersFile, True), (_Told, False)], ids=["before", "with them"])
+def test_one_that_is_told_to_stop_while_it_asks_begins_no_run(options, kind, was_stopped):
+    """Also where an import has swallowed it, and where the numbers are there, and it only serves the others."""
+    scenario = Scenario(
+        data={"source": "csv:common.csv", "features": ["age"], "target": "ill"}, training={"class_weight": "balanced"}
+    )
+    file, where = kind(options.run_directory.parent / "numbers.json"), ("127.0.0.1", 0)
+    graph = topology.from_links(["0"], [])
+    ask = NumbersOverHTTP(
+        scenario, graph, None, options, {"0": "http://127.0.0.1:1"}, where, None, file, lambda: was_stopped
+    )
+    experiment = _experiment(scenario, options, ask)
+    with pytest.raises(StoppedError):
+        _ = experiment.numbers
+    assert file.path.exists() is not was_stopped
