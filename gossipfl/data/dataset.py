@@ -31,7 +31,8 @@ class Dataset:
     Floats are float32, integers and booleans have any dtype. Inputs that are bytes [N, H, W, C] are images, and a model
     gets them as float32(x) / 255. A single array of integers [N] as target are classes: int32 in [0, `num_classes`).
     `num_classes` is None for tasks without classes, and `class_names` are what the numbers stand for. `validation` are
-    examples to choose by, and `notes` say what a reader of results should know of the source.
+    examples to choose by, and `notes` say what a reader of results should know of the source. Of tables, `columns`
+    names those of an input and those of a target, in the order in which a model gets them.
 
     Raises DataError when a part is empty, structures, shapes, dtypes or ranges of the parts differ, labels are out of
     range, or numbers not finite.
@@ -49,6 +50,7 @@ class Dataset:
     num_classes: int | None = None
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    columns: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.num_classes is not None and self.num_classes < 1:

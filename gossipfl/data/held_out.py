@@ -65,7 +65,7 @@ def dataset_of(parts: Parts, name: str, test_fraction: float, generator: np.rand
         kept, held_out = stratified_split(_strata(classes_of(train.y), train), test_fraction, generator)
         train, test = train.take(kept), train.take(held_out)
     dataset = Dataset.from_arrays(name, train, test, parts.num_classes, validation)
-    dataset = replace(dataset, class_names=parts.class_names or dataset.class_names)
+    dataset = replace(dataset, class_names=parts.class_names or dataset.class_names, columns=parts.columns)
     return replace(dataset, notes=(*parts.notes, *dataset.notes, *_untrained_classes(dataset)))
 
 

@@ -13,13 +13,15 @@ PARTS = ("train", "test", "validation")
 class Parts:
     """The examples of some of the `PARTS`, the first of which there is always.
 
-    `notes` say what the source was taken for.
+    `notes` say what the source was taken for. Of tables, `columns` names those of an input and those of a target, in
+    the order in which a model gets them.
     """
 
     examples: Mapping[str, Examples]
     num_classes: int | None = None
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    columns: tuple[tuple[str, ...], ...] = ()
 
     def with_notes(self, *notes: str, first: bool = False) -> "Parts":
         """The same with more notes, after those that there are, or before."""

@@ -100,7 +100,8 @@ class _Reading:
         class_names = self._classes(reading.target) if isinstance(reading.target, str) else ()
         examples = {part: self._examples(part) for part in self.tables}
         notes = (*self._uses(), *self.notes)
-        return Parts(examples, len(class_names) or None, class_names, notes)
+        columns = (columns_of(reading.features), columns_of(reading.target))
+        return Parts(examples, len(class_names) or None, class_names, notes, columns)
 
     def _examples(self, part: str) -> Examples:
         reading, table = self.reading, self.tables[part]

@@ -36,6 +36,7 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
         "seed": experiment.seed,
         "data": held(experiment.scenario, None if has_own_examples else experiment),
         "classes": list(experiment.dataset.class_names) or experiment.dataset.num_classes,
+        "columns": [list(names) for names in experiment.dataset.columns],  # the content does not say them
         "algorithm": cast.section.model_dump(mode="json", exclude={"label", "topology"}),
         "participants": list(cast.network),
         "hub": cast.recipe.hub,

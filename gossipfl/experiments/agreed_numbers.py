@@ -92,7 +92,8 @@ class AskedNumbers:
     def facts(self) -> Mapping[str, Any]:
         """The facts that must be the same at all peers for their answers to mean the same, as JSON has them."""
         inputs = [[one.place, list(one.shape), list(one.kept)] for one in self.inputs]
-        return {"classes": [self.num_classes, *self.dataset.class_names], "inputs": inputs}
+        columns = [list(names) for names in self.dataset.columns]
+        return {"classes": [self.num_classes, *self.dataset.class_names], "inputs": inputs, "columns": columns}
 
     def values(self, peer_id: PeerId) -> list[Values]:
         """The values of one peer for each question."""
