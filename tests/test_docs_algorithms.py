@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator
-from functools import cache, reduce
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -135,16 +135,13 @@ def test_properties_of_the_algorithms(name):
         assert recipe.network(directed).is_directed() == (links == "one-way too")
 
 
-bias_of = cache(lambda name, num_steps: bias(CANDIDATES[name], num_steps))
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in ALGORITHMS if name != "centralized"])
 def test_exactness_on_different_data(name):
     """With more steps, the common exam says it."""
     exact = CHOICE[name][-1]
     assert (exact == "any K") == (CANDIDATES[name].unbiased == "many")
-    assert (exact == "no") == (bias_of(name, 1) > 1e-5)
+    assert (exact == "no") == (bias(name, 1) > 1e-5)
 
 
 @pytest.mark.long
@@ -155,7 +152,7 @@ def test_bias():
         variant = next((variants[field] for field in variants if field in described), "")
         for num_steps, value in enumerate(expected, start=1):
             rounding = 0.51 * 10.0 ** -len(value.partition(".")[2]) if "." in value else 1e-6
-            assert bias_of(named_in(described) + variant, num_steps) == pytest.approx(float(value), abs=rounding)
+            assert bias(named_in(described) + variant, num_steps) == pytest.approx(float(value), abs=rounding)
 
 
 # Schedules
