@@ -44,6 +44,8 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
         "initial": digest_of_model(initial),
         "constants": trainer.constants.digest,
     }
+    if scenario.privacy.is_on:
+        agreed["privacy"] = fields["privacy"]
     if experiment.numbers != NOTHING_ASKED:
         agreed["numbers"] = asdict(experiment.numbers)
     if cast.agreement is not None:

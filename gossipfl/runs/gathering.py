@@ -117,7 +117,8 @@ def _measured_alike(records: Sequence[PeerRecord]) -> list[PeerRecord]:
 def _check_scenario(record: PeerRecord, own: Scenario) -> None:
     """Raises ConfigurationError unless the peers have agreed on what the user's own scenario says."""
     agreed, said = record.manifest.agreed or {}, own.model_dump(mode="json")
-    for field in AGREED_FIELDS[1:]:  # a scenario may have another name
+    agreed = {"privacy": Scenario.model_fields["privacy"].default.model_dump(mode="json"), **agreed}
+    for field in (*AGREED_FIELDS[1:], "privacy"):  # a scenario may have another name
         other = first_difference(agreed.get(field), said[field], field)
         if other is not None:
             raise ConfigurationError(f"{record.directory} is of a run of another scenario ({other})")

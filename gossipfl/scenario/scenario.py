@@ -13,12 +13,14 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.scenario.algorithms import AlgorithmSection, AnyAlgorithmSection, OptimizerConfig
 from gossipfl.scenario.http import HTTPSection
 from gossipfl.scenario.labels import labels_of
+from gossipfl.scenario.privacy import PrivacySection
 from gossipfl.scenario.product import product_of
 from gossipfl.scenario.section import Count, Section, by_name, function_name
 from gossipfl.scenario.sections import DataSection, EvaluationSection, TopologySection, TrainingSection
 from gossipfl.scenario.sharing import SharingSection
 from gossipfl.scenario.stop import StopSection
 from gossipfl.scenario.targets import Targets, targets_by_metric
+from gossipfl.scenario.together import Case, refusal
 from gossipfl.scenario.validation import described
 from gossipfl.scenario.world import ComputeSection, NetworkSection
 from gossipfl.training.models import MODELS, check_name
@@ -81,6 +83,8 @@ class Scenario(Section):
     """The local work of one round."""
     sharing: SharingSection = SharingSection()
     """The variables that peers average with each other, and those that they do not."""
+    privacy: PrivacySection = PrivacySection()
+    """Defences against what weights tell of the data that they were trained on; absent: there are none."""
     topology: Annotated[TopologySection, BeforeValidator(by_name, json_schema_input_type=str | TopologySection)] = (
         TopologySection(name="ring")
     )
@@ -150,7 +154,11 @@ class Scenario(Section):
                 )
             with _naming(f"algorithms.{number}"):
                 recipe = self.recipe(section, graph)
-                participants |= dict.fromkeys(recipe.network(graph))
+                own_network = recipe.network(graph)
+                participants |= dict.fromkeys(own_network)
+                why_not = refusal(Case(self, section, recipe, own_network))
+                if why_not is not None:
+                    raise ConfigurationError(f"{label!r}: {why_not}")
             if self.weighting not in recipe.weightings:
                 raise ConfigurationError(
                     f"weighting {self.weighting!r} cannot be kept by {label!r}; "

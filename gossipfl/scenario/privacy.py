@@ -1,0 +1,111 @@
+"""The section of a scenario on what peers may learn of each other's data."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from gossipfl.scenario.section import Count, Number, Positive, Section
+
+
+def _switch(value: Any) -> Any:
+    """`true` stands for a table in which nothing is said, `false` for none."""
+    return {} if value is True else None if value is False else value
+
+
+class SecureAggregationSection(Section):
+    """Sums of which nobody sees the terms: peers mask what they send to one another's neighbors (Bonawitz et al., 2016,
+    without a server)."""
+
+    range: Positive = 64.0
+    """The largest magnitude that a number of a model may have: larger ones are an error at their peer, never a wrong
+    sum. Higher: coarser steps of the sum, which has 32 bits in all."""
+    threshold: Annotated[float, Field(gt=0.5, le=1)] = 0.67
+    """The share of a neighborhood whose answers unmask a sum of those who were not silent. Lower: more may be silent,
+    at the expense of how many have to be honest."""
+    colluders: Number = 0
+    """So many neighbors may tell what they know to the peer that sums, and still it learns a sum of two peers or more.
+    Higher: larger neighborhoods are needed."""
+
+
+class AdaptiveClipSection(Section):
+    """A clip that follows the updates: so large that a `quantile` of them is not cut (Andrew et al., 2021)."""
+
+    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """The share of updates that are not to be clipped."""
+    learning_rate: Positive = 0.2
+    """The step of the logarithm of the clip. Higher: follows faster, at the expense of steadiness."""
+    noise: Positive = 10.0
+    """The standard deviation of the noise on the count of those that were not clipped. Higher: less of the budget, at
+    the expense of steadiness."""
+
+
+class DifferentialPrivacySection(Section):
+    """Clipping and noise, by which (epsilon, delta) bounds what anybody can learn of one example, or of one peer.
+
+    A `noise` is needed, or an `epsilon` for which it is found.
+    """
+
+    level: Literal["example", "peer", "server"]
+    """The unit that is protected, and who protects it: `example`, one training example, by DP-SGD at its peer; `peer`,
+    all that one peer has, by noise on each round's update at the peer itself; `server`, all that one client has, by
+    noise that the server of federated averaging adds."""
+    clip: Positive = 1.0
+    """C, the largest norm of a gradient (of one example) or of an update (of a round)."""
+    noise: Positive | None = None
+    """z, the standard deviation of the noise as a multiple of C. Higher: less is told, at the expense of accuracy."""
+    epsilon: Positive | None = None
+    """The budget: who has spent it trains no more. With it and without `noise`, the least noise with which all rounds
+    fit."""
+    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
+    """The probability with which epsilon may be exceeded; well below one over the number of examples, or of peers."""
+    sampling: Literal["poisson", "shuffled"] = "poisson"
+    """The batches at level `example`: `poisson`, each example is in each step with the probability batch_size / n, by
+    which epsilon is smaller; `shuffled`, each once in an epoch, for which nothing is taken off."""
+    adaptive: AdaptiveClipSection | None = None
+    """At level `server`, a clip that follows the updates; absent: it stays."""
+
+    @model_validator(mode="after")
+    def _has_noise(self) -> "DifferentialPrivacySection":
+        if self.noise is None and self.epsilon is None:
+            raise ValueError("differential privacy needs a noise (multiplier), or an epsilon for which it is found")
+        if self.adaptive is not None and self.level != "server":
+            raise ValueError(f'adaptive clipping is made by the server, and level is "{self.level}"')
+        if "sampling" in self.model_fields_set and self.level != "example":
+            raise ValueError(f'sampling is that of the batches at level "example", and level is "{self.level}"')
+        return self
+
+
+class EncryptionSection(Section):
+    """Updates that the server of federated averaging adds up without being able to read them (CKKS, by TenSEAL)."""
+
+    polynomial_degree: Literal[4096, 8192, 16384] = 8192
+    """Twice the numbers in a ciphertext. Higher: more room for coefficients, at the expense of size and time."""
+    coefficient_bits: list[Annotated[int, Field(ge=20, le=60)]] = [60, 40, 40, 60]
+    """The sizes of the primes."""
+    scale_bits: Annotated[int, Field(ge=15, le=60)] = 40
+    """The binary digits after the point."""
+    max_weights: Count = 2_000_000
+    """Larger models are refused."""
+    key: str | None = None
+    """The file of the key that clients share; absent in virtual time."""
+
+
+class PrivacySection(Section):
+    """Defences against what weights tell; `docs/privacy.md` says which helps against whom."""
+
+    secure_aggregation: Annotated[
+        SecureAggregationSection | None,
+        BeforeValidator(_switch, json_schema_input_type=bool | SecureAggregationSection | None),
+    ] = None
+    """Who mixes sees the weighted sum of its neighbors, and none of its terms; `true`, or a table."""
+    differential_privacy: DifferentialPrivacySection | None = None
+    """Clipping and noise, with a ledger."""
+    encryption: Annotated[
+        EncryptionSection | None, BeforeValidator(_switch, json_schema_input_type=bool | EncryptionSection | None)
+    ] = None
+    """A server that adds up what it cannot read; `true`, or a table."""
+
+    @property
+    def is_on(self) -> bool:
+        """True if there is any defence."""
+        return any((self.secure_aggregation, self.differential_privacy, self.encryption))
