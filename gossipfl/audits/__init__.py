@@ -1,0 +1,1 @@
+"""Attacks on runs, from the places of those who take part."""
