@@ -314,6 +314,10 @@ class Experiment:
         trainer.batch_statistics(self.initial(section), peers[:1], 1)  # says now what else speaks against it
         return Recalibration(num_steps, pooling)
 
+    def examples_of(self, peer_id: PeerId, first_step: int, num_steps: int) -> NDArray[np.int32]:
+        """The numbers of the training examples, with repetition, that these steps of a peer see."""
+        return self._batches.indices(peer_id, first_step, num_steps)[0]
+
     def work(self, peer_id: PeerId, recipe: Algorithm) -> LocalWork:
         scenario = self.scenario
         if peer_id == recipe.hub:

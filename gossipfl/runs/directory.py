@@ -82,7 +82,7 @@ class RunDirectory:
 
         Raises ConfigurationError when there is already something at `path`.
         """
-        chosen = path or _unused(Path("runs") / f"{scenario.name}-{datetime.now():%Y%m%d-%H%M%S}")
+        chosen = path or unused_directory(scenario.name)
         directory = cls(chosen, scenario, num_seeds, mode, command, checkpoint_every)
         make_run_directory(chosen)
         return directory
@@ -234,8 +234,10 @@ def _by_name(model: ModelFacts, vectors: ModelVectors) -> Arrays:
     )
 
 
-def make_run_directory(path: Path, option: str = "--output", *, may_be_begun: bool = False) -> None:
-    """Make the directory of a run, with a place for weights in it; one that `may_be_begun` need not be empty.
+def make_run_directory(
+    path: Path, option: str = "--output", *, may_be_begun: bool = False, folder: str = "weights"
+) -> None:
+    """Make the directory of a run, with a `folder` for weights in it; one that `may_be_begun` need not be empty.
 
     `option` is how the command line names it. Raises ConfigurationError when there is already something at `path`, or
     nothing can be made there.
@@ -243,13 +245,14 @@ def make_run_directory(path: Path, option: str = "--output", *, may_be_begun: bo
     if not may_be_begun and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConfigurationError(f"{path} is there and not empty; give another {option}, nothing was changed")
     try:
-        (path / "weights").mkdir(parents=True, exist_ok=True)
+        (path / folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"cannot make the run directory {path}: {error.strerror}") from error
 
 
-def _unused(path: Path) -> Path:
-    """The path, or the first of `path-2`, `path-3`, ... that is not there."""
+def unused_directory(name: str) -> Path:
+    """`runs/NAME-DATE-TIME`, or the first of that with `-2`, `-3`, ... behind it that is not there."""
+    path = Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     candidate, number = path, 1
     while candidate.exists():
         number += 1
