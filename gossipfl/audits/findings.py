@@ -62,7 +62,7 @@ class Rebuilt:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Finding:
-    """What one place got under one defence; `refused` says why the scenario cannot have this defence."""
+    """One defence, and what a place got under it; `refused` says why the scenario cannot have this defence."""
 
     defence: Defence
     refused: str | None = None
