@@ -22,8 +22,8 @@ FLOORS = {
     0: {"actions", "agreements", "errors", "files", "history", "measured", "messages", "names", "randomness", "scores"}
     | {"snapshot", "weights"},
     1: {"aggregators", "codec", "compression", "schedules", "topology"},
-    2: {"algorithms", "methods", "mixing", "peers", "queries", "stopping"},
-    3: {"data", "training"},
+    2: {"algorithms", "methods", "mixing", "peers", "privacy", "queries", "stopping"},
+    3: {"accounting", "data", "training"},
     4: {"engines"},
     5: {"scenario"},
     6: {"analytics", "experiments"},

@@ -1,0 +1,1 @@
+"""Epsilon of what was spent, by a kept library."""
