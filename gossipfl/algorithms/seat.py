@@ -10,6 +10,7 @@ from gossipfl.compression import Chain, Leaving, Stage
 from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers import LocalModel, Sharing
 from gossipfl.peers.local_model import PutAway, kept
+from gossipfl.privacy.protection import ProtectedTraining, Protection
 from gossipfl.randomness import Randomness
 from gossipfl.topology import Neighbors
 from gossipfl.weights import ModelVectors, PeerId
@@ -26,6 +27,7 @@ class Seat:
     randomness: Randomness
     put_away: PutAway = kept
     pooling: Pooling = UNPOOLED
+    protection: Protection | None = None
 
     def neighbors(self) -> Neighbors:
         """The peers that this one may send to, and hear from."""
@@ -33,7 +35,12 @@ class Seat:
 
     def model(self, sharing: Sharing, extra_vectors: frozenset[str] = frozenset()) -> LocalModel:
         """The model that the peer begins with."""
-        return LocalModel(self.peer_id, self.work, self.initial, sharing, extra_vectors, self.put_away, self.pooling)
+        protection = None
+        if self.protection is not None:
+            protection = ProtectedTraining(self.protection, self.randomness.secret.of("noise", self.peer_id))
+        return LocalModel(
+            self.peer_id, self.work, self.initial, sharing, extra_vectors, self.put_away, self.pooling, protection
+        )
 
     def leaving(self, stages: tuple[Stage, ...]) -> Leaving:
         """The way out of what the peer sends."""

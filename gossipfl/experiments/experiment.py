@@ -33,6 +33,7 @@ from gossipfl.experiments.agreed_numbers import (
 )
 from gossipfl.experiments.agreeing import agreement_plan
 from gossipfl.experiments.holdings import Holdings
+from gossipfl.experiments.privacy_plan import PrivacyPlan, planned
 from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers import ModelPeer, Peer
 from gossipfl.peers.local_model import PutAway, kept
@@ -144,7 +145,16 @@ class Experiment:
     @cached_property
     def rounds(self) -> int:
         """The budget: rounds of local work per peer, in the mean."""
+        return self._wanted_rounds if self.privacy is None else self.privacy.rounds
+
+    @cached_property
+    def _wanted_rounds(self) -> int:
         return rounds_of(self.scenario, self.numbers)
+
+    @cached_property
+    def privacy(self) -> PrivacyPlan | None:
+        """The plan of differential privacy; None: there is none."""
+        return planned(self.scenario, self._wanted_rounds, {peer: len(shard) for peer, shard in self.shards.items()})
 
     @cached_property
     def _normalized_inputs(self) -> Sequence[NormalizedInput]:
@@ -210,6 +220,7 @@ class Experiment:
             from gossipfl.training.keras.trainer import KerasTrainer
 
             trainer = KerasTrainer(*arguments, self.slots)
+        self._check_privacy(trainer)
         measured_metrics(trainer.metrics, self.places)  # which refuses names that mean two things
         targets_by_metric(self.scenario.targets, judging_metrics(trainer.metrics, self.places))
         self.stop_rule(trainer)
@@ -220,6 +231,14 @@ class Experiment:
         elif self._normalized_inputs:
             trainer.set_constants(self.numbers.normalized(trainer.constants, self._normalized_inputs))
         return trainer
+
+    def _check_privacy(self, trainer: ModelTrainer) -> None:
+        shares_statistics = self.scenario.training.statistics != "local" and trainer.statistics_schema.size
+        if self.scenario.privacy.differential_privacy is not None and shares_statistics:
+            raise ConfigurationError(
+                "privacy.differential_privacy: the model has statistics (of BatchNormalization, or counters), and they "
+                'would leave without noise; set training.statistics = "local", or take a model without'
+            )
 
     def begin_with(self, stored: StoredModel) -> None:
         """Begin with a model from elsewhere, not with the one that the seed gives.
@@ -360,7 +379,9 @@ class Cast:
         initial = experiment.initial(self.section)
         initial = replace(initial, weights=put_away(initial.weights))
         randomness = Randomness(PublicRandomness(experiment.seed), secret)
-        seat = Seat(peer_id, self.network, initial, work, randomness, put_away, self.plan.pooling)
+        private = experiment.privacy if self.recipe.agrees else None  # where nobody talks, nothing leaves the peer
+        protection = None if private is None else private.protection
+        seat = Seat(peer_id, self.network, initial, work, randomness, put_away, self.plan.pooling, protection)
         peer = self.recipe.make_peer(seat)
         if self.agreement is None:
             return peer

@@ -14,6 +14,7 @@ from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers.jobs import job_of_snapshot, snapshot_of_job
 from gossipfl.peers.last_sound import LARGE, LastSound, first_state
 from gossipfl.peers.magnitudes import Bound, check_bound, limit, sum_of_squares, sum_of_squares_sent
+from gossipfl.privacy.protection import ProtectedTraining
 from gossipfl.snapshot import Snapshot, compose, part, read_only, under
 from gossipfl.weights import NOTHING, ModelVectors, PeerId, Vector
 
@@ -56,7 +57,7 @@ class LocalModel:
 
     `extra_vectors` names the vectors of the size of the weights that its messages carry beside the shared ones. The
     weights that it trains from wait where they are `put_away` to. What it shares of its statistics is what `pooling`
-    makes of them.
+    makes of them. All that its training gives is protected by `protection`, if there is one.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class LocalModel:
         extra_vectors: frozenset[str] = frozenset(),
         put_away: PutAway = kept,
         pooling: Pooling = UNPOOLED,
+        protection: ProtectedTraining | None = None,
     ) -> None:
         self.peer_id = peer_id
         self.work = work
@@ -75,6 +77,7 @@ class LocalModel:
         self.extra_vectors = tuple(sorted(extra_vectors))
         self._put_away = put_away
         self._pooling = pooling
+        self.protection = protection
         self._required_vectors = ("weights", *self.extra_vectors)
         self._sizes = dict.fromkeys(self._required_vectors, initial.weights.size)  # those that never change
         if sharing.statistics != "local" and initial.statistics.size:
@@ -130,15 +133,20 @@ class LocalModel:
         if self.outstanding is not None:
             raise LocalProtocolError(f"peer {self.peer_id} asked for another job while job {self.num_jobs} is running")
 
+    def protected(self, update: Update) -> Update:
+        """What the outstanding job gave, as all may know it.
+
+        Raises LocalProtocolError when `update` does not answer the outstanding job.
+        """
+        return update if self.protection is None else self.protection.protected(self._job_of(update), update)
+
     def finish(self, update: Update) -> Train:
         """Take note of the end of the outstanding job, and of its private state; what becomes of the new weights and
         statistics is the protocol's decision.
 
         Raises LocalProtocolError when `update` does not answer the outstanding job.
         """
-        job = self.outstanding
-        if not isinstance(job, Train) or (update.peer_id, update.job) != (job.peer_id, job.job):
-            raise self._not_asked_for(update)
+        job = self._job_of(update)
         self.outstanding = None
         self.num_jobs += 1
         self.examples_seen += update.num_examples
@@ -147,6 +155,12 @@ class LocalModel:
         if self.sharing.optimizer_state == "reset":
             self.state = {name: part for name, part in update.state.items() if name != "optimizer"}
         self.last_sound.job_ends(update.weights, update.statistics, self.state)
+        return job
+
+    def _job_of(self, update: Update) -> Train:
+        job = self.outstanding
+        if not isinstance(job, Train) or (update.peer_id, update.job) != (job.peer_id, job.job):
+            raise self._not_asked_for(update)
         return job
 
     def finish_evaluation(self, scores: Scores) -> None:
@@ -272,6 +286,8 @@ class LocalModel:
         arrays: dict[str, NDArray[Any]] = {"weights": self.weights, "statistics": self.statistics}
         arrays |= {f"state/{name}": array for name, array in self.state.items()}
         values = {"num_jobs": self.num_jobs, "num_steps": self._num_steps, "examples_seen": self.examples_seen}
+        if self.protection is not None:
+            values["uses_of_noise"] = self.protection.uses
         parts = {
             "own": (arrays, values),
             "last_sound": self.last_sound.snapshot(),
@@ -285,5 +301,7 @@ class LocalModel:
         self.weights, self.statistics, self.state = arrays["weights"], arrays["statistics"], under("state/", arrays)
         self.num_jobs, self._num_steps = values["num_jobs"], values["num_steps"]
         self.examples_seen = values["examples_seen"]
+        if self.protection is not None:
+            self.protection.uses = values["uses_of_noise"]
         self.last_sound.restore(part("last_sound", snapshot), self.weights, self.statistics, self.state)
         self.outstanding = job_of_snapshot(part("outstanding", snapshot), self.peer_id)

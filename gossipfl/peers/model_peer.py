@@ -40,7 +40,8 @@ class ModelPeer(ABC):
     @property
     def standing(self) -> Standing:
         local = self.local
-        return Standing(self.peer_id, local.model, local.work.num_examples, local.examples_seen)
+        spending = None if local.protection is None else local.protection.spending
+        return Standing(self.peer_id, local.model, local.work.num_examples, local.examples_seen, spending=spending)
 
     @property
     def num_rounds(self) -> int:
@@ -81,6 +82,7 @@ class ModelPeer(ABC):
 
     def completed(self, outcome: Outcome, now: float) -> list[Action]:
         if isinstance(outcome, Update):
+            outcome = self.local.protected(outcome)
             if not self._has_run_away(outcome):
                 return self._go_on_from(outcome, now)
             why = (

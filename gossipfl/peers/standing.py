@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gossipfl.agreements import Agreement
+from gossipfl.privacy.spending import Spending
 from gossipfl.scores import Score
 from gossipfl.weights import ModelVectors, PeerId, Vector
 
@@ -19,6 +20,8 @@ class Standing:
     own_score: Score | None = None
     agreement: Agreement | None = None
     """The newest that it knows of how good all peers' models are, where they agree on that."""
+    spending: Spending | None = None
+    """The uses of noise that its privacy budget has paid for, where it has one."""
     stopped: str | None = None
     """Why it ended before its rounds were over, in words; None: it did not."""
 

@@ -93,10 +93,16 @@ def run_manifest(
             *dataset.notes,
             *stopping(scenario, dataset),
             *notes(scenario, experiment.numbers, experiment.rounds),
+            *privacy(experiment, mode),
             *experiment.holdings.notes(scenario.evaluation.on),
         ],
         spread=spread(scenario, seeds),
     )
+
+
+def privacy(experiment: Experiment, mode: Mode) -> list[str]:
+    """Sentences on the privacy of a run."""
+    return [] if experiment.privacy is None else experiment.privacy.sentences(protects=mode.is_over_http)
 
 
 def peer_manifest(cast: Cast, peer: PeerId, run_id: str, agreed: Mapping[str, Any], command: str) -> Manifest:

@@ -39,6 +39,15 @@ class Refusal(NamedTuple):
     reason: str
 
 
+def _at(case: Case, *levels: str) -> bool:
+    return case.dp is not None and case.dp.level in levels
+
+
+def _is_agreed_before(scenario: "Scenario") -> bool:
+    has_sum_of_examples = scenario.epochs is not None and scenario.training.steps is not None
+    return scenario.data.normalize is not None or scenario.training.class_weight == "balanced" or has_sum_of_examples
+
+
 REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "secure_aggregation",
@@ -49,7 +58,44 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "secure_aggregation", "anything", lambda case: case.privacy.secure_aggregation is not None, "it is not there"
     ),
-    Refusal("differential_privacy", "anything", lambda case: case.dp is not None, "it is not there"),
+    Refusal(
+        "differential_privacy",
+        'level = "example"',
+        lambda case: _at(case, "example"),
+        'it is not there; level = "peer" protects all that a peer has',
+    ),
+    Refusal("differential_privacy", 'level = "server"', lambda case: _at(case, "server"), "it is not there"),
+    Refusal(
+        "differential_privacy",
+        "an algorithm that sends sums of gradients",
+        lambda case: _at(case, "peer", "server") and case.section.name in ("scaffold", "gradient_tracking"),
+        "noise is added to the update of the weights, and the sums would leave without it; choose another algorithm",
+    ),
+    Refusal(
+        "differential_privacy",
+        'optimizer_state = "average"',
+        lambda case: _at(case, "peer", "server") and case.recipe.sharing.optimizer_state == "average",
+        'momenta would leave without noise; use "keep" or "reset"',
+    ),
+    Refusal(
+        "differential_privacy",
+        "evaluation.agreed, or a stop by the peers",
+        lambda case: case.dp is not None and case.scenario.agrees,
+        "scores on a peer's own examples would leave without noise; have the engine decide, or nobody",
+    ),
+    Refusal(
+        "differential_privacy",
+        "what peers agree on before the run",
+        lambda case: case.dp is not None and _is_agreed_before(case.scenario),
+        "means, deviations and counts would leave without noise; give numbers in data.normalize, class_weight and "
+        "rounds, or leave them out",
+    ),
+    Refusal(
+        "differential_privacy",
+        "evaluation.recalibrate",
+        lambda case: case.dp is not None and case.scenario.evaluation.recalibrate is not None,
+        "means and variances of batches would leave without noise; leave it out",
+    ),
     Refusal("encryption", "anything", lambda case: case.privacy.encryption is not None, "it is not there"),
 )
 """All of them; the first that applies is what is said."""

@@ -1,0 +1,189 @@
+"""The plan of differential privacy: how much noise, for how many rounds, and what that spends at each peer.
+
+It is computed from public numbers before the run, and so is the same at all peers.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import sqrt
+from typing import NamedTuple
+
+from gossipfl.accounting.accountant import epsilon, noise_for
+from gossipfl.algorithms import Algorithm
+from gossipfl.errors import ConfigurationError
+from gossipfl.privacy.protection import Protection
+from gossipfl.privacy.spending import Mechanism, Spending
+from gossipfl.scenario import Scenario
+from gossipfl.scenario.privacy import DifferentialPrivacySection
+from gossipfl.weights import PeerId
+
+
+class PlannedPeer(NamedTuple):
+    """One peer's part: of its `num_examples`, a share of `rate` in each of `uses` (None: no sample counts), which
+    spend `epsilon`."""
+
+    peer_id: PeerId
+    num_examples: int
+    rate: float | None
+    uses: int
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class PrivacyPlan:
+    """The noise multiplier of a run and the rounds that it makes; `budget_rounds` are those that the scenario wants."""
+
+    section: DifferentialPrivacySection
+    noise: float
+    rounds: int
+    budget_rounds: int
+    peers: tuple[PlannedPeer, ...]
+
+    @property
+    def epsilon(self) -> float:
+        """The largest epsilon that any peer spends."""
+        return max(peer.epsilon for peer in self.peers)
+
+    @property
+    def protection(self) -> Protection | None:
+        """The protection of each peer's training in its protocol; None: it is the trainer's."""
+        match self.section.level:
+            case "peer":
+                return Protection(self.section.clip, self.noise)
+            case "server":
+                return Protection(self.section.clip, 0.0)
+            case _:
+                return None
+
+    @property
+    def unit(self) -> str:
+        """The unit that is protected, in words."""
+        return "one training example" if self.section.level == "example" else "all that one peer has"
+
+    def spent(self, spending: Spending) -> float:
+        """The epsilon of what a ledger has counted."""
+        return epsilon(spending, self.section.delta)
+
+    def sentences(self, *, protects: bool) -> list[str]:
+        """What a reader of results should know; where the noise is no secret, it `protects` nobody."""
+        said = [
+            f"Differential privacy of {self.unit}, clip {self.section.clip:g}, noise multiplier {self.noise:g}: "
+            f"epsilon {self.epsilon:.3g} at delta {self.section.delta:g} after {self.rounds:,} rounds at the peer that spends "
+            "most, against whoever sees all that it sends."
+        ]
+        if not protects:
+            said.append(
+                "In virtual time the noise comes from the seed of the run: this shows what privacy costs, and protects "
+                "nobody."
+            )
+        if self.rounds < self.budget_rounds:
+            said.append(
+                f"Of {self.budget_rounds:,} rounds there are {self.rounds:,}: more would spend more than the epsilon "
+                f"of {self.section.epsilon:g}."
+            )
+        return said
+
+
+class _Use(NamedTuple):
+    """What a peer does in a run of some rounds: how often each algorithm uses noise, at which rate."""
+
+    rate: float | None
+    recipe: Algorithm
+    num_peers: int
+    steps_per_round: int
+    steps_per_epoch: int
+    level: str
+    sampling: str
+
+    def uses(self, rounds: int) -> int:
+        # With a server that samples its clients, a client is in any number of rounds up to all.
+        num_rounds = self.recipe.num_rounds(rounds, self.num_peers) if self.recipe.hub is not None else rounds
+        if self.level != "example":
+            return num_rounds
+        steps = num_rounds * self.steps_per_round
+        return steps if self.sampling == "poisson" else -(-steps // self.steps_per_epoch)
+
+
+def planned(scenario: Scenario, rounds: int, sizes: Mapping[PeerId, int]) -> PrivacyPlan | None:
+    """The plan for peers with so many examples each, when the scenario wants `rounds`; None: it wants no privacy, or
+    nobody talks.
+
+    Raises ConfigurationError where the budget is spent by the first round.
+    """
+    section = scenario.privacy.differential_privacy
+    if section is None or not any(scenario.recipe(one, scenario.graph(one)).agrees for one in scenario.algorithms):
+        return None
+    uses = {peer_id: _uses_of(scenario, section, size) for peer_id, size in sizes.items()}
+    kinds = list(dict.fromkeys(use for peer in uses.values() for use in peer))
+
+    def spent(use: _Use, noise: float, num_rounds: int) -> float:
+        return epsilon({Mechanism(noise, use.rate): use.uses(num_rounds)}, section.delta)
+
+    noise, possible = section.noise, rounds
+    budget = section.epsilon
+    if noise is None:
+        assert budget is not None
+        noise = _noise(kinds, budget, section.delta, rounds)
+    elif budget is not None:
+        possible = _rounds_within(kinds, budget, section.delta, noise, rounds)
+    found: dict[tuple[float | None, int], float] = {}
+    peers = []
+    for peer_id, own in uses.items():
+        most = max(own, key=lambda use: use.uses(possible))
+        key = most.rate, most.uses(possible)
+        if key not in found:
+            found[key] = spent(most, noise, possible)
+        peers.append(PlannedPeer(peer_id, sizes[peer_id], *key, found[key]))
+    return PrivacyPlan(section, noise, possible, rounds, tuple(peers))
+
+
+def _uses_of(scenario: Scenario, section: DifferentialPrivacySection, size: int) -> tuple[_Use, ...]:
+    training = scenario.training
+    is_sampled = section.level == "example" and section.sampling == "poisson"
+    steps_per_epoch = -(-size // training.batch_size)
+    rate = min(1.0, training.batch_size / size) if is_sampled else None
+    graphs = [(one, scenario.graph(one)) for one in scenario.algorithms]
+    recipes = [(scenario.recipe(one, graph), len(graph)) for one, graph in graphs]
+    return tuple(
+        _Use(
+            rate,
+            recipe,
+            num_peers,
+            training.steps_per_round(steps_per_epoch),
+            steps_per_epoch,
+            section.level,
+            section.sampling,
+        )
+        for recipe, num_peers in recipes
+        if recipe.agrees  # else nothing leaves a peer
+    )
+
+
+def _demand(use: _Use, rounds: int) -> float:
+    """What a use asks of the noise, roughly: that of the largest one is tried first."""
+    return (use.rate or 1.0) * sqrt(use.uses(rounds))
+
+
+def _noise(kinds: Iterable[_Use], budget: float, delta: float, rounds: int) -> float:
+    noise = 0.0
+    for use in sorted(kinds, key=lambda use: -_demand(use, rounds)):
+        count = use.uses(rounds)
+        if noise == 0 or epsilon({Mechanism(noise, use.rate): count}, delta) > budget:
+            noise = max(noise, noise_for(budget, delta, count, use.rate))
+    return noise
+
+
+def _rounds_within(kinds: Iterable[_Use], budget: float, delta: float, noise: float, rounds: int) -> int:
+    for use in sorted(kinds, key=lambda use: -_demand(use, rounds)):
+        low, high = 0, rounds + 1  # `low` rounds fit, `high` do not
+        while high - low > 1:
+            middle = rounds if high > rounds else (low + high) // 2
+            fits = epsilon({Mechanism(noise, use.rate): use.uses(middle)}, delta) <= budget
+            low, high = (middle, high) if fits else (low, middle)
+        rounds = low
+    if rounds == 0:
+        raise ConfigurationError(
+            f"privacy.differential_privacy: one round with the noise multiplier {noise:g} spends more than the epsilon "
+            f"of {budget:g}; give more noise, or leave it out, and the noise for all rounds is found"
+        )
+    return rounds
