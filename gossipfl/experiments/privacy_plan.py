@@ -65,11 +65,11 @@ class PrivacyPlan:
         return epsilon(spending, self.section.delta)
 
     def sentences(self, *, protects: bool) -> list[str]:
-        """What a reader of results should know; where the noise is no secret, it `protects` nobody."""
+        """Sentences for a reader of results; where the noise is no secret, it `protects` nobody."""
         said = [
-            f"Differential privacy of {self.unit}, clip {self.section.clip:g}, noise multiplier {self.noise:g}: "
-            f"epsilon {self.epsilon:.3g} at delta {self.section.delta:g} after {self.rounds:,} rounds at the peer that spends "
-            "most, against whoever sees all that it sends."
+            f"Differential privacy of {self.unit}: clip {self.section.clip:g}, noise multiplier {self.noise:g}; after "
+            f"{self.rounds:,} rounds, epsilon {self.epsilon:.3g} at delta {self.section.delta:g} at the peer that "
+            "spends most, against whoever sees all that it sends."
         ]
         if not protects:
             said.append(
@@ -85,7 +85,7 @@ class PrivacyPlan:
 
 
 class _Use(NamedTuple):
-    """What a peer does in a run of some rounds: how often each algorithm uses noise, at which rate."""
+    """A peer's use of noise in one algorithm, by the rounds of a run."""
 
     rate: float | None
     recipe: Algorithm

@@ -134,7 +134,7 @@ class LocalModel:
             raise LocalProtocolError(f"peer {self.peer_id} asked for another job while job {self.num_jobs} is running")
 
     def protected(self, update: Update) -> Update:
-        """What the outstanding job gave, as all may know it.
+        """The result of the outstanding job, as all may know it.
 
         Raises LocalProtocolError when `update` does not answer the outstanding job.
         """

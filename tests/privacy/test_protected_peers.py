@@ -1,0 +1,122 @@
+"""A peer keeps what it sends, and nothing leaves it without the noise."""
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from softmax_trainer import SoftmaxTrainer
+
+from gossipfl.algorithms import ALGORITHMS
+from gossipfl.audits.tap import Tap
+from gossipfl.compression import decompress
+from gossipfl.data.dataset import Dataset
+from gossipfl.data.examples import Examples
+from gossipfl.errors import ConfigurationError
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.messages import Kind
+from gossipfl.privacy.spending import Mechanism
+from gossipfl.randomness import SeededSecrets
+from gossipfl.scenario import Scenario
+
+REFUSED = {"scaffold": "sums of gradients", "gradient_tracking": "sums of gradients"}
+TALKING = [name for name, recipe in ALGORITHMS.items() if recipe.agrees and name not in REFUSED]
+
+
+def dataset(seed=0):
+    generator = np.random.default_rng(seed)
+    x, y = generator.random((60, 6), np.float32), np.arange(60) % 3
+    return Dataset(
+        "some", Examples(x[:48], y[:48].astype(np.int32)), Examples(x[48:], y[48:].astype(np.int32)), num_classes=3
+    )
+
+
+def experiment(algorithm, data=None, rounds=3, bound=100.0, **privacy):
+    scenario = Scenario(
+        rounds=rounds,
+        topology={"generator": "path_graph" if algorithm == "relay_sum" else "complete_graph", "arguments": {"n": 4}},
+        data={"partition": "contiguous"},
+        training={
+            "batch_size": 4,
+            "shuffle": False,
+            "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9 * (algorithm == "dfedavgm")},
+        },
+        algorithms=[{"name": algorithm, "magnitude_bound": bound}],
+        privacy={"differential_privacy": {"level": "peer", "clip": 0.5, "noise": 1.0, **privacy}},
+    )
+    return Experiment(
+        scenario, data or dataset(), make_trainer=lambda _, dataset, batches, *__: SoftmaxTrainer(dataset, batches)
+    )
+
+
+def run(one):
+    """The vectors that each peer has sent, by sender in order, and its simulator at the end."""
+    simulator = one.simulator(one.scenario.algorithms[0])
+    tap = Tap.on(simulator)
+    simulator.run()
+    sent = defaultdict(list)
+    for messages in tap.wire.values():
+        for message in messages:
+            if message.kind is not Kind.ACKNOWLEDGE:
+                sent[message.sender] += [(message.kind, decompress(vector)) for vector in message.vectors.values()]
+    return sent, simulator
+
+
+@pytest.mark.parametrize("name", TALKING)
+def test_all_that_leaves_after_training_has_the_noise_in_it(name):
+    """With noise far above what the data can do, every vector that is sent is far from what it would be without."""
+    with np.errstate(all="ignore"):  # of models that are noise
+        loud, _ = run(experiment(name, bound=False, noise=1e4))
+    quiet, _ = run(experiment(name, bound=False, noise=1e-9))
+    assert loud.keys() == quiet.keys()
+    for sender, vectors in loud.items():
+        assert max(np.abs(vector).max() for _, vector in quiet[sender]) < 10
+        for _, vector in vectors:
+            size = np.abs(vector).max()
+            assert size > 100 or size == 0, "neither of the first model nor with noise of deviation 5,000 in it"
+
+
+@pytest.mark.parametrize("name", TALKING)
+def test_other_data_at_one_peer_change_its_first_update_by_twice_the_clip_at_most(name):
+    """The sensitivity: with the same noise, what it sends after its first round differs by at most 2 C."""
+    data, other = dataset(), dataset()
+    other.train.x.setflags(write=True)
+    other.train.x[:12] = 1 - other.train.x[:12]
+    vectors = []
+    for one in (data, other):
+        simulator = (found := experiment(name, one, rounds=1)).simulator(found.scenario.algorithms[0])
+        simulator.run()
+        peer = simulator.peers["0"]
+        vectors.append(peer.value)
+    assert np.linalg.norm(vectors[0].astype(float) - vectors[1]) <= 2 * 0.5 + 1e-3
+
+
+@pytest.mark.parametrize("name", TALKING)
+def test_the_ledger_counts_every_training_and_survives_a_snapshot(name):
+    one = experiment(name)
+    _, simulator = run(one)
+    for peer_id in one.shards:
+        peer = simulator.peers[peer_id]
+        spending = peer.standing.spending
+        assert spending == {Mechanism(1.0): peer.local.num_jobs}
+        again = one.cast(one.scenario.algorithms[0]).make_peer(peer_id, SeededSecrets(0))
+        again.restore(peer.snapshot())
+        assert again.standing.spending == spending
+
+
+def test_the_same_scenario_gives_the_same_bits_and_another_seed_other_noise():
+    first, second = (run(experiment("synchronous"))[1] for _ in range(2))
+    assert all((first.peers[name].value == second.peers[name].value).all() for name in first.peers)
+
+
+@pytest.mark.parametrize(("name", "why"), REFUSED.items())
+def test_what_would_leave_without_noise_is_refused(name, why):
+    with pytest.raises(ConfigurationError, match=why):
+        experiment(name)
+
+
+@pytest.mark.parametrize("name", ["local", "centralized"])
+def test_who_tells_nobody_anything_needs_no_noise(name):
+    one = experiment(name)
+    assert one.privacy is None
+    _, simulator = run(one)
+    assert all(peer.standing.spending is None for peer in simulator.peers.values())
