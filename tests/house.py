@@ -21,7 +21,7 @@ MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "gossipfl").rglob("*
 FLOORS = {
     0: {"actions", "agreements", "errors", "files", "history", "measured", "messages", "names", "randomness", "scores"}
     | {"snapshot", "weights"},
-    1: {"aggregators", "codec", "compression", "schedules", "topology"},
+    1: {"aggregators", "attacks", "codec", "compression", "schedules", "topology"},
     2: {"algorithms", "methods", "mixing", "peers", "privacy", "queries", "stopping"},
     3: {"accounting", "data", "training"},
     4: {"engines"},

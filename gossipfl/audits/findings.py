@@ -47,7 +47,7 @@ class Rebuilt:
     """One target: the training of a peer, with the example of it that was rebuilt best.
 
     `psnr` (decibel) and `ssim` are means over the examples that it trained on, each beside what is most like it;
-    `found_label` is the share of its labels that were told.
+    `found_label` is how many of its labels were told, as a share of all that it has or that were told.
     """
 
     seed: int

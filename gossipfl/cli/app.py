@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from gossipfl import __version__
+from gossipfl.cli.audit import audit
 from gossipfl.cli.catalogue import algorithms, data_app, scenario_app, topology_app
 from gossipfl.cli.certs import certs_app
 from gossipfl.cli.measure import measure
@@ -151,6 +152,7 @@ def compare(
 
 app.command()(sweep)
 app.command()(measure)
+app.command()(audit)
 app.command()(algorithms)
 
 
