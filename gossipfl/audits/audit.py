@@ -8,7 +8,6 @@ of it knows its examples best, and is asked who was a member of its training set
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,11 @@ from gossipfl.attacks.likeness import psnr, ssim
 from gossipfl.attacks.membership import true_positive_rate
 from gossipfl.audits.defences import Defence
 from gossipfl.audits.findings import FALSE_POSITIVE_RATES, Finding, Mean, Rebuilt
+from gossipfl.audits.membership import membership
+from gossipfl.audits.model import ModelUnderAttack
 from gossipfl.audits.observation import Facts, Observation
 from gossipfl.audits.places import Attacker, last_model, observed, places_of
+from gossipfl.audits.reconstruction import Reconstruction, reconstruct
 from gossipfl.audits.tap import Tap
 from gossipfl.data.conversion import model_inputs
 from gossipfl.data.dataset import Dataset, classes_of
@@ -28,10 +30,6 @@ from gossipfl.history import History
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.weights import PeerId
-
-if TYPE_CHECKING:
-    from gossipfl.audits.model import ModelUnderAttack
-    from gossipfl.audits.reconstruction import Reconstruction
 
 MAX_EXAMPLES = 64
 """So many examples of one training are compared with what was rebuilt."""
@@ -174,15 +172,11 @@ class _Attacked:
         )
 
     @cached_property
-    def _model(self) -> "ModelUnderAttack":
-        from gossipfl.audits.model import ModelUnderAttack
-
+    def _model(self) -> ModelUnderAttack:
         return ModelUnderAttack(self.facts)
 
     @cached_property
-    def _reconstructions(self) -> "dict[PeerId, Reconstruction]":
-        from gossipfl.audits.reconstruction import reconstruct
-
+    def _reconstructions(self) -> dict[PeerId, Reconstruction]:
         iterations = self._plan.iterations
         return {
             target: reconstruct(observation, self._model, iterations=iterations)
@@ -234,8 +228,6 @@ class _Attacked:
     def _true_positives(self) -> tuple[Mean | None, ...]:
         """For each of `FALSE_POSITIVE_RATES` the share of members that are told, by the last model of each target that
         its place has; None where there are too few non-members for such a rate, or no model."""
-        from gossipfl.audits.membership import membership
-
         size = self.facts.schema.size
         dataset, shards = self.experiment.dataset, self.experiment.shards
         found: list[list[float]] = []

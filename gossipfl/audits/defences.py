@@ -61,7 +61,7 @@ class Defence:
             case "encryption":
                 return {"encryption": own.encryption or True}
         given = own.differential_privacy
-        said = {"level": "example", "sampling": "shuffled"} if given is None else given.model_dump(exclude_unset=True)
+        said = {"level": "peer"} if given is None else given.model_dump(exclude_unset=True)
         kept = {name: value for name, value in said.items() if name != "epsilon"}
         return {"differential_privacy": {**kept, "noise": self.strength}}
 

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,10 +12,11 @@ from gossipfl.data.conversion import model_inputs
 from gossipfl.data.dataset import classes_of
 from gossipfl.data.examples import Examples
 from gossipfl.errors import ConfigurationError
-from gossipfl.training.keras.models import BuiltModel
 from gossipfl.weights import ModelVectors, Vector
 
-_IGNORED = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout)
+if TYPE_CHECKING:
+    from gossipfl.training.keras.models import BuiltModel
+
 _AT_ONCE = 1000
 
 
@@ -35,7 +35,7 @@ class ModelUnderAttack:
         self.facts = facts
 
     @cached_property
-    def _built(self) -> BuiltModel:
+    def _built(self) -> "BuiltModel":
         (built,) = self.facts.models.models(1)
         built.set_constants(self.facts.constants)
         return built
@@ -43,16 +43,24 @@ class ModelUnderAttack:
     @cached_property
     def _layers(self) -> list[Any]:
         """The layers of a chain that calculate; none where the model is no chain."""
+        from keras import Sequential
+        from keras.layers import Dropout, Flatten, InputLayer, Reshape
+
         model = self._built.model
-        layers = model.layers if isinstance(model, keras.Sequential) else []
-        return [layer for layer in layers if not isinstance(layer, _IGNORED)]
+        layers = model.layers if isinstance(model, Sequential) else []
+        return [layer for layer in layers if not isinstance(layer, InputLayer | Flatten | Reshape | Dropout)]
+
+    @cached_property
+    def _normalization(self) -> Any:
+        """The Normalization that stands first; None: there is none."""
+        from keras.layers import Normalization
+
+        return self._layers[0] if self._layers and isinstance(self._layers[0], Normalization) else None
 
     @cached_property
     def first_dense(self) -> Dense | None:
         """The first layer, if it is a dense one with a bias; a Normalization may stand before it."""
-        layers = self._layers
-        if layers and isinstance(layers[0], keras.layers.Normalization):
-            layers = layers[1:]
+        layers = self._layers[0 if self._normalization is None else 1 :]
         return self._dense(layers[0]) if layers else None
 
     @cached_property
@@ -61,7 +69,9 @@ class ModelUnderAttack:
         return self._dense(self._layers[-1]) if self._layers else None
 
     def _dense(self, layer: Any) -> Dense | None:
-        if not isinstance(layer, keras.layers.Dense) or layer.bias is None:
+        from keras.layers import Dense as DenseLayer
+
+        if not isinstance(layer, DenseLayer) or layer.bias is None:
             return None
         shared = [id(variable) for variable in self._built.layout.of("weights")]
         places = [shared.index(id(one)) for one in (layer.kernel, layer.bias) if id(one) in shared]
@@ -72,10 +82,9 @@ class ModelUnderAttack:
         shape = self.facts.task.input_shape
         assert shape is not None
         found = inputs.reshape(len(inputs), *shape)
-        for layer in self._layers[:1]:
-            if isinstance(layer, keras.layers.Normalization):
-                mean, variance = (np.asarray(one, np.float64)[0] for one in (layer.mean, layer.variance))
-                found = found * np.sqrt(variance) + mean
+        if (layer := self._normalization) is not None:
+            mean, variance = (np.asarray(one, np.float64)[0] for one in (layer.mean, layer.variance))
+            found = found * np.sqrt(variance) + mean
         return found.astype(np.float32)
 
     def probabilities(self, weights: Vector, examples: Examples) -> NDArray[np.float64]:
