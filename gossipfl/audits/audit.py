@@ -34,6 +34,9 @@ from gossipfl.weights import PeerId
 MAX_EXAMPLES = 64
 """So many examples of one training are compared with what was rebuilt."""
 
+MAX_REFERENCES = 8
+"""So many models of others are asked how easy an example is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -230,19 +233,18 @@ class _Attacked:
         its place has; None where there are too few non-members for such a rate, or no model."""
         size = self.facts.schema.size
         dataset, shards = self.experiment.dataset, self.experiment.shards
+        rates = [rate for rate in FALSE_POSITIVE_RATES if rate * len(dataset.test) >= 1]  # the lowest come first
         found: list[list[float]] = []
         for target, place in self.places.items():
             model = last_model(self._tap, target, place, size)
             if model is not None:
                 senders = {message.sender for message in self._tap.opened[place]} - {target}
-                others = [last_model(self._tap, sender, place, size) for sender in sorted(senders)]
+                others = [last_model(self._tap, sender, place, size) for sender in sorted(senders)[:MAX_REFERENCES]]
                 references = [one for one in others if one is not None and not np.array_equal(one, model)]
                 members, strangers = (
                     membership(model, examples, self._model, references)
                     for examples in (dataset.train.take(shards[target]), dataset.test)
                 )
-                found.append([true_positive_rate(members, strangers, rate) for rate in FALSE_POSITIVE_RATES])
-        return tuple(
-            Mean.of([rates[position] for rates in found]) if rate * len(dataset.test) >= 1 else None
-            for position, rate in enumerate(FALSE_POSITIVE_RATES)
-        )
+                found.append([true_positive_rate(members, strangers, rate) for rate in rates])
+        means = [Mean.of([told[position] for told in found]) for position in range(len(rates))]
+        return (*[None] * (len(FALSE_POSITIVE_RATES) - len(rates)), *means)
