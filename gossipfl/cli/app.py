@@ -42,6 +42,7 @@ from gossipfl.cli.options import (
     addresses_of,
     host_and_port,
 )
+from gossipfl.cli.privacy import privacy_app
 from gossipfl.cli.sweep import sweep
 
 app = typer.Typer(
@@ -54,6 +55,7 @@ app.add_typer(topology_app, name="topology")
 app.add_typer(data_app, name="data")
 app.add_typer(scenario_app, name="scenario")
 app.add_typer(certs_app, name="certs")
+app.add_typer(privacy_app, name="privacy")
 
 
 def _print_version(is_wanted: bool) -> None:

@@ -14,7 +14,8 @@ def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> T
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     scores = ["loss", *dict.fromkeys(name for status in statuses for name in status["metrics"])]
     agreed = list(dict.fromkeys(name for status in statuses for name in _agreed(status)))
-    columns = ["peer", "state", "round", *scores, *agreed, "neighbors", "sent", "received", "failures"]
+    spends = ["epsilon"] * any(_spent(status) for status in statuses)
+    columns = ["peer", "state", "round", *scores, *agreed, *spends, "neighbors", "sent", "received", "failures"]
     for column in columns:
         table.add_column(column, justify="left" if column in ("peer", "state") else "right", overflow="fold")
     num_shown = len(statuses) if len(statuses) + 8 <= height else max(1, height - 9)
@@ -29,6 +30,7 @@ def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> T
             f"{status['round']}/{status['rounds']}",
             *("" if measured.get(name) is None else f"{measured[name]:.4f}" for name in scores),
             *(_agreed(status).get(name, "") for name in agreed),
+            *(_spent(status) for _ in spends),
             f"{len(neighbors) - silent}/{len(neighbors)}",
             num_bytes(status["sent"]),
             num_bytes(status["received"]),
@@ -53,6 +55,19 @@ def _agreed(status: Mapping[str, Any]) -> dict[str, str]:
     means = {name: row.get(f"mean_{name}") for name in status["metrics"] or ("loss",)}
     shown = {f"{name} of all": f"{mean:.4f}" for name, mean in means.items() if mean is not None}
     return shown | {"known of": "{:.0f}/{:.0f}, round {:.0f}".format(*known)}
+
+
+def _spent(status: Mapping[str, Any]) -> str:
+    """The epsilon that a peer has spent, and of how much.
+
+    >>> _spent({"privacy": {"epsilon": 2.5, "budget": 8.0}}), _spent({"privacy": {"epsilon": 2.5}}), _spent({})
+    ('2.5 of 8', '2.5', '')
+    """
+    privacy = status.get("privacy") or {}
+    epsilon, budget = (privacy.get(name) for name in ("epsilon", "budget"))
+    if not isinstance(epsilon, int | float):  # another host's word may be anything
+        return ""
+    return f"{epsilon:.3g} of {budget:g}" if isinstance(budget, int | float) else f"{epsilon:.3g}"
 
 
 def _awaited(names: Sequence[str]) -> str:

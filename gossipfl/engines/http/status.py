@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gossipfl.accounting.ledger import ledger_row
 from gossipfl.agreements import agreement_row
 from gossipfl.history import History
+from gossipfl.peers import Standing
 from gossipfl.weights import PeerId
 
 if TYPE_CHECKING:
@@ -65,6 +67,9 @@ class PeerStatus:
     agreed: Mapping[str, float | None] = field(default_factory=dict)
     """The newest that it knows of how good all peers' models are, as `gossipfl.agreements.agreement_row` has it; empty
     where it knows nothing."""
+    privacy: Mapping[str, Any] = field(default_factory=dict)
+    """The part of its privacy budget that is spent, as `gossipfl.accounting.ledger.ledger_row` has it; empty without
+    one."""
     stopped: str | None = None
     """Why it ended before its rounds were over, in words; None: it did not."""
 
@@ -114,8 +119,14 @@ def status_of(host: "HTTPPeer") -> PeerStatus:
         refusals=dict(host.refusals),
         num_rollbacks=host.num_rollbacks,
         agreed={} if standing is None or standing.agreement is None else agreement_row(standing.agreement),
+        privacy=_privacy(host.facts.agreed, standing),
         stopped=host.gave_up or (None if standing is None else standing.stopped),
     )
+
+
+def _privacy(agreed: Mapping[str, Any], standing: Standing | None) -> dict[str, Any]:
+    wanted = (agreed.get("privacy") or {}).get("differential_privacy")
+    return ledger_row(wanted, None if standing is None else standing.spending)
 
 
 def complete_history(history: History, statuses: Iterable[PeerStatus]) -> None:

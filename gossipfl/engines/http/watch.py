@@ -146,6 +146,8 @@ class _PeerCollector(Collector):
         yield from gauge(
             "own_training_loss", "Loss on own training examples, where the peer scores it.", status.own_loss
         )
+        spent = status.privacy.get("epsilon")
+        yield from gauge("epsilon", "Epsilon of differential privacy that is spent.", spent)
         known = {name: value for name, value in status.agreed.items() if value is not None}
         if known:
             text = "How good all peers' models are, as the peer knows it: a value for each aspect."

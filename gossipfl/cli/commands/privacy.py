@@ -1,0 +1,106 @@
+"""`privacy plan`: the noise, the rounds and the epsilon of a scenario, before it runs."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
+from gossipfl.cli.commands.loading import load_dataset, load_with_data
+from gossipfl.cli.terminal.console import new_console, print_json
+from gossipfl.errors import ConfigurationError
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.network_privacy import ByDistance, guarantees
+from gossipfl.experiments.privacy_plan import PlannedPeer, PrivacyPlan
+from gossipfl.scenario import Scenario
+
+
+def show_plan(
+    name: str,
+    epsilon: float | None,
+    level: str | None,
+    overrides: Sequence[str],
+    data: str | None,
+    download: bool,
+    as_json: bool,
+) -> None:
+    """`privacy plan`."""
+    scenario = _private(load_with_data(name, overrides, data), epsilon, level)
+    plan = Experiment(scenario, load_dataset(scenario, download)).privacy
+    if plan is None:
+        raise ConfigurationError("no algorithm of the scenario sends anything, so nothing is to be protected")
+    against = {scenario.label_of(one): guarantees(scenario, one, plan) for one in scenario.algorithms}
+    if as_json:
+        print_json(_as_json(plan, against))
+        return
+    console = new_console()
+    for sentence in plan.sentences(protects=True):
+        console.print(sentence, soft_wrap=True)
+    console.print(_peers(plan))
+    for label, found in against.items():
+        if isinstance(found, str):
+            console.print(f"Against one neighbor alone: {found}.", soft_wrap=True)
+        else:
+            console.print(_by_distance(label, found))
+
+
+def _private(scenario: Scenario, epsilon: float | None, level: str | None) -> Scenario:
+    """The scenario with the differential privacy that is asked about."""
+    section = scenario.privacy.differential_privacy
+    fields = {} if section is None else section.model_dump(exclude_unset=True)
+    if level is not None:
+        fields["level"] = level
+    if epsilon is not None:
+        fields = {**{key: value for key, value in fields.items() if key != "noise"}, "epsilon": epsilon}
+    if "level" not in fields or not {"noise", "epsilon"} & fields.keys():
+        raise ConfigurationError(
+            "the scenario has no privacy.differential_privacy: say what is to be protected, --level peer, and how "
+            "well, --epsilon 8"
+        )
+    own = scenario.privacy.model_dump(exclude_unset=True)
+    return scenario.with_changes(privacy={**own, "differential_privacy": fields})
+
+
+def _as_json(plan: PrivacyPlan, against: dict[str, list[ByDistance] | str]) -> dict[str, object]:
+    return {
+        **plan.section.model_dump(mode="json"),
+        "noise": plan.noise,
+        "rounds": plan.rounds,
+        "wanted_rounds": plan.budget_rounds,
+        "largest_epsilon": plan.epsilon,
+        "peers": [peer._asdict() for peer in plan.peers],
+        "against_one_neighbor": {
+            label: found if isinstance(found, str) else [one._asdict() for one in found]
+            for label, found in against.items()
+        },
+    }
+
+
+def _peers(plan: PrivacyPlan) -> Table:
+    """Peers that are alike in one line."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("peers", "examples", "rate", "uses of noise", "epsilon"):
+        table.add_column(column, justify="left" if column == "peers" else "right", overflow="fold")
+    groups: dict[tuple[object, ...], list[PlannedPeer]] = {}
+    for peer in plan.peers:
+        groups.setdefault((peer.rate, peer.uses, peer.epsilon), []).append(peer)
+    for (_, uses, _), peers in groups.items():
+        first = peers[0]
+        sizes = [peer.num_examples for peer in peers]
+        table.add_row(
+            first.peer_id if len(peers) == 1 else f"{first.peer_id} and {len(peers) - 1} more",
+            str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}",
+            "" if first.rate is None else f"{first.rate:.4g}",
+            str(uses),
+            f"{first.epsilon:.4g}",
+        )
+    return table
+
+
+def _by_distance(label: str, found: Sequence[ByDistance]) -> Table:
+    title = f"{label}: epsilon against one curious peer"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    for column in ("links away", "pairs", "in the mean", "at most"):
+        table.add_column(column, justify="right")
+    for one in found:
+        table.add_row(str(one.distance), str(one.num_pairs), f"{one.mean:.4g}", f"{one.largest:.4g}")
+    return table
