@@ -40,7 +40,8 @@ def show_plan(
         if isinstance(found, str):
             console.print(f"Against one neighbor alone: {found}.", soft_wrap=True)
         else:
-            console.print(_by_distance(label, found))
+            console.print(f"{label}: epsilon against one curious peer", soft_wrap=True)
+            console.print(_by_distance(found))
 
 
 def _private(scenario: Scenario, epsilon: float | None, level: str | None) -> Scenario:
@@ -96,9 +97,8 @@ def _peers(plan: PrivacyPlan) -> Table:
     return table
 
 
-def _by_distance(label: str, found: Sequence[ByDistance]) -> Table:
-    title = f"{label}: epsilon against one curious peer"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+def _by_distance(found: Sequence[ByDistance]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("links away", "pairs", "in the mean", "at most"):
         table.add_column(column, justify="right")
     for one in found:

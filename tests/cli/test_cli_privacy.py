@@ -1,0 +1,63 @@
+"""`gossipfl privacy`: what a scenario spends, before it runs."""
+
+import json
+
+import pytest
+
+
+def test_a_plan_shows_noise_rounds_and_epsilon(command_line):
+    outcome = command_line("privacy", "plan", "privacy", "--epsilon", "20")
+    assert outcome.status == 0, outcome.err
+    assert "all that one peer has: clip 1, noise multiplier 0.9" in outcome.out
+    assert "synchronous: epsilon against one curious peer" in outcome.out
+    assert "fedavg: computed where a round is an update and a mean" in outcome.out
+
+
+def test_json_has_all_of_it(command_line):
+    outcome = command_line("privacy", "plan", "ring_vs_fedavg", "--level", "peer", "--epsilon", "8", "--json")
+    told = json.loads(outcome.out)
+    assert told["rounds"] == told["wanted_rounds"] == 30
+    assert 7.99 < told["largest_epsilon"] <= 8
+    assert {peer["uses"] for peer in told["peers"]} == {30}
+    near, *_, far = told["against_one_neighbor"]["synchronous"]
+    assert near["distance"] == 1
+    assert near["mean"] == pytest.approx(told["largest_epsilon"])
+    assert far["largest"] < 1
+
+
+def test_a_budget_of_a_scenario_ends_its_rounds(command_line):
+    told = command_line("privacy", "plan", "privacy", "--set", "privacy.differential_privacy.epsilon=10", "--json")
+    told = json.loads(told.out)
+    assert (told["rounds"], told["wanted_rounds"]) == (4, 10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["ring_vs_fedavg"], "say what is to be protected, --level peer, and how well, --epsilon 8"),
+        (["ring_vs_fedavg", "--level", "peer"], "--epsilon 8"),
+        (["privacy", "--level", "galaxy"], "allowed are example, peer, server"),
+        (["privacy", "--epsilon", "-1"], "greater than 0"),
+        (["privacy", "--set", "privacy.differential_privacy.delta=2"], "less than 1"),
+        (["ring_vs_fedavg", "--level", "peer", "--epsilon", "8", "--set", "algorithms=['local']"], "sends anything"),
+    ],
+)
+def test_what_cannot_be_planned_is_one_sentence(command_line, arguments, why):
+    outcome = command_line("privacy", "plan", *arguments)
+    assert outcome.status == 1
+    assert why in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_run_within_a_budget_says_what_it_spent_and_ends_in_time(command_line, tmp_path):
+    changes = {"epsilon": 10, "delta": 1e-5, "level": "peer", "noise": 1.0}
+    fields = [f"privacy.differential_privacy.{key}={value}" for key, value in changes.items()]
+    fields += ["topology={name='ring'}", "algorithms=['synchronous']"]
+    options = [option for field in fields for option in ("--set", field)]
+    for command in ("simulate", "launch"):
+        outcome = command_line(command, "privacy", *options, "--output", command)
+        assert outcome.status == 0, outcome.err
+        manifest = json.loads((tmp_path / command / "manifest.json").read_text())
+        said = " ".join(manifest["differences"])
+        assert "Of 10 rounds there are 4: more would spend more than the epsilon of 10" in said
+        assert ("protects nobody" in said) == (command == "simulate")
