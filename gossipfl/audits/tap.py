@@ -2,7 +2,7 @@
 
 A place that follows the protocol and is curious knows two things: what comes over the wire, and what its own layers
 make of it (the sum of a secure aggregation, say). So each peer is tapped twice: where its engine gives it messages, and
-at the peer inside all that wraps it.
+at the peer inside all that wraps it. That one knows its own models, too.
 """
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gossipfl.actions import Action
+from gossipfl.actions import Action, Send
 from gossipfl.codec.sizes import encoded_size
 from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.messages import Message
@@ -31,19 +31,22 @@ class Envelope:
 @dataclass(eq=False, slots=True)
 class Tap:
     """The messages of a run: `envelopes` of all, and by receiver what came over the `wire`, and what the peer inside
-    was given when that was `opened`."""
+    was given when that was `opened`; by sender what the peer inside gave out to be `sent`."""
 
     envelopes: list[Envelope] = field(default_factory=list)
     wire: dict[PeerId, list[Message]] = field(default_factory=lambda: defaultdict(list))
     opened: dict[PeerId, list[Message]] = field(default_factory=lambda: defaultdict(list))
+    sent: dict[PeerId, list[Message]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
     def on(cls, simulator: Simulator) -> "Tap":
         """A tap on all peers of a simulation that has not begun."""
         tap = cls()
         for peer in simulator.peers.values():
-            _hear(innermost(peer), tap._open)
-            _hear(peer, tap._note)
+            inner = innermost(peer)
+            _put_before(inner, "receive", on_input=tap._open, on_action=tap._say)
+            _put_before(inner, "completed", on_action=tap._say)
+            _put_before(peer, "receive", on_input=tap._note)
         return tap
 
     def _note(self, message: Message, now: float) -> None:
@@ -53,6 +56,10 @@ class Tap:
     def _open(self, message: Message, now: float) -> None:
         self.opened[message.receiver].append(message)
 
+    def _say(self, action: Action) -> None:
+        if isinstance(action, Send):
+            self.sent[action.message.sender].append(action.message)
+
 
 def innermost(peer: Peer) -> Peer:
     """The peer inside all that wraps it."""
@@ -60,12 +67,22 @@ def innermost(peer: Peer) -> Peer:
     return peer if inner is None else innermost(inner)
 
 
-def _hear(peer: Peer, note: Callable[[Message, float], None]) -> None:
-    receive = peer.receive
+def _put_before(
+    peer: Peer,
+    name: str,
+    *,
+    on_input: Callable[[Any, float], None] = lambda given, now: None,
+    on_action: Callable[[Action], None] = lambda action: None,
+) -> None:
+    """Have a method of this one peer tell what it is given, and which actions it wants, whoever calls it."""
+    method = getattr(peer, name)
 
-    def heard(message: Message, now: float) -> list[Action]:
-        note(message, now)
-        return receive(message, now)
+    def told(given: Any, now: float) -> list[Action]:
+        on_input(given, now)
+        actions: list[Action] = method(given, now)
+        for action in actions:
+            on_action(action)
+        return actions
 
     attributes: dict[str, Any] = vars(peer)
-    attributes["receive"] = heard  # of this one peer, before that of its class: whoever calls it is heard
+    attributes[name] = told  # which is found before that of its class

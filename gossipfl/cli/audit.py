@@ -30,6 +30,9 @@ Defences = Annotated[
 Targets = Annotated[
     int, typer.Option(min=1, metavar="N", help="How many trainings to attack; below 20 the means say little.")
 ]
+Colluders = Annotated[
+    int, typer.Option(min=0, metavar="N", help="How many other peers tell the place what they have, too.")
+]
 Iterations = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option(min=1, metavar="N", help="Iterations of attacks by gradients. [default: those of their papers]"),
@@ -51,6 +54,7 @@ def audit(
     attacker: Attacker = None,
     defences: Defences = None,
     targets: Targets = 20,
+    colluders: Colluders = 0,
     iterations: Iterations = None,
     show_examples: ShowExamples = False,
     set_: Set = None,
@@ -75,6 +79,7 @@ def audit(
         None if attacker is None else attacker.value,
         [] if defences is None else [name.strip() for name in defences.split(",")],
         targets,
+        colluders,
         iterations,
         show_examples,
         output,

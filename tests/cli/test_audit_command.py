@@ -53,7 +53,7 @@ def test_an_eavesdropper_has_nothing_but_a_guess(gossipfl_) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--algorithm", "pairwise"], "tell no single round of training"),
+        (["--algorithm", "pairwise"], "hold no single model"),
         (["--algorithm", "synchronous", "--attacker", "server"], "has no server"),
         (["--algorithm", "fedavg", "--defences", "masks"], "there is no defence 'masks'"),
         (["--algorithm", "fedavg", "--output", "."], "is there and not empty"),

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gossipfl.audits.audit import Audit, Plan
+from gossipfl.audits.audit import Audit
 from gossipfl.audits.defences import defences_of
 from gossipfl.audits.findings import Finding
 from gossipfl.audits.places import Attacker
+from gossipfl.audits.plan import Plan
 from gossipfl.cli.commands.loading import import_tensorflow, load_dataset, load_with_data
 from gossipfl.cli.terminal.audit_table import audit_table
 from gossipfl.cli.terminal.console import new_console, print_json
@@ -28,6 +29,7 @@ class AuditOptions:
     attacker: str | None
     defences: Sequence[str]
     num_targets: int
+    num_colluders: int
     iterations: int | None
     shows_examples: bool
     output: Path | None
@@ -47,7 +49,8 @@ def run_audit(options: AuditOptions) -> None:
     with console.status("reading the data and starting TensorFlow"):
         dataset = load_dataset(scenario, options.download)
         import_tensorflow()
-    audit = Audit(scenario, section, Plan(attacker, defences, options.num_targets, options.iterations), dataset)
+    plan = Plan(attacker, defences, options.num_targets, options.num_colluders, options.iterations)
+    audit = Audit(scenario, section, plan, dataset)
     directory = options.output or unused_directory(f"{scenario.name}-audit")
     make_run_directory(directory, folder="")
     findings: list[Finding] = []
