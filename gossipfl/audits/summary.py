@@ -32,7 +32,7 @@ PLACES: Mapping[Attacker, str] = {
 def cells(finding: Finding) -> list[str]:
     """The cells of a finding, in the order of `HEADINGS`."""
     if finding.refused is not None:
-        return [finding.defence.name, *[""] * (len(HEADINGS) - 1)]
+        return [finding.defence.name, "refused", *[""] * (len(HEADINGS) - 2)]
     rates = finding.true_positives or (None,) * len(FALSE_POSITIVE_RATES)
     score = "" if finding.score is None else f"{finding.metric} {finding.score:.3g}"
     return [

@@ -41,7 +41,7 @@ def write_audit(directory: Path, audit: Audit, findings: Sequence[Finding], *, s
 def audit_html(audit: Audit, findings: Sequence[Finding], *, shows_examples: bool) -> str:
     """The page as text. Its Content-Security-Policy allows its own style and images inside it, and nothing else."""
     style = packaged("page/audit.css")
-    pictures = [*_pictures(findings)] if shows_examples else [_HIDDEN]
+    pictures = [_SHOWN, *_pictures(findings)] if shows_examples else [_HIDDEN]
     return Template(packaged("page/audit.html")).substitute(
         policy=f"default-src 'none'; img-src data:; style-src '{csp_digest(style)}'; base-uri 'none'; "
         "form-action 'none'",
@@ -55,6 +55,7 @@ def audit_html(audit: Audit, findings: Sequence[Finding], *, shows_examples: boo
     )
 
 
+_SHOWN = "<p>Above: an example of a target. Below: the rebuilt one that is most like it, with PSNR and SSIM.</p>"
 _HIDDEN = (
     '<p class="soft">The originals are training examples of peers, so neither they nor what was rebuilt of them is on '
     "this page; <code>gossipfl audit ... --show-examples</code> puts them there.</p>"

@@ -1,6 +1,8 @@
 """`gossipfl audit` rebuilds what a neighbor or a server is sent, and shows what each defence leaves of it."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,10 @@ training = { batch_size = 1, steps = 1 }
 topology = { name = "ring", arguments = { n = 4 } }
 algorithms = ["synchronous", "fedavg", "pairwise"]
 """
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "privacy.md").read_text("utf-8")
+COMMANDS = re.findall(r"^gossipfl (audit .*)$", DOCS, re.MULTILINE)
 
 
 @pytest.fixture
@@ -64,3 +70,25 @@ def test_what_cannot_be_attacked_is_refused_before_anything_runs(gossipfl_, word
     assert outcome.status == 1
     assert said in outcome.err
     assert outcome.err.startswith("Error: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_the_documentation_says_to_type(command_line, command) -> None:
+    toy = ["--targets", "2", "--set", "rounds=1", "--set", "data.max_train=200", "--set", "data.max_test=100"]
+    outcome = command_line(*shlex.split(command), *toy, "--output", "audit")
+    assert outcome.status == 0, outcome.err
+    assert "Page: audit/audit.html" in outcome.out
+
+
+def test_a_defence_that_cannot_be_had_is_said_and_the_others_are_made(gossipfl_) -> None:
+    words = ["--algorithm", "synchronous", "--defences", "encryption,none", "--targets", "2", "--output", "audit"]
+    found = audited(gossipfl_("audit", "toy.toml", *words, "--json"))
+    assert "encryption" in found["encryption"]["refused"]
+    assert found["none"]["refused"] is None
+
+
+def test_noise_leaves_less_than_no_noise(gossipfl_) -> None:
+    words = ["--algorithm", "synchronous", "--defences", "none,dp=1", "--targets", "4", "--output", "audit", "--json"]
+    found = audited(gossipfl_("audit", "toy.toml", *words))
+    assert found["dp=1"]["psnr"]["mean"] < 15 < found["none"]["psnr"]["mean"]
