@@ -63,6 +63,7 @@ def test_an_eavesdropper_has_nothing_but_a_guess(gossipfl_) -> None:
         (["--algorithm", "synchronous", "--attacker", "server"], "has no server"),
         (["--algorithm", "fedavg", "--defences", "masks"], "there is no defence 'masks'"),
         (["--algorithm", "fedavg", "--output", "."], "is there and not empty"),
+        (["--algorithm", "synchronous", "--defences", "encryption"], "nothing could be audited (encryption: "),
     ],
 )
 def test_what_cannot_be_attacked_is_refused_before_anything_runs(gossipfl_, words, said) -> None:

@@ -12,6 +12,7 @@ from gossipfl.audits.plan import Plan
 from gossipfl.cli.commands.loading import import_tensorflow, load_dataset, load_with_data
 from gossipfl.cli.terminal.audit_table import audit_table
 from gossipfl.cli.terminal.console import new_console, print_json
+from gossipfl.errors import ConfigurationError
 from gossipfl.report.audit import write_audit
 from gossipfl.runs.directory import make_run_directory, unused_directory
 
@@ -59,6 +60,9 @@ def run_audit(options: AuditOptions) -> None:
         for defence in defences:
             status.update(f"attacking under {defence.name}")
             findings.append(next(made))
+    if all(finding.refused is not None for finding in findings):
+        refused = "; ".join(f"{finding.defence.name}: {finding.refused}" for finding in findings)
+        raise ConfigurationError(f"nothing could be audited ({refused})")
     page = write_audit(directory, audit, findings, shows_examples=options.shows_examples)
     console.print(audit_table(audit, findings))
     console.print(f"Page: {page}", soft_wrap=True)
