@@ -1,0 +1,57 @@
+"""A peer's public keys for one secure sum, with its signature: they travel by way of a peer that would like others."""
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from gossipfl.errors import RemoteProtocolError
+from gossipfl.secrecy.cipher import Cipher
+from gossipfl.secrecy.packing import pack, unpack
+from gossipfl.secrecy.terms import SumId
+from gossipfl.weights import PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class Advert:
+    """The key by which shares are sealed, that of pair masks, and a commitment to the seed of the own mask, which says
+    later whether it was put together from true shares."""
+
+    seal_key: bytes
+    mask_key: bytes
+    commitment: bytes
+    credential: bytes
+    signature: bytes = b""
+
+    @classmethod
+    def made(
+        cls, sum_id: SumId, peer_id: PeerId, seal_key: bytes, mask_key: bytes, seed: bytes, cipher: Cipher
+    ) -> "Advert":
+        """The advert of a peer with these secrets."""
+        unsigned = cls(
+            cipher.public(seal_key), cipher.public(mask_key), commitment_to(sum_id, peer_id, seed), cipher.credential
+        )
+        return replace(unsigned, signature=cipher.sign(unsigned._text(sum_id, peer_id)))
+
+    def _text(self, sum_id: SumId, peer_id: PeerId) -> bytes:
+        return sum_id.context("keys", peer_id.encode(), self.seal_key, self.mask_key, self.commitment)
+
+    def check(self, sum_id: SumId, peer_id: PeerId, cipher: Cipher) -> None:
+        """Raises RemoteProtocolError unless these are the keys of that peer for this sum."""
+        cipher.check(peer_id, self._text(sum_id, peer_id), self.signature, self.credential)
+
+    def packed(self) -> bytes:
+        """The advert as bytes."""
+        return pack([self.seal_key, self.mask_key, self.commitment, self.credential, self.signature])
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> "Advert":
+        """The advert of bytes. Raises RemoteProtocolError for bytes that are none."""
+        advert = cls(*unpack(packed, 5))
+        sizes = len(advert.seal_key), len(advert.mask_key), len(advert.commitment), len(advert.signature)
+        if sizes != (32, 32, 32, 64):
+            raise RemoteProtocolError(f"keys have 32 bytes and signatures 64, got {sizes}")
+        return advert
+
+
+def commitment_to(sum_id: SumId, peer_id: PeerId, seed: bytes) -> bytes:
+    """The commitment of a peer to the 32 random bytes of its seed."""
+    return sha256(sum_id.context("seed", peer_id.encode(), seed)).digest()

@@ -1,0 +1,177 @@
+"""One peer's part in one secure sum, as who adds up: it passes on what the others say, and sees nothing but the sum."""
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossipfl.errors import RemoteProtocolError
+from gossipfl.secrecy.advert import Advert, commitment_to
+from gossipfl.secrecy.cipher import Cipher
+from gossipfl.secrecy.contributor import mask_purpose, ring
+from gossipfl.secrecy.packing import pack, pack_by_peer, unpack_by_peer
+from gossipfl.secrecy.shamir import PRIME, secret_of
+from gossipfl.secrecy.terms import Phase, Rules, SumId
+from gossipfl.snapshot import Snapshot
+from gossipfl.weights import PeerId
+
+
+class Note(NamedTuple):
+    """Something to tell a contributor."""
+
+    receiver: PeerId
+    phase: Phase
+    payload: bytes
+
+
+class Aggregator:
+    """The state of one sum of terms of `size` numbers of those `members` who take part, in node order.
+
+    Each phase waits for everybody that is in it; `close` goes on with those who have answered. With too few of them
+    there is no sum: `is_over` without a `total`.
+    """
+
+    def __init__(self, sum_id: SumId, members: Sequence[PeerId], rules: Rules, cipher: Cipher, size: int) -> None:
+        self.sum_id = sum_id
+        self._members, self._rules, self._cipher, self._size = tuple(members), rules, cipher, size
+        self.phase = Phase.ADVERT  # what it waits for
+        self._answers: dict[PeerId, bytes] = {}  # of this phase
+        self._in_it: tuple[PeerId, ...] = self._members
+        self._roster: dict[PeerId, Advert] = {}
+        self._with_shares: tuple[PeerId, ...] = ()
+        self._terms: dict[PeerId, NDArray[np.uint32]] = {}
+        self.total: NDArray[np.uint32] | None = None
+        self.is_over = False
+
+    @property
+    def survivors(self) -> tuple[PeerId, ...]:
+        """Those whose terms are in the sum, in node order."""
+        return tuple(self._terms)
+
+    @property
+    def awaits(self) -> tuple[PeerId, ...]:
+        """Those who have not answered in this phase yet."""
+        if self.is_over:
+            return ()
+        return tuple(name for name in self._in_it if name not in self._answers)
+
+    def receive(self, sender: PeerId, phase: Phase, payload: bytes) -> list[Note]:
+        """An answer to what was told last; what came before, or twice, is nothing new.
+
+        Raises RemoteProtocolError for an answer of somebody who is not in it.
+        """
+        if sender not in self._members:
+            raise RemoteProtocolError(f"peer {sender} is not in the sum of step {self.sum_id.step}")
+        if phase is not self.phase or sender not in self._in_it or sender in self._answers or self.is_over:
+            return []
+        if phase is Phase.ADVERT:
+            Advert.unpacked(payload).check(self.sum_id, sender, self._cipher)
+        if phase is Phase.MASKED and len(payload) != 4 * self._size:
+            raise RemoteProtocolError(f"a masked term has {4 * self._size} bytes, got {len(payload)}")
+        self._answers[sender] = payload
+        return [] if self.awaits else self.close()
+
+    def close(self) -> list[Note]:
+        """Go on to the next phase with those who have answered."""
+        answers = {name: self._answers[name] for name in self._in_it if name in self._answers}
+        needed = self._rules.least if self.phase is Phase.ADVERT else self._rules.needed(len(self._roster))
+        is_enough = len(answers) >= needed and (self._roster or self._rules.allows(len(answers)))
+        if self.is_over or not is_enough:
+            self.is_over = True
+            return []
+        self._answers, self._in_it = {}, tuple(answers)
+        steps: Mapping[Phase, Callable[[dict[PeerId, bytes]], list[Note]]] = {
+            Phase.ADVERT: self._tell_roster,
+            Phase.SHARES: self._pass_on_shares,
+            Phase.MASKED: self._tell_survivors,
+            Phase.SIGNED: self._pass_on_signatures,
+            Phase.REVEALED: self._unmask,
+        }
+        notes = steps[self.phase](answers)
+        self.phase = Phase(min(self.phase + 2, Phase.REVEALED))
+        return notes
+
+    def _to_all(self, phase: Phase, payload: bytes) -> list[Note]:
+        return [Note(name, phase, payload) for name in self._in_it]
+
+    def _tell_roster(self, adverts: dict[PeerId, bytes]) -> list[Note]:
+        self._roster = {name: Advert.unpacked(advert) for name, advert in adverts.items()}
+        return self._to_all(Phase.ROSTER, pack_by_peer(adverts))
+
+    def _pass_on_shares(self, sealed: dict[PeerId, bytes]) -> list[Note]:
+        self._with_shares = tuple(sealed)
+        by_sender = {name: unpack_by_peer(one) for name, one in sealed.items()}
+        inboxes = {
+            name: {sender: to[name] for sender, to in by_sender.items() if sender != name and name in to}
+            for name in self._in_it
+        }
+        return [Note(name, Phase.INBOX, pack_by_peer(inbox)) for name, inbox in inboxes.items()]
+
+    def _tell_survivors(self, terms: dict[PeerId, bytes]) -> list[Note]:
+        self._terms = {name: np.frombuffer(term, "<u4") for name, term in terms.items()}
+        return self._to_all(Phase.SURVIVORS, pack(name.encode() for name in terms))
+
+    def _pass_on_signatures(self, signatures: dict[PeerId, bytes]) -> list[Note]:
+        return self._to_all(Phase.SIGNATURES, pack_by_peer(signatures))
+
+    def _unmask(self, revealed: dict[PeerId, bytes]) -> list[Note]:
+        """Take the masks off the sum: those of survivors, and the pair masks of who went missing."""
+        points = {name: point for point, name in enumerate(self._roster, 1)}
+        shares = {name: unpack_by_peer(one) for name, one in revealed.items()}
+        total = np.zeros(self._size, np.uint32)
+        for term in self._terms.values():
+            total += term
+        digest = sha256(pack_by_peer({name: advert.packed() for name, advert in self._roster.items()})).digest()
+        purpose = mask_purpose(self.sum_id, digest)
+        for name in self._with_shares:
+            own = {points[by]: int.from_bytes(of[name], "little") % PRIME for by, of in shares.items() if name in of}
+            secret = secret_of(own).to_bytes(66, "little")
+            key, rest = secret[:32], secret[32:]
+            if name in self._terms:
+                if any(rest) or commitment_to(self.sum_id, name, key) != self._roster[name].commitment:
+                    return self._spoiled()
+                total -= ring(self._cipher.stream(key, 4 * self._size))
+                continue
+            if any(rest) or self._cipher.public(key) != self._roster[name].mask_key:
+                return self._spoiled()
+            for other in self._terms:
+                pair = self._cipher.agree(key, self._roster[other].mask_key, purpose)
+                mask = ring(self._cipher.stream(pair, 4 * self._size))
+                is_first = points[other] < points[name]  # then it has added the mask
+                total = total - mask if is_first else total + mask
+        self.total, self.is_over = total, True
+        return []
+
+    def _spoiled(self) -> list[Note]:
+        """Shares do not give what was promised: there is no sum, and never a wrong one."""
+        self.is_over = True
+        return []
+
+    # Persistence
+
+    def snapshot(self) -> Snapshot:
+        arrays: dict[str, NDArray[Any]] = {
+            f"answers/{name}": np.frombuffer(answer, np.uint8) for name, answer in self._answers.items()
+        }
+        arrays |= {f"terms/{name}": term for name, term in self._terms.items()}
+        arrays |= {} if self.total is None else {"total": self.total}
+        return arrays, {
+            "phase": int(self.phase),
+            "answers": list(self._answers),
+            "in_it": list(self._in_it),
+            "roster": {name: advert.packed().hex() for name, advert in self._roster.items()},
+            "with_shares": list(self._with_shares),
+            "terms": list(self._terms),
+            "is_over": self.is_over,
+        }
+
+    def restore(self, snapshot: Snapshot) -> None:
+        arrays, values = snapshot
+        self.phase = Phase(values["phase"])
+        self._answers = {name: arrays[f"answers/{name}"].tobytes() for name in values["answers"]}
+        self._in_it, self._with_shares = tuple(values["in_it"]), tuple(values["with_shares"])
+        self._roster = {name: Advert.unpacked(bytes.fromhex(text)) for name, text in values["roster"].items()}
+        self._terms = {name: arrays[f"terms/{name}"] for name in values["terms"]}
+        self.total, self.is_over = arrays.get("total"), values["is_over"]

@@ -1,0 +1,73 @@
+"""Secure sums that are played through in one process, with a network between that may lose, double and swap."""
+
+from collections import deque
+
+import numpy as np
+
+from gossipfl.engines.ciphers import cipher_of_seed
+from gossipfl.secrecy.aggregator import Aggregator, Note
+from gossipfl.secrecy.contributor import Contributor
+from gossipfl.secrecy.terms import Phase, Rules, SumId
+
+SUM = SumId("run", "hub", 3)
+SIZE = 50
+
+
+def terms_of(names, seed=0):
+    generator = np.random.default_rng(seed)
+    return {name: generator.integers(0, 2**32, SIZE, dtype=np.uint32) for name in names}
+
+
+def total(terms, names):
+    return sum((terms[name] for name in names), np.zeros(SIZE, np.uint32))
+
+
+class Play:
+    """An aggregator with its contributors; `drop(name, phase)` says whose answer of which phase never comes."""
+
+    def __init__(self, names, rules=None, drop=lambda name, phase: False, tamper=lambda note: note, seed=0):
+        self.rules = rules or Rules()
+        self.names = list(names)
+        self.terms = terms_of(self.names, seed)
+        self.aggregator = Aggregator(SUM, self.names, self.rules, cipher_of_seed(seed, "hub"), SIZE)
+        self.peers = {n: Contributor(n, SUM, self.names, self.rules, cipher_of_seed(seed, n)) for n in self.names}
+        self.drop, self.tamper = drop, tamper
+        self.seen = []  # all that reaches whoever adds up
+        self.refused = []
+
+    def answer(self, note: Note):
+        """The phase and payload with which a contributor answers, after what it was told."""
+        peer = self.peers[note.receiver]
+        match note.phase:
+            case Phase.ROSTER:
+                return Phase.SHARES, peer.take_roster(note.payload)
+            case Phase.INBOX:
+                peer.take_inbox(note.payload)
+                return Phase.MASKED, peer.masked(self.terms[note.receiver]).tobytes() if peer.is_ready else None
+            case Phase.SURVIVORS:
+                return Phase.SIGNED, peer.take_survivors(note.payload)
+            case _:
+                return Phase.REVEALED, peer.take_signatures(note.payload)
+
+    def run(self):
+        from gossipfl.errors import RemoteProtocolError
+
+        said = deque((name, Phase.ADVERT, peer.advert()) for name, peer in self.peers.items())
+        while not self.aggregator.is_over:
+            notes = []
+            while said:
+                name, phase, payload = said.popleft()
+                if payload is None or self.drop(name, phase):
+                    continue
+                self.seen.append((name, phase, payload))
+                notes += self.aggregator.receive(name, phase, payload)
+            if not notes:
+                notes = self.aggregator.close()  # whose patience is over
+            for note in notes:
+                try:
+                    answered = self.answer(self.tamper(note))
+                except RemoteProtocolError as error:
+                    self.refused.append((note.receiver, str(error)))
+                    continue
+                said.append((note.receiver, *answered))
+        return self

@@ -1,0 +1,257 @@
+"""A secure sum is the sum, whoever drops out when; below the threshold there is none, and never a wrong one."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sums import SIZE, SUM, Play, terms_of, total
+
+from gossipfl.engines.ciphers import cipher_of_seed
+from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
+from gossipfl.secrecy.advert import Advert
+from gossipfl.secrecy.contributor import Contributor, ring
+from gossipfl.secrecy.fixed_point import FixedPoint
+from gossipfl.secrecy.packing import pack, pack_by_peer, unpack_by_peer
+from gossipfl.secrecy.shamir import PRIME, secret_of, shares_of
+from gossipfl.secrecy.terms import Phase, Rules, SumId
+
+PHASES = [Phase.ADVERT, Phase.SHARES, Phase.MASKED, Phase.SIGNED, Phase.REVEALED]
+
+
+@pytest.mark.parametrize("num_peers", [2, 3, 5, 9])
+def test_the_sum_is_exact(num_peers):
+    play = Play([str(k) for k in range(num_peers)]).run()
+    assert (play.aggregator.total == total(play.terms, play.names)).all()
+    assert play.aggregator.survivors == tuple(play.names)
+    assert play.refused == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(num_peers=st.integers(2, 7), data=st.data(), colluders=st.integers(0, 1))
+def test_with_any_pattern_of_drop_outs_it_is_the_sum_of_the_survivors_or_none(num_peers, data, colluders):
+    names = [str(k) for k in range(num_peers)]
+    gone = {name: data.draw(st.sampled_from([*PHASES, None, None])) for name in names}
+    rules = Rules(colluders=colluders)
+    play = Play(names, rules, lambda name, phase: gone[name] is not None and phase >= gone[name]).run()
+    reached = [sum(gone[name] is None or gone[name] > phase for name in names) for phase in PHASES]
+    on_roster = reached[0]
+    is_possible = rules.allows(on_roster) and all(n >= rules.needed(on_roster) for n in reached[1:])
+    assert (play.aggregator.total is not None) == is_possible
+    if is_possible:
+        survivors = [name for name in names if gone[name] is None or gone[name] > Phase.MASKED]
+        assert play.aggregator.survivors == tuple(survivors)
+        assert (play.aggregator.total == total(play.terms, survivors)).all()
+
+
+# What whoever adds up can see
+
+
+def test_a_masked_term_says_nothing_of_the_term():
+    """Of the same term, each sum has another masked one, and its bits are as many ones as zeros."""
+    masked = []
+    for seed in range(12):
+        play = Play(["a", "b", "c"], seed=seed)
+        play.terms = {name: np.zeros(SIZE, np.uint32) for name in play.names}
+        masked += [ring(p) for _, phase, p in play.run().seen if phase is Phase.MASKED]
+    values = np.concatenate(masked)
+    assert np.unique(values).size > 0.99 * values.size
+    assert stats.kstest(values / 2**32, "uniform").pvalue > 1e-3
+
+
+def test_a_colluding_neighbor_takes_off_its_own_masks_and_no_others():
+    """With all that one contributor knows, too, what is left of another's term is still masked."""
+    play = Play(["a", "b", "c"])
+    secrets = {}
+    for name, peer in play.peers.items():
+        secrets[name] = (peer._mask_key, peer._seed)
+    play.run()
+    masked = {name: ring(payload) for name, phase, payload in play.seen if phase is Phase.MASKED}
+    colluder = cipher_of_seed(0, "c")
+    adverts = {n: Advert.unpacked(p) for n, phase, p in play.seen if phase is Phase.ADVERT}
+    # The seeds of own masks are revealed to whoever adds up. What is left are the pair masks of a and b.
+    seen = masked["a"] - ring(colluder.stream(secrets["a"][1], 4 * SIZE))
+    purpose = SUM.context("mask", play.peers["a"]._digest())
+    seen -= ring(colluder.stream(colluder.agree(secrets["c"][0], adverts["a"].mask_key, purpose), 4 * SIZE))
+    left = seen - play.terms["a"]
+    assert np.count_nonzero(left) > 0.9 * SIZE
+    both = left + (
+        masked["b"]
+        - ring(colluder.stream(secrets["b"][1], 4 * SIZE))
+        - ring(colluder.stream(colluder.agree(secrets["c"][0], adverts["b"].mask_key, purpose), 4 * SIZE))
+        - play.terms["b"]
+    )
+    assert not both.any(), "the two masks cancel: the sum of a and b is all that it learns"
+
+
+def test_of_no_peer_both_secrets_are_revealed():
+    """Whoever adds up pretends that a survivor is missing, after the others have revealed its own mask."""
+    play = Play(["a", "b", "c"]).run()
+    revealed = {name: unpack_by_peer(payload) for name, phase, payload in play.seen if phase is Phase.REVEALED}
+    assert {name: {*of} for name, of in revealed.items()} == {name: {*"abc"} for name in "abc"}
+    for peer in play.peers.values():
+        assert peer.is_over
+        assert peer.take_survivors(pack([b"a", b"b"])) is None
+        assert peer.take_signatures(pack_by_peer({})) is None
+        assert peer._mask_key == peer._seed == b""
+        assert not peer._shares
+
+
+def test_two_lists_of_survivors_unmask_nothing():
+    """One list for a and b, another for c and d: neither gets the three signatures that it takes."""
+
+    def two_lists(note):
+        if note.phase is Phase.SURVIVORS:
+            return note._replace(payload=pack([b"a", b"b", b"c"] if note.receiver in "ab" else [b"b", b"c", b"d"]))
+        return note
+
+    play = Play("abcd", tamper=two_lists).run()
+    assert play.aggregator.total is None
+    assert any("not that of peer" in why or "signed by others" in why for _, why in play.refused)
+    assert not [1 for _, phase, _ in play.seen if phase is Phase.REVEALED]
+
+
+def test_a_second_list_is_not_signed():
+    signed = {}
+
+    def stop(name, phase):
+        return phase is Phase.SIGNED and signed.setdefault(name, True)
+
+    play = Play("abcd", drop=stop).run()
+    assert all(peer.take_survivors(pack([b"a", b"b", b"c"])) is None for peer in play.peers.values())
+
+
+def test_swapped_keys_are_noticed():
+    """Whoever adds up puts keys of its own into the roster, to open what is sealed with them."""
+    own = Contributor("b", SUM, "abc", Rules(), cipher_of_seed(99, "b"))
+
+    def swap(note):
+        if note.phase is Phase.ROSTER and note.receiver == "a":
+            adverts = unpack_by_peer(note.payload)
+            return note._replace(payload=pack_by_peer({**adverts, "b": own.advert()}))
+        return note
+
+    play = Play("abc", tamper=swap).run()
+    assert ("a", "a signature in a secure sum is not that of peer b") in play.refused
+
+
+def test_keys_of_another_step_run_or_aggregator_are_noticed():
+    for other in (SumId("run", "hub", 4), SumId("other", "hub", 3), SumId("run", "bub", 3)):
+        replayed = Contributor("b", other, "abc", Rules(), cipher_of_seed(0, "b")).advert()
+        play = Play("abc")
+        with pytest.raises(RemoteProtocolError, match="not that of peer b"):
+            play.aggregator.receive("b", Phase.ADVERT, replayed)
+        adverts = {name: peer.advert() for name, peer in play.peers.items()} | {"b": replayed}
+        with pytest.raises(RemoteProtocolError, match="not that of peer b"):
+            play.peers["a"].take_roster(pack_by_peer(adverts))
+
+
+def test_a_late_term_is_never_unmasked():
+    """c is too late: the others have revealed the key of its pair masks, and so never reveal its own mask."""
+    play = Play("abcd", drop=lambda name, phase: name == "c" and phase >= Phase.MASKED).run()
+    assert (play.aggregator.total == total(play.terms, "abd")).all()
+    revealed = [unpack_by_peer(payload) for _, phase, payload in play.seen if phase is Phase.REVEALED]
+    points = {name: k for k, name in enumerate("abcd", 1)}
+    shares = {points[by]: int.from_bytes(of["c"], "little") for by, of in zip("abd", revealed, strict=True)}
+    key = secret_of(shares).to_bytes(66, "little")[:32]
+    assert cipher_of_seed(0, "c").public(key) == play.aggregator._roster["c"].mask_key, "it is the key, not the seed"
+
+
+def test_shares_that_are_lies_give_no_sum():
+    def lie(note):
+        return note
+
+    play = Play("abc", tamper=lie)
+    honest = play.answer
+
+    def answer(note):
+        phase, payload = honest(note)
+        if phase is Phase.REVEALED and note.receiver == "b":
+            payload = pack_by_peer({name: bytes(66) for name in unpack_by_peer(payload)})
+        return phase, payload
+
+    play.answer = answer
+    assert play.run().aggregator.total is None
+
+
+def test_a_peer_masks_once():
+    play = Play("ab")
+    play.run()
+    with pytest.raises(LocalProtocolError):
+        play.peers["a"].masked(terms_of("a")["a"])
+
+
+@given(st.binary(max_size=60))
+def test_garbage_is_refused_and_changes_nothing(garbage):
+    play = Play("abc")
+    for take in (play.peers["a"].take_roster, play.peers["a"].take_survivors):
+        with pytest.raises(RemoteProtocolError):
+            take(garbage + b"\x09")
+    with pytest.raises(RemoteProtocolError):
+        play.aggregator.receive("a", Phase.ADVERT, garbage + b"\x09")
+    assert (play.run().aggregator.total == total(play.terms, "abc")).all()
+
+
+@pytest.mark.parametrize("names", ["a", "ax", "abx"])
+def test_a_roster_that_is_too_small_or_of_strangers_is_refused(names):
+    adverts = {n: Contributor(n, SUM, "abc", Rules(), cipher_of_seed(0, n)).advert() for n in names}
+    peer = Contributor("a", SUM, "abc", Rules(colluders=int(names == "abx")), cipher_of_seed(0, "a"))
+    with pytest.raises(RemoteProtocolError):
+        peer.take_roster(pack_by_peer(adverts))
+
+
+# Arithmetic
+
+
+@given(
+    rows=st.lists(st.lists(st.floats(-64, 64, width=32), min_size=3, max_size=3), min_size=1, max_size=8),
+    seed=st.integers(0, 99),
+)
+def test_a_mean_in_fixed_point_is_within_its_bound(rows, seed):
+    weights = np.random.default_rng(seed).dirichlet(np.ones(len(rows)))
+    fixed = FixedPoint(64.0)
+    terms = [fixed.encode(np.array(row, np.float32), weight) for row, weight in zip(rows, weights, strict=True)]
+    sum_ = total_of(terms)
+    mean = fixed.decode(sum_, weights.sum(), np.dtype(np.float64))
+    exact = np.average(np.array(rows, np.float32).astype(float), axis=0, weights=weights)
+    assert np.abs(mean - exact).max() <= fixed.bound(len(rows), weights.sum()) + 1e-12
+
+
+def total_of(terms):
+    return sum(terms, np.zeros(3, np.uint32))
+
+
+def test_what_is_beyond_the_range_is_no_term():
+    fixed = FixedPoint(8.0)
+    for bad in (8.001, np.inf, np.nan):
+        assert fixed.encode(np.array([1.0, bad], np.float32), 0.1) is None
+    assert fixed.encode(np.array([8.0, -8.0], np.float32), 1.0) is not None
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf"), 2.0**30])
+def test_a_range_leaves_room(bad):
+    with pytest.raises(ConfigurationError):
+        FixedPoint(bad)
+
+
+@given(st.integers(0, 2**256 - 1), st.integers(1, 6), st.integers(0, 4), st.integers(0, 99))
+def test_any_t_shares_give_the_secret(secret, needed, more, seed):
+    generator = np.random.default_rng(seed)
+    coefficients = [int.from_bytes(generator.bytes(65), "little") for _ in range(needed - 1)]
+    points = list(range(1, needed + more + 1))
+    shares = dict(zip(points, shares_of(secret, coefficients, points), strict=True))
+    chosen = generator.permutation(points)[:needed].tolist()
+    assert secret_of({point: shares[point] for point in chosen}) == secret
+    if needed > 1:
+        fewer = {point: shares[point] for point in chosen[1:]}
+        assert secret_of(fewer) != secret or coefficients[-1] == 0
+    assert all(0 <= share < PRIME for share in shares.values())
+
+
+@pytest.mark.parametrize(("num_peers", "colluders"), [(n, c) for n in range(2, 12) for c in range(3)])
+def test_two_lists_can_never_both_have_enough_signatures(num_peers, colluders):
+    rules = Rules(threshold=0.51, colluders=colluders)
+    if rules.allows(num_peers):
+        honest = num_peers - colluders
+        assert 2 * rules.needed(num_peers) > honest + 2 * colluders
+        assert rules.needed(num_peers) - colluders >= 2
