@@ -1,4 +1,4 @@
-"""All that a secure sum needs of cryptography, and who can check whom; an engine gives it."""
+"""The cryptography that a secure sum needs, and who can check whom; an engine gives it."""
 
 from typing import Protocol
 
@@ -13,7 +13,7 @@ class Cipher(Protocol):
 
     @property
     def credential(self) -> bytes:
-        """What lets others check the peer's signatures: its certificate, or nothing where all know all keys."""
+        """The means by which others check its signatures: its certificate, or nothing where all know all keys."""
         ...
 
     def secret(self, *name: str | int) -> bytes:
