@@ -30,6 +30,7 @@ class Observation:
 class Facts:
     """The facts that everybody knows who takes part: the model, its first weights, and how peers train it.
 
+    `value_range` are the smallest and the largest value of inputs, which everybody knows of data of its own;
     `learning_rate` is None where it is no constant that the scenario names.
     """
 
@@ -38,6 +39,7 @@ class Facts:
     initial: ModelVectors
     constants: Constants
     task: Task
+    value_range: tuple[float, float]
     batch_size: int
     learning_rate: float | None
     seed: int

@@ -1,45 +1,79 @@
-"""A dense layer tells its inputs, to the last digits."""
+"""A first dense layer gives its inputs away: exactly where one example moved a unit alone."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossipfl.attacks.dense_layer import inputs_told, labels_told
+from gossipfl.attacks.dense_layer import input_without_bias, label_counts, rebuilt_inputs
+
+CLASSES = 10
 
 
-def gradients(x: np.ndarray, y: np.ndarray, num_classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Those of softmax regression with cross-entropy, in the mean over a batch."""
-    kernel = np.random.default_rng(seed).normal(size=(x.shape[1], num_classes))
-    scores = np.exp(x @ kernel)
-    errors = (scores / scores.sum(axis=1, keepdims=True) - np.eye(num_classes)[y]) / len(x)
-    return x.T @ errors, errors.sum(axis=0)
+def softmax_gradient(
+    kernel: np.ndarray, bias: np.ndarray, x: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """dL/dW and dL/db of multinomial logistic regression, and the mean probabilities."""
+    logits = x @ kernel + bias
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    delta = (p - np.eye(CLASSES)[labels]) / len(x)
+    return x.T @ delta, delta.sum(0), p.mean(0)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(2, 12))
-def test_a_single_example_is_told_exactly_with_its_label(seed, num_classes) -> None:
+@given(st.integers(0, 2**32 - 1), st.floats(1e-4, 100.0))
+@settings(max_examples=30)
+def test_one_example_is_rebuilt_exactly_from_any_weights_and_any_multiple_of_the_gradient(
+    seed: int, factor: float
+) -> None:
     rng = np.random.default_rng(seed)
-    x, y = rng.random((1, 9)), rng.integers(num_classes, size=1)
-    kernel, bias = gradients(x, y, num_classes, seed)
-    for told in inputs_told(kernel, bias, most=num_classes):
-        assert told == pytest.approx(x[0], abs=1e-12)
-    assert labels_told(bias).tolist() == y.tolist()
+    x, label = rng.random((1, 64)), rng.integers(CLASSES, size=1)
+    d_kernel, d_bias, p = softmax_gradient(rng.normal(size=(64, CLASSES)) * 0.1, np.zeros(CLASSES), x, label)
+    (rebuilt,) = rebuilt_inputs(factor * d_kernel, factor * d_bias, most=5)
+    assert np.abs(rebuilt - x[0]).max() < 1e-12
+    assert label_counts(factor * d_bias, p, 1, is_scaled=False).argmax() == label[0]
 
 
-@pytest.mark.parametrize("factor", [1e-6, -3.0])
-def test_a_learning_rate_cancels(factor) -> None:
-    x, y = np.random.default_rng(0).random((1, 9)), np.array([2])
-    kernel, bias = gradients(x, y, 4, 0)
-    assert inputs_told(factor * kernel, factor * bias) == pytest.approx(inputs_told(kernel, bias), abs=1e-12)
-
-
-def test_of_several_examples_a_mean_of_them_is_told() -> None:
+def test_a_batch_of_different_classes_is_rebuilt_exactly_at_the_first_step_from_zero_weights() -> None:
     rng = np.random.default_rng(1)
-    x, y = rng.random((8, 9)), np.arange(8) % 4
-    kernel, bias = gradients(x, y, 4, 1)
-    assert np.abs(inputs_told(kernel, bias) - x[0]).max() > 0.01
+    x, labels = rng.random((6, 64)), np.array([3, 1, 4, 5, 9, 2])
+    d_kernel, d_bias, p = softmax_gradient(np.zeros((64, CLASSES)), np.zeros(CLASSES), x, labels)
+    rebuilt = rebuilt_inputs(d_kernel, d_bias, most=20)
+    assert all(min(np.abs(rebuilt - one).max(1)) < 1e-12 for one in x)
+    assert label_counts(d_bias, p, 6, is_scaled=True).tolist() == np.bincount(labels, minlength=CLASSES).tolist()
 
 
-def test_a_bias_without_a_gradient_tells_nothing() -> None:
-    assert inputs_told(np.ones((3, 2)), np.zeros(2)).shape == (0, 3)
-    assert inputs_told(np.ones((3, 2)), np.array([0.0, 2.0])).tolist() == [[0.5, 0.5, 0.5]]
+@given(st.lists(st.integers(0, 8), min_size=1, max_size=40))
+@settings(max_examples=30)
+def test_labels_are_counted_as_long_as_a_class_is_absent_or_the_scale_is_known(labels: list[int]) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random((len(labels), 16))
+    _, d_bias, p = softmax_gradient(np.zeros((16, CLASSES)), np.zeros(CLASSES), x, np.array(labels))
+    counts = np.bincount(labels, minlength=CLASSES).tolist()
+    assert label_counts(d_bias, p, len(labels), is_scaled=True).tolist() == counts
+    assert label_counts(7.0 * d_bias, p, len(labels), is_scaled=False).tolist() == counts
+
+
+def test_without_a_bias_one_example_is_known_up_to_its_scale() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.random((1, 64))
+    d_kernel, _, _ = softmax_gradient(rng.normal(size=(64, CLASSES)), np.zeros(CLASSES), x, np.array([3]))
+    assert input_without_bias(d_kernel) == pytest.approx(x[0] / x.max(), abs=1e-12)
+
+
+def test_noise_hides_it_the_more_the_larger_it_is() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.random((1, 64))
+    d_kernel, d_bias, _ = softmax_gradient(np.zeros((64, CLASSES)), np.zeros(CLASSES), x, np.array([3]))
+    errors = []
+    for z in (1e-4, 1e-2, 1.0):
+        rebuilt = rebuilt_inputs(
+            d_kernel + z * rng.normal(size=d_kernel.shape), d_bias + z * rng.normal(size=d_bias.shape), most=5
+        )
+        errors.append(min(np.square(one - x[0]).mean() for one in rebuilt))
+    assert errors[0] < 1e-5 < errors[1] < 0.1 < errors[2]
+
+
+def test_nothing_is_rebuilt_from_no_gradient() -> None:
+    assert rebuilt_inputs(np.zeros((4, 3)), np.zeros(3), most=5).shape == (0, 4)
+    assert label_counts(np.full(3, np.nan), np.full(3, 1 / 3), 5, is_scaled=True).tolist() == [0, 0, 0]
