@@ -112,6 +112,7 @@ class AttackedRun:
             experiment.initial(section),
             experiment.trainer_for(section).constants,
             experiment.dataset.task,
+            self._range,
             experiment.scenario.training.batch_size,
             rate if isinstance(rate, float) else None,
             experiment.seed,
