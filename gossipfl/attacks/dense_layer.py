@@ -67,8 +67,8 @@ def input_without_bias(kernel: NDArray[np.floating]) -> NDArray[np.float64]:
 def label_counts(
     bias: NDArray[np.floating], probabilities: NDArray[np.floating], num_examples: int, *, is_scaled: bool
 ) -> NDArray[np.int64]:
-    """How many of `num_examples` have each label, from the gradient of the last layer's bias [classes]: for softmax and
-    cross-entropy it is mean p_c - n_c / B.
+    """The number n_c of examples of each class among B = `num_examples`, from the gradient of the last layer's bias
+    [classes]: for softmax and cross-entropy it is mean p_c - n_c / B.
 
     `probabilities` [classes] are those that the model gives to anything on average. Where the gradient is known up to a
     factor only (not `is_scaled`), the factor is taken as if at least one class were absent: n_c >= 0 allows no larger
