@@ -51,7 +51,8 @@ class Correction(NamedTuple):
 class Train:
     """Ask for local training: `num_steps` optimizer steps from step `first_step` on, starting at `weights`.
 
-    `vectors`, `proximal_mu` and `wants` are those of its `Correction`.
+    `vectors`, `proximal_mu` and `wants` are those of its `Correction`. With a `secret`, its gradients are protected:
+    batches are drawn by it, and so is the noise.
 
     A job is a pure function of its fields and of (run seed, peer_id): running it again anywhere gives the same update.
     """
@@ -66,6 +67,7 @@ class Train:
     vectors: Mapping[str, Vector] = field(default_factory=dict)
     proximal_mu: float = 0.0
     wants: frozenset[str] = frozenset()
+    secret: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,11 @@ from gossipfl.audits.reconstruction import Reconstruction, reconstruct
 from gossipfl.audits.tap import Tap
 from gossipfl.data.conversion import model_inputs
 from gossipfl.data.dataset import classes_of
-from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.history import History
+from gossipfl.privacy.protection import ExampleProtection
+from gossipfl.randomness import SeededSecrets
+from gossipfl.training.secret_batches import secret_batches
 from gossipfl.weights import PeerId
 
 MAX_EXAMPLES = 64
@@ -35,19 +37,11 @@ MAX_REFERENCES = 8
 class AttackedRun:
     """One run under one defence, attacked from a place for each target: to its end, if it `is_whole`, else until all
     have trained once.
-
-    Raises ConfigurationError for batches that are drawn in secret: nothing could be compared with them.
     """
 
     def __init__(self, experiment: Experiment, plan: Plan, *, is_whole: bool) -> None:
         self.experiment = experiment
         self._plan = plan
-        noise = experiment.scenario.privacy.differential_privacy
-        if noise is not None and noise.level == "example" and noise.sampling == "poisson":
-            raise ConfigurationError(
-                "batches are drawn in secret, and what is rebuilt is compared with those that are known: set "
-                'privacy.differential_privacy.sampling = "shuffled"'
-            )
         section = experiment.scenario.algorithms[0]
         self._cast = experiment.cast(section)
         self._hub = self._cast.recipe.hub
@@ -58,7 +52,8 @@ class AttackedRun:
             if not is_whole and simulator.round > 1:  # who combines first tells of its first training in the second
                 break
         self.history: History = simulator.history
-        self.rebuilt = [self._rebuilt(target) for target in self.observations or self._targets]
+        rebuilt = map(self._rebuilt, self.observations or self._targets)
+        self.rebuilt = [one for one in rebuilt if one is not None]
         self.attack = next((one.attack for one in self._reconstructions.values()), "none: sizes, or ciphertexts")
         self.true_positives = self._true_positives() if is_whole else ()
 
@@ -130,12 +125,24 @@ class AttackedRun:
             for target, observation in self.observations.items()
         }
 
-    def _rebuilt(self, target: PeerId) -> Rebuilt:
-        """What was rebuilt of a target, beside what it trained on; of nothing, the mean of held-out examples is what
-        anybody would say."""
+    def _trained_on(self, target: PeerId) -> NDArray[np.int32]:
+        """The numbers of the examples of a target's first training; of batches that are drawn in secret, those that the
+        secret of virtual time gives."""
         experiment = self.experiment
         steps = experiment.work(target, self._cast.recipe).steps_per_round
-        numbers = np.unique(experiment.examples_of(target, 0, steps))[:MAX_EXAMPLES]
+        protection = None if experiment.privacy is None else experiment.privacy.protection_of(target)
+        if not isinstance(protection, ExampleProtection):
+            return experiment.examples_of(target, 0, steps)
+        secret = SeededSecrets(experiment.seed).of("noise", target).random_bytes(32, "training", 0)
+        return secret_batches(experiment.shards[target], protection.rate, steps, secret)[0]
+
+    def _rebuilt(self, target: PeerId) -> Rebuilt | None:
+        """A target with what was rebuilt of it, or the mean of held-out examples, which anybody would say; None for one
+        that was trained on nothing, as a secret sample may be."""
+        experiment = self.experiment
+        numbers = np.unique(self._trained_on(target))[:MAX_EXAMPLES]
+        if not numbers.size:
+            return None
         examples = experiment.dataset.train.take(numbers)
         originals: NDArray[np.float32] = model_inputs(examples.x)
         reconstruction = self._reconstructions.get(target)

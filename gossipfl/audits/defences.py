@@ -63,8 +63,6 @@ class Defence:
         given = own.differential_privacy
         said = {"level": "peer"} if given is None else given.model_dump(exclude_unset=True)
         kept = {name: value for name, value in said.items() if name != "epsilon"}
-        if kept["level"] == "example":
-            kept["sampling"] = "shuffled"  # so that all rows are of the same batches
         return {"differential_privacy": {**kept, "noise": self.strength}}
 
 

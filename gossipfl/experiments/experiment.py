@@ -210,6 +210,7 @@ class Experiment:
             evaluation_batch_size=training.evaluation_batch_size,
             metrics=self.scenario.evaluation.specs,
             sharing=self.scenario.sharing.patterns,
+            privacy=None if self.privacy is None else self.privacy.of_examples,
         )
 
     def _new_trainer(self, settings: TrainingSettings) -> ModelTrainer:
@@ -380,7 +381,7 @@ class Cast:
         initial = replace(initial, weights=put_away(initial.weights))
         randomness = Randomness(PublicRandomness(experiment.seed), secret)
         private = experiment.privacy if self.recipe.agrees else None  # where nobody talks, nothing leaves the peer
-        protection = None if private is None else private.protection
+        protection = None if private is None else private.protection_of(peer_id)
         seat = Seat(peer_id, self.network, initial, work, randomness, put_away, self.plan.pooling, protection)
         peer = self.recipe.make_peer(seat)
         if self.agreement is None:

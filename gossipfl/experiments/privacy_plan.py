@@ -11,10 +11,11 @@ from typing import NamedTuple
 from gossipfl.accounting.accountant import epsilon, noise_for
 from gossipfl.algorithms import Algorithm
 from gossipfl.errors import ConfigurationError
-from gossipfl.privacy.protection import Protection
+from gossipfl.privacy.protection import ExampleProtection, Protection
 from gossipfl.privacy.spending import Mechanism, Spending
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.privacy import DifferentialPrivacySection
+from gossipfl.training.settings import ExamplePrivacy
 from gossipfl.weights import PeerId
 
 
@@ -44,16 +45,21 @@ class PrivacyPlan:
         """The largest epsilon that any peer spends."""
         return max(peer.epsilon for peer in self.peers)
 
-    @property
-    def protection(self) -> Protection | None:
-        """The protection of each peer's training in its protocol; None: it is the trainer's."""
+    def protection_of(self, peer_id: PeerId) -> Protection | ExampleProtection | None:
+        """The protection of a peer's training; None: it has no examples, and does not train."""
         match self.section.level:
             case "peer":
                 return Protection(self.section.clip, self.noise)
             case "server":
                 return Protection(self.section.clip, 0.0)
             case _:
-                return None
+                rate = next((peer.rate for peer in self.peers if peer.peer_id == peer_id), None)
+                return None if rate is None else ExampleProtection(self.noise, rate)
+
+    @property
+    def of_examples(self) -> ExamplePrivacy | None:
+        """The settings by which a trainer protects single examples; None: it is not the trainer who protects."""
+        return ExamplePrivacy(self.section.clip, self.noise) if self.section.level == "example" else None
 
     @property
     def unit(self) -> str:

@@ -39,6 +39,7 @@ def snapshot_of_job(job: Job | None) -> Snapshot:
                 "num_steps": job.num_steps,
                 "proximal_mu": job.proximal_mu,
                 "wants": sorted(job.wants),
+                **({"secret": job.secret.hex()} if job.secret else {}),
             }
 
 
@@ -63,4 +64,5 @@ def job_of_snapshot(snapshot: Snapshot, peer_id: PeerId) -> Job | None:
                 vectors=under("vectors/", arrays),
                 proximal_mu=values["proximal_mu"],
                 wants=frozenset(values["wants"]),
+                secret=bytes.fromhex(values.get("secret", "")),
             )

@@ -60,9 +60,18 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         "differential_privacy",
-        'level = "example"',
-        lambda case: _at(case, "example"),
-        'it is not there; level = "peer" protects all that a peer has',
+        'sampling = "shuffled"',
+        lambda case: _at(case, "example") and case.dp is not None and case.dp.sampling == "shuffled",
+        'it is not there; "poisson" draws each batch in secret, which the accounting amplifies by',
+    ),
+    Refusal(
+        "differential_privacy",
+        "an algorithm that corrects gradients",
+        lambda case: (
+            _at(case, "example")
+            and case.section.name in ("fedprox", "scaffold", "gradient_tracking", "quasi_global_momentum")
+        ),
+        'what it adds to gradients would stand beside the noise; choose another algorithm, or level = "peer"',
     ),
     Refusal("differential_privacy", 'level = "server"', lambda case: _at(case, "server"), "it is not there"),
     Refusal(

@@ -11,6 +11,27 @@ from gossipfl.training.sharing import ALL_AVERAGED, SharingPatterns
 
 
 @dataclass(frozen=True, slots=True)
+class ExamplePrivacy:
+    """Protection of single examples in training (DP-SGD; Abadi et al., 2016), of jobs that have a secret:
+
+        g = (sum_i g_i min(1, C / ||g_i||) + N(0, (z C)^2 I)) / B,
+
+    over the examples i of a batch that is drawn in secret; B is the size of batches that is expected, `clip` is C and
+    `noise` z.
+
+    Raises ConfigurationError for a clip that is not above 0 (infinite: nothing is clipped), or a noise below 0 or
+    without a finite clip.
+    """
+
+    clip: float
+    noise: float
+
+    def __post_init__(self) -> None:
+        if not (self.clip > 0 and isfinite(self.noise) and self.noise >= 0 and (isfinite(self.clip) or not self.noise)):
+            raise ConfigurationError(f"a clip is above 0 and a noise at least 0, both finite, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingSettings:
     """Optimizer, loss and evaluation batch size of local training.
 
@@ -25,6 +46,7 @@ class TrainingSettings:
     accuracy of a classification.
     `class_weight`: a factor of the loss of each example by its class, as `fit` takes it; others have 1.
     `sharing`: which variables stay at each peer, and which are frozen.
+    `privacy`: how jobs with a secret protect single examples; None: there are no such jobs.
 
     Raises ConfigurationError for a mapping without a name, a batch size below 1 or a weight that is no number >= 0.
     """
@@ -35,6 +57,7 @@ class TrainingSettings:
     metrics: tuple[MetricSpec, ...] | None = None
     class_weight: Mapping[int, float] = field(default_factory=dict)
     sharing: SharingPatterns = ALL_AVERAGED
+    privacy: ExamplePrivacy | None = None
 
     def __post_init__(self) -> None:
         if self.evaluation_batch_size < 1:

@@ -26,7 +26,13 @@ def toy_trainer(build, *, optimizer=None, slots=1, **given) -> KerasTrainer:
         **given,
     }
     settings = TrainingSettings(
-        optimizer, given["loss"], 32, given["metrics"], given.get("class_weight", {}), sharing=given["sharing"]
+        optimizer,
+        given["loss"],
+        32,
+        given["metrics"],
+        given.get("class_weight", {}),
+        sharing=given["sharing"],
+        privacy=given.get("privacy"),
     )
     return KerasTrainer(build, given["dataset"], given["batches"], settings, given["seed"], slots)
 

@@ -23,6 +23,10 @@ Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 """Arrays of one peer, or of one call, by name."""
 
 
+PRIVATE = ("noise_seeds", "expected_sizes")
+"""The arguments of a training that protects examples, a row for each batch."""
+
+
 class GroupedGraphs:
     """Graphs whose arguments and results have a row per peer."""
 
@@ -51,6 +55,9 @@ class GroupedGraphs:
         }
         if self._steps.has_schedule:
             signature["first_step"] = tf.TensorSpec([None], tf.int64)
+        if graph == "train_private":
+            signature |= {"noise_seeds": tf.TensorSpec([None, 2], tf.int64)}
+            signature |= {"expected_sizes": tf.TensorSpec([None], tf.float32)}
         if graph == "train_corrected":
             signature |= dict.fromkeys(("c", "anchor", "gradient_sum"), rows["weights"])
             signature["proximal_mu"] = tf.TensorSpec([None], tf.float32)
@@ -67,6 +74,8 @@ class GroupedGraphs:
             "batches": batch_bounds(sizes, indices if self._steps.in_order else None),
             "first_batches": np.cumsum([0, *(len(peer["sizes"]) for peer in peers)], dtype=np.int32),
         }
+        if graph == "train_private":
+            batches |= {name: np.concatenate([peer[name] for peer in peers]) for name in PRIVATE}
         names = self.signature(graph).keys() - batches.keys()
         rows = {name: stacked([peer[name] for peer in peers]) for name in names}
         results = {name: _array(tensor) for name, tensor in call({**rows, **batches}).items()}
@@ -97,6 +106,8 @@ class GroupedGraphs:
         first_batches: tf.Tensor,
         data: Data,
         first_step: tf.Tensor | None = None,
+        noise_seeds: tf.Tensor | None = None,
+        expected_sizes: tf.Tensor | None = None,
         **vectors: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """The training graphs: rows [n, size] of all `ROLES` that the model has; the batches of all peers, one peer's
@@ -121,7 +132,7 @@ class GroupedGraphs:
             }
             first, end = tf.gather(first_batches, peer), tf.gather(first_batches, peer + 1)
             step = None if first_step is None else tf.gather(first_step, peer)
-            outcome = self._steps.train(data, indices, batches, first, end, step, parts)
+            outcome = self._steps.train(data, indices, batches, first, end, step, parts, noise_seeds, expected_sizes)
             if correction:
                 outcome["gradient_sum"] = join(outcome["gradient_sum"], tf.float32)
             outcome |= {role: read(variables[role], rows[role].dtype) for role in variables}
@@ -129,6 +140,8 @@ class GroupedGraphs:
 
         outcomes = {role: (rows[role].dtype, rows[role].shape[1:]) for role in variables}
         outcomes |= {"loss": (tf.float64, []), "metrics": self._steps.training.of_job}
+        if noise_seeds is not None:
+            outcomes["num_examples"] = (tf.int32, [])
         if self._steps.may_skip:
             outcomes["num_skipped"] = (tf.int64, [])
         if correction:

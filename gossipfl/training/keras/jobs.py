@@ -15,6 +15,8 @@ from gossipfl.training.batches import Batches
 from gossipfl.training.keras.custom import Counting, OwnStep
 from gossipfl.training.keras.grouped import Arrays
 from gossipfl.training.keras.state import MODEL_ROLES, ROLES, VariableLayout, is_integer, size_of
+from gossipfl.training.secret_batches import noise_seeds, secret_batches
+from gossipfl.training.settings import ExamplePrivacy
 from gossipfl.weights import LARGEST_INTEGER, NOTHING, ModelVectors, PeerId, Vector, frozen, is_finite
 
 GRADIENT_SUM = "gradient_sum"
@@ -35,6 +37,7 @@ class JobFormat:
     counting: Counting
     bytes_per_example: int
     """Memory that the examples of a job take, if they are mapped from files."""
+    privacy: ExamplePrivacy | None = None
 
     def check(self, job: Train) -> None:
         """Raise SchemaMismatchError for a job whose vectors do not belong to the model, ConfigurationError for steps
@@ -46,6 +49,11 @@ class JobFormat:
                 f"the algorithm corrects or sums the gradients of peers ({needs}), and the model has a train_step of "
                 "its own, which applies them itself; choose an algorithm that does not, such as synchronous, pairwise "
                 "or fedavg, or a model without such a step"
+            )
+        if job.secret and (self.privacy is None or is_corrected(job)):
+            raise ConfigurationError(
+                f"job {job.job} of peer {job.peer_id!r} has a secret to protect its examples, and "
+                + ("the trainer has no settings for that" if self.privacy is None else "corrected gradients, too")
             )
         self.check_examples(job.peer_id, job.first_step, job.num_steps, "training.steps")
         check_size(f"weights {where}", job.weights, self.num_weights)
@@ -91,17 +99,26 @@ class JobFormat:
         num_numbers = 3 * num_floats + 5 * num_corrections + num_examples + 3 * job.num_steps
         return 4 * num_numbers + num_examples * self.bytes_per_example
 
-    def arguments(self, job: Train, *, corrected: bool) -> Arrays:
-        """The arguments of a slot's training graph for a checked job."""
-        indices, sizes = self.batches.indices(job.peer_id, job.first_step, job.num_steps)
+    def arguments(self, job: Train) -> Arrays:
+        """The arguments of a slot's training graph, `graph_of` it, for a checked job."""
+        private: dict[str, NDArray[Any]] = {}
+        if job.secret:
+            shard = self.batches.shards[job.peer_id]
+            expected_size = min(self.batches.batch_size, shard.size)
+            indices, sizes = secret_batches(shard, expected_size / shard.size, job.num_steps, job.secret)
+            private["noise_seeds"] = noise_seeds(job.num_steps, job.secret)
+            private["expected_sizes"] = np.full(job.num_steps, expected_size, np.float32)
+        else:
+            indices, sizes = self.batches.indices(job.peer_id, job.first_step, job.num_steps)
         vectors = {"weights": job.weights, "statistics": job.statistics, **self._whole_state(job)}
         arguments: dict[str, NDArray[Any]] = {
             **{role: np.asarray(vectors[role], dtype) for role, dtype in ROLES.items()},
             "indices": indices,
             "sizes": sizes,
             "first_step": np.asarray(job.first_step, np.int64),
+            **private,
         }
-        if corrected:
+        if is_corrected(job):
             zeros = np.zeros(self.num_weights, np.float32)
             for name, default in (("c", zeros), ("anchor", job.weights), (GRADIENT_SUM, zeros)):
                 arguments[name] = np.asarray(job.vectors.get(name, default), np.float32)
@@ -111,9 +128,10 @@ class JobFormat:
     def outcome(self, job: Train, results: Arrays) -> Update | TrainingError:
         """The update of the job from its results of the training graph, or the error that it diverged."""
         num_examples = self.batches.num_examples(job.peer_id, job.first_step, job.num_steps)
-        metrics = self.counting.values(results["metrics"], num_examples)
+        num_counted = max(1, int(results["num_examples"])) if job.secret else num_examples
+        metrics = self.counting.values(results["metrics"], num_counted)
         if not isinstance(self.counting, OwnStep):
-            metrics = {LOSS.name: float(results["loss"]) / num_examples, **metrics}
+            metrics = {LOSS.name: float(results["loss"]) / num_counted, **metrics}
         vectors = {role: frozen(results[role]) for role in ROLES if role in results and results[role].size}
         sums = {GRADIENT_SUM: frozen(results[GRADIENT_SUM])} if GRADIENT_SUM in job.wants else {}
         broken = [name for name, vector in {**vectors, **sums}.items() if not is_finite(vector)]
@@ -172,6 +190,11 @@ class JobFormat:
 def vectors_by_role(model: ModelVectors) -> Arrays:
     """The vectors of a model as arguments of a slot's evaluation graphs."""
     return {role: np.asarray(getattr(model, role), np.float32) for role in MODEL_ROLES}
+
+
+def graph_of(job: Train) -> str:
+    """The graph that trains a job."""
+    return "train_private" if job.secret else "train_corrected" if is_corrected(job) else "train"
 
 
 def is_corrected(job: Train) -> bool:

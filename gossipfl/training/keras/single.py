@@ -38,6 +38,9 @@ class SingleGraphs:
             return signature
         if self._steps.has_schedule:
             signature["first_step"] = tf.TensorSpec([], tf.int64)
+        if graph == "train_private":
+            signature |= {"noise_seeds": tf.TensorSpec([None, 2], tf.int64)}
+            signature |= {"expected_sizes": tf.TensorSpec([None], tf.float32)}
         if graph == "train_corrected":
             vector = [tf.TensorSpec(variable.shape, tf.float32) for variable in self._steps.layout.weights]
             signature |= dict.fromkeys(("c", "anchor", "gradient_sum"), vector)
@@ -80,11 +83,15 @@ class SingleGraphs:
         batches: tf.Tensor,
         data: Data,
         first_step: tf.Tensor | None = None,
+        noise_seeds: tf.Tensor | None = None,
+        expected_sizes: tf.Tensor | None = None,
         **correction: Any,
     ) -> dict[str, Any]:
         """The training graphs: the batches of the peer, its `first_step` for a schedule, and with corrections `c`,
         `anchor` and `gradient_sum`, variable by variable, and `proximal_mu`. Gives what `ModelSteps.train` does."""
-        return self._steps.train(data, indices, batches, tf.constant(0), tf.shape(batches)[0], first_step, correction)
+        end = tf.shape(batches)[0]
+        private = noise_seeds, expected_sizes
+        return self._steps.train(data, indices, batches, tf.constant(0), end, first_step, correction, *private)
 
     def evaluate(self, batches: tf.Tensor, data: Data) -> dict[str, tf.Tensor]:
         """The evaluation graph: the `batches`, first and end. Gives `loss` and `metrics` of every batch."""

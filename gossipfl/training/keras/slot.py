@@ -24,6 +24,7 @@ from gossipfl.training.keras.runtime import fits_one_thread, on_one_thread
 from gossipfl.training.keras.single import SingleGraphs
 from gossipfl.training.keras.state import VariableLayout
 from gossipfl.training.keras.steps import ModelSteps
+from gossipfl.training.settings import ExamplePrivacy
 from gossipfl.weights import Constants
 
 MAX_GROUPED_FLOATS = 10**6
@@ -41,8 +42,14 @@ MAX_MAPPED_BYTES = 64 * 2**20
 class Slot:
     """A compiled model with its optimizer. One group at a time: the caller keeps two threads out of one slot."""
 
-    def __init__(self, built: BuiltModel, data: DataTensors, evaluation_seeds: NDArray[np.int64]) -> None:
-        self._steps = ModelSteps(built, data)
+    def __init__(
+        self,
+        built: BuiltModel,
+        data: DataTensors,
+        evaluation_seeds: NDArray[np.int64],
+        privacy: ExamplePrivacy | None = None,
+    ) -> None:
+        self._steps = ModelSteps(built, data, privacy)
         self.built = built
         self.layout: VariableLayout = built.layout
         self.num_traces = 0
@@ -72,8 +79,8 @@ class Slot:
         self._steps.stopped.assign(False)
 
     def trace(self, graph: str, part: str = "train") -> None:
-        """Build a graph ("train", "train_corrected", "evaluate", "score" or "recalibrate", and what these need) for a
-        part of the data set, unless it is there already; in one thread at a time.
+        """Build a graph ("train", "train_corrected", "train_private", "evaluate", "score" or "recalibrate", and what
+        these need) for a part of the data set, unless it is there already; in one thread at a time.
 
         Raises ConfigurationError when the model uses variables that are not its own.
         """
@@ -113,7 +120,8 @@ class Slot:
         which a learning-rate schedule goes on from. "train_corrected" adds `c`, `anchor` and `gradient_sum` [d] and
         `proximal_mu`. Gives the vectors after training, `loss` summed over the examples, `metrics` [...],
         `num_skipped` (steps that a LossScaleOptimizer did not apply), and, corrected, the `gradient_sum` [d] with those
-        of these steps.
+        of these steps. "train_private" adds `noise_seeds` [steps, 2] and `expected_sizes` [steps], and gives
+        `num_examples`, too.
 
         "evaluate": `weights`, `statistics`, and the `batches` [2], first and end, to score the model on. Gives `loss`
         of every batch, summed over its examples, and the state of the `metrics` after it.

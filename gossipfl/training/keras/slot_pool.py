@@ -9,6 +9,7 @@ from typing import TypeVar
 from gossipfl.training.keras.data_tensors import DataTensors
 from gossipfl.training.keras.models import BuiltModel
 from gossipfl.training.keras.slot import Slot
+from gossipfl.training.settings import ExamplePrivacy
 
 Result = TypeVar("Result")
 
@@ -16,8 +17,10 @@ Result = TypeVar("Result")
 class SlotPool:
     """One slot per model. Calls of `run` from several threads share the slots."""
 
-    def __init__(self, models: Sequence[BuiltModel], data: DataTensors, seed: int) -> None:
-        self.slots = [Slot(model, data, model.layout.initial_seeds(seed, "evaluation")) for model in models]
+    def __init__(
+        self, models: Sequence[BuiltModel], data: DataTensors, seed: int, privacy: ExamplePrivacy | None = None
+    ) -> None:
+        self.slots = [Slot(model, data, model.layout.initial_seeds(seed, "evaluation"), privacy) for model in models]
         self._free: SimpleQueue[Slot] = SimpleQueue()
         for slot in self.slots:
             self._free.put(slot)

@@ -17,8 +17,10 @@ from gossipfl.training.keras.data_tensors import Data, DataTensors, gathered, nu
 from gossipfl.training.keras.metrics import ModelMetrics
 from gossipfl.training.keras.model import forward
 from gossipfl.training.keras.models import BuiltModel
+from gossipfl.training.keras.private import PrivateGradients, parts_of
 from gossipfl.training.keras.recalibration import without_memory
 from gossipfl.training.keras.state import optimizers_of, read, size_of
+from gossipfl.training.settings import ExamplePrivacy
 
 Correct: TypeAlias = Callable[[list[tf.Tensor]], list[tf.Tensor]]
 """Gradients in, corrected gradients out, variable by variable."""
@@ -48,11 +50,12 @@ class Measure:
 class ModelSteps:
     """The steps and scores of one compiled model; its methods build parts of graphs."""
 
-    def __init__(self, built: BuiltModel, data: DataTensors) -> None:
+    def __init__(self, built: BuiltModel, data: DataTensors, privacy: ExamplePrivacy | None = None) -> None:
         self.model = model = built.model
         self.layout, self.training, self.scoring = built.layout, built.training, built.scoring
         self.in_order = data.in_order
         self._class_weights = data.class_weights
+        self._private = None if privacy is None else PrivateGradients(built.model, privacy)
         self.stopped = tf.Variable(False, trainable=False, name="stopped")
         self._schedule_step = tf.Variable(0, trainable=False, dtype=tf.int64, name="schedule_step")
         follows = [_follow(optimizer, self._schedule_step) for optimizer in built.optimizers]
@@ -77,12 +80,15 @@ class ModelSteps:
         end: tf.Tensor,
         first_step: tf.Tensor | None,
         correction: Mapping[str, Any],
+        noise_seeds: tf.Tensor | None = None,
+        expected_sizes: tf.Tensor | None = None,
     ) -> dict[str, Any]:
         """Train on the batches [first, end); `batches` [steps, 2] has where each begins in `indices`, and its size. If
         the examples come `in_order`, it has the first example of each in place of that. `first_step` is the peer's step
         that the first batch is; without a schedule nobody asks.
 
-        `correction` is empty, or has the arguments of `corrected_by` and a `gradient_sum`, variable by variable. Gives
+        With `noise_seeds` [steps, 2] and the `expected_sizes` [steps] of batches, examples are protected. `correction`
+        is empty, or has the arguments of `corrected_by` and a `gradient_sum`, variable by variable. Gives
         the `loss`, summed over the examples, the `metrics`, `num_skipped` where the model `may_skip` steps, and with a
         correction the `gradient_sum` after these steps.
         """
@@ -108,7 +114,12 @@ class ModelSteps:
             batch = self._with_class_weights(batch)
             if first_step is not None:
                 self._schedule_step.assign(first_step + tf.cast(step - first, tf.int64))
-            if isinstance(self.training, OwnStep):
+            if noise_seeds is not None and expected_sizes is not None:
+                assert self._private is not None
+                assert not isinstance(self.training, OwnStep)
+                chance = tf.gather(noise_seeds, step), tf.gather(expected_sizes, step)
+                loss, sums = self._private.step(self.training, batch, sums, *chance)
+            elif isinstance(self.training, OwnStep):
                 loss, sums = tf.zeros([]), self._own_step(self.training, batch, sums)
             else:
                 loss, sums = self._step(self.training, batch, sums, correct)
@@ -118,6 +129,8 @@ class ModelSteps:
             self._before(end), train_batch, (first, (losses, sums)), parallel_iterations=1
         )
         sums["metrics"] = self.training.end(sums["metrics"])
+        if noise_seeds is not None:
+            sums["num_examples"] = tf.reduce_sum(batches[first:end, 1])
         sums["loss"] = tf.reduce_sum(tf.cast(losses.stack(), tf.float64) * tf.cast(batches[first:end, 1], tf.float64))
         return sums
 
@@ -237,11 +250,6 @@ def _follow(optimizer: keras.optimizers.Optimizer, step: tf.Variable) -> bool:
             part.learning_rate = partial(schedule, step)
             found = True
     return found
-
-
-def parts_of(batch: Data) -> tuple[Any, Any, Any]:
-    """The inputs, targets and sample weights of a batch, None where there are none."""
-    return batch["x"], batch.get("y"), batch.get("weight")
 
 
 def chosen(data: Data, indices: tf.Tensor, batches: tf.Tensor) -> Pick:

@@ -23,9 +23,10 @@ from gossipfl.training.groups import balanced_groups, equal_parts
 from gossipfl.training.keras.data_tensors import DataTensors
 from gossipfl.training.keras.exact_inputs import refuse_collapsing_numbers
 from gossipfl.training.keras.grouped import Arrays
-from gossipfl.training.keras.jobs import JobFormat, check_size, is_corrected, vectors_by_role
+from gossipfl.training.keras.jobs import JobFormat, check_size, graph_of, vectors_by_role
 from gossipfl.training.keras.losses import check_range
 from gossipfl.training.keras.models import ModelRecipe
+from gossipfl.training.keras.private import refuse_private
 from gossipfl.training.keras.recalibration import refuse_recalibration
 from gossipfl.training.keras.runtime import runtime_flags, use_slots
 from gossipfl.training.keras.scoring import Scoring
@@ -74,7 +75,7 @@ class KerasTrainer:
                 f"{len(dataset.train)} training examples; partition the data set that is trained on"
             )
         use_slots(num_slots)
-        data = DataTensors.of(dataset, settings, batches.in_order)
+        data = DataTensors.of(dataset, settings, batches.in_order and settings.privacy is None)
         memory = available_memory() if slots is None else None
         models = ModelRecipe(build_model, dataset.task, settings, seed).models(
             num_slots, lambda num_floats: slots_with_room(num_slots, num_floats, memory)
@@ -82,7 +83,9 @@ class KerasTrainer:
         for part, examples in dataset.parts:
             refuse_collapsing_numbers(models[0].model, examples)
             check_range(models[0].model, examples.y, f"the {part} part of {dataset.name}")
-        self._pool = SlotPool(models, data, seed)
+        if settings.privacy is not None:
+            refuse_private(models[0])
+        self._pool = SlotPool(models, data, seed, settings.privacy)
         self._nums_batches = {part: data.num_batches(part) for part, _ in dataset.parts}
         self._nums_examples = {part: len(examples) for part, examples in dataset.parts}
         self._scoring = Scoring(self._pool, batches, settings.evaluation_batch_size, data.bytes_per_example("train"))
@@ -104,6 +107,7 @@ class KerasTrainer:
             counting=training,
             initial_local=self._initial.local,
             bytes_per_example=data.bytes_per_example("train"),
+            privacy=settings.privacy,
         )
 
     @property
@@ -118,7 +122,7 @@ class KerasTrainer:
 
     @property
     def num_traces(self) -> int:
-        """Number of graphs built so far: at most five per slot (two for training, two for scores, recalibration)."""
+        """Number of graphs built so far: at most six per slot (three for training, two for scores, recalibration)."""
         return sum(slot.num_traces for slot in self._pool.slots)
 
     @property
@@ -167,8 +171,8 @@ class KerasTrainer:
             self._format.check(job)
         tasks: list[Callable[[Slot], list[Update | TrainingError]]] = []
         order: list[int] = []
-        for graph, corrected in (("train", False), ("train_corrected", True)):
-            chosen = [position for position, job in enumerate(jobs) if is_corrected(job) == corrected]
+        for graph in ("train", "train_corrected", "train_private"):
+            chosen = [position for position, job in enumerate(jobs) if graph_of(job) == graph]
             if not chosen:
                 continue
             self._pool.trace(graph)
@@ -276,8 +280,7 @@ class KerasTrainer:
 
     def _train_group(self, graph: str, jobs: list[Train], slot: Slot) -> list[Update | TrainingError]:
         try:
-            corrected = graph == "train_corrected"
-            results = slot.run(graph, [self._format.arguments(job, corrected=corrected) for job in jobs])
+            results = slot.run(graph, [self._format.arguments(job) for job in jobs])
         except tf.errors.OpError as error:
             if len(jobs) > 1:  # find whose job it was; a job may be run again with the same result
                 return [outcome for job in jobs for outcome in self._train_group(graph, [job], slot)]

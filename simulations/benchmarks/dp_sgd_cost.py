@@ -1,0 +1,68 @@
+"""Measures what DP-SGD costs beside plain training: processor time of the same number of steps, in turns.
+
+python simulations/benchmarks/dp_sgd_cost.py [--rounds 5] [--batch-size 32]
+"""
+
+import argparse
+import sys
+import time
+from functools import partial
+from math import inf
+from statistics import median
+
+import numpy as np
+
+from gossipfl.actions import Train
+from gossipfl.data.dataset import Dataset
+from gossipfl.training.batches import Batches
+from gossipfl.training.models import MODELS, BuildModel
+from gossipfl.training.settings import ExamplePrivacy, TrainingSettings
+from gossipfl.training.trainer import ModelTrainer
+
+NUM_STEPS = 60
+
+
+def trainer_of(build: BuildModel, dataset: Dataset, batches: Batches) -> ModelTrainer:
+    from gossipfl.training.keras.trainer import KerasTrainer
+
+    settings = TrainingSettings(
+        {"name": "sgd", "learning_rate": 0.1}, evaluation_batch_size=500, privacy=ExamplePrivacy(1.0, 1.0)
+    )
+    return KerasTrainer(build, dataset, batches, settings, 0, 1)
+
+
+def seconds(trainer: ModelTrainer, secret: bytes) -> float:
+    """Processor time of one round of a peer."""
+    initial = trainer.initial()
+    job = Train("a", 0, 0, NUM_STEPS, initial.weights, initial.statistics, {}, secret=secret)
+    before = time.process_time()
+    trainer.train([job])
+    return time.process_time() - before
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--models", nargs="*", default=["softmax", "mlp", "cnn"])
+    options = parser.parse_args()
+    generator = np.random.default_rng(0)
+    x = generator.random((2000, 28, 28, 1), np.float32)
+    y = generator.integers(10, size=2000).astype(np.int32)
+    dataset = Dataset.from_arrays("noise", (x, y), (x[:10], y[:10]), 10)
+    batches = Batches({"a": np.arange(2000)}, options.batch_size, True, 0)
+    for name in options.models:
+        trainer = trainer_of(partial(MODELS[name], (28, 28, 1), 10), dataset, batches)
+        least = {"plain": inf, "private": inf}
+        ratios = []
+        for turn in range(options.rounds + 1):
+            plain, private = seconds(trainer, b""), seconds(trainer, turn.to_bytes(32, "little"))
+            if turn:  # graphs are built in the first
+                ratios.append(private / plain)
+                least = {"plain": min(least["plain"], plain), "private": min(least["private"], private)}
+        milliseconds = ", ".join(f"{what} {1000 * value / NUM_STEPS:.2f} ms" for what, value in least.items())
+        sys.stdout.write(f"{name}: {milliseconds} a step of {options.batch_size}; ratio {median(ratios):.2f}\n")
+
+
+if __name__ == "__main__":
+    main()
