@@ -115,6 +115,13 @@ def _experiment(scenario: Scenario, options: PeerOptions, agree: Agree | None = 
             "'balanced', rounds in epochs) by themselves, and those with examples of their own (--shard) ask each "
             "other: leave data.digest out, so that all have their own, or share the data"
         )
+    privacy = scenario.privacy.differential_privacy
+    if privacy is not None and privacy.level == "example" and None not in (privacy.noise, privacy.epsilon):
+        raise ConfigurationError(
+            "privacy.differential_privacy: how many rounds a budget allows depends on the number of examples of each "
+            "peer, and hosts with examples of their own (--shard) do not know those of others: leave one of noise and "
+            "epsilon out"
+        )
     data = scenario.data.model_copy(update={"source": options.shard, "digest": None})
     dataset = load_data(scenario.with_changes(data=data), download=options.download)
     shards = {options.name: np.arange(len(dataset.train), dtype=np.int64)}
