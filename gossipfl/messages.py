@@ -69,7 +69,8 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class VectorSchema:
-    """A receiver's expectation of one named vector: number of elements and dtype ("float32" or "float64").
+    """A receiver's expectation of one named vector: number of elements and dtype ("float32" or "float64"; or "uint8",
+    of bytes, at most so many).
 
     Raises ConfigurationError for a negative size or another dtype.
     """
@@ -78,8 +79,8 @@ class VectorSchema:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        if self.size < 0 or self.dtype not in ("float32", "float64"):
-            raise ConfigurationError(f"a vector has a size >= 0 and is float32 or float64, got {self}")
+        if self.size < 0 or self.dtype not in ("float32", "float64", "uint8"):
+            raise ConfigurationError(f"a vector has a size >= 0 and is float32, float64 or uint8, got {self}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from gossipfl.compression.beginning import BEGINNING_ENCODING
 from gossipfl.compression.bfloat16 import BFLOAT16_ENCODING
 from gossipfl.compression.compressor import Encoding
 from gossipfl.compression.dense_floats import DENSE_ENCODING
+from gossipfl.compression.raw_bytes import BYTES_ENCODING
 from gossipfl.errors import LocalProtocolError
 from gossipfl.messages import Encoded
 from gossipfl.weights import Vector
@@ -14,6 +15,7 @@ ENCODINGS: Mapping[str, Encoding] = {
     "dense": DENSE_ENCODING,
     "bfloat16": BFLOAT16_ENCODING,
     "beginning": BEGINNING_ENCODING,
+    "bytes": BYTES_ENCODING,
 }
 
 

@@ -54,6 +54,8 @@ class RunFacts:
         if message.round > self.num_rounds * self.gossip_steps:
             return f"round {message.round} of {self.num_rounds * self.gossip_steps}"
         for name, encoded in message.vectors.items():
+            if self.vectors[name].dtype == "uint8":  # bytes are no numbers
+                continue
             largest = float(np.finfo(self.vectors[name].dtype).max) * LARGEST_SHARE
             for array in encoded.arrays.values():
                 if array.size and not -largest <= float(array.min()) <= float(array.max()) <= largest:
