@@ -148,10 +148,10 @@ class History:
         return self.evaluations[-1]
 
     def end_with(self, models: Mapping[PeerId, ModelVectors], average: ModelVectors, hub: PeerId | None) -> None:
-        """Note the last models of all participants. That of a hub is the average: its statistics are there also where
-        they are local, of which a hub never gets any."""
+        """Note the last models of all participants. That of a hub, if it has one, is the average: its statistics are
+        there also where they are local, of which a hub never gets any."""
         self.average = average
-        self.final = dict(models) if hub is None else {**models, hub: average}
+        self.final = {**models, hub: average} if hub is not None and hub in models else dict(models)
 
     def agree(self, agreement: Agreement, time: float) -> None:
         """Note that a peer has come to know it."""

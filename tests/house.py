@@ -22,7 +22,7 @@ FLOORS = {
     0: {"actions", "agreements", "errors", "files", "history", "measured", "messages", "names", "randomness", "scores"}
     | {"snapshot", "weights"},
     1: {"aggregators", "attacks", "codec", "compression", "schedules", "topology"},
-    2: {"algorithms", "methods", "mixing", "peers", "privacy", "queries", "secrecy", "stopping"},
+    2: {"algorithms", "encryption", "methods", "mixing", "peers", "privacy", "queries", "secrecy", "stopping"},
     3: {"accounting", "data", "training"},
     4: {"engines"},
     5: {"scenario"},

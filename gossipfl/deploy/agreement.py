@@ -50,12 +50,15 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
         agreed["numbers"] = asdict(experiment.numbers)
     if cast.agreement is not None:
         agreed["agreement"] = _agreement(cast.agreement)
+    numbers = cast.recipe.numbers(len(cast.network), experiment.rounds)
+    if (encryption := experiment.encryption) is not None and cast.recipe.agrees:
+        vectors, numbers = encryption.vectors, {**numbers, **encryption.numbers}
     return RunFacts(
         agreed,
         vectors,
         cast.recipe.num_rounds(experiment.rounds, len(experiment.scenario.graph(cast.section))),
         gossip_steps=cast.recipe.gossip_steps,
-        numbers=cast.recipe.numbers(len(cast.network), experiment.rounds),
+        numbers=numbers,
     )
 
 

@@ -32,6 +32,7 @@ from gossipfl.experiments.agreed_numbers import (
     rounds_of,
 )
 from gossipfl.experiments.agreeing import agreement_plan
+from gossipfl.experiments.encrypting import EncryptionPlan
 from gossipfl.experiments.holdings import Holdings
 from gossipfl.experiments.privacy_plan import PrivacyPlan, planned
 from gossipfl.mixing import UNPOOLED, Pooling
@@ -233,6 +234,11 @@ class Experiment:
             trainer.set_constants(self.numbers.normalized(trainer.constants, self._normalized_inputs))
         return trainer
 
+    @cached_property
+    def encryption(self) -> EncryptionPlan | None:
+        """The plan of encryption; None: there is none."""
+        return EncryptionPlan.of(self)
+
     def _check_privacy(self, trainer: ModelTrainer) -> None:
         shares_statistics = self.scenario.training.statistics != "local" and trainer.statistics_schema.size
         if self.scenario.privacy.differential_privacy is not None and shares_statistics:
@@ -383,6 +389,8 @@ class Cast:
         private = experiment.privacy if self.recipe.agrees else None  # where nobody talks, nothing leaves the peer
         protection = None if private is None else private.protection_of(peer_id)
         seat = Seat(peer_id, self.network, initial, work, randomness, put_away, self.plan.pooling, protection)
+        if experiment.encryption is not None and self.recipe.agrees:
+            return experiment.encryption.peer(self.recipe, seat)
         peer = self.recipe.make_peer(seat)
         if self.agreement is None:
             return peer

@@ -102,7 +102,8 @@ def run_manifest(
 
 def privacy(experiment: Experiment, mode: Mode) -> list[str]:
     """Sentences on the privacy of a run."""
-    return [] if experiment.privacy is None else experiment.privacy.sentences(protects=mode.is_over_http)
+    of_noise = [] if experiment.privacy is None else experiment.privacy.sentences(protects=mode.is_over_http)
+    return of_noise + ([] if experiment.encryption is None else experiment.encryption.sentences)
 
 
 def peer_manifest(cast: Cast, peer: PeerId, run_id: str, agreed: Mapping[str, Any], command: str) -> Manifest:

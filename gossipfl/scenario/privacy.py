@@ -79,15 +79,40 @@ class EncryptionSection(Section):
     """Updates that the server of federated averaging adds up without being able to read them (CKKS, by TenSEAL)."""
 
     polynomial_degree: Literal[4096, 8192, 16384] = 8192
-    """Twice the numbers in a ciphertext. Higher: more room for coefficients, at the expense of size and time."""
-    coefficient_bits: list[Annotated[int, Field(ge=20, le=60)]] = [60, 40, 40, 60]
-    """The sizes of the primes."""
-    scale_bits: Annotated[int, Field(ge=15, le=60)] = 40
-    """The binary digits after the point."""
+    """Twice the numbers in a ciphertext. Higher: room for more coefficients, at the expense of size and time."""
+    coefficient_bits: Annotated[list[Annotated[int, Field(ge=20, le=60)]], Field(min_length=2)] = [60, 40, 40, 60]
+    """The sizes of the primes, of which a ciphertext has all but the last. Fewer: smaller and faster, and room enough
+    for sums: `[60, 60]` with `scale_bits = 20`."""
+    scale_bits: Annotated[int, Field(ge=20, le=60)] = 40
+    """The binary digits that the noise of a ciphertext is below. Higher: more of the primes' room."""
+    fraction_bits: Annotated[int, Field(ge=8, le=30)] = 20
+    """The binary digits of a weight after the point, which is rounded to them: the sum of the rounded ones is exact.
+    Higher: closer to the plain mean, at the expense of how many examples or clients may be in a sum."""
+    range: Positive = 64.0
+    """The largest magnitude that a number of a model may have: larger ones are an error at their client, never a wrong
+    sum. Higher: fewer examples or clients may be in a sum."""
     max_weights: Count = 2_000_000
-    """Larger models are refused."""
-    key: str | None = None
-    """The file of the key that clients share; absent in virtual time."""
+    """Larger models are refused, with the bytes that a message would have."""
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> "EncryptionSection":
+        secure = {4096: 109, 8192: 218, 16384: 438}[self.polynomial_degree]
+        if sum(self.coefficient_bits) > secure:
+            raise ValueError(
+                f"coefficient_bits have {sum(self.coefficient_bits)} bits, and for 128 bits of security a "
+                f"polynomial_degree of {self.polynomial_degree} has {secure} at most (homomorphicencryption.org)"
+            )
+        if self.room < 30:
+            raise ValueError(
+                f"coefficient_bits but for the last, less the scale_bits and a sign, leave {self.room} bits for a sum, "
+                "which takes 30 at least"
+            )
+        return self
+
+    @property
+    def room(self) -> int:
+        """Bits that the largest sum may have."""
+        return sum(self.coefficient_bits[:-1]) - self.scale_bits - 1
 
 
 class PrivacySection(Section):

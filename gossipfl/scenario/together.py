@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import networkx as nx
 
-from gossipfl.algorithms import Algorithm
+from gossipfl.aggregators import Mean
+from gossipfl.algorithms import Algorithm, FedAvg, FedProx
+from gossipfl.methods.server_optimizers import ServerSGD
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.privacy import DifferentialPrivacySection, PrivacySection
 
@@ -46,6 +48,21 @@ def _at(case: Case, *levels: str) -> bool:
 def _is_agreed_before(scenario: "Scenario") -> bool:
     has_sum_of_examples = scenario.epochs is not None and scenario.training.steps is not None
     return scenario.data.normalize is not None or scenario.training.class_weight == "balanced" or has_sum_of_examples
+
+
+def _encrypts(case: Case) -> bool:
+    """True if what the algorithm sends is encrypted: that of peers that do not talk is not."""
+    return case.privacy.encryption is not None and case.recipe.agrees
+
+
+def _takes_plain_mean(recipe: Algorithm) -> bool:
+    return (
+        isinstance(recipe, FedAvg | FedProx) and recipe.aggregator == Mean() and recipe.server_optimizer == ServerSGD()
+    )
+
+
+def _is_bounded(recipe: Algorithm) -> bool:
+    return isinstance(recipe, FedAvg | FedProx) and recipe.examples_bound is not False
 
 
 REFUSALS: tuple[Refusal, ...] = (
@@ -105,7 +122,50 @@ REFUSALS: tuple[Refusal, ...] = (
         lambda case: case.dp is not None and case.scenario.evaluation.recalibrate is not None,
         "means and variances of batches would leave without noise; leave it out",
     ),
-    Refusal("encryption", "anything", lambda case: case.privacy.encryption is not None, "it is not there"),
+    Refusal(
+        "encryption",
+        "an algorithm other than fedavg and fedprox",
+        lambda case: _encrypts(case) and case.section.name not in ("fedavg", "fedprox"),
+        "only the server of federated averaging adds up what it need not read; leave the algorithm or encryption out",
+    ),
+    Refusal(
+        "encryption",
+        "a rule or a server optimizer beside the mean",
+        lambda case: _encrypts(case) and not _takes_plain_mean(case.recipe),
+        "a server that reads nothing can add, and no more; leave aggregator and server_optimizer out",
+    ),
+    Refusal(
+        "encryption",
+        "examples_bound",
+        lambda case: _encrypts(case) and case.scenario.weighting == "examples" and _is_bounded(case.recipe),
+        "clients weigh what they encrypt themselves, and the server cannot bound it; set examples_bound = false, or "
+        'weighting = "uniform"',
+    ),
+    Refusal(
+        "encryption",
+        'optimizer_state = "average"',
+        lambda case: _encrypts(case) and case.recipe.sharing.optimizer_state == "average",
+        'its size is not known before the run; use "keep" or "reset"',
+    ),
+    Refusal(
+        "encryption",
+        "evaluation.agreed, or a stop by the peers",
+        lambda case: _encrypts(case) and case.scenario.agrees,
+        "scores on a client's own examples would reach the server in the clear; have the engine decide, or nobody",
+    ),
+    Refusal(
+        "encryption",
+        "what peers agree on before the run",
+        lambda case: _encrypts(case) and _is_agreed_before(case.scenario),
+        "means, deviations and counts would reach the server in the clear; give numbers in data.normalize, "
+        "class_weight and rounds, or leave them out",
+    ),
+    Refusal(
+        "encryption",
+        'differential privacy at level "server"',
+        lambda case: _encrypts(case) and _at(case, "server"),
+        'the server cannot clip or noise what it cannot read; use level = "peer"',
+    ),
 )
 """All of them; the first that applies is what is said."""
 

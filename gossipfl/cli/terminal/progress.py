@@ -84,6 +84,9 @@ class Progress:
     def begins(self, experiment: Experiment) -> None:
         self._seed, self._num_peers, self._num_rounds = experiment.seed, len(experiment.shards), experiment.rounds
         self._doing.update(text=f"preparing {self._num_peers:,} peers")
+        if experiment.encryption is not None:
+            for sentence in experiment.encryption.sentences:
+                self._console.print(sentence, soft_wrap=True)
 
     def evaluated(self, label: str, evaluation: Evaluation) -> None:
         name = run_name(label, self._seed, self._scenario)

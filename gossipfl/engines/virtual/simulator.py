@@ -320,7 +320,7 @@ class Simulator:
             self._training.take(),
             round=round,
             time=self.now,
-            has_hub=self._hub is not None,
+            has_hub=self._hub is not None and self.peers[self._hub].standing is not None,
             uniform_mean=average.weights if self._hub is None and self._plan.weighting == "uniform" else None,
         )
         evaluation = measure(final=final)

@@ -74,7 +74,7 @@ def test_other_numbers_are_another_schema(numbers):
 
 def test_no_message_of_the_run_is_larger_than_the_largest():
     vectors = {"weights": dense(frozen(np.ones(100, np.float32))), "statistics": dense(frozen(np.ones(3)))}
-    assert set(ENCODINGS) == {"dense", "bfloat16", "beginning", "bytes"}, "another encoding may be larger; these are not"
+    assert set(ENCODINGS) == {"dense", "bfloat16", "beginning", "bytes"}, "another may be larger; these are not"
     message = Message("a" * 64, "b" * 64, Kind.MODEL, vectors=vectors)
     assert encoded_size(message) <= FACTS.max_body_bytes < encoded_size(message) + 2000
 
