@@ -17,7 +17,9 @@ def test_scenarios_are_accepted() -> None:
     blocks = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
     assert blocks
     for block in blocks:
-        Scenario(algorithms=["synchronous"], **tomllib.loads(block))
+        fields = tomllib.loads(block)
+        algorithm = "fedavg" if "encryption" in fields.get("privacy", {}) else "synchronous"
+        Scenario(**{"algorithms": [algorithm], **fields})
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if " plan " in line])

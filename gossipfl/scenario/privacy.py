@@ -70,7 +70,7 @@ class DifferentialPrivacySection(Section):
             raise ValueError("differential privacy needs a noise (multiplier), or an epsilon for which it is found")
         if self.adaptive is not None and self.level != "server":
             raise ValueError(f'adaptive clipping is made by the server, and level is "{self.level}"')
-        if "sampling" in self.model_fields_set and self.level != "example":
+        if self.sampling != "poisson" and self.level != "example":
             raise ValueError(f'sampling is that of the batches at level "example", and level is "{self.level}"')
         return self
 
