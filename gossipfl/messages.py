@@ -38,6 +38,8 @@ class Kind(StrEnum):
     """The decision (or the final model, or the mass that was pushed) has arrived and may be forgotten."""
     STOP = "stop"
     """The run ends: the receiver begins no more rounds."""
+    SECRET = "secret"
+    """A step on the way to a sum of which nobody sees the terms."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from gossipfl.data.sources import SOURCE_FORMS
-from gossipfl.experiments.experiment import load_data
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.source_fields import SourceFields
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gossipfl.data.conversion import model_inputs
-from gossipfl.experiments.experiment import load_data
 from gossipfl.experiments.fairness import sharing
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.experiments.simulation import initialize
 from gossipfl.runs.export import save
 from gossipfl.scenario import Scenario

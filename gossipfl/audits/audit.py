@@ -15,7 +15,8 @@ from gossipfl.audits.findings import Finding
 from gossipfl.audits.plan import Plan
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, GossipFLError
-from gossipfl.experiments.experiment import Experiment, load_data
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
 

@@ -12,6 +12,7 @@ from gossipfl.experiments.experiment import Cast, Experiment
 from gossipfl.messages import VectorSchema
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.scenario import AGREED_FIELDS
+from gossipfl.secrecy.masked_peer import SECRET
 from gossipfl.stopping.agreeing_peer import SCORES
 from gossipfl.stopping.plan import AgreementPlan
 
@@ -27,6 +28,8 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
     if policies[0] == "average" and trainer.optimizer_size:
         vectors["optimizer"] = VectorSchema(trainer.optimizer_size)
     vectors |= dict.fromkeys(cast.recipe.extra_vectors, vectors["weights"])
+    if cast.masking is not None:  # all that peers send are steps of secure sums
+        vectors = {SECRET: VectorSchema(cast.masking.largest_message(cast.network), "uint8")}
     if cast.agreement is not None:
         vectors[SCORES] = VectorSchema(cast.agreement.layout.size, "float64")
     fields = scenario.model_dump(mode="json")

@@ -17,7 +17,8 @@ from gossipfl.deploy.measuring import Asking, Heard, heard
 from gossipfl.deploy.process_start import check_free
 from gossipfl.deploy.revocation import without_revoked
 from gossipfl.engines.http.trust.credentials import load_credentials
-from gossipfl.experiments.experiment import Experiment, load_data
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.experiments.values_of_peers import columns_of, dealt, own, questions_of
 from gossipfl.queries import PATIENCE, Outcome
 from gossipfl.scenario import Scenario

@@ -16,9 +16,15 @@ from gossipfl.agreements import Agreement
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.deploy.addresses import Where
 from gossipfl.deploy.agreement import run_facts
-from gossipfl.deploy.exposure import addresses_of_peer, check_exposure, listening_address, network_of, opened
+from gossipfl.deploy.exposure import (
+    addresses_of_peer,
+    check_exposure,
+    listening_address,
+    network_of,
+    opened,
+)
 from gossipfl.deploy.numbers_over_http import NumbersOverHTTP
-from gossipfl.deploy.peer_options import PeerOptions
+from gossipfl.deploy.peer_options import PeerOptions, check_secure
 from gossipfl.deploy.process_start import StoppedError, check_free, shown, stoppable, taken
 from gossipfl.deploy.revocation import revoked
 from gossipfl.engines.evaluation import own_score, standings_of
@@ -27,6 +33,7 @@ from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.loop_reports import report
 from gossipfl.engines.http.serving.descriptors import Caps, caps_of_peer
 from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.engines.http.trust.certified_cipher import certified_cipher
 from gossipfl.engines.http.trust.credentials import Credentials, load_credentials
 from gossipfl.engines.http.trust.system_secrets import SystemSecrets
 from gossipfl.engines.http.watch import Watch
@@ -34,7 +41,8 @@ from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.engines.progress import TrainingSums
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.agreed_numbers import needs_numbers
-from gossipfl.experiments.experiment import Agree, Cast, Experiment, load_data
+from gossipfl.experiments.experiment import Agree, Cast, Experiment
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.files.checkpoints import Checkpoint, has_checkpoints, newest_checkpoint
 from gossipfl.files.parked import parked
 from gossipfl.runs.beginning import peer_manifest
@@ -72,6 +80,8 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     where = addresses_of_peer(scenario, network, options)
     listen = listening_address(options, where[options.name])
     check_exposure(options, where, listen, credentials)
+    if scenario.privacy.secure_aggregation is not None:
+        check_secure(options)
     caps_of_peer(len(where) - 1, scenario.http.max_connections)  # and again when TensorFlow has opened what it opens
     for port in (listen, options.watch):
         check_free(port, options.name)
@@ -238,7 +248,8 @@ class _Process:
         )
         neighbors = {name: address for name, address in self._where.items() if name != self._options.name}
         put_away = partial(parked, directory=self._directory.path)
-        peer = self._cast.make_peer(self._options.name, SystemSecrets(), put_away)
+        cipher = None if self._credentials is None else certified_cipher(self._credentials, SystemSecrets())
+        peer = self._cast.make_peer(self._options.name, SystemSecrets(), put_away, cipher, self._facts.run_id)
         self._room = TrainingRoom(self._trainer, 1, put_away)
         host = HTTPPeer(peer, self._facts, self._room, tuple(neighbors), self, hosting)
         host.connect(neighbors)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -64,12 +65,16 @@ class PeerCipher:
             raise RemoteProtocolError(f"a signature in a secure sum is not that of peer {peer_id}") from error
 
 
-def cipher_of_seed(seed: int, peer_id: PeerId) -> PeerCipher:
-    """A cipher for virtual time: everybody knows all keys, because they come from the seed, and it protects nobody."""
+def cipher_of_seed(seed: int, peer_id: PeerId, secrets: SecretRandomness | None = None) -> PeerCipher:
+    """A cipher for peers in one process, whose signatures protect nobody: everybody knows all keys, because they come
+    from the seed. So do all other secrets, where none are given."""
 
-    def key(name: PeerId) -> Ed25519PrivateKey:
-        return Ed25519PrivateKey.from_private_bytes(SeededSecrets(seed).random_bytes(32, "signatures", name))
+    own = SeededSecrets(seed) if secrets is None else secrets
+    sign = _key_of_seed(seed, peer_id)[0].sign
+    return PeerCipher(own.of("cipher", peer_id), sign, lambda name, _: _key_of_seed(seed, name)[1])
 
-    return PeerCipher(
-        SeededSecrets(seed).of("cipher", peer_id), key(peer_id).sign, lambda name, _: key(name).public_key()
-    )
+
+@lru_cache(4096)
+def _key_of_seed(seed: int, name: PeerId) -> tuple[Ed25519PrivateKey, Ed25519PublicKey]:
+    key = Ed25519PrivateKey.from_private_bytes(SeededSecrets(seed).random_bytes(32, "signatures", name))
+    return key, key.public_key()

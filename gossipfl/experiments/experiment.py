@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 
 from gossipfl.actions import LocalWork
 from gossipfl.algorithms import POOL, Algorithm, Seat
-from gossipfl.data.classes import with_classes
 from gossipfl.data.dataset import Dataset
-from gossipfl.data.held_out import subset, with_validation
-from gossipfl.data.reading import Reading
-from gossipfl.data.sources import fields_of, load
+from gossipfl.engines.ciphers import cipher_of_seed
 from gossipfl.engines.evaluation import EvaluationPlan, evaluated_peers
 from gossipfl.engines.places import Place, judging_metrics, measured_metrics
 from gossipfl.engines.recalibration import Recalibration
 from gossipfl.engines.virtual.simulator import Simulator, World
-from gossipfl.errors import ConfigurationError, DataError
+from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.agreed_numbers import (
     NOTHING_ASKED,
     AgreedNumbers,
@@ -34,16 +31,20 @@ from gossipfl.experiments.agreed_numbers import (
 from gossipfl.experiments.agreeing import agreement_plan
 from gossipfl.experiments.encrypting import EncryptionPlan
 from gossipfl.experiments.holdings import Holdings
-from gossipfl.experiments.privacy_plan import PrivacyPlan, planned
+from gossipfl.experiments.loaded_data import load_data
+from gossipfl.experiments.masking import masking_plan
+from gossipfl.experiments.privacy_plan import PrivacyPlan, check_statistics, planned
 from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers import ModelPeer, Peer
 from gossipfl.peers.local_model import PutAway, kept
 from gossipfl.randomness import PublicRandomness, Randomness, SecretRandomness, SeededSecrets, generator
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
-from gossipfl.scenario.sections import DataSection
 from gossipfl.scenario.targets import targets_by_metric
 from gossipfl.scores import Metric
+from gossipfl.secrecy.cipher import Cipher
+from gossipfl.secrecy.masked_peer import MaskedPeer
+from gossipfl.secrecy.masking_plan import MaskingPlan
 from gossipfl.stopping.agreeing_peer import AgreeingPeer
 from gossipfl.stopping.plan import AgreementPlan
 from gossipfl.stopping.rule import StopRule
@@ -63,40 +64,6 @@ Agree: TypeAlias = Callable[[AskedNumbers], AgreedNumbers]
 
 MakeTrainer: TypeAlias = Callable[[BuildModel, Dataset, Batches, TrainingSettings, int], ModelTrainer]
 """Makes the trainer of an experiment, from the arguments of a `KerasTrainer`: where training runs."""
-
-
-def load_data(scenario: Scenario, *, download: bool = False, asked: tuple[str, ...] = ()) -> Dataset:
-    """The data set of a scenario, cut to its limits, with the columns that are `asked` about, where it has columns.
-
-    Raises DataError, also when it is not the one of its digest."""
-    section = scenario.data
-    dataset = load(
-        section.source,
-        reading=_reading(section, asked),
-        download=download,
-        test_fraction=section.test_fraction,
-        seed=scenario.data_seed,
-    )
-    dataset = with_classes(dataset, section.classes)
-    if section.max_train is not None or section.max_test is not None:
-        dataset = subset(dataset, section.max_train, section.max_test, generator(scenario.data_seed, "data", "subset"))
-    dataset = with_validation(dataset, section.validation, generator(scenario.data_seed, "data", "validation"))
-    if section.digest not in (None, dataset.digest):
-        raise DataError(
-            f"the data {dataset.name!r} have the digest {dataset.digest}, and data.digest is {section.digest}: they "
-            "are other data, or held out and cut by another seed"
-        )
-    return dataset
-
-
-def _reading(section: DataSection, asked: tuple[str, ...]) -> Reading:
-    """The reading of the source, with the column by which its examples are dealt, and those that are asked about."""
-    reading, by = section.reading(), section.partition.by
-    if "features" in fields_of(section.source):
-        reading = replace(reading, asked=asked)
-    if by is None or by in reading.peer or "peer" not in fields_of(section.source):
-        return reading
-    return replace(reading, peer=(*reading.peer, by))
 
 
 class Experiment:
@@ -222,7 +189,7 @@ class Experiment:
             from gossipfl.training.keras.trainer import KerasTrainer
 
             trainer = KerasTrainer(*arguments, self.slots)
-        self._check_privacy(trainer)
+        check_statistics(self.scenario, trainer)
         measured_metrics(trainer.metrics, self.places)  # which refuses names that mean two things
         targets_by_metric(self.scenario.targets, judging_metrics(trainer.metrics, self.places))
         self.stop_rule(trainer)
@@ -238,14 +205,6 @@ class Experiment:
     def encryption(self) -> EncryptionPlan | None:
         """The plan of encryption; None: there is none."""
         return EncryptionPlan.of(self)
-
-    def _check_privacy(self, trainer: ModelTrainer) -> None:
-        shares_statistics = self.scenario.training.statistics != "local" and trainer.statistics_schema.size
-        if self.scenario.privacy.differential_privacy is not None and shares_statistics:
-            raise ConfigurationError(
-                "privacy.differential_privacy: the model has statistics (of BatchNormalization, or counters), and they "
-                'would leave without noise; set training.statistics = "local", or take a model without'
-            )
 
     def begin_with(self, stored: StoredModel) -> None:
         """Begin with a model from elsewhere, not with the one that the seed gives.
@@ -323,7 +282,8 @@ class Experiment:
         )
         trainer = self.trainer_for(section)
         rule = self.stop_rule(trainer) if scenario.peers_stop else None
-        return Cast(self, section, recipe, network, plan, agreement_plan(self, trainer, recipe, network, rule))
+        agreement = agreement_plan(self, trainer, recipe, network, rule)
+        return Cast(self, section, recipe, network, plan, agreement, masking_plan(self, recipe, network))
 
     def pooling(self, section: AlgorithmSection) -> Pooling:
         """The statistics as they are averaged. Raises ConfigurationError where there are none to pool."""
@@ -367,6 +327,8 @@ class Cast:
     plan: EvaluationPlan
     agreement: AgreementPlan | None = None
     """The plan by which its peers agree on how good their models are; None: they do not."""
+    masking: MaskingPlan | None = None
+    """The plan by which they add up models that nobody sees one by one; None: they see them."""
 
     @property
     def engines_rule(self) -> StopRule | None:
@@ -379,8 +341,16 @@ class Cast:
         """The trainer of its peers."""
         return self.experiment.trainer_for(self.section)
 
-    def make_peer(self, peer_id: PeerId, secret: SecretRandomness, put_away: PutAway = kept) -> Peer:
-        """One participant, with the secrets that its engine gives it, and the place for what only waits."""
+    def make_peer(
+        self,
+        peer_id: PeerId,
+        secret: SecretRandomness,
+        put_away: PutAway = kept,
+        cipher: Cipher | None = None,
+        run: str = "",
+    ) -> Peer:
+        """One participant, with the secrets that its engine gives it, and the place for what only waits; where peers
+        have secure sums, with the cipher for those of this `run`, or else one whose signatures are by the seed."""
         experiment = self.experiment
         work = experiment.work(peer_id, self.recipe)
         initial = experiment.initial(self.section)
@@ -392,6 +362,10 @@ class Cast:
         if experiment.encryption is not None and self.recipe.agrees:
             return experiment.encryption.peer(self.recipe, seat)
         peer = self.recipe.make_peer(seat)
+        if self.masking is not None:
+            assert isinstance(peer, ModelPeer)
+            cipher = cipher or cipher_of_seed(experiment.seed, peer_id, secret)
+            return MaskedPeer(peer, self.masking, cipher, seat.neighbors(), run)
         if self.agreement is None:
             return peer
         assert isinstance(peer, ModelPeer)

@@ -16,6 +16,7 @@ from gossipfl.privacy.spending import Mechanism, Spending
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.privacy import DifferentialPrivacySection
 from gossipfl.training.settings import ExamplePrivacy
+from gossipfl.training.trainer import ModelFacts
 from gossipfl.weights import PeerId
 
 
@@ -108,6 +109,16 @@ class _Use(NamedTuple):
             return num_rounds
         steps = num_rounds * self.steps_per_round
         return steps if self.sampling == "poisson" else -(-steps // self.steps_per_epoch)
+
+
+def check_statistics(scenario: Scenario, facts: ModelFacts) -> None:
+    """Raises ConfigurationError where statistics of a model would leave a peer without noise."""
+    shares = scenario.training.statistics != "local" and facts.statistics_schema.size
+    if scenario.privacy.differential_privacy is not None and shares:
+        raise ConfigurationError(
+            "privacy.differential_privacy: the model has statistics (of BatchNormalization, or counters), and they "
+            'would leave without noise; set training.statistics = "local", or take a model without'
+        )
 
 
 def planned(scenario: Scenario, rounds: int, sizes: Mapping[PeerId, int]) -> PrivacyPlan | None:

@@ -8,7 +8,8 @@ from typing import Protocol, TypeAlias
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, DataError, GossipFLError, TrainingError, TransportError
 from gossipfl.experiments.comparison import Comparison
-from gossipfl.experiments.experiment import Experiment, MakeTrainer, load_data
+from gossipfl.experiments.experiment import Experiment, MakeTrainer
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.history import Evaluation, History
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario

@@ -9,7 +9,8 @@ from gossipfl.data.column_queries import ColumnQuery, Local, local_of
 from gossipfl.data.columns_by_name import Column, column_of
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import Examples
-from gossipfl.experiments.experiment import Experiment, load_data
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.queries import Question
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.weights import PeerId

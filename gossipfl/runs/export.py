@@ -121,6 +121,11 @@ def _final(
         raise ConfigurationError(f"there is no {path}: the run left no final weights")
     arrays = read_arrays(path)
     if manifest.peer is None and peer is not None:
+        if (manifest.scenario.get("privacy") or {}).get("secure_aggregation"):
+            raise ConfigurationError(
+                f"the run had privacy.secure_aggregation, so that nobody sees the model of {peer} alone; leave --peer "
+                "out, and the average of all is exported"
+            )
         if peer not in arrays:
             peers = sorted(name for name in arrays if name.partition("/")[2] not in BESIDE_WEIGHTS)
             raise ConfigurationError(f"there is no peer {peer!r} in {run}; there are {', '.join(peers)}")

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from gossipfl.scenario.section import Count, Number, Positive, Section
+from gossipfl.secrecy.terms import Rules
 
 
 def _switch(value: Any) -> Any:
@@ -25,6 +26,11 @@ class SecureAggregationSection(Section):
     colluders: Number = 0
     """So many neighbors may tell what they know to the peer that sums, and still it learns a sum of two peers or more.
     Higher: larger neighborhoods are needed."""
+
+    @property
+    def rules(self) -> Rules:
+        """The least that a sum needs."""
+        return Rules(self.threshold, self.colluders)
 
 
 class AdaptiveClipSection(Section):

@@ -7,6 +7,8 @@ import networkx as nx
 
 from gossipfl.aggregators import Mean
 from gossipfl.algorithms import Algorithm, FedAvg, FedProx
+from gossipfl.algorithms.rounds import SynchronousRecipe
+from gossipfl.compression.clip import Clip
 from gossipfl.methods.server_optimizers import ServerSGD
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.privacy import DifferentialPrivacySection, PrivacySection
@@ -45,6 +47,14 @@ def _at(case: Case, *levels: str) -> bool:
     return case.dp is not None and case.dp.level in levels
 
 
+def _is_secure(case: Case) -> bool:
+    return case.privacy.secure_aggregation is not None and case.recipe.agrees
+
+
+def _mixes_by_rows(recipe: Algorithm) -> bool:
+    return isinstance(recipe, SynchronousRecipe) and type(recipe).mixing_of is SynchronousRecipe.mixing_of
+
+
 def _is_agreed_before(scenario: "Scenario") -> bool:
     has_sum_of_examples = scenario.epochs is not None and scenario.training.steps is not None
     return scenario.data.normalize is not None or scenario.training.class_weight == "balanced" or has_sum_of_examples
@@ -65,6 +75,9 @@ def _is_bounded(recipe: Algorithm) -> bool:
     return isinstance(recipe, FedAvg | FedProx) and recipe.examples_bound is not False
 
 
+_STEPS_LOOKED_AT = 64
+"""So many steps of a schedule are looked at before a run."""
+
 REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "secure_aggregation",
@@ -73,7 +86,54 @@ REFUSALS: tuple[Refusal, ...] = (
         "both hide the same from a server, and masked sums are not ciphertexts: use one of them",
     ),
     Refusal(
-        "secure_aggregation", "anything", lambda case: case.privacy.secure_aggregation is not None, "it is not there"
+        "secure_aggregation",
+        "this algorithm",
+        lambda case: _is_secure(case) and not _mixes_by_rows(case.recipe),
+        "it is there for gossip in rounds in which all neighbors get the same model: synchronous, epidemic_learning, "
+        "dfedavgm, d2, exact_diffusion, gradient_tracking, quasi_global_momentum, diloco",
+    ),
+    Refusal(
+        "secure_aggregation",
+        "an aggregator that looks at single models",
+        lambda case: _is_secure(case) and getattr(case.recipe, "aggregator", Mean()) != Mean(),
+        "nobody sees single models; use the mean",
+    ),
+    Refusal(
+        "secure_aggregation",
+        "outgoing stages other than clip",
+        lambda case: _is_secure(case) and any(type(one) is not Clip for one in getattr(case.recipe, "outgoing", ())),
+        "a sum has 32 bits for each number, whatever was left out before; leave them out",
+    ),
+    Refusal(
+        "secure_aggregation",
+        'optimizer_state = "average"',
+        lambda case: _is_secure(case) and case.recipe.sharing.optimizer_state == "average",
+        'the size of momenta is not known before they are there; use "keep" or "reset"',
+    ),
+    Refusal(
+        "secure_aggregation",
+        "evaluation.agreed, or a stop by the peers",
+        lambda case: _is_secure(case) and case.scenario.agrees,
+        "scores of single peers would go on board as they are; have the engine decide, or nobody",
+    ),
+    Refusal(
+        "secure_aggregation",
+        "what peers agree on before the run",
+        lambda case: _is_secure(case) and _is_agreed_before(case.scenario),
+        "neighbors would see means and counts of single peers; leave data.normalize, balanced classes and rounds in "
+        "epochs out",
+    ),
+    Refusal(
+        "secure_aggregation",
+        "a network that loses messages",
+        lambda case: _is_secure(case) and case.scenario.network.model().loses_messages,
+        "a sum that lost one of its many messages has to wait for its patience, in every step",
+    ),
+    Refusal(
+        "secure_aggregation",
+        "http.revoked",
+        lambda case: _is_secure(case) and bool(case.scenario.http.revoked),
+        "everybody has to know who is in a sum; begin a new run without those who are shut out",
     ),
     Refusal(
         "differential_privacy",
@@ -177,4 +237,25 @@ def refusal(case: Case) -> str | None:
     for row in REFUSALS:
         if row.applies(case):
             return f"privacy.{row.defence} does not go together with {row.other}: {row.reason}"
-    return None
+    return _too_few(case) if _is_secure(case) else None
+
+
+def _too_few(case: Case) -> str | None:
+    """The sentence on peers that would add up too few others for a secure sum."""
+    section, recipe = case.privacy.secure_aggregation, case.recipe
+    if section is None or not isinstance(recipe, SynchronousRecipe):
+        return None
+    few: dict[str, int] = {}
+    for peer_id in case.network:
+        meetings = recipe.schedule.meetings(case.network, peer_id, case.scenario.seed)
+        num_others = min(len(meetings(step).row) - 1 for step in range(_STEPS_LOOKED_AT))
+        if not section.rules.allows(num_others):
+            few[peer_id] = num_others
+    if not few:
+        return None
+    names = ", ".join([f"{name} ({number})" for name, number in few.items()][:6]) + (", ..." if len(few) > 6 else "")
+    least = next(number for number in range(1, 10**6) if section.rules.allows(number))
+    return (
+        f"privacy.secure_aggregation needs {least} others whose models are added up at each peer in each step, so that "
+        f"none of them is told by the sum; too few have {names}: use a topology with more links, or fewer colluders"
+    )

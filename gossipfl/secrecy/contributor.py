@@ -35,6 +35,7 @@ class Contributor:
             cipher.secret(purpose, *name) for purpose in ("seal", "mask", "seed")
         )
         self._roster: dict[PeerId, Advert] = {}
+        self._known_digest = b""
         self._own: _Shares = (0, 0)
         self._shares: dict[PeerId, _Shares] = {}
         self._signed = b""  # the list of survivors that it has signed: one, for ever
@@ -99,7 +100,10 @@ class Contributor:
 
     def _digest(self) -> bytes:
         """The digest of the roster, that of all peers' keys."""
-        return sha256(pack_by_peer({name: advert.packed() for name, advert in self._roster.items()})).digest()
+        if not self._known_digest:
+            packed = pack_by_peer({name: advert.packed() for name, advert in self._roster.items()})
+            self._known_digest = sha256(packed).digest()
+        return self._known_digest
 
     def take_inbox(self, packed: bytes) -> None:
         """Open the shares that others have sealed for this peer; those who sent none take no part any more.

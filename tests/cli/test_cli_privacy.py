@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from safetensors.numpy import load_file
 
 
 def test_a_plan_shows_noise_rounds_and_epsilon(command_line):
@@ -61,3 +62,29 @@ def test_a_run_within_a_budget_says_what_it_spent_and_ends_in_time(command_line,
         said = " ".join(manifest["differences"])
         assert "Of 10 rounds there are 4: more would spend more than the epsilon of 10" in said
         assert ("protects nobody" in said) == (command == "simulate")
+
+
+SECURE = ["--set", "privacy={secure_aggregation=true}", "--set", "topology={name='torus'}", "--set", "rounds=2"]
+SECURE += ["--set", "algorithms=['synchronous']"]
+
+
+def test_sums_that_nobody_sees_into_give_the_same_over_http_and_no_single_model(command_line, tmp_path):
+    finals = []
+    for command in ("simulate", "launch"):
+        outcome = command_line(command, "privacy", *SECURE, "--output", command)
+        assert outcome.status == 0, outcome.err
+        finals.append(load_file(next((tmp_path / command / "weights").glob("*peers.safetensors"))))
+    assert all((finals[0][name] == finals[1][name]).all() for name in finals[0])
+    alone = command_line("export", "launch", "--peer", "0", "--output", "alone.keras")
+    assert (alone.status, "nobody sees the model of 0 alone; leave --peer out" in alone.err) == (1, True)
+
+
+def test_a_peer_without_certificates_takes_part_in_no_secure_sum(command_line, tmp_path):
+    addresses = [option for k in range(1, 16) for option in ("--address", f"{k}=http://127.0.0.1:{9000 + k}")]
+    peer = ("peer", "privacy", *SECURE, "--name", "0", *addresses, "--listen", "127.0.0.1:0", "--run-directory", "a")
+    outcome = command_line(*peer)
+    assert (outcome.status, "secure_aggregation needs certificates" in outcome.err) == (1, True)
+    command_line("certs", "init")
+    command_line("certs", "issue", "0")
+    outcome = command_line(*peer, "--certs", "certs", "--give-weights")
+    assert (outcome.status, "would give whoever asks the model" in outcome.err) == (1, True)

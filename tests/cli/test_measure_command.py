@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from gossipfl import queries
 from gossipfl.cli import measure
 from gossipfl.cli.app import app
-from gossipfl.experiments.experiment import load_data
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.scenario import load_scenario
 
 THREE = """
@@ -181,7 +181,7 @@ import sys
 import gossipfl.cli.commands.measure
 from gossipfl.data.asked_columns import own_columns
 from gossipfl.data.reading import PLAIN
-from gossipfl.experiments.experiment import load_data
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.scenario import Scenario
 assert own_columns("csv:a.csv", ["age"], PLAIN)
 load_data(Scenario(data={"source": "csv:a.csv", "target": "color"}), asked=("age",))

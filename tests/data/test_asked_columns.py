@@ -9,7 +9,7 @@ from gossipfl.data.examples import Examples
 from gossipfl.data.reading import PLAIN, Reading
 from gossipfl.data.sources import load
 from gossipfl.errors import DataError
-from gossipfl.experiments.experiment import load_data
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.scenario import Scenario
 
 ROWS = 40

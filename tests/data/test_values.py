@@ -12,7 +12,7 @@ from gossipfl.data.reading import PLAIN, Reading
 from gossipfl.data.sources import load
 from gossipfl.data.values import is_value, name_of
 from gossipfl.errors import ConfigurationError, DataError
-from gossipfl.experiments.experiment import load_data
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.scenario import Scenario
 
 X, Y = np.arange(40, dtype=np.float32).reshape(20, 2), np.arange(20) % 2

@@ -8,7 +8,8 @@ from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import Examples
 from gossipfl.deploy.agreement import run_facts
 from gossipfl.experiments.agreed_numbers import AskedNumbers
-from gossipfl.experiments.experiment import Experiment, load_data
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.scenario import Scenario
 
 

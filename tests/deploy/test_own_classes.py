@@ -15,7 +15,7 @@ pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.slow
 
 from gossipfl.data.sources import load  # noqa: E402
-from gossipfl.experiments.experiment import load_data  # noqa: E402
+from gossipfl.experiments.loaded_data import load_data  # noqa: E402
 from gossipfl.scenario import load_scenario  # noqa: E402
 
 SCENARIO = """

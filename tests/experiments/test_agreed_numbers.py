@@ -19,7 +19,8 @@ from gossipfl.experiments.agreed_numbers import (
     class_weights_of,
     rounds_of,
 )
-from gossipfl.experiments.experiment import Experiment, load_data
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.experiments.simulation import simulate
 from gossipfl.scenario import Scenario
 from gossipfl.training.normalization import NormalizedInput

@@ -12,8 +12,9 @@ from softmax_trainer import run_without_tensorflow
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import Examples
 from gossipfl.errors import ConfigurationError, DataError
-from gossipfl.experiments.experiment import Experiment, load_data
+from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.holdings import Holdings
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.experiments.mode import Command, Mode
 from gossipfl.experiments.running import run_all
 from gossipfl.report.complete import complete

@@ -16,9 +16,10 @@ from gossipfl.errors import (
     TrainingError,
 )
 from gossipfl.experiments.comparison import Comparison
-from gossipfl.experiments.experiment import Experiment, load_data
+from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.fairness import with_bounds
 from gossipfl.experiments.holdings import Holdings
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.experiments.mode import Command, Mode
 from gossipfl.experiments.running import run_all
 from gossipfl.experiments.simulation import compare, initialize, simulate

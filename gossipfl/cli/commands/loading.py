@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 
 from gossipfl.data.dataset import Dataset
-from gossipfl.experiments.experiment import load_data
+from gossipfl.experiments.loaded_data import load_data
 from gossipfl.scenario import Scenario, load_scenario
 
 

@@ -1,0 +1,170 @@
+"""Peers with secure sums end with the models of peers without, to the bound of the fixed point, in every algorithm."""
+
+import numpy as np
+import pytest
+from softmax_trainer import SoftmaxTrainer
+
+from gossipfl.audits.tap import Tap
+from gossipfl.data.dataset import Dataset
+from gossipfl.data.examples import Examples
+from gossipfl.errors import ConfigurationError, TrainingError
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.messages import Kind
+from gossipfl.randomness import SeededSecrets
+from gossipfl.scenario import Scenario
+from gossipfl.secrecy.masked_peer import SECRET
+
+ALGORITHMS = [
+    "synchronous",
+    {"name": "synchronous", "order": "combine_then_adapt"},
+    {"name": "synchronous", "gossip_steps": 3},
+    {"name": "synchronous", "patience": 60.0},
+    "epidemic_learning",
+    "dfedavgm",
+    "d2",
+    "exact_diffusion",
+    "quasi_global_momentum",
+    "diloco",
+]
+
+
+def experiment(algorithm="synchronous", secure=True, n=6, d=4, rounds=4, topology=None, **fields):
+    generator = np.random.default_rng(0)
+    x, y = generator.random((72, 6), np.float32), np.arange(72, dtype=np.int32) % 3
+    dataset = Dataset("some", Examples(x[:60], y[:60]), Examples(x[60:], y[60:]), num_classes=3)
+    momentum = 0.9 * (algorithm == "dfedavgm")
+    scenario = Scenario(
+        rounds=rounds,
+        topology=topology or {"generator": "random_regular_graph", "arguments": {"d": d, "n": n}},
+        training={"batch_size": 4, "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": momentum}},
+        algorithms=[algorithm],
+        **({"privacy": {"secure_aggregation": secure}} if secure else {}),
+        **fields,
+    )
+    return Experiment(scenario, dataset, make_trainer=lambda _, data, batches, *__: SoftmaxTrainer(data, batches))
+
+
+def simulator(one):
+    return one.simulator(one.scenario.algorithms[0])
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=str)
+def test_they_end_with_the_models_of_plain_peers(algorithm):
+    secure, plain = simulator(experiment(algorithm)), simulator(experiment(algorithm, secure=False))
+    secure.run()
+    plain.run()
+    for name, peer in secure.peers.items():
+        assert peer.finished
+        assert peer.is_drained
+        assert np.abs(peer.value - plain.peers[name].value).max() < 1e-5, name
+        assert peer.rounds_done == 4
+
+
+@pytest.mark.parametrize("topology", ["hypercube", "torus"])
+def test_on_graphs_of_all_kinds(topology):
+    secure = simulator(experiment(topology={"name": topology}, rounds=2))
+    plain = simulator(experiment(topology={"name": topology}, rounds=2, secure=False))
+    secure.run()
+    plain.run()
+    assert max(np.abs(secure.peers[n].value - plain.peers[n].value).max() for n in plain.peers) < 1e-5
+
+
+def test_no_model_of_a_single_peer_goes_over_the_wire():
+    """Nothing but bytes of secure sums does; and the same run has the same bits again."""
+    one = simulator(experiment())
+    tap = Tap.on(one)
+    one.run()
+    for messages in tap.wire.values():
+        for message in messages:
+            assert message.kind is Kind.SECRET
+            assert {*message.vectors} == {SECRET}
+    again = simulator(experiment())
+    again.run()
+    assert all((one.peers[name].value == again.peers[name].value).all() for name in one.peers)
+
+
+def test_a_peer_gets_the_same_mean_for_every_neighbor():
+    one = simulator(experiment())
+    tap = Tap.on(one)
+    one.run()
+    for messages in tap.opened.values():
+        by_step = {}
+        for message in messages:
+            by_step.setdefault(message.round, []).append(message.vectors["weights"].arrays["values"])
+        for vectors in by_step.values():
+            assert len(vectors) == 4
+            assert all((vector == vectors[0]).all() for vector in vectors)
+
+
+def test_a_snapshot_at_any_moment_changes_nothing():
+    """After every event each peer is put away, and another one goes on from there."""
+    expected = simulator(experiment(rounds=2))
+    expected.run()
+    one = experiment(rounds=2)
+    cast = one.cast(one.scenario.algorithms[0])
+    found = simulator(one)
+    for peer in found.peers.values():
+        _goes_on_from_snapshots(peer, cast)
+    found.run()
+    assert all((found.peers[name].value == peer.value).all() for name, peer in expected.peers.items())
+
+
+def _goes_on_from_snapshots(peer, cast):
+    for name in ("receive", "completed"):
+        before = getattr(peer, name)
+
+        def handled(*arguments, before=before):
+            actions = before(*arguments)
+            fresh = cast.make_peer(peer.peer_id, SeededSecrets(0))
+            fresh.restore(peer.snapshot())
+            for attribute, value in vars(fresh).items():
+                if attribute not in ("receive", "completed"):
+                    vars(peer)[attribute] = value
+            return actions
+
+        vars(peer)[name] = handled
+
+
+def test_with_patience_who_is_dead_is_left_out():
+    """A peer that never says anything: the others add up without it, and their models are those of plain peers."""
+
+    def run(secure):
+        one = simulator(experiment({"name": "synchronous", "patience": 5.0}, secure=secure, n=6, d=5, rounds=3))
+        dead = one.peers["3"]
+        vars(dead)["start"] = lambda now: []
+        vars(dead)["receive"] = lambda message, now: []
+        with pytest.raises(ConfigurationError, match=r"1 of 6 peers \(the first is 3"):
+            one.run()
+        return one
+
+    secure, plain = run(True), run(False)
+    for name, peer in secure.peers.items():
+        if name != "3":
+            assert peer.finished
+            assert np.abs(peer.value - plain.peers[name].value).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"topology": {"generator": "path_graph", "arguments": {"n": 4}}}, r"too few have 0 \(1\), 3 \(1\)"),
+        ({"secure": {"colluders": 3}}, r"needs \d+ others .* too few have 0 \(4\)"),
+        ({"algorithm": "pairwise"}, "for gossip in rounds in which all neighbors get the same model"),
+        ({"algorithm": "fedavg"}, "for gossip in rounds"),
+        ({"algorithm": "sgp"}, "for gossip in rounds"),
+        ({"algorithm": {"name": "synchronous", "aggregator": "median"}}, "nobody sees single models"),
+        ({"algorithm": {"name": "synchronous", "outgoing": ["bfloat16"]}}, "leave them out"),
+        ({"algorithm": {"name": "synchronous", "optimizer_state": "average"}}, "the size of momenta"),
+        ({"evaluation": {"agreed": True}}, "scores of single peers"),
+        ({"secure": {"threshold": 0.3}}, "threshold"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(fields, why):
+    with pytest.raises(ConfigurationError, match=why):
+        experiment(**fields)
+
+
+def test_who_is_beyond_the_range_ends_with_a_sentence():
+    one = simulator(experiment(secure={"range": 1e-3}))
+    with pytest.raises(TrainingError, match=r"have numbers beyond 0\.001, the range of secure sums: give"):
+        one.run()
