@@ -35,13 +35,14 @@ class EncryptionPlan:
     def of(cls, experiment: "Experiment") -> "EncryptionPlan | None":
         """The plan of an experiment; None: nothing is encrypted. Raises ConfigurationError for models that are too
         large, and where sums may not be exact."""
-        scenario, initial = experiment.scenario, experiment.initial()
+        scenario = experiment.scenario
         section = scenario.privacy.encryption
         if section is None:
             return None
-        sizes = {"weights": initial.weights.size}
-        if initial.statistics.size and scenario.training.statistics != "local":
-            sizes["statistics"] = initial.statistics.size
+        trainer = experiment.trainer
+        sizes = {"weights": trainer.schema.size}
+        if trainer.statistics_schema.size and scenario.training.statistics != "local":
+            sizes["statistics"] = trainer.statistics_schema.size
         parameters = Parameters(section.polynomial_degree, tuple(section.coefficient_bits), section.scale_bits)
         sum_bits = min(EXACT_BITS, section.room)
         packing = Packing(
