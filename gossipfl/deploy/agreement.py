@@ -12,7 +12,7 @@ from gossipfl.experiments.experiment import Cast, Experiment
 from gossipfl.messages import VectorSchema
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.scenario import AGREED_FIELDS
-from gossipfl.secrecy.masked_peer import SECRET
+from gossipfl.secrecy.secret_messages import SECRET
 from gossipfl.stopping.agreeing_peer import SCORES
 from gossipfl.stopping.plan import AgreementPlan
 

@@ -12,6 +12,7 @@ from gossipfl.compression.clip import Clip
 from gossipfl.methods.server_optimizers import ServerSGD
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.privacy import DifferentialPrivacySection, PrivacySection
+from gossipfl.schedules import EpidemicLocal
 
 if TYPE_CHECKING:
     from gossipfl.scenario.scenario import Scenario
@@ -91,6 +92,12 @@ REFUSALS: tuple[Refusal, ...] = (
         lambda case: _is_secure(case) and not _mixes_by_rows(case.recipe),
         "it is there for gossip in rounds in which all neighbors get the same model: synchronous, epidemic_learning, "
         "dfedavgm, d2, exact_diffusion, gradient_tracking, quasi_global_momentum, diloco",
+    ),
+    Refusal(
+        "secure_aggregation",
+        'random pushes (variant = "local")',
+        lambda case: _is_secure(case) and isinstance(getattr(case.recipe, "schedule", None), EpidemicLocal),
+        'chance decides how many a peer hears in a step, and of one alone there is no sum; take variant = "oracle"',
     ),
     Refusal(
         "secure_aggregation",

@@ -1,11 +1,12 @@
 """A peer's public keys for one secure sum, with its signature: they travel by way of a peer that would like others."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.secrecy.cipher import Cipher
-from gossipfl.secrecy.packing import pack, unpack
+from gossipfl.secrecy.packing import pack, pack_by_peer, unpack
 from gossipfl.secrecy.terms import SumId
 from gossipfl.weights import PeerId
 
@@ -55,3 +56,8 @@ class Advert:
 def commitment_to(sum_id: SumId, peer_id: PeerId, seed: bytes) -> bytes:
     """The commitment of a peer to the 32 random bytes of its seed."""
     return sha256(sum_id.context("seed", peer_id.encode(), seed)).digest()
+
+
+def digest_of(roster: Mapping[PeerId, Advert]) -> bytes:
+    """The digest of all peers' keys in a sum, in order."""
+    return sha256(pack_by_peer({name: advert.packed() for name, advert in roster.items()})).digest()

@@ -1,16 +1,15 @@
 """One peer's part in one secure sum, as who adds up: it passes on what the others say, and sees nothing but the sum."""
 
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.errors import RemoteProtocolError
-from gossipfl.secrecy.advert import Advert, commitment_to
+from gossipfl.secrecy.advert import Advert, commitment_to, digest_of
 from gossipfl.secrecy.cipher import Cipher
-from gossipfl.secrecy.contributor import mask_purpose, ring
+from gossipfl.secrecy.contributor import mask_purpose, ring, survivors_text
 from gossipfl.secrecy.packing import pack, pack_by_peer, unpack_by_peer
 from gossipfl.secrecy.shamir import PRIME, secret_of
 from gossipfl.secrecy.terms import Phase, Rules, SumId
@@ -41,14 +40,15 @@ class Aggregator:
         self._in_it: tuple[PeerId, ...] = self._members
         self._roster: dict[PeerId, Advert] = {}
         self._with_shares: tuple[PeerId, ...] = ()
-        self._terms: dict[PeerId, NDArray[np.uint32]] = {}
+        self.survivors: tuple[PeerId, ...] = ()  # whose terms are in the sum, in node order
+        self._masked: NDArray[np.uint32] | None = None  # the sum of their terms with all masks
         self.total: NDArray[np.uint32] | None = None
         self.is_over = False
 
     @property
-    def survivors(self) -> tuple[PeerId, ...]:
-        """Those whose terms are in the sum, in node order."""
-        return tuple(self._terms)
+    def heard(self) -> frozenset[PeerId]:
+        """Those who have said that they take part."""
+        return frozenset(self._roster or self._answers)
 
     @property
     def awaits(self) -> tuple[PeerId, ...]:
@@ -60,18 +60,36 @@ class Aggregator:
     def receive(self, sender: PeerId, phase: Phase, payload: bytes) -> list[Note]:
         """An answer to what was told last; what came before, or twice, is nothing new.
 
-        Raises RemoteProtocolError for an answer of somebody who is not in it.
+        Raises RemoteProtocolError, with nothing changed, for an answer of somebody who is not in it, or one that would
+        leave the others without a sum: then its sender is at fault, and no other.
         """
         if sender not in self._members:
             raise RemoteProtocolError(f"peer {sender} is not in the sum of step {self.sum_id.step}")
         if phase is not self.phase or sender not in self._in_it or sender in self._answers or self.is_over:
             return []
-        if phase is Phase.ADVERT:
-            Advert.unpacked(payload).check(self.sum_id, sender, self._cipher)
-        if phase is Phase.MASKED and len(payload) != 4 * self._size:
-            raise RemoteProtocolError(f"a masked term has {4 * self._size} bytes, got {len(payload)}")
+        self._check(sender, phase, payload)
         self._answers[sender] = payload
         return [] if self.awaits else self.close()
+
+    def _check(self, sender: PeerId, phase: Phase, payload: bytes) -> None:
+        match phase:
+            case Phase.ADVERT:
+                advert = Advert.unpacked(payload)
+                advert.check(self.sum_id, sender, self._cipher)
+                for key in (advert.seal_key, advert.mask_key):  # with some points nobody can agree
+                    self._cipher.agree(bytes(32), key, b"")
+            case Phase.SHARES:
+                if {*unpack_by_peer(payload)} != {*self._roster} - {sender}:
+                    raise RemoteProtocolError(f"the shares of peer {sender} are not for all others on the roster")
+            case Phase.MASKED:
+                if len(payload) != 4 * self._size:
+                    raise RemoteProtocolError(f"a masked term has {4 * self._size} bytes, got {len(payload)}")
+            case Phase.SIGNED:
+                text = survivors_text(self.sum_id, self._digest(), self._with_shares, self.survivors)
+                self._cipher.check(sender, text, payload, self._roster[sender].credential)
+            case _:
+                if {*unpack_by_peer(payload)} != {*self._with_shares}:
+                    raise RemoteProtocolError(f"peer {sender} reveals shares of others than those who dealt some")
 
     def close(self) -> list[Note]:
         """Go on to the next phase with those who have answered."""
@@ -110,7 +128,9 @@ class Aggregator:
         return [Note(name, Phase.INBOX, pack_by_peer(inbox)) for name, inbox in inboxes.items()]
 
     def _tell_survivors(self, terms: dict[PeerId, bytes]) -> list[Note]:
-        self._terms = {name: np.frombuffer(term, "<u4") for name, term in terms.items()}
+        self.survivors, self._masked = tuple(terms), np.zeros(self._size, np.uint32)
+        for term in terms.values():
+            self._masked += np.frombuffer(term, "<u4")
         return self._to_all(Phase.SURVIVORS, pack(name.encode() for name in terms))
 
     def _pass_on_signatures(self, signatures: dict[PeerId, bytes]) -> list[Note]:
@@ -120,29 +140,30 @@ class Aggregator:
         """Take the masks off the sum: those of survivors, and the pair masks of who went missing."""
         points = {name: point for point, name in enumerate(self._roster, 1)}
         shares = {name: unpack_by_peer(one) for name, one in revealed.items()}
-        total = np.zeros(self._size, np.uint32)
-        for term in self._terms.values():
-            total += term
-        digest = sha256(pack_by_peer({name: advert.packed() for name, advert in self._roster.items()})).digest()
-        purpose = mask_purpose(self.sum_id, digest)
+        total, self._masked = self._masked, None
+        assert total is not None
+        purpose = mask_purpose(self.sum_id, self._digest())
         for name in self._with_shares:
-            own = {points[by]: int.from_bytes(of[name], "little") % PRIME for by, of in shares.items() if name in of}
+            own = {points[by]: int.from_bytes(of[name], "little") % PRIME for by, of in shares.items()}
             secret = secret_of(own).to_bytes(66, "little")
             key, rest = secret[:32], secret[32:]
-            if name in self._terms:
+            if name in self.survivors:
                 if any(rest) or commitment_to(self.sum_id, name, key) != self._roster[name].commitment:
                     return self._spoiled()
-                total -= ring(self._cipher.stream(key, 4 * self._size))
+                total = total - ring(self._cipher.stream(key, 4 * self._size))
                 continue
             if any(rest) or self._cipher.public(key) != self._roster[name].mask_key:
                 return self._spoiled()
-            for other in self._terms:
+            for other in self.survivors:
                 pair = self._cipher.agree(key, self._roster[other].mask_key, purpose)
                 mask = ring(self._cipher.stream(pair, 4 * self._size))
                 is_first = points[other] < points[name]  # then it has added the mask
                 total = total - mask if is_first else total + mask
         self.total, self.is_over = total, True
         return []
+
+    def _digest(self) -> bytes:
+        return digest_of(self._roster)
 
     def _spoiled(self) -> list[Note]:
         """Shares do not give what was promised: there is no sum, and never a wrong one."""
@@ -155,15 +176,15 @@ class Aggregator:
         arrays: dict[str, NDArray[Any]] = {
             f"answers/{name}": np.frombuffer(answer, np.uint8) for name, answer in self._answers.items()
         }
-        arrays |= {f"terms/{name}": term for name, term in self._terms.items()}
-        arrays |= {} if self.total is None else {"total": self.total}
+        sums = {"masked": self._masked, "total": self.total}
+        arrays |= {name: one for name, one in sums.items() if one is not None}
         return arrays, {
             "phase": int(self.phase),
             "answers": list(self._answers),
             "in_it": list(self._in_it),
             "roster": {name: advert.packed().hex() for name, advert in self._roster.items()},
             "with_shares": list(self._with_shares),
-            "terms": list(self._terms),
+            "survivors": list(self.survivors),
             "is_over": self.is_over,
         }
 
@@ -173,5 +194,5 @@ class Aggregator:
         self._answers = {name: arrays[f"answers/{name}"].tobytes() for name in values["answers"]}
         self._in_it, self._with_shares = tuple(values["in_it"]), tuple(values["with_shares"])
         self._roster = {name: Advert.unpacked(bytes.fromhex(text)) for name, text in values["roster"].items()}
-        self._terms = {name: arrays[f"terms/{name}"] for name in values["terms"]}
+        self.survivors, self._masked = tuple(values["survivors"]), arrays.get("masked")
         self.total, self.is_over = arrays.get("total"), values["is_over"]

@@ -6,13 +6,12 @@ one of two secrets, never of both: of the mask of its own where that peer surviv
 """
 
 from collections.abc import Sequence
-from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossipfl.errors import LocalProtocolError, RemoteProtocolError
-from gossipfl.secrecy.advert import Advert
+from gossipfl.secrecy.advert import Advert, digest_of
 from gossipfl.secrecy.cipher import Cipher
 from gossipfl.secrecy.packing import pack, pack_by_peer, unpack, unpack_by_peer
 from gossipfl.secrecy.shamir import PRIME, SHARE_BYTES, shares_of
@@ -101,8 +100,7 @@ class Contributor:
     def _digest(self) -> bytes:
         """The digest of the roster, that of all peers' keys."""
         if not self._known_digest:
-            packed = pack_by_peer({name: advert.packed() for name, advert in self._roster.items()})
-            self._known_digest = sha256(packed).digest()
+            self._known_digest = digest_of(self._roster)
         return self._known_digest
 
     def take_inbox(self, packed: bytes) -> None:

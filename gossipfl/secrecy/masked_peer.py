@@ -27,13 +27,11 @@ from gossipfl.secrecy.aggregator import Aggregator, Note
 from gossipfl.secrecy.cipher import Cipher
 from gossipfl.secrecy.contributor import Contributor
 from gossipfl.secrecy.masking_plan import MaskingPlan
+from gossipfl.secrecy.secret_messages import phase_of, secret_message
 from gossipfl.secrecy.terms import Phase, SumId
 from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId, Vector
-
-SECRET = "secret"
-"""The name of the vector of bytes on board of the messages of a sum; its first byte is the phase."""
 
 _Key: TypeAlias = tuple[PeerId, int, int]
 
@@ -125,8 +123,8 @@ class MaskedPeer:
         if message.kind is Kind.MODEL:
             raise RemoteProtocolError(f"peer {message.sender} sent a model that everybody on its way can read")
         if message.kind is not Kind.SECRET:
-            return self._carried(self.inner.receive(message, now), now)
-        phase, payload = _read(message)
+            return [*self._carried(self.inner.receive(message, now), now), *self._wakes()]
+        phase, payload = phase_of(message)
         if phase % 2:
             actions = self._added(message, phase, payload, now)
         else:
@@ -155,7 +153,7 @@ class MaskedPeer:
 
     def neighbors_changed(self, neighbors: Neighbors, now: float) -> list[Action]:
         if neighbors == self._neighbors:
-            return self._carried(self.inner.neighbors_changed(neighbors, now), now)
+            return [*self._carried(self.inner.neighbors_changed(neighbors, now), now), *self._wakes()]
         raise ConfigurationError(
             f"peer {self.peer_id} cannot go on with other neighbors: in a secure sum everybody has to know who is in "
             "it; begin a new run without those who are shut out"
@@ -232,8 +230,10 @@ class MaskedPeer:
 
     def _added(self, message: Message, phase: Phase, payload: bytes, now: float) -> list[Action]:
         step = message.round
-        if step < self._step or step > self._step + 2 + 2 * self._plan.lead:
+        if step < self._step:
             return []
+        if self._plan.patience is None and step > self._step + 2 + 2 * self._plan.lead:
+            raise RemoteProtocolError(f"peer {message.sender} cannot be in gossip step {step}: it waits for this peer")
         if step not in self._sums:
             members = self._plan.members(self.peer_id, step)
             sum_id = SumId(self._run, self.peer_id, step)
@@ -245,7 +245,21 @@ class MaskedPeer:
         actions = self._told_all(step, notes)
         if self._sums[step].is_over and not before:
             actions += self._give(step, now)
+        if self._plan.patience is not None:
+            self._make_room()
         return actions
+
+    def _make_room(self) -> None:
+        """Keep the sums of the 2 + lead newest later steps of each neighbor: somebody who is slow skips ahead by them,
+        and somebody who lies takes no room from the others."""
+        later = [step for step in sorted(self._sums) if step > self._step]
+        names = {name for step in later for name in self._sums[step].heard}
+        newest = {
+            step for name in names for step in [s for s in later if name in self._sums[s].heard][-2 - self._plan.lead :]
+        }
+        for step in {*later} - newest:
+            del self._sums[step]
+            self._numbers.pop(step, None)
 
     def _told_all(self, step: int, notes: Sequence[Note]) -> list[Action]:
         return [self._to(note.receiver, step, note.phase, note.payload) for note in notes]
@@ -253,11 +267,12 @@ class MaskedPeer:
     def _give(self, step: int, now: float) -> list[Action]:
         """Give the inner peer the mean of the survivors in place of the model of each."""
         done = self._sums[step]
-        if done.total is None:
+        total, done.total = done.total, None
+        if total is None:
             return []
         row = self._plan.rows(self.peer_id, step)
         weight = sum(row[name] for name in done.survivors)
-        mean = self._plan.fixed_point.decode(done.total, weight, self._dtype)
+        mean = self._plan.fixed_point.decode(total, weight, self._dtype)
         ends = np.cumsum([0, *self._plan.sizes.values()]).tolist()
         vectors: dict[str, Encoded] = encoded(
             {name: mean[begin:end] for name, (begin, end) in zip(self._plan.sizes, pairwise(ends), strict=True)}
@@ -296,9 +311,7 @@ class MaskedPeer:
     def _to(
         self, receiver: PeerId, step: int, phase: Phase, payload: bytes, numbers: Mapping[str, float] | None = None
     ) -> Send:
-        content = np.frombuffer(bytes([phase]) + payload, np.uint8)
-        vectors = {SECRET: Encoded("bytes", {"values": content}, content.size)}
-        message = Message(self.peer_id, receiver, Kind.SECRET, step, None, vectors, numbers or {})
+        message = secret_message(self.peer_id, receiver, step, phase, payload, numbers or {})
         self._said[_key_of(message)] = message
         return Send(message)
 
@@ -313,7 +326,8 @@ class MaskedPeer:
         """Forget sums of steps that nobody can need any more."""
         self._sums = {one: sum_ for one, sum_ in self._sums.items() if one >= step}
         self._numbers = {one: numbers for one, numbers in self._numbers.items() if one >= step}
-        self._since = {one: since for one, since in self._since.items() if one >= step}
+        waiting = {one for _, one in self._open()}  # for their patience, which later steps may outrun
+        self._since = {one: since for one, since in self._since.items() if one >= step or one in waiting}
         self._parts = {key: one for key, one in self._parts.items() if key[1] >= step or not one.is_over}
         self._said = {
             key: said for key, said in self._said.items() if key[1] >= step or (key[2] and key[:2] in self._parts)
@@ -378,13 +392,4 @@ class MaskedPeer:
 
 def _key_of(message: Message) -> _Key:
     """The receiver, the step, and 1 for what goes to who adds up."""
-    return message.receiver, message.round, int(_read(message)[0]) % 2
-
-
-def _read(message: Message) -> tuple[Phase, bytes]:
-    """The phase and the payload of a message. Raises RemoteProtocolError where it is none of a sum."""
-    carried = message.vectors.get(SECRET)
-    content = b"" if carried is None else carried.arrays["values"].tobytes()
-    if not content or content[0] not in {*Phase}:
-        raise RemoteProtocolError(f"a {message.kind} from peer {message.sender} is none of a secure sum")
-    return Phase(content[0]), content[1:]
+    return message.receiver, message.round, int(phase_of(message)[0]) % 2

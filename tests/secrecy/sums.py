@@ -5,6 +5,7 @@ from collections import deque
 import numpy as np
 
 from gossipfl.engines.ciphers import cipher_of_seed
+from gossipfl.errors import RemoteProtocolError
 from gossipfl.secrecy.aggregator import Aggregator, Note
 from gossipfl.secrecy.contributor import Contributor
 from gossipfl.secrecy.terms import Phase, Rules, SumId
@@ -22,14 +23,23 @@ def total(terms, names):
     return sum((terms[name] for name in names), np.zeros(SIZE, np.uint32))
 
 
+class Curious(Aggregator):
+    """One that would rather learn more than have its sum: it passes on whatever it is given."""
+
+    def _check(self, sender, phase, payload):
+        pass
+
+
 class Play:
     """An aggregator with its contributors; `drop(name, phase)` says whose answer of which phase never comes."""
 
-    def __init__(self, names, rules=None, drop=lambda name, phase: False, tamper=lambda note: note, seed=0):
+    def __init__(
+        self, names, rules=None, drop=lambda name, phase: False, tamper=lambda note: note, seed=0, kind=Aggregator
+    ):
         self.rules = rules or Rules()
         self.names = list(names)
         self.terms = terms_of(self.names, seed)
-        self.aggregator = Aggregator(SUM, self.names, self.rules, cipher_of_seed(seed, "hub"), SIZE)
+        self.aggregator = kind(SUM, self.names, self.rules, cipher_of_seed(seed, "hub"), SIZE)
         self.peers = {n: Contributor(n, SUM, self.names, self.rules, cipher_of_seed(seed, n)) for n in self.names}
         self.drop, self.tamper = drop, tamper
         self.seen = []  # all that reaches whoever adds up
@@ -50,8 +60,6 @@ class Play:
                 return Phase.REVEALED, peer.take_signatures(note.payload)
 
     def run(self):
-        from gossipfl.errors import RemoteProtocolError
-
         said = deque((name, Phase.ADVERT, peer.advert()) for name, peer in self.peers.items())
         while not self.aggregator.is_over:
             notes = []
@@ -60,7 +68,10 @@ class Play:
                 if payload is None or self.drop(name, phase):
                     continue
                 self.seen.append((name, phase, payload))
-                notes += self.aggregator.receive(name, phase, payload)
+                try:
+                    notes += self.aggregator.receive(name, phase, payload)
+                except RemoteProtocolError as error:
+                    self.refused.append((name, str(error)))
             if not notes:
                 notes = self.aggregator.close()  # whose patience is over
             for note in notes:

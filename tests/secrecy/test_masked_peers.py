@@ -12,7 +12,7 @@ from gossipfl.experiments.experiment import Experiment
 from gossipfl.messages import Kind
 from gossipfl.randomness import SeededSecrets
 from gossipfl.scenario import Scenario
-from gossipfl.secrecy.masked_peer import SECRET
+from gossipfl.secrecy.secret_messages import SECRET
 
 ALGORITHMS = [
     "synchronous",
@@ -144,6 +144,24 @@ def test_with_patience_who_is_dead_is_left_out():
             assert np.abs(peer.value - plain.peers[name].value).max() < 1e-5
 
 
+@pytest.mark.parametrize("slowness", [4, 100])
+def test_who_is_slow_skips_ahead_as_without_and_nothing_stays_open(slowness):
+    """Four times slower is too late for the keys of a step, but not for the step; a hundred times is steps behind."""
+
+    def run(secure):
+        compute = {"seconds_per_example": 0.01, "speeds": {"3": 1 / slowness}}
+        algorithm = {"name": "synchronous", "patience": 1.0}
+        one = simulator(experiment(algorithm, secure=secure, d=5, rounds=12, compute=compute))
+        one.run()
+        return one.peers
+
+    secure, plain = run(True), run(False)
+    assert [peer.rounds_done for peer in secure.values()] == [peer.rounds_done for peer in plain.values()]
+    for peer in secure.values():
+        assert peer.is_drained
+        assert all(one.is_over and one._seed == one._mask_key == b"" for one in peer._parts.values())
+
+
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
@@ -152,6 +170,7 @@ def test_with_patience_who_is_dead_is_left_out():
         ({"algorithm": "pairwise"}, "for gossip in rounds in which all neighbors get the same model"),
         ({"algorithm": "fedavg"}, "for gossip in rounds"),
         ({"algorithm": "sgp"}, "for gossip in rounds"),
+        ({"algorithm": {"name": "epidemic_learning", "variant": "local"}}, "of one alone there is no sum"),
         ({"algorithm": {"name": "synchronous", "aggregator": "median"}}, "nobody sees single models"),
         ({"algorithm": {"name": "synchronous", "outgoing": ["bfloat16"]}}, "leave them out"),
         ({"algorithm": {"name": "synchronous", "optimizer_state": "average"}}, "the size of momenta"),

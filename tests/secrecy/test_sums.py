@@ -1,15 +1,20 @@
 """A secure sum is the sum, whoever drops out when; below the threshold there is none, and never a wrong one."""
 
+import json
+from contextlib import suppress
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sums import SIZE, SUM, Play, terms_of, total
+from sums import SIZE, SUM, Curious, Play, terms_of, total
 
 from gossipfl.engines.ciphers import cipher_of_seed
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
 from gossipfl.secrecy.advert import Advert
+from gossipfl.secrecy.aggregator import Aggregator
 from gossipfl.secrecy.contributor import Contributor, ring
 from gossipfl.secrecy.fixed_point import FixedPoint
 from gossipfl.secrecy.packing import pack, pack_by_peer, unpack_by_peer
@@ -105,7 +110,7 @@ def test_two_lists_of_survivors_unmask_nothing():
             return note._replace(payload=pack([b"a", b"b", b"c"] if note.receiver in "ab" else [b"b", b"c", b"d"]))
         return note
 
-    play = Play("abcd", tamper=two_lists).run()
+    play = Play("abcd", tamper=two_lists, kind=Curious).run()
     assert play.aggregator.total is None
     assert any("not that of peer" in why or "signed by others" in why for _, why in play.refused)
     assert not [1 for _, phase, _ in play.seen if phase is Phase.REVEALED]
@@ -157,21 +162,94 @@ def test_a_late_term_is_never_unmasked():
     assert cipher_of_seed(0, "c").public(key) == play.aggregator._roster["c"].mask_key, "it is the key, not the seed"
 
 
-def test_shares_that_are_lies_give_no_sum():
-    def lie(note):
-        return note
-
-    play = Play("abc", tamper=lie)
+def with_lies_of(liar, phase, lie, names="abcd", kind=Aggregator):
+    """A play in which one contributor answers in one phase with `lie(payload)`."""
+    play = Play(names, kind=kind)
     honest = play.answer
 
     def answer(note):
-        phase, payload = honest(note)
-        if phase is Phase.REVEALED and note.receiver == "b":
-            payload = pack_by_peer({name: bytes(66) for name in unpack_by_peer(payload)})
-        return phase, payload
+        said, payload = honest(note)
+        return said, lie(payload) if (note.receiver, said) == (liar, phase) else payload
 
     play.answer = answer
-    assert play.run().aggregator.total is None
+    return play.run()
+
+
+def test_shares_that_are_lies_give_no_sum():
+    play = with_lies_of("b", Phase.REVEALED, lambda p: pack_by_peer({name: bytes(66) for name in unpack_by_peer(p)}))
+    assert play.aggregator.total is None
+
+
+def without_first(payload):
+    return pack_by_peer(dict([*unpack_by_peer(payload).items()][1:]))
+
+
+@pytest.mark.parametrize(
+    ("phase", "lie", "survivors"),
+    [
+        (Phase.SHARES, lambda payload: payload[:-1], "acd"),
+        (Phase.SHARES, without_first, "acd"),
+        (Phase.MASKED, lambda payload: payload[:-1], "acd"),
+        (Phase.SIGNED, lambda payload: bytes(64), "abcd"),
+        (Phase.REVEALED, lambda payload: b"\x09", "abcd"),
+        (Phase.REVEALED, without_first, "abcd"),
+    ],
+)
+def test_who_answers_with_nonsense_is_refused_alone(phase, lie, survivors):
+    play = with_lies_of("b", phase, lie)
+    assert {name for name, _ in play.refused} == {"b"}
+    assert (play.aggregator.total == total(play.terms, survivors)).all()
+
+
+def test_a_key_with_which_nobody_can_agree_is_refused_alone():
+    play = Play("abcd")
+    peer = play.peers["b"]
+    of_low_order = Advert(bytes(32), bytes(32), bytes(32), b"")
+    signature = peer._cipher.sign(of_low_order._text(SUM, "b"))
+    advert = replace(of_low_order, signature=signature).packed()
+    peer.advert = lambda: advert
+    play.run()
+    assert {name for name, _ in play.refused} == {"b"}
+    assert (play.aggregator.total == total(play.terms, "acd")).all()
+
+
+@pytest.mark.parametrize("moment", [Phase.SURVIVORS, Phase.SIGNATURES])
+def test_killed_and_restarted_it_reveals_no_second_secret(moment):
+    """What goes on from the disk has signed the same list, or revealed the same shares, and nothing else."""
+    play = Play("abcd", drop=lambda name, phase: phase > moment)
+    play.run()
+    restarted = Contributor("a", SUM, "abcd", Rules(), cipher_of_seed(0, "a"))
+    restarted.restore(json.loads(json.dumps(["", play.peers["a"].snapshot()[1]])))
+    assert restarted.take_survivors(pack([b"a", b"b", b"c"])) is None
+    if moment is Phase.SIGNATURES:
+        assert restarted.is_over
+        assert not restarted._shares
+    signed = Contributor("d", SUM, "abcd", Rules(), cipher_of_seed(0, "d"))._cipher.sign(b"other list")
+    with suppress(RemoteProtocolError):
+        assert restarted.take_signatures(pack_by_peer(dict.fromkeys("abc", signed))) is None
+
+
+@given(num_peers=st.integers(2, 6), num_colluders=st.integers(0, 3), seed=st.integers(0, 99))
+def test_other_terms_with_the_same_sum_look_the_same(num_peers, num_colluders, seed):
+    """For any terms of the honest with one sum there are pair masks of theirs, as likely as the true ones, with which
+    whoever adds up, and who colludes with it, sees the very same. So what they see says nothing but the sum."""
+    generator = np.random.default_rng(seed)
+    n = num_peers + num_colluders
+    masks = np.triu(generator.integers(0, 2**32, (n, n), dtype=np.int64), 1)
+    own = generator.integers(0, 2**32, n, dtype=np.int64)
+
+    def view(terms, masks):
+        return (terms + own + masks.sum(axis=1) - masks.sum(axis=0)) % 2**32, own, masks[num_peers:], terms[num_peers:]
+
+    terms = generator.integers(0, 2**32, n, dtype=np.int64)
+    others = generator.integers(0, 2**32, n, dtype=np.int64)
+    others[num_peers:] = terms[num_peers:]
+    others[0] += (terms - others).sum()
+    other_masks = masks.copy()
+    for k in range(num_peers - 1):  # along a path through the honest
+        other_masks[k, k + 1] += (terms - others)[: k + 1].sum()
+    assert all((one == other).all() for one, other in zip(view(terms, masks), view(others, other_masks), strict=True))
+    assert (other_masks[:, num_peers:] == masks[:, num_peers:]).all(), "colluders know the masks of theirs"
 
 
 def test_a_peer_masks_once():
