@@ -154,7 +154,9 @@ class Experiment:
         key = repr(self.scenario.optimizer(section))
         if key not in self._trainers:
             class_weight = class_weights_of(self.scenario, self.dataset, self.numbers)
-            self._trainers[key] = self._new_trainer(replace(self._settings(section), class_weight=class_weight))
+            privacy = None if self.privacy is None else self.privacy.of_examples
+            settings = replace(self._settings(section), class_weight=class_weight, privacy=privacy)
+            self._trainers[key] = self._new_trainer(settings)
         return self._trainers[key]
 
     def models(self, section: AlgorithmSection | None = None) -> "ModelRecipe":
@@ -178,7 +180,6 @@ class Experiment:
             evaluation_batch_size=training.evaluation_batch_size,
             metrics=self.scenario.evaluation.specs,
             sharing=self.scenario.sharing.patterns,
-            privacy=None if self.privacy is None else self.privacy.of_examples,
         )
 
     def _new_trainer(self, settings: TrainingSettings) -> ModelTrainer:
