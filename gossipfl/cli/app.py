@@ -219,6 +219,10 @@ def peer(
         str, typer.Option(metavar="HOST:PORT", help="Where to serve /healthz, /status and /metrics; port 0 is any.")
     ] = "127.0.0.1:0",
     seed: Seed = None,
+    key: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="The key by which clients encrypt (`gossipfl privacy key`); not the server."),
+    ] = None,
     listen_fd: ListenFd = None,
     give_weights: Annotated[
         bool, typer.Option("--give-weights", help="Serve the present weights at /weights of the watching port, too.")
@@ -252,6 +256,7 @@ def peer(
             resume=resume,
             seconds=time,
             download=download,
+            key=key,
             gives_weights=give_weights,
         ),
         log_format.value,

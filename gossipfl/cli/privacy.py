@@ -1,5 +1,6 @@
 """The `privacy` commands of the command line."""
 
+from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
@@ -34,3 +35,15 @@ def privacy_plan(
     from gossipfl.cli.commands.privacy import show_plan
 
     show_plan(scenario, epsilon, level, set_ or [], data, download, json)
+
+
+@privacy_app.command("key")
+def privacy_key(
+    scenario: ScenarioName,
+    file: Annotated[Path, typer.Argument(help="Where to write it, for its owner only.")],
+    set_: Set = None,
+) -> None:
+    """Make the key by which the clients of a scenario encrypt; copy it to each of them, and never to the server."""
+    from gossipfl.cli.commands.privacy_key import make_key
+
+    make_key(scenario, file, set_ or [])

@@ -31,6 +31,7 @@ class PeerOptions:
     seconds: float | None = None
     download: bool = False
     gives_weights: bool = False
+    key: Path | None = None
 
 
 def check_secure(options: PeerOptions) -> None:

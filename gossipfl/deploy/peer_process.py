@@ -27,7 +27,7 @@ from gossipfl.deploy.numbers_over_http import NumbersOverHTTP
 from gossipfl.deploy.peer_options import PeerOptions, check_secure
 from gossipfl.deploy.process_start import StoppedError, check_free, shown, stoppable, taken
 from gossipfl.deploy.revocation import revoked
-from gossipfl.engines.evaluation import own_score, standings_of
+from gossipfl.engines.evaluation import own_score
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.loop_reports import report
@@ -73,6 +73,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
     if options.certificates is not None:
         credentials = load_credentials(options.certificates, options.name)
     section = scenario.section(options.algorithm)
+    _check_key(scenario, options, ALGORITHMS[section.name].hub)
     absent = revoked(scenario, section)
     if options.name in absent:
         raise ConfigurationError(f"{options.name} has been shut out of the run: http.revoked names it")
@@ -106,9 +107,31 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
         return 0
 
 
+def _check_key(scenario: Scenario, options: PeerOptions, hub: PeerId | None) -> None:
+    """Raises ConfigurationError unless those, and only those, have a key who encrypt."""
+    if scenario.privacy.encryption is None:
+        if options.key is not None:
+            raise ConfigurationError("--key is for privacy.encryption, and the scenario has none; leave it out")
+        return
+    if options.certificates is None:
+        raise ConfigurationError(
+            "privacy.encryption takes ciphertexts from peers with certificates only: give --certs (`gossipfl certs`)"
+        )
+    if options.gives_weights:
+        raise ConfigurationError(
+            "--give-weights would give whoever asks the model that privacy.encryption hides; leave one out"
+        )
+    if (options.key is None) != (options.name == hub):
+        raise ConfigurationError(
+            f"{hub} must never have the key of its clients: leave --key out"
+            if options.key is not None
+            else f"{options.name} needs the key that clients share: --key FILE (`gossipfl privacy key`)"
+        )
+
+
 def _experiment(scenario: Scenario, options: PeerOptions, agree: Agree | None = None) -> Experiment:
     if options.shard is None:
-        return Experiment(scenario, load_data(scenario, download=options.download), slots=1)
+        return Experiment(scenario, load_data(scenario, download=options.download), slots=1, key_file=options.key)
     if scenario.data.skew is not None:
         raise ConfigurationError(
             "data.skew changes the examples that peers share, and a peer with examples of its own (--shard) sees those "
@@ -135,7 +158,7 @@ def _experiment(scenario: Scenario, options: PeerOptions, agree: Agree | None = 
     data = scenario.data.model_copy(update={"source": options.shard, "digest": None})
     dataset = load_data(scenario.with_changes(data=data), download=options.download)
     shards = {options.name: np.arange(len(dataset.train), dtype=np.int64)}
-    return Experiment(scenario, dataset, slots=1, shards=shards, agree=agree)
+    return Experiment(scenario, dataset, slots=1, shards=shards, agree=agree, key_file=options.key)
 
 
 class _Process:
@@ -206,9 +229,9 @@ class _Process:
             if self._last_row != host.peer.round:
                 self._request_row(host)
             await host.run()
-            (standing,) = standings_of([host.peer])
+            standing = host.peer.standing
             seen = self._last_row == host.peer.round and self._last_weights is host.peer.value
-            stopped = standing.stopped or host.gave_up
+            stopped = (None if standing is None else standing.stopped) or host.gave_up
             seen = seen and self._last_stopped == stopped
             has_begun = has_checkpoints(self._directory.path)
             is_told = seen and self._last_open == host.peer.num_open and self._last_traffic == _traffic(host)
@@ -223,7 +246,9 @@ class _Process:
         if not has_begun:
             _LOGGER.info("stopped before the run began")
             return self._status
-        path = self._directory.finish(standing.model, manifest.constants.get(str(experiment.seed)))
+        path = self._directory.path
+        if standing is not None:
+            path = self._directory.finish(standing.model, manifest.constants.get(str(experiment.seed)))
         rounds = self._facts.num_rounds
         if stopped is not None:
             going_on = "" if host.peer.finished else "; go on with --resume"
@@ -290,14 +315,16 @@ class _Process:
 
     def _request_row(self, host: HTTPPeer, *, final: bool = False) -> None:
         """Evaluate the peer's own model as it is now, when the trainer is free."""
-        (standing,) = standings_of([host.peer])
+        standing = host.peer.standing
         training_examples = self._training.num_examples
         self._last_row, self._last_weights, self._last_open = host.peer.round, host.peer.value, host.peer.num_open
-        self._last_traffic, self._last_stopped = _traffic(host), standing.stopped or host.gave_up
+        self._last_traffic, self._last_stopped = _traffic(host), host.gave_up
+        if standing is not None:
+            self._last_stopped = standing.stopped or host.gave_up
         row: dict[str, Any] = {
             "round": host.peer.round,
             "rounds_done": host.peer.rounds_done,
-            "examples_seen": standing.examples_seen,
+            "examples_seen": 0 if standing is None else standing.examples_seen,
             "time": host.now() if host.state != "new" else 0.0,
             "wall": time.time(),
             "training": self._training.take(),
@@ -307,7 +334,9 @@ class _Process:
             **({} if self._last_stopped is None else {"stopped": self._last_stopped}),
         }
 
-        def scored(trainer: Trainer) -> tuple[Score, dict[str, Any]]:
+        def scored(trainer: Trainer) -> tuple[Score | None, dict[str, Any]]:
+            if standing is None:  # a server that reads nothing
+                return None, row
             peer_id = None if standing.peer_id == self._cast.recipe.hub else standing.peer_id
             return own_score(trainer, self._cast.plan, peer_id, standing.model, final=final), row
 
@@ -318,6 +347,10 @@ class _Process:
         while (evaluate := await self._due.get()) is not None:
             score, row = await evaluate()
             host.score = score
+            if score is None:
+                self._directory.row(row)
+                _LOGGER.info("after round %d of %d", row["round"], rounds)
+                continue
             self._directory.row(row | asdict(score))
             shown = ", ".join(f"{name} {value:.4f}" for name, value in {"loss": score.loss, **score.metrics}.items())
             where = self._cast.plan.places[0].words

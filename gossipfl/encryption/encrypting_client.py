@@ -82,7 +82,7 @@ class EncryptingClient(PeerAround):
     def restore(self, snapshot: Snapshot) -> None:
         if snapshot[1]["key"] != self._key.name:
             raise ConfigurationError(
-                f"peer {self.peer_id} cannot go on: what is on its way was encrypted with a key that was made for "
-                "that run alone, and is gone with it; begin a new run"
+                f"peer {self.peer_id} cannot go on: what is on its way was encrypted with another key. One that was "
+                "made for a run alone is gone with it: begin a new run"
             )
         self.inner.restore(part("inner", snapshot))

@@ -5,7 +5,11 @@ multiplications or rotations is made. Of TenSEAL it is the interface to SEAL tha
 by a protobuf of its own, which crashes in a process that has TensorFlow's.
 """
 
+import hashlib
+import os
 import secrets
+import shlex
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,15 +87,20 @@ class CKKSAdder:
 
 
 class CKKSKey:
-    """The side with a new key, which stays in memory: a `KeyHolder`."""
+    """The side with the key of a file, or a new one, which stays in memory: a `KeyHolder`.
 
-    def __init__(self, parameters: Parameters) -> None:
+    Raises ConfigurationError for a file that others may read, or that holds no key of these parameters.
+    """
+
+    def __init__(self, parameters: Parameters, path: Path | None = None) -> None:
         self._parameters, self.num_slots, self.largest = parameters, parameters.num_slots, parameters.largest
         seal, self._context = _seal(), parameters.context()
-        key = seal.KeyGenerator(self._context).secret_key()
+        if path is None:
+            key, self.name = seal.KeyGenerator(self._context).secret_key(), secrets.token_hex(16)
+        else:
+            key, self.name = _read_key(self._context, path)
         self._encoder = seal.CKKSEncoder(self._context)
         self._encryptor, self._decryptor = seal.Encryptor(self._context, key), seal.Decryptor(self._context, key)
-        self.name = secrets.token_hex(16)
 
     def encrypt(self, integers: NDArray[np.float64]) -> bytes:
         seal = _seal()
@@ -104,6 +113,39 @@ class CKKSKey:
         plain = _seal().Plaintext()
         self._decryptor.decrypt(_read(self._context, ciphertext, self._parameters), plain)
         return np.asarray(self._encoder.decode_double(plain), np.float64)
+
+
+def write_key(parameters: Parameters, path: Path) -> None:
+    """Write a new key, for its owner only. Raises ConfigurationError when the file is there, or cannot be written."""
+    key = _seal().KeyGenerator(parameters.context()).secret_key()
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        key.save(str(path))
+    except FileExistsError:
+        raise ConfigurationError(f"{path} is there already, and is not overwritten: take another name") from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _read_key(context: Any, path: Path) -> tuple[Any, str]:
+    """The key of a file, and its name: a digest."""
+    try:
+        mode, content = stat.S_IMODE(path.stat().st_mode), path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the key {path}: {error.strerror}") from error
+    if mode & 0o077:
+        raise ConfigurationError(
+            f"{path} has the mode {mode:04o}, so others than its owner can read what it encrypts: "
+            f"`chmod 600 {shlex.quote(str(path))}`, and make a new one if somebody may have"
+        )
+    key = _seal().SecretKey()
+    try:
+        key.load(context, str(path))
+    except (ValueError, RuntimeError, MemoryError):
+        raise ConfigurationError(
+            f"{path} holds no key of the parameters of privacy.encryption; make one: `gossipfl privacy key`"
+        ) from None
+    return key, hashlib.sha256(content).hexdigest()[:32]
 
 
 def _written(ciphertext: Any) -> bytes:

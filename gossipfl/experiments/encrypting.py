@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,16 @@ from gossipfl.engines.ckks import CKKSAdder, CKKSKey, Parameters
 from gossipfl.errors import ConfigurationError
 from gossipfl.messages import NumberSchema, VectorSchema
 from gossipfl.peers import FedAvgClient, FedAvgServer, Peer
+from gossipfl.scenario.privacy import EncryptionSection
 from gossipfl.weights import NOTHING, ModelVectors
 
 if TYPE_CHECKING:
     from gossipfl.experiments.experiment import Experiment
+
+
+def parameters_of(section: EncryptionSection) -> Parameters:
+    """The parameters of CKKS that a scenario names."""
+    return Parameters(section.polynomial_degree, tuple(section.coefficient_bits), section.scale_bits)
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class EncryptionPlan:
     parameters: Parameters
     by_examples: bool
     num_clients: int
+    key_file: Path | None = None
 
     @classmethod
     def of(cls, experiment: "Experiment") -> "EncryptionPlan | None":
@@ -43,7 +51,7 @@ class EncryptionPlan:
         sizes = {"weights": trainer.schema.size}
         if trainer.statistics_schema.size and scenario.training.statistics != "local":
             sizes["statistics"] = trainer.statistics_schema.size
-        parameters = Parameters(section.polynomial_degree, tuple(section.coefficient_bits), section.scale_bits)
+        parameters = parameters_of(section)
         sum_bits = min(EXACT_BITS, section.room)
         packing = Packing(
             sizes, parameters.num_slots, parameters.largest, section.fraction_bits, section.range, sum_bits
@@ -53,14 +61,14 @@ class EncryptionPlan:
                 f"privacy.encryption: the model has {size:,} weights, and max_weights is {section.max_weights:,}: each "
                 f"message would have up to {packing.num_bytes / 1e6:,.0f} MB"
             )
-        by_examples, shards = scenario.weighting == "examples", experiment.shards.values()
-        packing.check_total(sum(map(len, shards)) if by_examples else len(shards))
-        return cls(packing, parameters, by_examples, len(shards))
+        by_examples, num_clients = scenario.weighting == "examples", len(scenario.graph())
+        packing.check_total(sum(map(len, experiment.shards.values())) if by_examples else num_clients)
+        return cls(packing, parameters, by_examples, num_clients, experiment.key_file)
 
     @cached_property
     def key(self) -> CKKSKey:
-        """A new key, for all clients in this process."""
-        return CKKSKey(self.parameters)
+        """The key of the file, or a new one, for all clients in this process."""
+        return CKKSKey(self.parameters, self.key_file)
 
     @property
     def vectors(self) -> dict[str, VectorSchema]:
@@ -85,14 +93,14 @@ class EncryptionPlan:
     @cached_property
     def sentences(self) -> list[str]:
         """Sentences for whoever is about to run it: bytes, and seconds as one ciphertext takes them now."""
-        packing, adder = self.packing, CKKSAdder(self.parameters)
+        packing, adder, key = self.packing, CKKSAdder(self.parameters), CKKSKey(self.parameters)
         began = perf_counter()
-        ciphertext = self.key.encrypt(np.ones(packing.num_slots))
+        ciphertext = key.encrypt(np.ones(packing.num_slots))
         encrypted = perf_counter()
         one = adder.read(ciphertext)
         adder.sum_of([one, one])
         added = perf_counter()
-        self.key.decrypt(ciphertext)
+        key.decrypt(ciphertext)
         seconds = [
             packing.num_ciphertexts * one for one in (encrypted - began, added - encrypted, perf_counter() - added)
         ]

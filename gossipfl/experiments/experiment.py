@@ -72,7 +72,7 @@ class Experiment:
     `slots` is the number of peers trained at the same time (None: one per core, where memory has room); results do not
     depend on it. `shards` are the examples of each peer that trains here; None: those of the scenario's partition.
     `make_trainer` says where training runs; None: in this process. `agree` is how peers that are elsewhere agree on
-    numbers over the examples of all; None: all of them are here.
+    numbers over the examples of all; None: all of them are here. `key_file` has the key of clients that encrypt.
 
     Raises ConfigurationError or DataError when the scenario does not fit the data.
     """
@@ -85,8 +85,10 @@ class Experiment:
         shards: Mapping[PeerId, NDArray[np.int64]] | None = None,
         make_trainer: MakeTrainer | None = None,
         agree: Agree | None = None,
+        key_file: Path | None = None,
     ) -> None:
         self.scenario = scenario
+        self.key_file = key_file
         self.slots = slots
         self._make_trainer = make_trainer
         self._trainers: dict[str, ModelTrainer] = {}
@@ -204,7 +206,6 @@ class Experiment:
 
     @cached_property
     def encryption(self) -> EncryptionPlan | None:
-        """The plan of encryption; None: there is none."""
         return EncryptionPlan.of(self)
 
     def begin_with(self, stored: StoredModel) -> None:

@@ -127,7 +127,8 @@ def _scores(
     model, has_local = records[0].model, records[0].scenario.training.statistics == "local"
     if model.local_segments or (has_local and model.statistics_segments):
         hub = None  # it has measured its weights with statistics, or a part of the model, that nobody uses
-    deploys_average = manifest.algorithms[0].hub is not None and not model.local_segments
+    is_blind = ((manifest.agreed or {}).get("privacy") or {}).get("encryption") is not None  # it has measured nothing
+    deploys_average = manifest.algorithms[0].hub is not None and not model.local_segments and not is_blind
 
     def measured(metric: Metric) -> Measured:
         values = {peer: state.value(metric) for peer, state in states.items()}

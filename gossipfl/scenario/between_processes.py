@@ -20,12 +20,6 @@ def between_processes(scenario: Scenario, sections: Sequence[AlgorithmSection]) 
             "processes of their own, nobody has them. Use simulate, compare or launch with all peers in one process, "
             "or leave evaluation.recalibrate out"
         )
-    if scenario.privacy.encryption is not None:
-        raise ConfigurationError(
-            "privacy.encryption is for peers in one process yet, where its key is made: peers that are processes of "
-            "their own would have to be given one. Use simulate, compare or launch with all peers in one process, or "
-            "leave it out"
-        )
     stop = scenario.stop
     if stop is None:
         return scenario

@@ -9,6 +9,7 @@ from gossipfl.audits.tap import Tap
 from gossipfl.compression import dense
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import Examples
+from gossipfl.deploy.loopback import loopback_federation
 from gossipfl.encryption.blind_server import BlindServer
 from gossipfl.encryption.encrypting_client import CIPHERTEXT
 from gossipfl.engines.ckks import CKKSKey
@@ -169,7 +170,7 @@ def test_peers_go_on_from_their_snapshots_to_the_same_bits(moment):
     two.restore(first.snapshot())
     models = final(two)
     assert all(np.array_equal(models[name], expected[name]) for name in expected)
-    with pytest.raises(ConfigurationError, match="key that was made for that run alone"):
+    with pytest.raises(ConfigurationError, match="encrypted with another key"):
         simulator(SMALL).restore(first.snapshot())
 
 
@@ -222,3 +223,13 @@ def test_what_does_not_go_together_is_refused(algorithm, more, reason):
 def test_parameters_that_are_not_secure_or_have_no_room_are_refused(fields, reason):
     with pytest.raises(ConfigurationError, match=reason):
         Scenario(algorithms=["fedavg"], privacy={"encryption": fields})
+
+
+def test_over_http_it_gives_the_bits_of_virtual_time():
+    one = experiment(SMALL)
+    federation = loopback_federation(one, one.scenario.algorithms[0])
+    models = final(federation)
+    expected = final(simulator(SMALL))
+    assert set(models) == set(expected)
+    assert all(np.array_equal(models[name], expected[name]) for name in expected)
+    assert not federation.history.num_refused

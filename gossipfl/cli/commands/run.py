@@ -17,7 +17,7 @@ from gossipfl.cli.terminal.lines import evaluation_line, run_name
 from gossipfl.cli.terminal.progress import Progress
 from gossipfl.cli.terminal.tables import comparison_tables, winner_tables
 from gossipfl.data.dataset import Dataset
-from gossipfl.errors import GossipFLError, described
+from gossipfl.errors import ConfigurationError, GossipFLError, described
 from gossipfl.experiments.comparison import Comparison
 from gossipfl.experiments.experiment import MakeTrainer
 from gossipfl.experiments.fairness import spread, with_bounds
@@ -69,6 +69,11 @@ def _prepare(options: RunOptions, console: Console) -> _Prepared:
         scenario = with_bounds(own) if mode.adds_bounds else own
         if mode.engine is EngineKind.PROCESSES:
             scenario = between_processes(scenario, scenario.algorithms)
+            if scenario.privacy.encryption is not None:
+                raise ConfigurationError(
+                    "privacy.encryption: launch --processes gives nobody the key that clients share; start them with "
+                    "`gossipfl peer --key`, or leave --processes out"
+                )
     _check_network(scenario, mode)
     # a download has bars of its own
     with nullcontext() if options.download else console.status("reading the data and starting TensorFlow"):
