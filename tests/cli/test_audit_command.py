@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gossipfl.audits.findings import Mean
+
 pytest.importorskip("keras", reason="needs TensorFlow")
 
 TOY = """
@@ -93,3 +95,26 @@ def test_noise_leaves_less_than_no_noise(gossipfl_) -> None:
     words = ["--algorithm", "synchronous", "--defences", "none,dp=1", "--targets", "4", "--output", "audit", "--json"]
     found = audited(gossipfl_("audit", "toy.toml", *words))
     assert found["dp=1"]["psnr"]["mean"] < 15 < found["none"]["psnr"]["mean"]
+
+
+@pytest.mark.slow
+def test_more_noise_and_more_local_steps_leave_less_within_the_standard_error(gossipfl_) -> None:
+    families = [["none", "steps=4", "steps=16"], ["none", "dp=0.01", "dp=0.1", "dp=1"]]
+    words = ["--defences", ",".join(dict.fromkeys([*families[0], *families[1]])), "--set", "topology.arguments.n=20"]
+    words += ["--set", "data.max_train=400", "--algorithm", "synchronous", "--output", "audit", "--json"]
+    found = audited(gossipfl_("audit", "toy.toml", *words))
+    for measure in ("psnr", "ssim"):
+        means = {name: Mean(one["mean"], one["standard_error"], 20) for name in found if (one := found[name][measure])}
+        for family in families:
+            for number, less in enumerate(family):
+                assert not any(means[more].is_above(means[less]) for more in family[number + 1 :])
+    assert found["none"]["psnr"]["mean"] > 2 * found["steps=16"]["psnr"]["mean"] > 4 * found["dp=1"]["psnr"]["mean"]
+
+
+def test_a_sum_of_few_examples_hides_whose_they_are_and_not_what_they_are(gossipfl_) -> None:
+    """Of a sum of two steps on one image each, an image that is alone in its class is copied out."""
+    words = ["--algorithm", "synchronous", "--defences", "secure", "--targets", "4", "--output", "audit", "--json"]
+    found = audited(gossipfl_("audit", "toy.toml", *words))["secure"]
+    assert (found["num_models"], found["refused"]) == (2, None)
+    assert found["psnr"]["mean"] > 40
+    assert found["labels"]["mean"] < 1
