@@ -100,6 +100,8 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
             if options.initial is not None:
                 experiment.begin_with(experiment.read_model(options.initial, section))
             facts = run_facts(cast, has_own_examples=options.shard is not None)
+            for sentence in () if experiment.encryption is None else experiment.encryption.sentences:
+                _LOGGER.info("%s", sentence)
             process = _Process(options, cast, facts, credentials, where, listen, directory)
             return asyncio.run(process.live(was_stopped))
     except StoppedError:
