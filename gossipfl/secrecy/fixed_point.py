@@ -43,8 +43,8 @@ class FixedPoint:
         """A term `weight` times a vector; None where a number of the vector is beyond the range, or not finite."""
         if vector.size and not float(np.abs(vector).max()) <= self.range:
             return None
-        scaled = np.asarray(vector, np.float64) * (weight * 2.0**self.bits)
-        return np.rint(scaled).astype(np.int64).astype(np.uint32)
+        scaled = np.multiply(vector, weight * 2.0**self.bits, dtype=np.float64)
+        return np.rint(scaled, out=scaled).astype(np.int32).view(np.uint32)
 
     def decode(self, total: Ring, weight: float, dtype: np.dtype[np.floating]) -> Vector:
         """The mean that a sum of terms with weights that add up to `weight` stands for."""

@@ -14,6 +14,10 @@ SUM = SumId("run", "hub", 3)
 SIZE = 50
 
 
+def ring(stream):
+    return np.frombuffer(stream, "<u4")
+
+
 def terms_of(names, seed=0):
     generator = np.random.default_rng(seed)
     return {name: generator.integers(0, 2**32, SIZE, dtype=np.uint32) for name in names}

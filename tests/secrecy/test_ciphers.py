@@ -1,5 +1,6 @@
 """The primitives are those of the standards, by their published examples."""
 
+import numpy as np
 import pytest
 
 from gossipfl.engines.ciphers import cipher_of_seed
@@ -49,3 +50,13 @@ def test_signatures_are_of_one_peer_and_one_text():
     for name, text in (("b", b"text"), ("a", b"other")):
         with pytest.raises(RemoteProtocolError, match="is not that of peer"):
             CIPHER.check(name, text, signature, b"")
+
+
+@pytest.mark.parametrize("size", [0, 1, 16_384, 16_385, 50_000])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_mask_is_the_key_stream_added_modulo_two_to_the_32(size, sign):
+    term = np.random.default_rng(size).integers(0, 2**32, size, dtype=np.uint32)
+    total = term.copy()
+    CIPHER.add_mask(b"k" * 32, total, sign)
+    stream = np.frombuffer(CIPHER.stream(b"k" * 32, 4 * size), "<u4")
+    assert (total == (term + stream if sign > 0 else term - stream)).all()

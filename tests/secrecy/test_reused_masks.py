@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import sums
-from sums import SIZE, Play
+from sums import SIZE, Play, ring
 
 from gossipfl.attacks.broken import difference_under_one_mask
-from gossipfl.secrecy.contributor import ring
 from gossipfl.secrecy.fixed_point import FixedPoint
 from gossipfl.secrecy.terms import Phase, SumId
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sums import SIZE, SUM, Curious, Play, terms_of, total
+from sums import SIZE, SUM, Curious, Play, ring, terms_of, total
 
 from gossipfl.engines.ciphers import cipher_of_seed
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
 from gossipfl.secrecy.advert import Advert
 from gossipfl.secrecy.aggregator import Aggregator
-from gossipfl.secrecy.contributor import Contributor, ring
+from gossipfl.secrecy.contributor import Contributor
 from gossipfl.secrecy.fixed_point import FixedPoint
 from gossipfl.secrecy.packing import pack, pack_by_peer, unpack_by_peer
 from gossipfl.secrecy.shamir import PRIME, secret_of, shares_of
