@@ -10,7 +10,7 @@ from gossipfl.compression import Chain, Leaving, Stage
 from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers import LocalModel, Sharing
 from gossipfl.peers.local_model import PutAway, kept
-from gossipfl.privacy.protection import ExampleProtection, ProtectedExamples, ProtectedTraining, Protection
+from gossipfl.privacy.protection import AnyProtection, protected_by
 from gossipfl.randomness import Randomness
 from gossipfl.topology import Neighbors
 from gossipfl.weights import ModelVectors, PeerId
@@ -27,7 +27,7 @@ class Seat:
     randomness: Randomness
     put_away: PutAway = kept
     pooling: Pooling = UNPOOLED
-    protection: Protection | ExampleProtection | None = None
+    protection: AnyProtection | None = None
 
     def neighbors(self) -> Neighbors:
         """The peers that this one may send to, and hear from."""
@@ -35,13 +35,7 @@ class Seat:
 
     def model(self, sharing: Sharing, extra_vectors: frozenset[str] = frozenset()) -> LocalModel:
         """The model that the peer begins with."""
-        secret = self.randomness.secret.of("noise", self.peer_id)
-        protection: ProtectedTraining | ProtectedExamples | None = None
-        match self.protection:
-            case Protection():
-                protection = ProtectedTraining(self.protection, secret)
-            case ExampleProtection():
-                protection = ProtectedExamples(self.protection, secret)
+        protection = protected_by(self.protection, self.randomness.secret.of("noise", self.peer_id))
         return LocalModel(
             self.peer_id, self.work, self.initial, sharing, extra_vectors, self.put_away, self.pooling, protection
         )

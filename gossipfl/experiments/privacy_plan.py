@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gossipfl.accounting.accountant import epsilon, noise_for
 from gossipfl.algorithms import Algorithm
 from gossipfl.errors import ConfigurationError
-from gossipfl.privacy.protection import ExampleProtection, Protection
+from gossipfl.privacy.protection import AnyProtection, ExampleProtection, Protection, SumProtection
 from gossipfl.privacy.spending import Mechanism, Spending
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.privacy import DifferentialPrivacySection
@@ -46,13 +46,15 @@ class PrivacyPlan:
         """The largest epsilon that any peer spends."""
         return max(peer.epsilon for peer in self.peers)
 
-    def protection_of(self, peer_id: PeerId) -> Protection | ExampleProtection | None:
-        """The protection of a peer's training; None: it has no examples, and does not train."""
+    def protection_of(self, peer_id: PeerId) -> AnyProtection | None:
+        """The protection at one participant; None: it has no examples, and nothing to protect."""
+        clip = self.section.clip
         match self.section.level:
             case "peer":
-                return Protection(self.section.clip, self.noise)
+                return Protection(clip, self.noise)
             case "server":
-                return Protection(self.section.clip, 0.0)
+                has_examples = any(peer.peer_id == peer_id for peer in self.peers)
+                return Protection(clip, 0.0) if has_examples else SumProtection(clip, self.noise)
             case _:
                 rate = next((peer.rate for peer in self.peers if peer.peer_id == peer_id), None)
                 return None if rate is None else ExampleProtection(self.noise, rate)
@@ -67,6 +69,13 @@ class PrivacyPlan:
         """The unit that is protected, in words."""
         return "one training example" if self.section.level == "example" else "all that one peer has"
 
+    @property
+    def against(self) -> str:
+        """Those against whom the guarantee holds, in words."""
+        if self.section.level == "server":
+            return "everybody but the server, which sees what each client sends"
+        return "whoever sees all that it sends"
+
     def spent(self, spending: Spending) -> float:
         """The epsilon of what a ledger has counted."""
         return epsilon(spending, self.section.delta)
@@ -76,7 +85,7 @@ class PrivacyPlan:
         said = [
             f"Differential privacy of {self.unit}: clip {self.section.clip:g}, noise multiplier {self.noise:g}; after "
             f"{self.rounds:,} rounds, epsilon {self.epsilon:.3g} at delta {self.section.delta:g} at the peer that "
-            "spends most, against whoever sees all that it sends."
+            f"spends most, against {self.against}."
         ]
         if not protects:
             said.append(

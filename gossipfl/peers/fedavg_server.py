@@ -13,6 +13,8 @@ N clients: the mean over all of them for the uniform mean, and by examples where
 n_i is the number that client i announced with its first update, and no more than `examples_bound` times the median of
 all that are known at the end of the round.
 
+With differential privacy of clients the mean is that of `SumProtection`: of clipped updates, with noise.
+
 With an aggregator in place of the mean, every client counts the same:  mean = aggregator of the y_i, and the step is 1.
 It takes weights, statistics and optimizer states together, with the server's own as where it stands.
 
@@ -36,6 +38,7 @@ from gossipfl.peers.local_model import LocalModel
 from gossipfl.peers.magnitudes import Bound
 from gossipfl.peers.model_peer import ModelPeer
 from gossipfl.peers.retries import Retries, wake_at_first
+from gossipfl.privacy.protection import ProtectedSum
 from gossipfl.snapshot import Snapshot, messages_of_snapshot, part, read_only, snapshot_of_messages
 from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId, Vector, frozen
@@ -186,7 +189,7 @@ class FedAvgServer(ModelPeer):
         answers = [self._updates[client] for client in self._sampled if client in self._updates]
         answers, refusals = self._taken_in(answers)
         refusals += self._overstated(answers)
-        if answers:
+        if answers or isinstance(self.local.protection, ProtectedSum):  # that nobody answered is noised, too
             self._average(answers)
         self._num_updates += len(answers)
         self.round += 1
@@ -216,9 +219,18 @@ class FedAvgServer(ModelPeer):
 
     def _average(self, answers: Sequence[Message]) -> None:
         received = [self.local.received(answer) for answer in answers]
-        averaged = self._mean(answers, received) if self._aggregator is None else self._aggregated(answers, received)
+        if isinstance(protection := self.local.protection, ProtectedSum):  # weights are all that clients share then
+            models = [vectors["weights"] for vectors in received]
+            averaged = {"weights": protection.mean(self.local.weights, models, len(self._sampled))}
+        else:
+            averaged = self._plain_average(answers, received)
         averaged["weights"], self._memory = self._optimizer.step(self.local.weights, averaged["weights"], self._memory)
         self.local.replace(averaged)
+
+    def _plain_average(self, answers: Sequence[Message], received: Sequence[Mapping[str, Vector]]) -> dict[str, Vector]:
+        if self._aggregator is not None:
+            return self._aggregated(answers, received)
+        return self._mean(answers, received)
 
     def _aggregated(self, answers: Sequence[Message], received: Sequence[Mapping[str, Vector]]) -> dict[str, Vector]:
         assert self._aggregator is not None

@@ -14,7 +14,7 @@ from gossipfl.mixing import UNPOOLED, Pooling
 from gossipfl.peers.jobs import job_of_snapshot, snapshot_of_job
 from gossipfl.peers.last_sound import LARGE, LastSound, first_state
 from gossipfl.peers.magnitudes import Bound, check_bound, limit, sum_of_squares, sum_of_squares_sent
-from gossipfl.privacy.protection import ProtectedExamples, ProtectedTraining
+from gossipfl.privacy.protection import AnyProtected
 from gossipfl.snapshot import Snapshot, compose, part, read_only, under
 from gossipfl.weights import NOTHING, ModelVectors, PeerId, Vector
 
@@ -69,7 +69,7 @@ class LocalModel:
         extra_vectors: frozenset[str] = frozenset(),
         put_away: PutAway = kept,
         pooling: Pooling = UNPOOLED,
-        protection: ProtectedTraining | ProtectedExamples | None = None,
+        protection: AnyProtected | None = None,
     ) -> None:
         self.peer_id = peer_id
         self.work = work

@@ -1,6 +1,8 @@
 """A peer's training is protected where it ends, before anything of it is mixed or sent."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.privacy.noise import clipped, noised
 from gossipfl.privacy.spending import Mechanism, Spending
 from gossipfl.randomness import SecretRandomness
-from gossipfl.weights import frozen
+from gossipfl.weights import Vector, frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,59 @@ class ExampleProtection:
         _ = self.mechanism
 
 
+@dataclass(frozen=True, slots=True)
+class SumProtection:
+    """Protection of all that one client has, by the server of federated averaging (McMahan et al., 2018):
+
+        x  <-  x + (sum_i clip(x_i - x, C) + N(0, (z C)^2 I)) / m
+
+    over the clients i that answered, of m that were sampled, answers or not. `clip` is C and `noise` z. The server
+    itself sees each client's update.
+
+    Raises ConfigurationError for a clip or a noise that is not above 0.
+    """
+
+    clip: float
+    noise: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.clip < float("inf") and 0 < self.noise < float("inf")):
+            raise ConfigurationError(f"a clip and a noise are above 0 and finite, got {self}")
+
+
+class ProtectedSum:
+    """The protection at the server, with its secrets, and the number of its uses, which is what is spent."""
+
+    def __init__(self, protection: SumProtection, secret: SecretRandomness) -> None:
+        self._protection = protection
+        self._secret = secret
+        self.uses = 0
+
+    @property
+    def spending(self) -> Spending:
+        """The rounds so far."""
+        return {Mechanism(self._protection.noise): self.uses} if self.uses else {}
+
+    def secret_of(self, job: int) -> bytes:
+        """Nothing: a server does not train."""
+        return b""
+
+    def protected(self, job: Train, update: Update) -> Update:
+        """The result of a job as it is: a server has none."""
+        return update
+
+    def mean(self, base: Vector, models: Sequence[Vector], num_sampled: int) -> Vector:
+        """What the clients' models, clipped here again whoever sends them, make of the server's; one more use."""
+        protection = self._protection
+        total = np.zeros(base.size)
+        for model in models:
+            total += clipped(np.subtract(model, base, dtype=np.float64), protection.clip)
+        secret = self._secret.random_bytes(32, "noise", self.uses)
+        self.uses += 1
+        change = noised(total, protection.noise * protection.clip, secret) / num_sampled
+        return frozen((base + change).astype(base.dtype))
+
+
 class ProtectedExamples:
     """The protection of a peer's examples: the secrets of its jobs, and the number of its steps, which is what is
     spent. All that training gives is protected already."""
@@ -103,3 +158,22 @@ class ProtectedExamples:
         """The result of a job as it is; so many steps more."""
         self.uses += job.num_steps
         return update
+
+
+AnyProtection: TypeAlias = Protection | ExampleProtection | SumProtection
+
+AnyProtected: TypeAlias = ProtectedTraining | ProtectedExamples | ProtectedSum
+"""A protection at one participant: what it makes of a job, which secrets that has, and what was spent."""
+
+
+def protected_by(protection: AnyProtection | None, secret: SecretRandomness) -> AnyProtected | None:
+    """A protection at one participant, with its secrets."""
+    match protection:
+        case None:
+            return None
+        case Protection():
+            return ProtectedTraining(protection, secret)
+        case ExampleProtection():
+            return ProtectedExamples(protection, secret)
+        case SumProtection():
+            return ProtectedSum(protection, secret)

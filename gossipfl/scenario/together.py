@@ -157,7 +157,36 @@ REFUSALS: tuple[Refusal, ...] = (
         ),
         'what it adds to gradients would stand beside the noise; choose another algorithm, or level = "peer"',
     ),
-    Refusal("differential_privacy", 'level = "server"', lambda case: _at(case, "server"), "it is not there"),
+    Refusal(
+        "differential_privacy",
+        "adaptive",
+        lambda case: _at(case, "server") and case.dp is not None and case.dp.adaptive is not None,
+        "a clip that follows the updates is not there; give it as clip",
+    ),
+    Refusal(
+        "differential_privacy",
+        "this algorithm",
+        lambda case: _at(case, "server") and case.recipe.agrees and not isinstance(case.recipe, FedAvg | FedProx),
+        'level = "server" is for fedavg and fedprox, whose server adds the noise; take level = "peer" or "example"',
+    ),
+    Refusal(
+        "differential_privacy",
+        'weighting = "examples", or an aggregator other than the mean',
+        lambda case: (
+            _at(case, "server")
+            and isinstance(case.recipe, FedAvg | FedProx)
+            and (case.recipe.weighting == "examples" or case.recipe.aggregator != Mean())
+        ),
+        "with noise on the sum all clients count alike, and their number is fixed; use the uniform mean",
+    ),
+    Refusal(
+        "differential_privacy",
+        "secure_aggregation or encryption",
+        lambda case: (
+            _at(case, "server") and not (case.privacy.secure_aggregation is None and case.privacy.encryption is None)
+        ),
+        'level = "server" clips and noises what the server can read; take level = "peer" or "example"',
+    ),
     Refusal(
         "differential_privacy",
         "an algorithm that sends sums of gradients",

@@ -1,0 +1,132 @@
+"""A server that clips what its clients have changed, and adds noise to the sum."""
+
+import numpy as np
+import pytest
+from softmax_trainer import SoftmaxTrainer
+
+from gossipfl.audits.tap import Tap
+from gossipfl.compression import decompress
+from gossipfl.data.dataset import Dataset
+from gossipfl.errors import ConfigurationError
+from gossipfl.experiments.experiment import Experiment
+from gossipfl.messages import Kind
+from gossipfl.privacy.noise import noised
+from gossipfl.privacy.protection import ProtectedSum, SumProtection
+from gossipfl.privacy.spending import Mechanism
+from gossipfl.randomness import SeededSecrets
+from gossipfl.scenario import Scenario
+
+CLIP, NOISE = 0.1, 2.0
+
+
+def experiment(algorithm="fedavg", rounds=3, noise=NOISE, **fields) -> Experiment:
+    generator = np.random.default_rng(0)
+    x, y = generator.random((60, 6), np.float32), np.arange(60) % 3
+    entry = {"name": algorithm} if isinstance(algorithm, str) else algorithm
+    scenario = Scenario(
+        rounds=rounds,
+        topology={"name": "ring", "arguments": {"n": 4}},
+        data={"partition": "contiguous"},
+        training={"batch_size": 4, "steps": 3},
+        algorithms=[entry],
+        **{"privacy": {"differential_privacy": {"level": "server", "clip": CLIP, "noise": noise}}, **fields},
+    )
+    dataset = Dataset.from_arrays("some", (x[:48], y[:48]), (x[48:], y[48:]))
+    return Experiment(scenario, dataset, make_trainer=lambda _, data, batches, *__: SoftmaxTrainer(data, batches))
+
+
+def run(one: Experiment):
+    simulator = one.simulator(one.scenario.algorithms[0])
+    tap = Tap.on(simulator)
+    simulator.run()
+    return simulator, tap
+
+
+def models(messages, kind, round=0) -> list[np.ndarray]:
+    return [decompress(m.vectors["weights"]) for m in messages if m.kind is kind and m.round == round]
+
+
+@pytest.mark.parametrize("algorithm", ["fedavg", "fedprox"])
+def test_the_model_is_that_of_clipped_updates_and_one_noise(algorithm) -> None:
+    one = experiment(algorithm)
+    _, tap = run(one)
+    base = one.initial().weights
+    changes = [update.astype(np.float64) - base for update in models(tap.wire["server"], Kind.UPDATE)]
+    assert len(changes) == 4
+    assert all(0 < np.linalg.norm(change) <= CLIP * (1 + 1e-6) for change in changes)
+    secret = SeededSecrets(one.seed).of("noise", "server").random_bytes(32, "noise", 0)
+    expected = base + noised(sum(changes), NOISE * CLIP, secret) / 4
+    assert models(tap.wire["0"], Kind.MODEL, 1)[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_server_counts_its_rounds_and_clients_spend_nothing_of_their_own() -> None:
+    one = experiment()
+    simulator, _ = run(one)
+    assert simulator.peers["server"].standing.spending == {Mechanism(NOISE): 3}
+    assert not simulator.peers["0"].standing.spending
+    assert [peer.uses for peer in one.privacy.peers] == [3] * 4
+    assert "everybody but the server" in one.privacy.sentences(protects=True)[0]
+
+
+def test_of_clients_that_are_drawn_each_round_is_counted_for_all() -> None:
+    one = experiment({"name": "fedavg", "client_fraction": 0.5})
+    simulator, _ = run(one)
+    assert simulator.peers["server"].standing.spending == {Mechanism(NOISE): 6}
+    assert [peer.uses for peer in one.privacy.peers] == [6] * 4
+
+
+def test_a_client_changes_the_model_by_no_more_than_its_share_of_the_clip_whatever_it_sends() -> None:
+    base = np.zeros(50, np.float32)
+    others = [np.full(50, 0.01, np.float32)] * 3
+
+    def mean(*more: np.ndarray) -> np.ndarray:
+        return ProtectedSum(SumProtection(CLIP, NOISE), SeededSecrets(1)).mean(base, [*others, *more], 4)
+
+    for liar in (np.full(50, 1e6, np.float32), np.full(50, -0.001, np.float32)):
+        assert np.linalg.norm(mean(liar) - mean()) <= CLIP / 4 * (1 + 1e-3)
+    assert np.isfinite(mean()).all()
+
+
+def test_nobody_at_all_is_noise_of_the_same_size() -> None:
+    protected = ProtectedSum(SumProtection(CLIP, NOISE), SeededSecrets(1))
+    first, second = (protected.mean(np.zeros(5000), [], 4) for _ in range(2))
+    assert first.std() == pytest.approx(CLIP * NOISE / 4, rel=0.1)
+    assert not np.array_equal(first, second)
+    assert protected.uses == 2
+
+
+def test_a_run_that_goes_on_draws_no_noise_twice() -> None:
+    one = experiment()
+    section = one.scenario.algorithms[0]
+    whole, begun, resumed = (one.simulator(section) for _ in range(3))
+    whole.run()
+    begun.next()
+    while begun.peers["server"].round < 2:
+        begun.step()
+    resumed.restore(begun.snapshot())
+    resumed.run()
+    assert resumed.peers["server"].value.tobytes() == whole.peers["server"].value.tobytes()
+    assert resumed.peers["server"].standing.spending == {Mechanism(NOISE): 3}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"algorithm": "synchronous"}, "fedavg and fedprox"),
+        ({"algorithm": "fednova"}, "fedavg and fedprox"),
+        ({"algorithm": "scaffold"}, "fedavg and fedprox|sums of gradients"),
+        ({"weighting": "examples"}, "all clients count alike"),
+        ({"algorithm": {"name": "fedavg", "aggregator": "median"}}, "all clients count alike"),
+        (
+            {"privacy": {"differential_privacy": {"level": "server", "noise": 1.0, "adaptive": {}}}},
+            "follows the updates",
+        ),
+        (
+            {"privacy": {"encryption": True, "differential_privacy": {"level": "server", "noise": 1.0}}},
+            'level "server"|can read',
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(changes, said) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        experiment(**changes)
