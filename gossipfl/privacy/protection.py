@@ -125,7 +125,7 @@ class ProtectedSum:
         return update
 
     def mean(self, base: Vector, models: Sequence[Vector], num_sampled: int) -> Vector:
-        """What the clients' models, clipped here again whoever sends them, make of the server's; one more use."""
+        """The next model, of the clients' models, which are clipped here again whoever sends them; one more use."""
         protection = self._protection
         total = np.zeros(base.size)
         for model in models:
