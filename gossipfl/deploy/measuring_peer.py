@@ -17,6 +17,7 @@ from gossipfl.deploy.measuring import Asking, Heard, heard
 from gossipfl.deploy.process_start import check_free
 from gossipfl.deploy.revocation import without_revoked
 from gossipfl.engines.http.trust.credentials import load_credentials
+from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.loaded_data import load_data
 from gossipfl.experiments.values_of_peers import columns_of, dealt, own, questions_of
@@ -54,7 +55,15 @@ class MeasuredAsPeer:
 
 
 def network_to_ask(scenario: Scenario, algorithm: str | None) -> nx.Graph:
-    """The graph along which peers ask each other: that of an algorithm, or, of several, the scenario's own."""
+    """The graph along which peers ask each other: that of an algorithm, or, of several, the scenario's own.
+
+    Raises ConfigurationError for a scenario that hides what peers have: answers are sums without masks and noise.
+    """
+    if scenario.privacy.is_on:
+        raise ConfigurationError(
+            "the scenario has defences (privacy), and questions have none: a neighbor would see the values of a peer, "
+            "without masks and without noise; ask with --set privacy={}, if peers may know that of each other"
+        )
     return scenario.graph() if algorithm is None and len(scenario.algorithms) > 1 else network_of(scenario, algorithm)
 
 

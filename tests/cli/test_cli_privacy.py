@@ -88,3 +88,10 @@ def test_a_peer_without_certificates_takes_part_in_no_secure_sum(command_line, t
     command_line("certs", "issue", "0")
     outcome = command_line(*peer, "--certs", "certs", "--give-weights")
     assert (outcome.status, "would give whoever asks the model" in outcome.err) == (1, True)
+
+
+def test_questions_are_not_asked_around_the_defences_of_a_scenario(command_line):
+    asked = ("measure", "privacy", "--query", "count")
+    outcome = command_line(*asked)
+    assert (outcome.status, "a neighbor would see the values of a peer" in outcome.err) == (1, True)
+    assert command_line(*asked, "--set", "privacy={}").status == 0
