@@ -28,8 +28,9 @@ def run_facts(cast: Cast, *, has_own_examples: bool = False) -> RunFacts:
     if policies[0] == "average" and trainer.optimizer_size:
         vectors["optimizer"] = VectorSchema(trainer.optimizer_size)
     vectors |= dict.fromkeys(cast.recipe.extra_vectors, vectors["weights"])
-    if cast.masking is not None:  # all that peers send are steps of secure sums
-        vectors = {SECRET: VectorSchema(cast.masking.largest_message(cast.network), "uint8")}
+    if cast.masking is not None:  # all that peers send are steps of secure sums, but for the models of a server
+        secret = VectorSchema(cast.masking.largest_message(cast.network), "uint8")
+        vectors = {**(vectors if cast.recipe.hub else {}), SECRET: secret}
     if cast.agreement is not None:
         vectors[SCORES] = VectorSchema(cast.agreement.layout.size, "float64")
     fields = scenario.model_dump(mode="json")

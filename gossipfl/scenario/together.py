@@ -56,6 +56,10 @@ def _mixes_by_rows(recipe: Algorithm) -> bool:
     return isinstance(recipe, SynchronousRecipe) and type(recipe).mixing_of is SynchronousRecipe.mixing_of
 
 
+def _is_summed(recipe: Algorithm) -> bool:
+    return _mixes_by_rows(recipe) or isinstance(recipe, FedAvg | FedProx)
+
+
 def _is_agreed_before(scenario: "Scenario") -> bool:
     has_sum_of_examples = scenario.epochs is not None and scenario.training.steps is not None
     return scenario.data.normalize is not None or scenario.training.class_weight == "balanced" or has_sum_of_examples
@@ -89,9 +93,21 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "secure_aggregation",
         "this algorithm",
-        lambda case: _is_secure(case) and not _mixes_by_rows(case.recipe),
+        lambda case: _is_secure(case) and not _is_summed(case.recipe),
         "it is there for gossip in rounds in which all neighbors get the same model: synchronous, epidemic_learning, "
-        "dfedavgm, d2, exact_diffusion, gradient_tracking, quasi_global_momentum, diloco",
+        "dfedavgm, d2, exact_diffusion, gradient_tracking, quasi_global_momentum, diloco; and for fedavg and fedprox",
+    ),
+    Refusal(
+        "secure_aggregation",
+        "client_fraction",
+        lambda case: _is_secure(case) and getattr(case.recipe, "client_fraction", 1) != 1,
+        "clients have to know who is in a sum, and the server alone draws them; use all in each round",
+    ),
+    Refusal(
+        "secure_aggregation",
+        "clients by examples, and examples_bound",
+        lambda case: _is_secure(case) and case.scenario.weighting == "examples" and _is_bounded(case.recipe),
+        "how much a client counts is in its term, which nobody sees: set examples_bound = false",
     ),
     Refusal(
         "secure_aggregation",
@@ -279,12 +295,14 @@ def refusal(case: Case) -> str | None:
 def _too_few(case: Case) -> str | None:
     """The sentence on peers that would add up too few others for a secure sum."""
     section, recipe = case.privacy.secure_aggregation, case.recipe
-    if section is None or not isinstance(recipe, SynchronousRecipe):
+    if section is None:
         return None
     few: dict[str, int] = {}
-    for peer_id in case.network:
-        meetings = recipe.schedule.meetings(case.network, peer_id, case.scenario.seed)
-        num_others = min(len(meetings(step).row) - 1 for step in range(_STEPS_LOOKED_AT))
+    for peer_id in case.network if recipe.hub is None else [recipe.hub]:
+        num_others = len(case.network) - 1
+        if isinstance(recipe, SynchronousRecipe):
+            meetings = recipe.schedule.meetings(case.network, peer_id, case.scenario.seed)
+            num_others = min(len(meetings(step).row) - 1 for step in range(_STEPS_LOOKED_AT))
         if not section.rules.allows(num_others):
             few[peer_id] = num_others
     if not few:
@@ -293,5 +311,5 @@ def _too_few(case: Case) -> str | None:
     least = next(number for number in range(1, 10**6) if section.rules.allows(number))
     return (
         f"privacy.secure_aggregation needs {least} others whose models are added up at each peer in each step, so that "
-        f"none of them is told by the sum; too few have {names}: use a topology with more links, or fewer colluders"
+        f"none of them is told by the sum; too few have {names}: use more links or peers, or fewer colluders"
     )

@@ -1,4 +1,4 @@
-"""A peer of gossip in rounds whose models are added up in secret: it wraps another one, whose protocol stays as it is.
+"""A peer whose models are added up in secret: it wraps another one, whose protocol stays as it is.
 
 Where that one sends its model of a step to a neighbor, the wrapper takes part in the neighbor's secure sum with the
 term w x, w being what the neighbor's row of the mixing matrix gives it. Where it would receive models, the wrapper adds
@@ -7,7 +7,8 @@ up, and then gives it, in place of each model of the survivors S, the same one:
     (sum_{j in S} w_ij x_j) / (sum_{j in S} w_ij)
 
 so that a mean by the row is, to the bound of the fixed point, the mean of what they had sent. Who is not in S counts as
-silent. With patience, each of the five phases of a sum has a sixth of it; what is too late by then is left out.
+silent. With patience, each of the five phases of a sum has its part of it; what is too late by then is left out. With a
+server, updates take the place of models: clients contribute, and the server adds up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -120,8 +121,8 @@ class MaskedPeer:
         return [*again, *self._carried(self.inner.start(now), now), *self._wakes()]
 
     def receive(self, message: Message, now: float) -> list[Action]:
-        if message.kind is Kind.MODEL:
-            raise RemoteProtocolError(f"peer {message.sender} sent a model that everybody on its way can read")
+        if message.kind is self._plan.kind:
+            raise RemoteProtocolError(f"peer {message.sender} sent vectors that everybody on their way can read")
         if message.kind is not Kind.SECRET:
             return [*self._carried(self.inner.receive(message, now), now), *self._wakes()]
         phase, payload = phase_of(message)
@@ -166,21 +167,27 @@ class MaskedPeer:
         carried: list[Action] = []
         for action in actions:
             match action:
-                case Send(message) if message.kind is Kind.MODEL:
-                    carried += self._contribute(message, now)
+                case Send(message) if message.kind is self._plan.kind:
+                    self._begin(message.round, now)
+                    carried += self._contribute(message)
+                case Send(message) if message.kind is Kind.MODEL:  # of a server, which wants updates
+                    self._begin(message.round, now)
+                    carried.append(action)
                 case WakeAt():
                     self._wish = action.time
                 case _:
                     carried.append(action)
         return carried
 
-    def _contribute(self, message: Message, now: float) -> list[Action]:
-        step, key = message.round, (message.receiver, message.round)
+    def _begin(self, step: int, now: float) -> None:
         if step > self._step:
             self._step = step
             self._forget_before(step - 2 - 2 * self._plan.lead)
         if self._plan.patience is not None:
             self._since.setdefault(step, now)
+
+    def _contribute(self, message: Message) -> list[Action]:
+        step, key = message.round, (message.receiver, message.round)
         if key in self._parts:
             return []  # it takes part already, and says the same again where it is asked
         share = self._plan.rows(message.receiver, step)[self.peer_id]
@@ -280,7 +287,7 @@ class MaskedPeer:
         actions: list[Action] = []
         for name in done.survivors:
             numbers = self._numbers[step].get(name, {})
-            given = Message(name, self.peer_id, Kind.MODEL, step, None, vectors, numbers)
+            given = Message(name, self.peer_id, self._plan.kind, step, None, vectors, numbers)
             actions += self._carried(self.inner.receive(given, now), now)
         return actions
 
@@ -302,9 +309,7 @@ class MaskedPeer:
     def _due(self, step: int) -> float | None:
         """When the phase of a sum is over for those who are late."""
         one, since = self._sums.get(step), self._since.get(step)
-        if one is None or one.is_over or since is None or self._plan.patience is None:
-            return None
-        return since + self._plan.patience * ((one.phase + 1) // 2) / 6
+        return None if one is None or one.is_over or since is None else self._plan.due(one.phase, since)
 
     # Messages and times
 

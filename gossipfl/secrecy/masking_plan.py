@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import networkx as nx
 
+from gossipfl.messages import Kind
 from gossipfl.secrecy.fixed_point import FixedPoint
-from gossipfl.secrecy.terms import Rules
+from gossipfl.secrecy.terms import Phase, Rules
 from gossipfl.weights import PeerId
 
 _MOST_BYTES_OF_AN_ADVERT = 4_096
@@ -18,7 +19,8 @@ Rows = Callable[[PeerId, int], Mapping[PeerId, float]]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MaskingPlan:
-    """The public part of the secure sums of a run: vectors by name and size, rows, and the rules."""
+    """The public part of the secure sums of a run: vectors by name and size, rows, and the rules; `kind` is that of the
+    messages whose vectors are added up."""
 
     sizes: Mapping[str, int]
     rows: Rows
@@ -26,6 +28,15 @@ class MaskingPlan:
     fixed_point: FixedPoint
     lead: int = 0
     patience: float | None = None
+    kind: Kind = Kind.MODEL
+
+    def due(self, phase: Phase, since: float) -> float | None:
+        """When a phase is over for those who are late, in a step that has begun for who adds up: each has a sixth of
+        the patience, or a twelfth where others have to train before they can answer at all."""
+        if self.patience is None:
+            return None
+        before = 0 if self.kind is Kind.MODEL else 6
+        return since + self.patience * (before + (phase + 1) // 2) / (before + 6)
 
     @property
     def size(self) -> int:

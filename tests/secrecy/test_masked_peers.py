@@ -7,7 +7,7 @@ from softmax_trainer import SoftmaxTrainer
 from gossipfl.audits.tap import Tap
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import Examples
-from gossipfl.errors import ConfigurationError, TrainingError
+from gossipfl.errors import ConfigurationError, RemoteProtocolError, TrainingError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.messages import Kind
 from gossipfl.randomness import SeededSecrets
@@ -25,6 +25,8 @@ ALGORITHMS = [
     "exact_diffusion",
     "quasi_global_momentum",
     "diloco",
+    {"name": "fedavg", "server_optimizer": {"name": "adam", "learning_rate": 0.1}},
+    {"name": "fedprox", "patience": 60.0},
 ]
 
 
@@ -58,6 +60,29 @@ def test_they_end_with_the_models_of_plain_peers(algorithm):
         assert peer.is_drained
         assert np.abs(peer.value - plain.peers[name].value).max() < 1e-5, name
         assert peer.rounds_done == 4
+
+
+def test_clients_count_by_their_examples_as_without():
+    def model(secure):
+        data = {"partition": {"name": "quantity", "alpha": 1.0}}
+        algorithm = {"name": "fedavg", "examples_bound": False}
+        one = simulator(experiment(algorithm, secure=secure, rounds=2, weighting="examples", data=data))
+        one.run()
+        return one.peers["server"].value
+
+    assert np.abs(model(True) - model(False)).max() < 1e-5
+
+
+def test_a_server_is_told_no_update():
+    one = simulator(experiment("fedavg"))
+    tap = Tap.on(one)
+    one.run()
+    for receiver, messages in tap.wire.items():
+        assert {message.kind for message in messages} == (
+            {Kind.SECRET, Kind.ACKNOWLEDGE} if receiver == "server" else {Kind.SECRET, Kind.MODEL, Kind.FINAL}
+        )
+    with pytest.raises(RemoteProtocolError, match="sent vectors that everybody"):
+        one.peers["server"].receive(tap.opened["server"][0], 0.0)
 
 
 @pytest.mark.parametrize("topology", ["hypercube", "torus"])
@@ -168,7 +193,13 @@ def test_who_is_slow_skips_ahead_as_without_and_nothing_stays_open(slowness):
         ({"topology": {"generator": "path_graph", "arguments": {"n": 4}}}, r"too few have 0 \(1\), 3 \(1\)"),
         ({"secure": {"colluders": 3}}, r"needs \d+ others .* too few have 0 \(4\)"),
         ({"algorithm": "pairwise"}, "for gossip in rounds in which all neighbors get the same model"),
-        ({"algorithm": "fedavg"}, "for gossip in rounds"),
+        ({"algorithm": "fednova"}, "for gossip in rounds"),
+        ({"algorithm": {"name": "fedavg", "client_fraction": 0.5}}, "use all in each round"),
+        ({"algorithm": "fedavg", "weighting": "examples"}, "set examples_bound = false"),
+        (
+            {"algorithm": "fedavg", "n": 2, "topology": {"generator": "path_graph", "arguments": {"n": 1}}},
+            r"too few have server \(1\)",
+        ),
         ({"algorithm": "sgp"}, "for gossip in rounds"),
         ({"algorithm": {"name": "epidemic_learning", "variant": "local"}}, "of one alone there is no sum"),
         ({"algorithm": {"name": "synchronous", "aggregator": "median"}}, "nobody sees single models"),
