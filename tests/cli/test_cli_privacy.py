@@ -68,10 +68,11 @@ SECURE = ["--set", "privacy={secure_aggregation=true}", "--set", "topology={name
 SECURE += ["--set", "algorithms=['synchronous']"]
 
 
-def test_sums_that_nobody_sees_into_give_the_same_over_http_and_no_single_model(command_line, tmp_path):
+@pytest.mark.parametrize("algorithm", ["synchronous", "fedavg"])
+def test_sums_that_nobody_sees_into_give_the_same_over_http_and_no_single_model(command_line, tmp_path, algorithm):
     finals = []
     for command in ("simulate", "launch"):
-        outcome = command_line(command, "privacy", *SECURE, "--output", command)
+        outcome = command_line(command, "privacy", *SECURE, "--set", f"algorithms=['{algorithm}']", "--output", command)
         assert outcome.status == 0, outcome.err
         finals.append(load_file(next((tmp_path / command / "weights").glob("*peers.safetensors"))))
     assert all((finals[0][name] == finals[1][name]).all() for name in finals[0])

@@ -121,11 +121,12 @@ def test_a_peer_gets_the_same_mean_for_every_neighbor():
             assert all((vector == vectors[0]).all() for vector in vectors)
 
 
-def test_a_snapshot_at_any_moment_changes_nothing():
+@pytest.mark.parametrize("algorithm", ["synchronous", "fedavg"])
+def test_a_snapshot_at_any_moment_changes_nothing(algorithm):
     """After every event each peer is put away, and another one goes on from there."""
-    expected = simulator(experiment(rounds=2))
+    expected = simulator(experiment(algorithm, rounds=2))
     expected.run()
-    one = experiment(rounds=2)
+    one = experiment(algorithm, rounds=2)
     cast = one.cast(one.scenario.algorithms[0])
     found = simulator(one)
     for peer in found.peers.values():
@@ -148,6 +149,22 @@ def _goes_on_from_snapshots(peer, cast):
             return actions
 
         vars(peer)[name] = handled
+
+
+def test_with_patience_a_dead_client_is_left_out():
+    def model(secure):
+        one = simulator(experiment({"name": "fedavg", "patience": 5.0}, secure=secure, rounds=3))
+        dead = one.peers["3"]
+        vars(dead)["start"] = lambda now: []
+        vars(dead)["receive"] = lambda message, now: []
+        one.next()  # the evaluation of what all begin with
+        while not one.peers["server"].finished:
+            one.step()
+        return one.peers["server"]
+
+    secure, plain = model(True), model(False)
+    assert secure.rounds_done == plain.rounds_done == 2, "15 updates of 6 clients"
+    assert np.abs(secure.value - plain.value).max() < 1e-5
 
 
 def test_with_patience_who_is_dead_is_left_out():
