@@ -308,7 +308,7 @@ def test_an_interrupt_ends_running_groups_after_their_current_step(max_grouped_f
     monkeypatch.setattr("gossipfl.training.keras.slot.MAX_GROUPED_FLOATS", max_grouped_floats)
     trainer = toy_trainer(dropout_momentum_clipnorm, slots=2)
     expected = trainer.train([job_of(trainer, "d", 3)])[0]
-    hours = dict(trainer._format.arguments(job_of(trainer, "d", 1), corrected=False))
+    hours = dict(trainer._format.arguments(job_of(trainer, "d", 1)))
     num_steps = 5_000_000
     hours["indices"] = np.broadcast_to(hours["indices"][:1], (num_steps,))
     hours["sizes"] = np.broadcast_to(np.int32(1), num_steps)
