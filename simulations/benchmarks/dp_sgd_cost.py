@@ -1,16 +1,15 @@
 """Measures what DP-SGD costs beside plain training: processor time of the same number of steps, in turns.
 
-python simulations/benchmarks/dp_sgd_cost.py [--rounds 5] [--batch-size 32]
+    python simulations/benchmarks/dp_sgd_cost.py [--rounds 5] [--batch-sizes 32 64 128]
 """
 
 import argparse
-import sys
 import time
 from functools import partial
-from math import inf
 from statistics import median
 
 import numpy as np
+from measuring import print_table
 
 from gossipfl.actions import Train
 from gossipfl.data.dataset import Dataset
@@ -43,25 +42,25 @@ def seconds(trainer: ModelTrainer, secret: bytes) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--batch-sizes", type=int, nargs="*", default=[32, 64, 128])
     parser.add_argument("--models", nargs="*", default=["softmax", "mlp", "cnn"])
     options = parser.parse_args()
     generator = np.random.default_rng(0)
     x = generator.random((2000, 28, 28, 1), np.float32)
     y = generator.integers(10, size=2000).astype(np.int32)
     dataset = Dataset.from_arrays("noise", (x, y), (x[:10], y[:10]), 10)
-    batches = Batches({"a": np.arange(2000)}, options.batch_size, True, 0)
+    rows = []
     for name in options.models:
-        trainer = trainer_of(partial(MODELS[name], (28, 28, 1), 10), dataset, batches)
-        least = {"plain": inf, "private": inf}
-        ratios = []
-        for turn in range(options.rounds + 1):
-            plain, private = seconds(trainer, b""), seconds(trainer, turn.to_bytes(32, "little"))
-            if turn:  # graphs are built in the first
-                ratios.append(private / plain)
-                least = {"plain": min(least["plain"], plain), "private": min(least["private"], private)}
-        milliseconds = ", ".join(f"{what} {1000 * value / NUM_STEPS:.2f} ms" for what, value in least.items())
-        sys.stdout.write(f"{name}: {milliseconds} a step of {options.batch_size}; ratio {median(ratios):.2f}\n")
+        for batch_size in options.batch_sizes:
+            batches = Batches({"a": np.arange(2000)}, batch_size, True, 0)
+            trainer = trainer_of(partial(MODELS[name], (28, 28, 1), 10), dataset, batches)
+            turns = (turn.to_bytes(32, "little") for turn in range(options.rounds + 1))
+            times = [(seconds(trainer, b""), seconds(trainer, secret)) for secret in turns]
+            plain, private = zip(*times[1:], strict=True)  # graphs are built in the first
+            ratio = median(theirs / ours for ours, theirs in times[1:])
+            least = (f"{1000 * min(of) / NUM_STEPS:.2f}" for of in (plain, private))
+            rows.append([f"{name}, batches of {batch_size}", *least, f"{ratio:.2f}", "" if name == "cnn" else "4"])
+    print_table(["a step of", "plain (ms)", "private (ms)", "ratio, median", "at most"], rows)
 
 
 if __name__ == "__main__":

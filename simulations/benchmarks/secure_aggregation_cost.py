@@ -2,15 +2,15 @@
 
 Eight peers with four neighbors each train the 2NN (784-200-200-10) for one local epoch of 600 images in a round.
 
-python simulations/benchmarks/secure_aggregation_cost.py [--turns 5] [--rounds 3]
+    python simulations/benchmarks/secure_aggregation_cost.py [--turns 5] [--rounds 3]
 """
 
 import argparse
-import sys
 import time
 from statistics import median
 
 import numpy as np
+from measuring import print_table
 
 from gossipfl.data.dataset import Dataset
 from gossipfl.experiments.experiment import Experiment
@@ -25,10 +25,6 @@ def two_layers():  # type: ignore[no-untyped-def]
 
     layers = [keras.layers.Dense(200, "relu"), keras.layers.Dense(200, "relu"), keras.layers.Dense(10, "softmax")]
     return keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), *layers])
-
-
-def say(line: str) -> None:
-    sys.stdout.write(line + "\n")
 
 
 def main() -> None:
@@ -64,16 +60,17 @@ def main() -> None:
             sent[secure] = history.evaluations[-1].num_bytes / options.rounds / NUM_PEERS
             if turn:  # graphs are built in the first
                 times[secure].append(taken)
-    plain, secure_ = times[False], times[True]
-    ratios = sorted(one / other for one, other in zip(secure_, plain, strict=True))
-    more = (sent[True] - 1.0 * sent[False]) / NUM_NEIGHBORS
-    say(
-        f"processor time of a peer's round: {1000 * median(plain):.1f} ms in the clear, {1000 * median(secure_):.1f} ms"
-    )
-    say(f"with secure sums: {median(ratios):.3f} times as much [{ratios[0]:.3f} {ratios[-1]:.3f}]")
-    say(
-        f"bytes sent in it: {sent[False]:,.0f} in the clear, {sent[True]:,.0f} with secure sums, "
-        f"{sent[True] / sent[False]:.4f} times as many: {more:,.0f} more for each neighbor"
+    plain, secret = times[False], times[True]
+    ratios = sorted(one / other for one, other in zip(secret, plain, strict=True))
+    ratio = f"{median(ratios):.2f} [{ratios[0]:.2f} {ratios[-1]:.2f}]"
+    more = (sent[True] - sent[False]) / NUM_NEIGHBORS
+    print_table(
+        ["a round of a peer", "in the clear", "secure sums", "ratio", "at most"],
+        [
+            ["CPU (ms), median", f"{1000 * median(plain):.1f}", f"{1000 * median(secret):.1f}", ratio, "1.10"],
+            ["bytes sent", f"{sent[False]:,.0f}", f"{sent[True]:,.0f}", f"{sent[True] / sent[False]:.3f}", "1.50"],
+            ["bytes more for each neighbor", "", f"{more:,.0f}", "", "a constant"],
+        ],
     )
 
 
