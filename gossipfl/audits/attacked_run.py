@@ -134,7 +134,7 @@ class AttackedRun:
         if not isinstance(protection, ExampleProtection):
             return experiment.examples_of(target, 0, steps)
         secret = SeededSecrets(experiment.seed).of("noise", target).random_bytes(32, "training", 0)
-        return secret_batches(experiment.shards[target], protection.rate, steps, secret)[0]
+        return secret_batches(experiment.shards[target], protection.rate, 0, steps, secret)[0]
 
     def _rebuilt(self, target: PeerId) -> Rebuilt | None:
         """A target with what was rebuilt of it, or the mean of held-out examples, which anybody would say; None for one

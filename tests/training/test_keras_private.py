@@ -1,5 +1,6 @@
 """DP-SGD: gradients of single examples are clipped, their sum is noised, and batches are drawn in secret."""
 
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -34,7 +35,7 @@ def by_a_loop(build, clip: float, peer_id: str, num_steps: int) -> np.ndarray:
     (built,) = toy_models(build).models(1)
     model, shard = built.model, batches.shards[peer_id]
     expected = min(BATCH_SIZE, len(shard))
-    indices, sizes = secret_batches(shard, expected / len(shard), num_steps, SECRET)
+    indices, sizes = secret_batches(shard, expected / len(shard), 0, num_steps, SECRET)
     for batch in np.split(indices, np.cumsum(sizes)[:-1]):
         total = [np.zeros(variable.shape) for variable in model.trainable_variables]
         for example in batch:
@@ -82,12 +83,22 @@ def test_the_bits_depend_on_the_secret_and_not_on_the_group() -> None:
     assert not np.array_equal(other.weights, together[0].weights)
 
 
+def test_a_job_that_is_cut_into_parts_gives_the_bits_of_the_whole() -> None:
+    trainer = private(softmax_sgd, 1.0, 1.0)
+    whole = trained(trainer, "a", 5, secret=SECRET)
+    job = job_of(trainer, "a", 2, secret=SECRET)
+    (first,) = trainer.train([job])
+    rest = replace(job, first_step=2, num_steps=3, weights=first.weights, state=first.state)
+    (second,) = trainer.train([rest])
+    assert second.weights.tobytes() == whole.weights.tobytes()
+
+
 def test_a_batch_without_examples_is_noise_alone_and_of_the_right_size() -> None:
     batches = toy_batches({"a": 100}, batch_size=1)
     secret = next(
         secret
         for secret in (bytes([k] * 32) for k in range(256))
-        if not secret_batches(batches.shards["a"], 0.01, 1, secret)[1].any()
+        if not secret_batches(batches.shards["a"], 0.01, 0, 1, secret)[1].any()
     )
     trainer = private(softmax_sgd, 0.5, 2.0, batches=batches)
     update = trained(trainer, "a", 1, secret=secret)
@@ -100,10 +111,11 @@ def test_a_batch_without_examples_is_noise_alone_and_of_the_right_size() -> None
 
 
 def test_noise_is_of_each_step_and_divided_by_the_expected_size() -> None:
-    assert len({*map(tuple, noise_seeds(50, SECRET).tolist())}) == 50
+    assert len({*map(tuple, noise_seeds(0, 50, SECRET).tolist())}) == 50
     trainer = private(softmax_sgd, 1e-6, 1e6)  # clipped to nearly nothing
-    noise = trained(trainer, "a", 1, secret=SECRET).weights - trainer.initial().weights
-    assert noise.std() == pytest.approx(0.05 / BATCH_SIZE, rel=0.1)
+    jobs = [job_of(trainer, "a", 1, secret=bytes([k] * 32)) for k in range(10)]
+    noise = np.concatenate([update.weights - trainer.initial().weights for update in trainer.train(jobs)])
+    assert noise.std() == pytest.approx(0.05 / BATCH_SIZE, rel=0.05)
 
 
 def test_gaussians_are_normal_and_have_their_tails() -> None:

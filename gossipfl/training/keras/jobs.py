@@ -105,8 +105,9 @@ class JobFormat:
         if job.secret:
             shard = self.batches.shards[job.peer_id]
             expected_size = min(self.batches.batch_size, shard.size)
-            indices, sizes = secret_batches(shard, expected_size / shard.size, job.num_steps, job.secret)
-            private["noise_seeds"] = noise_seeds(job.num_steps, job.secret)
+            steps = job.first_step, job.num_steps, job.secret
+            indices, sizes = secret_batches(shard, expected_size / shard.size, *steps)
+            private["noise_seeds"] = noise_seeds(*steps)
             private["expected_sizes"] = np.full(job.num_steps, expected_size, np.float32)
         else:
             indices, sizes = self.batches.indices(job.peer_id, job.first_step, job.num_steps)
