@@ -214,7 +214,9 @@ def shown_while_running(label: str, algorithm: dict[str, object], *, width: int,
     scenario = Scenario(rounds=7, algorithms=[{"label": label, **algorithm}])
     with Progress(console, scenario, COMPARE, clock=lambda: next(clock)) as progress:
         progress.begins(
-            SimpleNamespace(seed=scenario.seed, shards=dict.fromkeys(range(num_peers)), rounds=scenario.rounds)
+            SimpleNamespace(
+                encryption=None, seed=scenario.seed, shards=dict.fromkeys(range(num_peers)), rounds=scenario.rounds
+            )
         )
         progress.evaluated(label, changed(LAST, round=0))
         console.file.truncate(console.file.seek(0))

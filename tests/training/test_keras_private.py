@@ -14,7 +14,7 @@ from fit_oracle import job_of, toy_models, toy_trainer  # noqa: E402
 from toy_models import batch_norm, conv_adam, dense_adam, dropout_momentum_clipnorm, softmax_sgd  # noqa: E402
 
 from gossipfl.errors import ConfigurationError  # noqa: E402
-from gossipfl.training.keras.private import gaussian  # noqa: E402
+from gossipfl.training.keras.private import dense_chain, gaussian  # noqa: E402
 from gossipfl.training.secret_batches import noise_seeds, secret_batches  # noqa: E402
 from gossipfl.training.settings import ExamplePrivacy  # noqa: E402
 
@@ -153,3 +153,37 @@ def test_secrets_and_settings_go_together() -> None:
     trainer = private(softmax_sgd, 1.0, 1.0)
     with pytest.raises(ConfigurationError, match="corrected"):
         trained(trainer, secret=SECRET, vectors={"c": trainer.initial().weights})
+
+
+def chained(*layers, loss="sparse_categorical_crossentropy"):
+    def build():
+        model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), *(layer() for layer in layers)])
+        model.compile("sgd", loss)
+        return model
+
+    return build
+
+
+def twice():
+    layer = keras.layers.Dense(64, "tanh")
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), layer, layer, keras.layers.Dense(4, "softmax")]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        twice,
+        chained(lambda: keras.layers.Dense(4, lambda x: x - tf.reduce_mean(x, 0))),
+        chained(lambda: keras.layers.Dense(4, "tanh"), loss="circle"),
+        chained(
+            lambda: keras.layers.Dense(4, "softmax"), loss=keras.losses.SparseCategoricalCrossentropy(reduction="sum")
+        ),
+    ],
+)
+def test_norms_in_one_pass_are_for_chains_whose_examples_are_not_mixed(build) -> None:
+    assert dense_chain(build()) is None
+    assert dense_chain(chained(lambda: keras.layers.Dense(4, "softmax"))()) is not None

@@ -139,25 +139,37 @@ def gaussian(size: int, seed: tf.Tensor) -> tf.Tensor:
 
 def dense_chain(model: keras.Model) -> Sequence[keras.layers.Layer] | None:
     """The layers of a model that is a chain of dense layers, all trained, and of others without variables to train;
-    None: it is none, or its loss is no mean over examples of what each gives."""
-    if type(model) is not keras.Sequential or model.losses:
+    None: it is none, a layer stands in it twice, or an activation or the loss might mix examples."""
+    if type(model) is not keras.Sequential or model.losses or len({*map(id, model.layers)}) < len(model.layers):
         return None
     between = (*_WITHOUT_VARIABLES, keras.layers.Normalization)
     for layer in model.layers:
         is_dense = type(layer) is keras.layers.Dense and layer.trainable and len(layer.input.shape) == 2
         is_plain = is_dense and layer.compute_dtype == layer.variable_dtype == "float32" and not layer.lora_enabled
-        if not (is_plain or type(layer) in between):
+        if not (is_plain or type(layer) in between) or not _is_of_each(getattr(layer, "activation", None)):
             return None
     losses = keras.tree.flatten(getattr(model._compile_loss, "_user_loss", None))
     return model.layers if losses and all(map(_is_mean, losses)) else None
 
 
+def _is_of_each(activation: Any) -> bool:
+    """True for no activation, and for the functions of Keras, which look at each example by itself."""
+    return activation is None or str(getattr(activation, "__module__", "")) == "keras.src.activations.activations"
+
+
 def _is_mean(loss: Any) -> bool:
-    """True for a loss of Keras that is the mean over examples."""
-    is_of_keras = isinstance(loss, keras.losses.Loss) and type(loss).__module__.startswith("keras.")
-    return isinstance(loss, str) or (is_of_keras and loss.reduction == "sum_over_batch_size")
+    """True for a loss of Keras that is the mean over examples of what each gives; circle, dice and tversky are not."""
+    found = keras.losses.get(loss) if isinstance(loss, str) else loss
+    is_whole = isinstance(found, keras.losses.Loss) and found.reduction != "sum_over_batch_size"
+    name = getattr(getattr(found, "fn", found), "__name__", "")
+    return not is_whole and name in _MEANS
 
 
+_MEANS = (
+    *("sparse_categorical_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy"),
+    *("binary_crossentropy", "binary_focal_crossentropy", "kl_divergence", "poisson"),
+    *("mean_squared_error", "mean_absolute_error", "huber", "log_cosh"),
+)
 _WITHOUT_VARIABLES = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Activation, keras.layers.ReLU)
 
 
