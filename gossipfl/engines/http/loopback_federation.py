@@ -156,6 +156,8 @@ class LoopbackFederation:
             self.history.stopped = self.history.stopped or why_ended(standings)
             if self._end is not None:
                 models = {standing.peer_id: standing.model for standing in self._end.standings}
+                if self._hub is not None and self._end.hub is not None:
+                    models[self._hub] = self._end.hub
             if models:
                 average = self.average() if self._end is None else self._end.average(self._trainer, self._plan)
                 self.history.end_with(models, average, self._hub)
