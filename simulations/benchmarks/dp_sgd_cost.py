@@ -1,6 +1,8 @@
 """Measures what DP-SGD costs beside plain training: processor time of the same number of steps, in turns.
 
-python simulations/benchmarks/dp_sgd_cost.py [--rounds 5] [--batch-sizes 32 64 128]
+    python simulations/benchmarks/dp_sgd_cost.py [--rounds 5] [--batch-sizes 32 64 128]
+
+Random images in the shape of MNIST's; softmax regression, the 2NN, and a convolutional network.
 """
 
 import argparse
