@@ -140,8 +140,9 @@ class Aggregator:
         """Take the masks off the sum: those of survivors, and the pair masks of who went missing."""
         points = {name: point for point, name in enumerate(self._roster, 1)}
         shares = {name: unpack_by_peer(one) for name, one in revealed.items()}
-        total, self._masked = self._masked, None
-        assert total is not None
+        masked, self._masked = self._masked, None
+        assert masked is not None
+        total = masked.copy()  # a checkpoint may hold the other, read-only, or be about to be written with it
         purpose = mask_purpose(self.sum_id, self._digest())
         for name in self._with_shares:
             own = {points[by]: int.from_bytes(of[name], "little") % PRIME for by, of in shares.items()}
