@@ -89,6 +89,9 @@ def test_a_peer_without_certificates_takes_part_in_no_secure_sum(command_line, t
     command_line("certs", "issue", "0")
     outcome = command_line(*peer, "--certs", "certs", "--give-weights")
     assert (outcome.status, "would give whoever asks the model" in outcome.err) == (1, True)
+    outcome = command_line("launch", "privacy", *SECURE, "--processes", "--output", "b")
+    assert (outcome.status, "launch --processes gives peers no certificates" in outcome.err) == (1, True)
+    assert not (tmp_path / "b").exists()
 
 
 def test_questions_are_not_asked_around_the_defences_of_a_scenario(command_line):

@@ -74,6 +74,11 @@ def _prepare(options: RunOptions, console: Console) -> _Prepared:
                     "privacy.encryption: launch --processes gives nobody the key that clients share; start them with "
                     "`gossipfl peer --key`, or leave --processes out"
                 )
+            if scenario.privacy.secure_aggregation is not None:
+                raise ConfigurationError(
+                    "privacy.secure_aggregation: launch --processes gives peers no certificates, which their keys "
+                    "need; start them with `gossipfl peer --certs`, or leave --processes out"
+                )
     _check_network(scenario, mode)
     # a download has bars of its own
     with nullcontext() if options.download else console.status("reading the data and starting TensorFlow"):
