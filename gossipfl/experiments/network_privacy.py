@@ -12,7 +12,7 @@ from gossipfl.aggregators import Mean
 from gossipfl.algorithms import Algorithm, SynchronousGossip
 from gossipfl.experiments.privacy_plan import PrivacyPlan
 from gossipfl.privacy.spending import Mechanism
-from gossipfl.privacy.views import LARGEST_VIEW, GossipStep, told_by, view_of
+from gossipfl.privacy.views import LARGEST_VIEW, GossipStep, told_by
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
 
@@ -49,7 +49,7 @@ def guarantees(scenario: Scenario, section: AlgorithmSection, plan: PrivacyPlan)
     is_summed = scenario.privacy.secure_aggregation is not None
     found: defaultdict[int, list[float]] = defaultdict(list)
     for position in curious:
-        told = told_by(view_of(position, rounds, summed=is_summed), len(peers), plan.noise)
+        told = told_by(position, rounds, plan.noise, summed=is_summed)
         for other, mu in enumerate(told):
             if other != position:
                 spending = {Mechanism(1 / mu): 1} if mu else {}
