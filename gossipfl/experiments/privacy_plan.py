@@ -49,15 +49,16 @@ class PrivacyPlan:
     def protection_of(self, peer_id: PeerId) -> AnyProtection | None:
         """The protection at one participant; None: it has no examples, and nothing to protect."""
         clip = self.section.clip
+        peer = next((peer for peer in self.peers if peer.peer_id == peer_id), None)
+        most_uses = None if peer is None or self.section.epsilon is None else peer.uses
         match self.section.level:
             case "peer":
-                return Protection(clip, self.noise)
+                return Protection(clip, self.noise, most_uses)
             case "server":
-                has_examples = any(peer.peer_id == peer_id for peer in self.peers)
-                return Protection(clip, 0.0) if has_examples else SumProtection(clip, self.noise)
+                return SumProtection(clip, self.noise) if peer is None else Protection(clip, 0.0)
             case _:
-                rate = next((peer.rate for peer in self.peers if peer.peer_id == peer_id), None)
-                return None if rate is None else ExampleProtection(self.noise, rate)
+                rate = None if peer is None else peer.rate
+                return None if rate is None else ExampleProtection(self.noise, rate, most_uses)
 
     @property
     def of_examples(self) -> ExamplePrivacy | None:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gossipfl.actions import Train, Update
-from gossipfl.errors import ConfigurationError
+from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.privacy.noise import clipped, noised
 from gossipfl.privacy.spending import Mechanism, Spending
 from gossipfl.randomness import SecretRandomness
@@ -20,17 +20,30 @@ class Protection:
 
         x  <-  x_before + clip(x_trained - x_before, C) + N(0, (z C)^2 I)
 
-    `clip` is C and `noise` z; without noise it is a clip alone, as a server needs it that adds the noise.
+    `clip` is C and `noise` z; without noise it is a clip alone, as a server needs it that adds the noise. The budget
+    allows `most_uses`; None: any number.
 
     Raises ConfigurationError for a clip that is not above 0, or a noise below 0.
     """
 
     clip: float
     noise: float
+    most_uses: int | None = None
 
     def __post_init__(self) -> None:
         if not (0 < self.clip < float("inf") and 0 <= self.noise < float("inf")):
             raise ConfigurationError(f"a clip is above 0 and a noise at least 0, both finite, got {self}")
+
+
+def _check_budget(job: Train, uses: int, most_uses: int | None) -> None:
+    if most_uses is not None and uses > most_uses:
+        raise TrainingError(
+            f"the privacy budget of peer {job.peer_id!r} is spent: it allows {most_uses:,} uses of noise, and another "
+            "training was asked for, because a neighbor asks for more rounds than were planned, or sends what training "
+            "runs away on; nothing of it has left the peer. Find out which neighbor, or plan with a larger epsilon",
+            peer_id=job.peer_id,
+            round=job.job,
+        )
 
 
 class ProtectedTraining:
@@ -52,8 +65,12 @@ class ProtectedTraining:
         return b""
 
     def protected(self, job: Train, update: Update) -> Update:
-        """The result of a job with its weights protected, and without what a correction wanted; one more use."""
+        """The result of a job with its weights protected, and without what a correction wanted; one more use.
+
+        Raises TrainingError where that is more than the budget allows.
+        """
         protection = self._protection
+        _check_budget(job, self.uses + 1, protection.most_uses)
         change = clipped(np.subtract(update.weights, job.weights, dtype=np.float64), protection.clip)
         if protection.noise:
             deviation = protection.noise * protection.clip
@@ -66,13 +83,15 @@ class ProtectedTraining:
 @dataclass(frozen=True, slots=True)
 class ExampleProtection:
     """Protection of single examples, by the trainer (DP-SGD; Abadi et al., 2016): each of a peer's examples is in each
-    step with the probability `rate`, and to the sum of clipped gradients comes `noise` times the clip.
+    step with the probability `rate`, and to the sum of clipped gradients comes `noise` times the clip. The budget
+    allows `most_uses`, which are steps; None: any number.
 
     Raises ConfigurationError for a noise or a rate that is none.
     """
 
     noise: float
     rate: float
+    most_uses: int | None = None
 
     @property
     def mechanism(self) -> Mechanism:
@@ -155,7 +174,11 @@ class ProtectedExamples:
         return self._secret.random_bytes(32, "training", job)
 
     def protected(self, job: Train, update: Update) -> Update:
-        """The result of a job as it is; so many steps more."""
+        """The result of a job as it is; so many steps more.
+
+        Raises TrainingError where they are more than the budget allows.
+        """
+        _check_budget(job, self.uses + job.num_steps, self._protection.most_uses)
         self.uses += job.num_steps
         return update
 

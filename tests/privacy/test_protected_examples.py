@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gossipfl.actions import Train, Update
-from gossipfl.errors import ConfigurationError
+from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.experiments.privacy_plan import planned
 from gossipfl.peers.jobs import job_of_snapshot, snapshot_of_job
 from gossipfl.privacy.protection import ExampleProtection, ProtectedExamples
@@ -24,6 +24,14 @@ def test_steps_are_counted_those_of_a_training_made_again_too() -> None:
     assert protected.protected(job, update) is update
     assert protected.protected(job, update) is update
     assert protected.spending == {Mechanism(1.1, 0.1): 8}
+
+
+def test_steps_beyond_the_budget_give_nothing() -> None:
+    protected = ProtectedExamples(ExampleProtection(1.1, 0.1, most_uses=7), SeededSecrets(0))
+    job, update = Train("a", 3, 12, 4, NOTHING, NOTHING, {}), Update("a", 3, NOTHING, NOTHING, {}, 40, 4, {})
+    protected.protected(job, update)
+    with pytest.raises(TrainingError, match="it allows 7 uses"):
+        protected.protected(job, update)
 
 
 def test_each_job_has_a_secret_of_its_own_that_is_saved_with_it() -> None:
@@ -51,6 +59,8 @@ def test_the_plan_gives_each_peer_its_rate() -> None:
     assert plan.protection_of("server") is None
     assert (plan.of_examples.clip, plan.of_examples.noise) == (1.0, 1.1)
     assert [peer.uses for peer in plan.peers] == [12, 12]
+    budget = {"differential_privacy": {**PRIVACY["differential_privacy"], "epsilon": 90.0}}
+    assert planned(scenario.with_changes(privacy=budget), 4, {"0": 100}).protection_of("0").most_uses == 12
 
 
 @pytest.mark.parametrize("name", ["fedprox", "scaffold", "gradient_tracking", "quasi_global_momentum"])

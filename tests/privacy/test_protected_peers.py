@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 from softmax_trainer import SoftmaxTrainer
 
+from gossipfl.actions import Train, Update
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.audits.tap import Tap
-from gossipfl.compression import decompress
+from gossipfl.compression import decompress, encoded
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import Examples
-from gossipfl.errors import ConfigurationError
+from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.experiments.experiment import Experiment
-from gossipfl.messages import Kind
+from gossipfl.messages import Kind, Message
 from gossipfl.privacy.spending import Mechanism
 from gossipfl.randomness import SeededSecrets
 from gossipfl.scenario import Scenario
+from gossipfl.weights import frozen
 
 REFUSED = {"scaffold": "sums of gradients", "gradient_tracking": "sums of gradients"}
 TALKING = [name for name, recipe in ALGORITHMS.items() if recipe.agrees and name not in REFUSED]
@@ -101,6 +103,29 @@ def test_the_ledger_counts_every_training_and_survives_a_snapshot(name):
         again = one.cast(one.scenario.algorithms[0]).make_peer(peer_id, SeededSecrets(0))
         again.restore(peer.snapshot())
         assert again.standing.spending == spending
+
+
+def rounds_that_run_away(client, server_sends, num_rounds):
+    """Has a client of federated averaging train on models on which training runs away."""
+    for number in range(num_rounds):
+        model = Message("server", client.peer_id, Kind.MODEL, number, vectors=encoded({"weights": server_sends}))
+        actions = client.receive(model, 0.0)
+        while jobs := [action for action in actions if isinstance(action, Train)]:
+            (job,) = jobs
+            weights = frozen(1.5 * job.weights)
+            update = Update(job.peer_id, job.job, weights, job.statistics, job.state, 4, job.num_steps, metrics={})
+            actions = client.completed(update, 0.0)
+
+
+def test_a_server_cannot_make_a_client_spend_more_than_its_budget():
+    """It sends models just within the magnitude bound, on which training runs away and is made again."""
+    one = experiment("fedavg", rounds=3, bound=2.0, noise=0.1, epsilon=240.0)
+    client = one.cast(one.scenario.algorithms[0]).make_peer("0", SeededSecrets(0))
+    large = frozen(np.full(client.value.size, 1.99, np.float32))
+    with pytest.raises(TrainingError, match=r"budget of peer '0' is spent: it allows 3 uses of noise"):
+        rounds_that_run_away(client, large, num_rounds=3)
+    assert client.standing.spending == {Mechanism(0.1): 3}
+    assert one.privacy.spent(client.standing.spending) <= 240
 
 
 def test_the_same_scenario_gives_the_same_bits_and_another_seed_other_noise():
