@@ -30,8 +30,11 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextmanager
 def durable(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, that is on disk and in the place of `path` when the block ends, whatever happens to the host."""
-    with whole(path) as unfinished, unfinished.open("wb") as file:
+    """A file to write, that is on disk and in the place of `path` when the block ends, whatever happens to the host.
+
+    Other users of the host cannot read it (mode 600).
+    """
+    with whole(path) as unfinished, open(unfinished, "wb", opener=_for_its_owner) as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
@@ -40,6 +43,10 @@ def durable(path: Path) -> Iterator[BinaryIO]:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Checkpoint files: as they were written, or not there."""
 
 import errno
+import stat
 import tracemalloc
 import weakref
 from pathlib import Path
@@ -69,6 +70,10 @@ class TestFiles:
     def test_other_programs_open_it(self, tmp_path):
         for name, array in load_file(write(CheckpointWriter(tmp_path), tmp_path)).items():
             np.testing.assert_array_equal(array, ARRAYS[name])
+
+    def test_other_users_of_the_host_cannot_read_it(self, tmp_path):
+        CheckpointWriter(tmp_path).write(ARRAYS, {"secret of": "an open step"})
+        assert [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()] == [0o600]
 
     def test_two_generations_are_kept(self, tmp_path):
         writer = CheckpointWriter(tmp_path)
