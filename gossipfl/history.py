@@ -21,7 +21,8 @@ class Evaluation:
     training examples seen so far, with repetition, and passes over the own shard, per peer in the mean. `time` is in
     seconds, traffic in bytes since the start, each message counted with its overhead when it was sent;
     `busiest_peer_bytes` is the largest sum of sent and received bytes over all participants, a FedAvg server included.
-    `consensus_distance` is sqrt(mean_i ||x_i - mean(x)||^2) over all peers (Kong et al., 2021).
+    `consensus_distance` is sqrt(mean_i ||x_i - mean(x)||^2) over all peers (Kong et al., 2021). `epsilon` is that of
+    the participant whose ledger of differential privacy has spent most; None without one.
 
     `loss` and the `metrics` by name are each of the training that ended since the previous evaluation (means over its
     examples), of the mean of all peers' weights (the server's model, for FedAvg) and of each evaluated peer's own, the
@@ -40,6 +41,7 @@ class Evaluation:
     metrics: Mapping[str, Measured]
     num_examples: float = 0.0
     epochs: float = 0.0
+    epsilon: float | None = None
 
     @property
     def main(self) -> Measured:
@@ -254,6 +256,7 @@ def history_row(algorithm: str, seed: int, evaluation: Evaluation) -> dict[str, 
         "num_messages": evaluation.num_messages,
         "busiest_peer_bytes": evaluation.busiest_peer_bytes,
         "consensus_distance": evaluation.consensus_distance,
+        **({} if evaluation.epsilon is None else {"epsilon": evaluation.epsilon}),
         "deploys_average": evaluation.deploys_average,
         **{f"{aspect}_{one.metric.name}": value for one in all_measured for aspect, value in one.aspects().items()},
         **{f"peer_{one.metric.name}": dict(one.peers) for one in all_measured},

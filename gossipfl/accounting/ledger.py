@@ -1,6 +1,6 @@
 """A peer's ledger, as it tells of it: what is spent, of which budget, and for whom that holds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,12 @@ def ledger_row(agreed: Mapping[str, Any] | None, spending: Spending | None) -> d
     }
 
 
-@lru_cache(64)
+def most_spent(ledgers: Iterable[Spending | None], delta: float) -> float | None:
+    """The largest epsilon that any of the ledgers has spent; None where there is none."""
+    kept = {tuple(spending.items()) for spending in ledgers if spending is not None}
+    return max((_epsilon(spending, delta) for spending in kept), default=None)
+
+
+@lru_cache(4096)
 def _epsilon(spending: tuple[tuple[Mechanism, int], ...], delta: float) -> float:
     return epsilon(dict(spending), delta)

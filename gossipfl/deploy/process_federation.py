@@ -282,6 +282,7 @@ class ProcessFederation:
             time=at,
             has_hub=self._hub is not None,
             final=final,
+            epsilon=max((one.privacy["epsilon"] for one in self._statuses().values() if one.privacy), default=None),
         )
         self.history.evaluations.append(evaluation)
         return evaluation

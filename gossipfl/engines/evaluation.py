@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from gossipfl.accounting.ledger import most_spent
 from gossipfl.algorithms import Weighting
 from gossipfl.engines.places import Place
 from gossipfl.engines.progress import Traffic
@@ -33,7 +34,7 @@ class EvaluationPlan:
     More peers: a truer spread, at the expense of one pass over the held-out data for each. `weighting` is the mean
     that the average model is. Where `statistics` are "local", and of what is the peers' own, a hub has none, and the
     average model has the peers' mean. In the first of the `places` metrics have their plain names. A `recalibration` of
-    the average model is by examples of the `peers`.
+    the average model is by examples of the `peers`. Privacy that is spent is told at `delta`.
     """
 
     every: int = 1
@@ -43,6 +44,7 @@ class EvaluationPlan:
     pooling: Pooling = UNPOOLED
     places: tuple[Place, ...] = (Place(),)
     recalibration: Recalibration | None = None
+    delta: float | None = None
 
     @property
     def measures_at_end(self) -> bool:
@@ -160,9 +162,11 @@ def evaluate(
     has_hub: bool,
     final: bool = False,
     uniform_mean: Vector | None = None,
+    epsilon: float | None = None,
 ) -> Evaluation:
     """The evaluation of all data holders at one moment; `average` is the mean of their models, or the hub's model, and
-    `uniform_mean` that of their weights, where it is known already. The `final` one of a run measures in all places."""
+    `uniform_mean` that of their weights, where it is known already. The `final` one of a run measures in all places.
+    `epsilon` is that of `epsilon_spent`."""
     chosen = standings
     if plan.peers is not None:
         evaluated = frozenset(plan.peers)  # of 10,000 peers, to look each up in the tuple would take a second
@@ -191,8 +195,16 @@ def evaluate(
         consensus_distance=consensus_distance(standings, uniform_mean),
         loss=loss,
         metrics={one.metric.name: one for one in metrics},
+        epsilon=epsilon,
         **work_done(standings),
     )
+
+
+def epsilon_spent(plan: EvaluationPlan, peers: Iterable[Peer]) -> float | None:
+    """The epsilon of the participant whose ledger has spent most; None where nobody has a ledger."""
+    if plan.delta is None:
+        return None
+    return most_spent((standing.spending for standing in standings_of(peers)), plan.delta)
 
 
 def own_score(

@@ -138,7 +138,8 @@ def summarize(
             {
                 measure: Statistic.of([rows[-1].get(name) for rows in by_seed.values()])
                 for measure, name in measures.items()
-            },
+            }
+            | _epsilon(by_seed.values()),
             [
                 _target_cost([*by_seed.values(), *[()] * num_unmeasured[label]], metric, target)
                 for metric in (*metrics, LOSS)
@@ -147,6 +148,12 @@ def summarize(
         )
         for label, by_seed in runs.items()
     ]
+
+
+def _epsilon(runs: Iterable[Sequence[Mapping[str, Any]]]) -> dict[str, Statistic]:
+    """The column of differential privacy, which algorithms have that keep ledgers."""
+    spent = [rows[-1].get("epsilon") for rows in runs]
+    return {"epsilon": Statistic.of(spent)} if any(one is not None for one in spent) else {}
 
 
 def winners(rows: Sequence[Row]) -> list[Winners]:

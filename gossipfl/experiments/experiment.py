@@ -272,6 +272,7 @@ class Experiment:
         recipe = scenario.recipe(section, graph)
         network = recipe.network(graph)
         data_peers = [peer_id for peer_id in network if peer_id != recipe.hub]
+        private = scenario.privacy.differential_privacy
         num_evaluated = None if scenario.evaluation.peers == "all" else int(scenario.evaluation.peers)
         plan = EvaluationPlan(
             scenario.evaluation.every,
@@ -281,6 +282,7 @@ class Experiment:
             self.pooling(section),
             self.places,
             self.recalibration(section, data_peers),
+            None if private is None else private.delta,
         )
         trainer = self.trainer_for(section)
         rule = self.stop_rule(trainer) if scenario.peers_stop else None

@@ -31,6 +31,7 @@ COLUMNS = (
     "num_messages",
     "busiest_peer_bytes",
     "consensus_distance",
+    "epsilon",
 )
 """The columns of every row of a history, beside its loss and its metrics."""
 
@@ -101,7 +102,7 @@ def histories(rows: Sequence[HistoryRow], metrics: Sequence[str]) -> list[JSON]:
     tables = []
     for seed in seeds:
         own = [row for row in rows if row.seed == seed]
-        table = {"seed": seed} | {column: [rounded(getattr(row, column)) for row in own] for column in COLUMNS}
+        table = {"seed": seed} | {column: [rounded(getattr(row, column, None)) for row in own] for column in COLUMNS}
         for aspect, metric in product(_FOLLOWED, ["loss", *metrics]):
             table[f"{aspect}_{metric}"] = [rounded(row.column(aspect, metric)) for row in own]
         tables.append(table)

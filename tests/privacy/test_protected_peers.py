@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from softmax_trainer import SoftmaxTrainer
 
+from gossipfl.accounting.accountant import epsilon
 from gossipfl.actions import Train, Update
 from gossipfl.algorithms import ALGORITHMS
 from gossipfl.audits.tap import Tap
@@ -45,9 +46,11 @@ def experiment(algorithm, data=None, rounds=3, bound=100.0, **privacy):
         algorithms=[{"name": algorithm, "magnitude_bound": bound}],
         privacy={"differential_privacy": {"level": "peer", "clip": 0.5, "noise": 1.0, **privacy}},
     )
-    return Experiment(
-        scenario, data or dataset(), make_trainer=lambda _, dataset, batches, *__: SoftmaxTrainer(dataset, batches)
-    )
+    return experiment_on(data or dataset(), scenario)
+
+
+def experiment_on(data, scenario):
+    return Experiment(scenario, data, make_trainer=lambda _, dataset, batches, *__: SoftmaxTrainer(dataset, batches))
 
 
 def run(one):
@@ -103,6 +106,17 @@ def test_the_ledger_counts_every_training_and_survives_a_snapshot(name):
         again = one.cast(one.scenario.algorithms[0]).make_peer(peer_id, SeededSecrets(0))
         again.restore(peer.snapshot())
         assert again.standing.spending == spending
+
+
+@pytest.mark.parametrize(("name", "level"), [("synchronous", "peer"), ("fedavg", "server")])
+def test_the_history_has_what_is_spent_and_without_privacy_no_word_of_it(name, level):
+    one = experiment(name, level=level)
+    _, simulator = run(one)
+    spent = [row["epsilon"] for row in simulator.history.rows()]
+    assert spent == [epsilon({Mechanism(1.0): round}, 1e-5) for round in range(4)]
+    assert spent[-1] == one.privacy.epsilon
+    plain = experiment_on(dataset(), one.scenario.with_changes(privacy={}))
+    assert all("epsilon" not in row for row in run(plain)[1].history.rows())
 
 
 def rounds_that_run_away(client, server_sends, num_rounds):

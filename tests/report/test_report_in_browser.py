@@ -370,6 +370,22 @@ def test_a_run_in_real_time_claims_no_other(tmp_path: Path) -> None:
     in_browser(visit)
 
 
+def test_epsilon_is_a_column_and_an_axis_where_there_is_any(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run", algorithms=FIVE_AND_BOUNDS[:1], num_seeds=1)
+    summary = json.loads((run / "summary.json").read_text())
+    summary["rows"][0]["epsilon"] = {"mean": 7.5, "std": None}
+    (run / "summary.json").write_text(json.dumps(summary))
+
+    async def visit(page: Page) -> None:
+        await seen(page, write_report(change_rows(run, lambda row: row | {"epsilon": row["round"] / 10})))
+        assert "Epsilon\n" in await page.evaluate("document.querySelector('.comparison').innerText")
+        await click(page, ".segmented button", "Epsilon")
+        assert "epsilon spent" in await page.evaluate("document.body.innerHTML")
+        assert page.problems == []
+
+    in_browser(visit)
+
+
 def as_gathered(row: JSON) -> JSON:
     """As from separate hosts: no average model, and the distance in the last row only."""
     last = {} if row["round"] == 20 else {"consensus_distance": None}

@@ -45,13 +45,18 @@ def comparison_tables(
     main, *others = metrics or (LOSS,)
     time_ = f"{mode.clock}\ntime"
     spent = ["rounds", "epochs", "examples", time_, "bytes", "bytes at\nbusiest"]
+    is_private = any("epsilon" in row.values for row in rows)
+    spent += ["epsilon"] * is_private
 
     def table(title: str, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
         lines = [[row.label, *those] for row, those in zip(ordered, cells, strict=True)]
         return _table(title, ["algorithm", *headings], lines, styles)
 
     title, reached = _title(scenario, main), [*_aspects(main), "consensus\ndistance"]
-    values, costs = [[*_by_metric(row, main), _consensus(row)] for row in ordered], [_cost(row) for row in ordered]
+    values, costs = (
+        [[*_by_metric(row, main), _consensus(row)] for row in ordered],
+        [[*_cost(row), *[_epsilon(row)] * is_private] for row in ordered],
+    )
     both = [value + cost for value, cost in zip(values, costs, strict=True)]
     tables = [table(f"{title}, and what it cost", reached + spent, both)]
     if _natural_width(tables[0]) > width:
@@ -156,6 +161,10 @@ def _cost(row: Row) -> list[str]:
         num_bytes(row.values["num_bytes"].mean),
         num_bytes(row.values["busiest_peer_bytes"].mean),
     ]
+
+
+def _epsilon(row: Row) -> str:
+    return _statistic(row.values["epsilon"], "{:.3g}".format) if "epsilon" in row.values else ""
 
 
 def _cost_of_target(target: TargetCost) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gossipfl.actions import Update
 from gossipfl.agreements import Agreement
-from gossipfl.engines.evaluation import EvaluationPlan, evaluate, scored_average, standings_of
+from gossipfl.engines.evaluation import EvaluationPlan, epsilon_spent, evaluate, scored_average, standings_of
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.loop_reports import report
@@ -283,6 +283,7 @@ class LoopbackFederation:
             "round": self._rounds.reached,
             "time": self._last_change if final else self._now(),
             "has_hub": hub is not None,
+            "epsilon": epsilon_spent(self._plan, self.peers.values()),
         }
         traffic, training = Traffic.of(self.statuses()), self._training.take()
         self._due.put_nowait(_Moment(standings, hub, traffic, training, measured, final))

@@ -17,7 +17,7 @@ from math import inf
 from typing import Any
 
 from gossipfl.actions import Action, Agreed, Evaluate, Job, Outcome, Refused, Send, Train, Update, WakeAt, WentBack
-from gossipfl.engines.evaluation import EvaluationPlan, evaluate, scored_average, standings_of
+from gossipfl.engines.evaluation import EvaluationPlan, epsilon_spent, evaluate, scored_average, standings_of
 from gossipfl.engines.progress import Rounds, Traffic, TrainingSums
 from gossipfl.engines.stopping import Stopping, ended_themselves, why_ended
 from gossipfl.engines.virtual.collected_jobs import CollectedJobs
@@ -79,7 +79,6 @@ class Simulator:
         self.history = History(label, seed)
         self._trainer = trainer
         self._world = world or World()
-        self._compute = self._world.compute
         self._network = VirtualNetwork(self._world.network, self.peers, seed)
         self._plan = plan or EvaluationPlan()
         self._hub = hub
@@ -244,7 +243,7 @@ class Simulator:
 
     def _collect(self, job: Job) -> None:
         num_examples = self._jobs.add(job)
-        self._schedule(self.now + self._compute.seconds(job, num_examples), _JOB_OVER, job.peer_id)
+        self._schedule(self.now + self._world.compute.seconds(job, num_examples), _JOB_OVER, job.peer_id)
 
     def _finish_job(self, peer_id: PeerId) -> None:
         outcome, peer = self._jobs.take(peer_id), self.peers[peer_id]
@@ -322,6 +321,7 @@ class Simulator:
             time=self.now,
             has_hub=self._hub is not None and self.peers[self._hub].standing is not None,
             uniform_mean=average.weights if self._hub is None and self._plan.weighting == "uniform" else None,
+            epsilon=epsilon_spent(self._plan, self.peers.values()),
         )
         evaluation = measure(final=final)
         reason = self._stopping.reason(evaluation, average)

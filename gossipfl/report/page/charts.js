@@ -36,6 +36,7 @@ function xAxis(against, log) {
     round: { kind: "count", title: "round", name: "round" },
     num_bytes: { kind: "bytes", title: "bytes sent by all", name: "bytes" },
     time: { kind: "seconds", title: CLOCK, name: "time" },
+    epsilon: { kind: "number", title: "epsilon spent, at the peer that spent most", name: "epsilon" },
   }[against];
   return {
     ...known,
@@ -73,6 +74,7 @@ function metricChart(metric) {
         ["round", "Rounds"],
         ["num_bytes", "Bytes"],
         ["time", CLOCK_TITLE],
+        ...(IS_PRIVATE ? [["epsilon", "Epsilon"]] : []),
       ],
       against,
       (value) => {

@@ -13,6 +13,8 @@ const CHOSEN = RUN.manifest.data?.num_validation
 const BUSIEST = "Bytes sent and received by the busiest participant";
 const APART = "How far the best and the worst peer were apart, of shares in percentage points, when the target was reached";
 
+const IS_PRIVATE = Object.values(SUMMARY).some((row) => isNumber(row.epsilon?.mean));
+
 function comparisonColumns() {
   const own = (key) => (label) => SUMMARY[label]?.[key] ?? null;
   const byMetric = ({ name, measured, kind, better, top, by_share }) =>
@@ -53,6 +55,14 @@ function comparisonColumns() {
       hint: BUSIEST,
     },
   ];
+  if (IS_PRIVATE)
+    columns.push({
+      group: "Privacy",
+      title: "Epsilon",
+      kind: "number",
+      number: own("epsilon"),
+      hint: "Spent by the end, at the peer that spent most",
+    });
   if (commonRounds() !== null)
     columns.splice(
       columns.findIndex((column) => column.title === "Rounds"),
@@ -267,6 +277,7 @@ function measurements() {
       [`best_${name}`, "Best peer", kind],
     ]),
     ["consensus_distance", "Consensus distance", "number"],
+    ...(IS_PRIVATE ? [["epsilon", "Epsilon", "number"]] : []),
   ];
   let chosen = MEASURED[0];
   const body = element("tbody");
