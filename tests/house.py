@@ -28,7 +28,7 @@ FLOORS = {
     5: {"scenario"},
     6: {"analytics", "experiments"},
     7: {"audits", "runs"},
-    8: {"deploy", "report"},
+    8: {"deploy", "figures", "report"},
     9: {"sweep"},
     10: {"__init__", "__main__", "cli"},
 }
