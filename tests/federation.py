@@ -11,7 +11,8 @@ from gossipfl.algorithms import POOL, Algorithm, Seat
 from gossipfl.engines.evaluation import EvaluationPlan
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.peers import Peer
-from gossipfl.randomness import Randomness
+from gossipfl.privacy.protection import AnyProtection
+from gossipfl.randomness import PublicRandomness, Randomness, SecretRandomness, SeededSecrets
 from gossipfl.stopping.rule import StopRule
 from gossipfl.topology import Neighbors, canonical
 from gossipfl.weights import ModelVectors, PeerId, frozen
@@ -52,13 +53,17 @@ def make_peer(
     seed: int = 0,
     initial: ModelVectors | None = None,
     revoked: frozenset[PeerId] = frozenset(),
+    secret: SecretRandomness | None = None,
+    protection: AnyProtection | None = None,
 ) -> Peer:
     work = LocalWork(0, 0, algorithm.num_rounds(num_rounds, len(graph)))
     if peer_id != algorithm.hub:
         work = LocalWork(len(trainer.shards[peer_id]), trainer.steps_per_epoch(peer_id), num_rounds)
-    randomness = Randomness.of_seed(seed)
+    randomness = Randomness(PublicRandomness(seed), secret or SeededSecrets(seed))
     network = algorithm.network(graph)
-    peer = algorithm.make_peer(Seat(peer_id, network, initial or trainer.initial(), work, randomness))
+    peer = algorithm.make_peer(
+        Seat(peer_id, network, initial or trainer.initial(), work, randomness, protection=protection)
+    )
     if revoked:
         peer.neighbors_changed(Neighbors.of(network, peer_id).without(revoked), 0.0)
     return peer

@@ -8,10 +8,11 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
 from federation import complete, make_peer, random_models, random_shards, ring
 from loopback import Log, facts_for
@@ -19,12 +20,22 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.actions import Train, Update
 from gossipfl.algorithms import Algorithm, GoSGD, GradientTrackingGossip, PairwiseGossip, SynchronousGossip
+from gossipfl.engines.ciphers import cipher_of_seed
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.training_room import TrainingRoom
+from gossipfl.engines.http.trust.system_secrets import SystemSecrets
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.files.checkpoints import newest_checkpoint
-from gossipfl.peers import retries
+from gossipfl.messages import VectorSchema
+from gossipfl.peers import ModelPeer, retries
+from gossipfl.privacy.protection import Protection
+from gossipfl.secrecy.fixed_point import FixedPoint
+from gossipfl.secrecy.masked_peer import MaskedPeer
+from gossipfl.secrecy.masking_plan import MaskingPlan
+from gossipfl.secrecy.secret_messages import SECRET
+from gossipfl.secrecy.terms import Rules
+from gossipfl.topology import Neighbors
 
 GRAPHS = {"ring of 4": ring(4), "complete of 4": complete(4), "complete of 6": complete(6)}
 
@@ -56,6 +67,19 @@ class Settings:
     """Numbers in the model."""
     linger: float = 30.0
     request_seconds: float = 2.0
+    defence: str = ""
+    """Either "secure sums" or "noise", if any."""
+
+
+NOISE = Protection(clip=1.0, noise=0.1)
+
+
+def masked(algorithm: Algorithm, graph: nx.Graph, peer: ModelPeer, size: int) -> MaskedPeer:
+    """The peer, whose neighbors are told sums of models alone; masks and keys come from the operating system."""
+    meetings = {name: algorithm.schedule.meetings(graph, name, 0) for name in graph}
+    plan = MaskingPlan({"weights": size}, lambda name, step: meetings[name](step).row, Rules(), FixedPoint(64.0))
+    cipher = cipher_of_seed(0, peer.peer_id, SystemSecrets())
+    return MaskedPeer(peer, plan, cipher, Neighbors.of(graph, peer.peer_id))
 
 
 def make_trainer(settings: Settings) -> NumpyTrainer:
@@ -84,13 +108,14 @@ async def _live(settings: Settings, ready: Connection) -> None:
     ready.send(True)
     await host.run()
     await host.room.close()
-    np.save(settings.directory / "weights.npy", host.peer.weights)
+    np.save(settings.directory / "weights.npy", host.peer.standing.weights)
     outcome = {
         "round": host.peer.round,
         "is_drained": host.peer.is_drained,
         "mass": getattr(host.peer, "mass", 1.0),
         "seconds": host.now(),
         "contacts": log.contacts,
+        "uses": sum((host.peer.standing.spending or {}).values()),
     }
     (settings.directory / "outcome.json").write_text(json.dumps(outcome))
 
@@ -98,11 +123,23 @@ async def _live(settings: Settings, ready: Connection) -> None:
 def _host(settings: Settings, log: Log, meeting_seconds: float) -> HTTPPeer:
     graph, algorithm, trainer = GRAPHS[settings.graph], ALGORITHMS[settings.algorithm], make_trainer(settings)
     initial = trainer.initial() if settings.learns else random_models(graph, size=settings.size)[settings.name]
-    peer = make_peer(algorithm, graph, trainer, settings.name, num_rounds=settings.num_rounds, initial=initial)
+    peer = make_peer(
+        algorithm,
+        graph,
+        trainer,
+        settings.name,
+        num_rounds=settings.num_rounds,
+        initial=initial,
+        secret=SystemSecrets(),
+        protection=NOISE if settings.defence == "noise" else None,
+    )
     neighbors = tuple(algorithm.network(graph).neighbors(settings.name))
     facts = facts_for(
         trainer.initial(), num_rounds=settings.num_rounds, num_participants=len(graph), algorithm=algorithm
     )
+    if settings.defence == "secure sums":
+        peer = masked(algorithm, graph, peer, settings.size)
+        facts = replace(facts, vectors={SECRET: VectorSchema(4 * settings.size + 20_000, "uint8")})
     room = TrainingRoom(_slowed(trainer, settings.think), 1)
     limits = Limits(request_seconds=settings.request_seconds, connect_seconds=1.0, max_backoff=0.2)
     hosting = Hosting(limits, directory=settings.directory, linger=settings.linger, meeting_seconds=meeting_seconds)

@@ -4,9 +4,11 @@ import time
 
 import numpy as np
 import pytest
-from federation import make_simulator, random_models
-from one_peer import ALGORITHMS, GRAPHS, LARGE, make_trainer
+from federation import make_peers, random_models
+from one_peer import ALGORITHMS, GRAPHS, LARGE, make_trainer, masked
 from processes import Processes, processes
+
+from gossipfl.engines.virtual.simulator import Simulator
 
 NUM_ROUNDS = {3: 120, LARGE: 60}
 """By the size of the model."""
@@ -55,6 +57,17 @@ def test_every_exchange_and_every_push_is_applied_once(tmp_path, algorithm, grap
     assert after.std(axis=0).max() < (0.1 if size == 3 else 0.5) * before.std(axis=0).max()
 
 
+def in_virtual_time(peers, algorithm, defence=""):
+    """The weights that these peers have if nothing happens to them."""
+    one = peers.settings["0"]
+    graph, trainer, recipe = GRAPHS[one.graph], make_trainer(one), ALGORITHMS[algorithm]
+    simulated = make_peers(recipe, graph, trainer, num_rounds=one.num_rounds)
+    if defence == "secure sums":
+        simulated = {name: masked(recipe, graph, peer, one.size) for name, peer in simulated.items()}
+    Simulator(simulated, trainer).run()
+    return np.stack([peer.standing.weights for peer in simulated.values()])
+
+
 @pytest.mark.parametrize("size", NUM_ROUNDS)
 @pytest.mark.parametrize("algorithm", ["synchronous", "gradient_tracking"])
 def test_gossip_in_rounds_keeps_its_bits(tmp_path, algorithm, size):
@@ -63,7 +76,19 @@ def test_gossip_in_rounds_keeps_its_bits(tmp_path, algorithm, size):
     with processes(tmp_path, "ring of 4", algorithm, **options) as peers:
         assert kill_and_resume(peers, 2, NUM_KILLS[size]) == set(peers.names)
         after = peers.weights()
-    trainer = make_trainer(peers.settings["0"])
-    simulator = make_simulator(ALGORITHMS[algorithm], GRAPHS["ring of 4"], trainer, num_rounds=num_rounds)
-    simulator.run()
-    assert after.tobytes() == np.stack([peer.weights for peer in simulator.peers.values()]).tobytes()
+    assert after.tobytes() == in_virtual_time(peers, algorithm).tobytes()
+
+
+def test_secure_sums_keep_their_bits_whatever_keys_and_masks_there_were(tmp_path):
+    options = {"num_rounds": 25, "learns": True, "think": 0.03, "size": LARGE, "defence": "secure sums"}
+    with processes(tmp_path, "complete of 4", "synchronous", **options) as peers:
+        assert kill_and_resume(peers, 5, 8) == set(peers.names)
+        after = peers.weights()
+    assert after.tobytes() == in_virtual_time(peers, "synchronous", "secure sums").tobytes()
+
+
+def test_a_ledger_counts_the_noise_of_each_round_once(tmp_path):
+    options = {"num_rounds": NUM_ROUNDS[3], "learns": True, "think": 0.03, "defence": "noise"}
+    with processes(tmp_path, "ring of 4", "synchronous", **options) as peers:
+        assert kill_and_resume(peers, 6, NUM_KILLS[3]) == set(peers.names)
+        assert [peers.outcome(name)["uses"] for name in peers.names] == [NUM_ROUNDS[3]] * 4
