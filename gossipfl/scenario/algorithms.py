@@ -9,7 +9,7 @@ from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import networkx as nx
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from gossipfl.algorithms import ALGORITHMS, Algorithm, LocalSGD, Weighting
 from gossipfl.algorithms.local_sgd import not_plain_sgd
@@ -17,11 +17,8 @@ from gossipfl.names.visible_text import visible
 from gossipfl.peers import Sharing
 from gossipfl.scenario.kinds import Kind
 from gossipfl.scenario.section import by_name, name_of
-from gossipfl.scenario.sections import TopologySection, TrainingSection
+from gossipfl.scenario.sections import AnyTopology, OfKeras, TrainingSection
 from gossipfl.scenario.values import VALUE_SECTIONS, BoundField, ValueSection, section_of
-
-OptimizerConfig: TypeAlias = str | dict[str, Any] | None
-"""A Keras optimizer, as a scenario gives it."""
 
 
 def _seen(label: str) -> str:
@@ -37,11 +34,9 @@ class AlgorithmSection(ValueSection):
 
     label: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_seen)] | None = None
     """The name in tables and charts; absent: that of the algorithm, with what tells it from others of that name."""
-    topology: (
-        Annotated[TopologySection, BeforeValidator(by_name, json_schema_input_type=str | TopologySection)] | None
-    ) = None
+    topology: AnyTopology | None = None
     """The algorithm's own topology; absent: the scenario's."""
-    optimizer: OptimizerConfig = None
+    optimizer: OfKeras = None
     """The algorithm's own Keras optimizer for local training; absent: the scenario's."""
     optimizer_state: Literal["keep", "average", "reset"] = "keep"
     """Between rounds a peer keeps momentum and the like, averages it with the weights, or starts afresh ("reset"), with
@@ -65,9 +60,7 @@ class AlgorithmSection(ValueSection):
         schedule = getattr(self, "schedule", None)
         return bool((self if schedule is None else schedule).makes.follows_links)
 
-    def recipe(
-        self, training: TrainingSection, weighting: Weighting, graph: nx.Graph, optimizer: OptimizerConfig
-    ) -> Algorithm:
+    def recipe(self, training: TrainingSection, weighting: Weighting, graph: nx.Graph, optimizer: OfKeras) -> Algorithm:
         """The recipe, for the goal of the scenario, on its graph, and with the optimizer of local training."""
         given = self.arguments(graph)
         for name, annotation in get_type_hints(self.makes).items():
@@ -86,7 +79,7 @@ _ELSEWHERE = (Sharing, Weighting, LocalSGD)
 """The types of the fields of recipes that come from elsewhere in the scenario."""
 
 
-def _local_sgd(algorithm: str, calculates_with: Collection[str], optimizer: OptimizerConfig) -> LocalSGD:
+def _local_sgd(algorithm: str, calculates_with: Collection[str], optimizer: OfKeras) -> LocalSGD:
     """The plain local SGD that a Keras optimizer is."""
     config = by_name(optimizer) if optimizer is not None else {}
     rate, momentum = config.get("learning_rate", 0.01), config.get("momentum", 0.0)  # as Keras has them

@@ -10,13 +10,20 @@ from pydantic import BeforeValidator, Field, ValidationError, field_serializer, 
 
 from gossipfl.algorithms import Algorithm, Weighting
 from gossipfl.errors import ConfigurationError
-from gossipfl.scenario.algorithms import AlgorithmSection, AnyAlgorithmSection, OptimizerConfig
+from gossipfl.scenario.algorithms import AlgorithmSection, AnyAlgorithmSection
 from gossipfl.scenario.http import HTTPSection
 from gossipfl.scenario.labels import labels_of
 from gossipfl.scenario.privacy import PrivacySection
 from gossipfl.scenario.product import product_of
-from gossipfl.scenario.section import Count, Section, by_name, function_name
-from gossipfl.scenario.sections import DataSection, EvaluationSection, TopologySection, TrainingSection
+from gossipfl.scenario.section import Count, Section, function_name
+from gossipfl.scenario.sections import (
+    AnyTopology,
+    DataSection,
+    EvaluationSection,
+    OfKeras,
+    TopologySection,
+    TrainingSection,
+)
 from gossipfl.scenario.sharing import SharingSection
 from gossipfl.scenario.stop import StopSection
 from gossipfl.scenario.targets import Targets, targets_by_metric
@@ -74,7 +81,8 @@ class Scenario(Section):
     stop: StopSection | None = None
     """The end of a run before its rounds are over; absent: there is none."""
     model: Any = "mlp"
-    """`softmax`, `mlp` or `cnn`, or `package.module:function` that returns a Keras model; in Python also a function."""
+    """`softmax`, `mlp` or `cnn`, or `package.module:function` that returns a Keras model; in Python also a function, or
+    a built model, with whose weights all peers begin, whatever the seed."""
     data: Annotated[DataSection, BeforeValidator(_source_only, json_schema_input_type=str | DataSection)] = (
         DataSection()
     )
@@ -85,10 +93,8 @@ class Scenario(Section):
     """The variables that peers average with each other, and those that they do not."""
     privacy: PrivacySection = PrivacySection()
     """Defences against what weights tell of the data that they were trained on; absent: there are none."""
-    topology: Annotated[TopologySection, BeforeValidator(by_name, json_schema_input_type=str | TopologySection)] = (
-        TopologySection(name="ring")
-    )
-    """The graph of who may talk to whom; a plain string is its `name`."""
+    topology: AnyTopology = TopologySection(name="ring")
+    """The graph of who may talk to whom; a plain string is its `name`, and in Python a graph of networkx is itself."""
     network: NetworkSection = NetworkSection()
     """Delays, rates and losses in virtual time."""
     compute: ComputeSection = ComputeSection()
@@ -116,12 +122,15 @@ class Scenario(Section):
     @field_validator("model")
     @classmethod
     def _is_a_model(cls, model: Any) -> Any:
-        is_built = hasattr(model, "trainable_weights") and not isinstance(model, type)
-        if is_built or not (isinstance(model, str) or callable(model)):
+        if not (isinstance(model, str) or callable(model)):
             raise ConfigurationError(
-                "a model is a name or a function without arguments that builds one, "
-                f"got {'a model that is built already' if is_built else type(model).__name__}"
+                "a model is a name, a function without arguments that builds one, or a built Keras model, got "
+                f"{type(model).__name__}"
             )
+        if hasattr(model, "trainable_weights") and not isinstance(model, type):
+            from gossipfl.training.keras.given_model import GivenModel
+
+            return GivenModel(model)
         if isinstance(model, str):
             check_name(model)
         return model
@@ -223,7 +232,7 @@ class Scenario(Section):
         """The recipe of one of the algorithms, on its graph."""
         return section.recipe(self.training, self.weighting, graph, self.optimizer(section))
 
-    def optimizer(self, section: AlgorithmSection | None = None) -> OptimizerConfig:
+    def optimizer(self, section: AlgorithmSection | None = None) -> OfKeras:
         """The optimizer of local training, for one of the algorithms or in general; None: the one that the model is
         compiled with."""
         if section is not None and section.optimizer is not None:

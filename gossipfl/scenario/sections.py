@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import networkx as nx
 from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
@@ -175,6 +175,18 @@ class DataSection(SourceFields):
         return classes
 
 
+def _of_keras(value: Any) -> Any:
+    if not hasattr(value, "get_config"):
+        return value
+    from gossipfl.training.keras.written import written
+
+    return written(value)
+
+
+OfKeras: TypeAlias = Annotated[str | dict[str, Any] | None, BeforeValidator(_of_keras)]
+"""An optimizer or a loss of Keras: its name, a table of that and of arguments, or itself; None: the usual one."""
+
+
 class TrainingSection(Section):
     """The local work of one round, the same for all algorithms of a comparison."""
 
@@ -187,12 +199,12 @@ class TrainingSection(Section):
     """Examples per optimizer step. Higher: faster rounds, at the expense of fewer steps per epoch."""
     shuffle: bool = True
     """True if each epoch has its own order, drawn from (seed, peer, epoch)."""
-    optimizer: str | dict[str, Any] | None = None
-    """A Keras optimizer, `{name = "sgd", learning_rate = 0.1}`; absent: the one that the model is compiled with, or
-    SGD with learning rate 0.1 for a built-in model."""
-    loss: str | dict[str, Any] | None = None
-    """A Keras loss; absent: the compiled model's, or one for the targets: cross-entropy for classes and labels, the
-    mean squared error for quantities."""
+    optimizer: OfKeras = None
+    """A Keras optimizer, `{name = "sgd", learning_rate = 0.1}`, in Python also the optimizer itself; absent: the one
+    that the model is compiled with, or SGD with learning rate 0.1 for a built-in model."""
+    loss: OfKeras = None
+    """A Keras loss, in Python also the loss itself; absent: the compiled model's, or one for the targets: cross-entropy
+    for classes and labels, the mean squared error for quantities."""
     class_weight: Literal["balanced"] | dict[str | int, NonNegative] | None = None
     """The examples of a class count so much in training, `{0 = 1.0, 7 = 20.0}` by numbers or names of classes; others
     count 1. "balanced": those of class c count n / (k n_c), of n training examples of all peers in k classes, n_c in
@@ -223,6 +235,7 @@ _GOES_WITH = {
     "format": ("file",),
     "links": ("peers",),
     "directed": ("generator", "peers"),
+    "taken_for": ("peers",),
 }
 """The fields of a topology that would be ignored with another kind."""
 
@@ -250,6 +263,8 @@ class TopologySection(Section):
     directed: bool = False
     """True if links go one way, from the first peer to the second; only push-sum algorithms take such a graph. Of a
     named topology or a file, the file says it."""
+    taken_for: str | None = None
+    """The origin of explicit peers and links, in words, and what of it is not used."""
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> "TopologySection":
@@ -278,7 +293,20 @@ class TopologySection(Section):
         if self.file is not None:
             return topology.from_file(Path(self.file), self.format)
         assert self.peers is not None
-        return topology.from_links(self.peers, self.links, directed=self.directed)
+        graph = topology.from_links(self.peers, self.links, directed=self.directed)
+        if self.taken_for is not None:
+            graph.graph["taken_for"] = self.taken_for
+        return graph
+
+
+def _topology(value: Any) -> Any:
+    return topology.written_out(value)._asdict() if isinstance(value, nx.Graph) else by_name(value)
+
+
+AnyTopology: TypeAlias = Annotated[
+    TopologySection, BeforeValidator(_topology, json_schema_input_type=str | TopologySection)
+]
+"""A topology; a plain string is its name, and a graph of networkx is itself."""
 
 
 class EvaluationSection(Section):

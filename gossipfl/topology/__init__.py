@@ -5,7 +5,7 @@ from gossipfl.topology.catalogue import available, named
 from gossipfl.topology.complete import complete
 from gossipfl.topology.files import from_file
 from gossipfl.topology.generators import from_generator
-from gossipfl.topology.links import from_links
+from gossipfl.topology.links import from_links, written_out
 from gossipfl.topology.mixing import SCHEMES, MixingScheme, checked_matrix, mixing_matrix, mixing_row, push_matrix
 from gossipfl.topology.neighbors import Neighbors, all_neighbors
 from gossipfl.topology.spectrum import (
@@ -43,4 +43,5 @@ __all__ = [
     "smallest_eigenvalue",
     "spectral_gap",
     "summarize",
+    "written_out",
 ]

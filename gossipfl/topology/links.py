@@ -1,7 +1,7 @@
 """Topologies written out: peers and the links between them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import networkx as nx
 
@@ -9,6 +9,35 @@ from gossipfl.errors import TopologyError
 from gossipfl.names.spelling import did_you_mean
 from gossipfl.topology.canonical_form import canonical
 from gossipfl.weights import PeerId
+
+
+class WrittenOut(NamedTuple):
+    """A graph as `from_links` takes it, and what it was taken for."""
+
+    peers: dict[PeerId, dict[str, Any]]
+    links: list[tuple[PeerId, PeerId]]
+    directed: bool
+    taken_for: str
+
+
+def written_out(graph: nx.Graph) -> WrittenOut:
+    """A graph of networkx written out; of its attributes, `address` and `listen` of a peer are kept, because nothing
+    else is read, and `taken_for` says which ones are not used.
+
+    >>> written_out(nx.path_graph(3)).links
+    [('0', '1'), ('1', '2')]
+
+    Raises TopologyError for a graph that breaks a rule of `canonical`.
+    """
+    result = canonical(graph, graph.name or "given as a graph")
+    nodes = dict(result.nodes(data=True))
+    kept = {peer: {name: of[name] for name in ("address", "listen") if name in of} for peer, of in nodes.items()}
+    unused = sorted({str(name) for of in nodes.values() for name in of} - {"address", "listen", "position"})
+    unused += [f"{name} of links" for name in sorted({str(n) for *_, of in result.edges(data=True) for n in of})]
+    taken_for = f"a graph of networkx{f', {graph.name}' if graph.name else ''}"
+    taken_for += "; links go one way" if result.is_directed() else ""
+    taken_for += f"; not used: {', '.join(unused)}" if unused else ""
+    return WrittenOut(kept, list(result.edges), result.is_directed(), taken_for)
 
 
 def from_links(

@@ -137,7 +137,10 @@ def test_a_value_out_of_range_is_shown_with_its_range(fields, expected):
             "data: data.test_source 'b.csv' must be of the same kind as the source 'csv:a.csv', such as 'csv:b.csv'",
         ),
         ({"data": 3}, "data.source: a data source is a string or a data set, got int: one of digits, csv:FILE, "),
-        ({"model": 3}, "model: a model is a name or a function without arguments that builds one, got int"),
+        (
+            {"model": 3},
+            "model: a model is a name, a function without arguments that builds one, or a built Keras model, got int",
+        ),
         (
             {"model": "mpl"},
             "model: there is no model 'mpl'. Did you mean 'mlp'? There are softmax, mlp, cnn, and your own",
@@ -220,13 +223,12 @@ def test_every_wrong_field_has_its_line():
     assert message(rounds=0, seed=-1, trainng={}).count("\n") == 2
 
 
-def test_a_model_that_is_built_already_is_refused_and_a_class_is_not():
+def test_a_model_may_be_a_class():
     class Built:
         trainable_weights = ()
 
         def __call__(self) -> None: ...
 
-    assert "got a model that is built already" in message(model=Built())
     assert Scenario(model=Built).model is Built
 
 

@@ -4,11 +4,9 @@ Slots run the forward pass, the loss, the gradient and the optimizer of a model 
 own. So whatever `model.fit` would do beyond that is refused here, with the reason.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from gossipfl.data.task import Task
@@ -24,7 +22,8 @@ from gossipfl.training.keras.losses import (
     named_loss,
 )
 from gossipfl.training.keras.metrics import model_metrics
-from gossipfl.training.keras.named import first_line, made, named, overrides
+from gossipfl.training.keras.named import first_line, overrides
+from gossipfl.training.keras.optimizers import made_optimizer
 from gossipfl.training.keras.sharing import freeze
 from gossipfl.training.models import BuildModel
 from gossipfl.training.settings import TrainingSettings
@@ -118,7 +117,7 @@ def _compile(model: keras.Model, settings: TrainingSettings, task: Task, batch: 
         )
     if settings.optimizer is None and settings.loss is None and model.loss is not None:
         return
-    optimizer = model.optimizer if settings.optimizer is None else _optimizer(settings.optimizer)
+    optimizer = model.optimizer if settings.optimizer is None else made_optimizer(settings.optimizer)
     loss_weights = None
     if settings.loss is not None:
         loss: Any = named_loss(model, settings.loss)
@@ -138,34 +137,6 @@ def _compiled_metrics(model: keras.Model) -> dict[str, Any]:
     if compiled is None:
         return {}
     return {"metrics": compiled._user_metrics, "weighted_metrics": compiled._user_weighted_metrics}
-
-
-def _optimizer(given: str | Mapping[str, Any]) -> keras.optimizers.Optimizer:
-    field = "training.optimizer"
-    optimizer_class, config = named(field, given, keras.optimizers, keras.optimizers.Optimizer)
-    learning_rate = config.get("learning_rate")
-    if type(learning_rate) is int:
-        config["learning_rate"] = float(learning_rate)
-    elif isinstance(learning_rate, Mapping):
-        schedules = keras.optimizers.schedules
-        schedule_class, schedule = named(
-            f"{field}.learning_rate", learning_rate, schedules, schedules.LearningRateSchedule
-        )
-        config["learning_rate"] = made(f"{field}.learning_rate", schedule_class, schedule)
-    _try_out(field, made(field, optimizer_class, config), given)
-    optimizer: keras.optimizers.Optimizer = made(field, optimizer_class, config)
-    return optimizer
-
-
-def _try_out(field: str, optimizer: keras.optimizers.Optimizer, given: str | Mapping[str, Any]) -> None:
-    """One step on four numbers, because Keras looks at most arguments of an optimizer only when it is applied."""
-    scratch = keras.Variable(np.ones((2, 2), np.float32), name="scratch")
-    try:
-        optimizer.apply([keras.ops.ones((2, 2))], [scratch])
-    except (ValueError, TypeError, tf.errors.OpError) as error:
-        raise ConfigurationError(
-            f"{field} {given} cannot make a step, so one of its arguments is wrong: {first_line(error)}"
-        ) from error
 
 
 def _refuse_optimizer(model: keras.Model) -> None:
