@@ -10,7 +10,7 @@ from gossipfl.algorithms.rounds import SynchronousRecipe
 from gossipfl.attacks.likeness import psnr, ssim
 from gossipfl.attacks.membership import true_positive_rate
 from gossipfl.audits.coalition import pooled
-from gossipfl.audits.findings import FALSE_POSITIVE_RATES, Mean, Rebuilt
+from gossipfl.audits.findings import FALSE_POSITIVE_RATES, Likeness, Mean, Rebuilt
 from gossipfl.audits.membership import membership
 from gossipfl.audits.model import ModelUnderAttack
 from gossipfl.audits.observation import Facts, Observation
@@ -119,9 +119,8 @@ class AttackedRun:
 
     @cached_property
     def _reconstructions(self) -> dict[PeerId, Reconstruction]:
-        iterations = self._plan.iterations
         return {
-            target: reconstruct(observation, self._model, iterations=iterations)
+            target: reconstruct(observation, self._model, self._plan.iterations, self._plan.attack)
             for target, observation in self.observations.items()
         }
 
@@ -137,8 +136,8 @@ class AttackedRun:
         return secret_batches(experiment.shards[target], protection.rate, 0, steps, secret)[0]
 
     def _rebuilt(self, target: PeerId) -> Rebuilt | None:
-        """A target with what was rebuilt of it, or the mean of held-out examples, which anybody would say; None for one
-        that was trained on nothing, as a secret sample may be."""
+        """A target with what was rebuilt of it, beside the guess; None for one that was trained on nothing, as a secret
+        sample may be."""
         experiment = self.experiment
         numbers = np.unique(self._trained_on(target))[:MAX_EXAMPLES]
         if not numbers.size:
@@ -156,17 +155,25 @@ class AttackedRun:
         best = [int(np.argmax(line)) for line in likeness]
         values = [line[number] for line, number in zip(likeness, best, strict=True)]
         shown = int(np.argmax(values))
-        truth = classes_of(examples.y)
+        truth, num_classes = classes_of(examples.y), experiment.dataset.num_classes
         assert truth is not None
+        assert num_classes is not None
         return Rebuilt(
             experiment.seed,
             target,
             self.places.get(target),
             originals[shown],
             guesses[best[shown]],
-            float(np.mean(values)),
-            float(np.mean([ssim(one, guesses[of], high - low) for one, of in zip(originals, best, strict=True)])),
-            len(np.intersect1d(truth, labels)) / len(np.union1d(truth, labels)),
+            Likeness(
+                float(np.mean(values)),
+                float(np.mean([ssim(one, guesses[of], high - low) for one, of in zip(originals, best, strict=True)])),
+                len(np.intersect1d(truth, labels)) / len(np.union1d(truth, labels)),
+            ),
+            Likeness(
+                float(np.mean([psnr(one, self._guess, high - low) for one in originals])),
+                float(np.mean([ssim(one, self._guess, high - low) for one in originals])),
+                len(np.unique(truth)) / num_classes,  # of who says: all of them
+            ),
         )
 
     @cached_property

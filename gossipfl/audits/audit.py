@@ -78,6 +78,7 @@ class Audit:
         return Finding(
             defence,
             attack=attack,
+            rounds=first.history.last.round,
             rebuilt=rebuilt[: self.plan.num_targets],
             num_models=num_models,
             true_positives=first.true_positives,

@@ -1,10 +1,10 @@
 """The findings of an audit: what was rebuilt under each defence, how close it came, and in what order they stand."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +42,22 @@ class Mean:
         return self.value - other.value > 2 * sqrt((self.error or 0.0) ** 2 + (other.error or 0.0) ** 2)
 
 
+class Likeness(NamedTuple):
+    """One training beside what is said of it: `psnr` (decibel) and `ssim` are means over the examples that it has, each
+    beside what is most like it; `labels` is how many of its classes are named, as a share of all that it has or that
+    are named."""
+
+    psnr: float
+    ssim: float
+    labels: float
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Rebuilt:
     """One target: the training of a peer, with the example of it that was rebuilt best.
 
-    `psnr` (decibel) and `ssim` are means over the examples that it trained on, each beside what is most like it;
-    `found_label` is how many of its labels were told, as a share of all that it has or that were told.
+    `found` is what the attack gets, and `guess` what anybody gets without a message, by the mean of held-out examples
+    and all classes.
     """
 
     seed: int
@@ -55,9 +65,8 @@ class Rebuilt:
     place: PeerId | None
     original: NDArray[np.float32]
     rebuilt: NDArray[np.float32]
-    psnr: float
-    ssim: float
-    found_label: float
+    found: Likeness
+    guess: Likeness
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,6 +76,7 @@ class Finding:
     defence: Defence
     refused: str | None = None
     attack: str = ""
+    rounds: int = 0
     rebuilt: Sequence[Rebuilt] = ()
     num_models: int = 1
     true_positives: tuple[Mean | None, ...] = ()
@@ -76,37 +86,57 @@ class Finding:
     num_bytes: int = 0
 
     @property
-    def psnr(self) -> Mean | None:
-        return Mean.of([one.psnr for one in self.rebuilt])
+    def found(self) -> dict[str, Mean | None]:
+        """The means over targets, by the fields of `Likeness`: of the attack, or of the guess where that is closer,
+        because who attacks has it, too, and knows under which defence."""
+        guess = self.guess
+        return {name: _higher(mean, guess[name]) for name, mean in self.attack_alone.items()}
 
     @property
-    def ssim(self) -> Mean | None:
-        return Mean.of([one.ssim for one in self.rebuilt])
+    def attack_alone(self) -> dict[str, Mean | None]:
+        """The means of the attack, also where they are below those of the guess."""
+        return _means([one.found for one in self.rebuilt])
 
     @property
-    def found_labels(self) -> Mean | None:
-        return Mean.of([one.found_label for one in self.rebuilt])
+    def guess(self) -> dict[str, Mean | None]:
+        """The same of what anybody has without a message."""
+        return _means([one.guess for one in self.rebuilt])
 
     def as_json(self) -> dict[str, Any]:
         """All figures; no examples."""
         rates = [f"tpr_at_{rate:g}" for rate in FALSE_POSITIVE_RATES]
-        means = {"psnr": self.psnr, "ssim": self.ssim, "labels": self.found_labels}
-        means |= dict(zip(rates, self.true_positives or (None,) * len(rates), strict=True))
+        told = dict(zip(rates, self.true_positives or (None,) * len(rates), strict=True))
         return {
             "defence": self.defence.name,
             "refused": self.refused,
             "attack": self.attack,
+            "rounds": self.rounds,
             "num_targets": len(self.rebuilt),
             "num_models": self.num_models,
             "num_non_members": self.num_non_members,
             "metric": self.metric,
             "score": self.score,
             "num_bytes": self.num_bytes,
-            **{
-                name: None if mean is None else {"mean": mean.value, "standard_error": mean.error, "of": mean.num}
-                for name, mean in means.items()
-            },
+            **_as_json({**self.found, **told}),
+            "guess": _as_json(self.guess),
+            "attack_alone": _as_json(self.attack_alone),
         }
+
+
+def _means(of: Sequence[Likeness]) -> dict[str, Mean | None]:
+    return {name: Mean.of([getattr(one, name) for one in of]) for name in Likeness._fields}
+
+
+def _higher(one: Mean | None, other: Mean | None) -> Mean | None:
+    """The higher of two means."""
+    return max(filter(None, (one, other)), key=lambda mean: mean.value, default=None)
+
+
+def _as_json(means: Mapping[str, Mean | None]) -> dict[str, Any]:
+    return {
+        name: None if mean is None else {"mean": mean.value, "standard_error": mean.error, "of": mean.num}
+        for name, mean in means.items()
+    }
 
 
 def order_notes(findings: Sequence[Finding]) -> Iterator[str]:
@@ -118,7 +148,7 @@ def order_notes(findings: Sequence[Finding]) -> Iterator[str]:
         if not ordered or len(line := [*first, *ordered]) < 2:
             continue
         for name in ("psnr", "ssim"):
-            means = [(one.defence.name, mean) for one in line if (mean := getattr(one, name)) is not None]
+            means = [(one.defence.name, mean) for one in line if (mean := one.found[name]) is not None]
             wrong = [
                 f"{more} after {less}"
                 for number, (less, lower) in enumerate(means)

@@ -45,7 +45,8 @@ def reconstruct(
     Inverting Gradients; or by the `attack` given, of so many `iterations` (None: those of its paper).
 
     All take (before - after) / (learning rate * steps) for the gradient, which it is for one step of SGD; without a
-    known learning rate its direction. Raises ConfigurationError for a model that the attack is not for.
+    known learning rate its direction, which is not enough for Deep Leakage from Gradients. Raises ConfigurationError
+    for a model or an optimizer that the attack is not for.
     """
     facts, before = model.facts, np.asarray(observation.before, np.float64)
     # What is weather for the model is none for the attack: of a destroyed model there is nothing to rebuild.
@@ -63,6 +64,11 @@ def reconstruct(
         chosen = _spread(labels, min(num_examples, MOST_AT_ONCE))
         images = inverted_gradients(model, observation.before, gradient, chosen, iterations or 4800)
     else:
+        if facts.learning_rate is None:
+            raise ConfigurationError(
+                "Deep Leakage from Gradients needs the size of the gradient, so an optimizer whose learning_rate is a "
+                "number in the scenario; take another attack"
+            )
         images, labels = deep_leakage(
             model, observation.before, gradient, min(num_examples, MOST_AT_ONCE), iterations or 300
         )

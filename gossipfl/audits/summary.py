@@ -1,6 +1,7 @@
 """The figures of an audit as table and page show them, and the sentences that belong below them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from gossipfl.audits.findings import FALSE_POSITIVE_RATES, Finding, Mean, order_notes
 from gossipfl.audits.places import Attacker
@@ -10,7 +11,7 @@ MIN_TARGETS = 20
 
 HEADINGS = (
     "defence",
-    "targets",
+    "rounds",
     "in a sum of",
     "PSNR dB",
     "SSIM",
@@ -29,22 +30,33 @@ PLACES: Mapping[Attacker, str] = {
 }
 
 
-def cells(finding: Finding) -> list[str]:
+class Cell(NamedTuple):
+    """One figure, and `below` it what a guess gets."""
+
+    text: str
+    below: str = ""
+
+
+def cells(finding: Finding) -> list[Cell]:
     """The cells of a finding, in the order of `HEADINGS`."""
     if finding.refused is not None:
-        return [finding.defence.name, "refused", *[""] * (len(HEADINGS) - 2)]
+        return [Cell(finding.defence.name), Cell("refused"), *[Cell("")] * (len(HEADINGS) - 2)]
     rates = finding.true_positives or (None,) * len(FALSE_POSITIVE_RATES)
-    score = "" if finding.score is None else f"{finding.metric} {finding.score:.3g}"
+    found, guess = finding.found, finding.guess
     return [
-        finding.defence.name,
-        str(len(finding.rebuilt)),
-        str(finding.num_models) if finding.num_models else "unread",
-        _with_error(finding.psnr, ".1f"),
-        _with_error(finding.ssim, ".3f"),
-        _with_error(finding.found_labels, ".2f"),
-        *(_with_error(rate, ".4f") for rate in rates),
-        score,
-        f"{finding.num_bytes:,}",
+        Cell(finding.defence.name),
+        Cell(f"{finding.rounds:,}"),
+        Cell(str(finding.num_models) if finding.num_models else "unread"),
+        *(
+            Cell(_with_error(found[name], shown), _guess(guess[name], shown))
+            for name, shown in (("psnr", ".1f"), ("ssim", ".3f"), ("labels", ".2f"))
+        ),
+        *(
+            Cell(_with_error(rate, ".4f"), "" if rate is None else f"guess {by_chance:g}")
+            for rate, by_chance in zip(rates, FALSE_POSITIVE_RATES, strict=True)
+        ),
+        Cell("" if finding.score is None else f"{finding.metric} {finding.score:.3g}"),
+        Cell(f"{finding.num_bytes:,}"),
     ]
 
 
@@ -53,19 +65,32 @@ def notes(attacker: Attacker, findings: Sequence[Finding]) -> Iterator[str]:
     yield PLACES[attacker]
     measured = [one for one in findings if one.refused is None]
     attacks = dict.fromkeys(one.attack for one in measured)
+    lengths = {one.rounds for one in measured}
+    if len(lengths) > 1:
+        told = ", ".join(f"{one.defence.name} {one.rounds:,}" for one in measured)
+        yield (
+            f"The runs are NOT of equal length (rounds: {told}): a budget of epsilon that is spent, or a stop, ends a "
+            "run. Less is told of members, learned and sent in a shorter one for that alone."
+        )
+    num_targets = min((len(one.rebuilt) for one in measured), default=0)
     yield (
-        f"Attack on the first training of each target: {', '.join(attacks)}. Means over targets, +- their standard "
-        "error; each example of a training is compared with what is most like it among all that was rebuilt. Of whom "
-        "nothing can be read, the mean of the held-out examples stands for what anybody would say."
+        f"Attack on the first training of each of {num_targets} targets: {', '.join(attacks)}. Means over targets, ± "
+        "their standard error; each example of a training is compared with what is most like it among all that was "
+        "rebuilt. Labels: how many of its classes were told, as a share of all that it has or that were told; 1 is all "
+        "and no other."
+    )
+    yield (
+        'Below each figure: "guess", what anybody gets without a message, by the mean of the held-out examples, all '
+        "classes, and chance. Where that is closer than what was rebuilt, it is the figure: who attacks can guess, too."
     )
     yield (
         "Members: the share of the training examples that are told from held-out ones by the last model that the place "
-        "has, at so many false alarms; by chance it is as large as that rate."
+        "has, at so many false alarms."
     )
     for rate in FALSE_POSITIVE_RATES:
         if any(one.num_non_members * rate < 1 for one in measured):
             yield f"Of a rate of {100 * rate:g}% nothing is said: it takes {1 / rate:.0f} held-out examples or more."
-    if any(len(one.rebuilt) < MIN_TARGETS for one in measured):
+    if num_targets < MIN_TARGETS:
         yield f"Fewer than {MIN_TARGETS} targets: these means say little (--targets {MIN_TARGETS})."
     yield from order_notes(findings)
     for one in findings:
@@ -80,4 +105,8 @@ def notes(attacker: Attacker, findings: Sequence[Finding]) -> Iterator[str]:
 def _with_error(mean: Mean | None, shown: str) -> str:
     if mean is None:
         return "-"
-    return f"{mean.value:{shown}}" + ("" if mean.error is None else f" +- {mean.error:{shown}}")
+    return f"{mean.value:{shown}}" + ("" if mean.error is None else f" ±{mean.error:{shown}}")
+
+
+def _guess(mean: Mean | None, shown: str) -> str:
+    return "" if mean is None else f"guess {mean.value:{shown}}"

@@ -15,6 +15,12 @@ class AttackerName(StrEnum):
     eavesdropper = "eavesdropper"
 
 
+class AttackName(StrEnum):
+    closed_form = "closed_form"
+    inverting_gradients = "inverting_gradients"
+    dlg = "dlg"
+
+
 Attacker = Annotated[
     Optional[AttackerName],  # noqa: UP045, typer reads this at run time
     typer.Option(help="From which place to attack. [default: the server, or without one a neighbor]"),
@@ -32,6 +38,14 @@ Targets = Annotated[
 ]
 Colluders = Annotated[
     int, typer.Option(min=0, metavar="N", help="How many other peers tell the place what they have, too.")
+]
+AttackOption = Annotated[
+    Optional[AttackName],  # noqa: UP045
+    typer.Option(
+        "--attack",
+        help="How examples are rebuilt; dlg is Deep Leakage from Gradients. [default: closed_form where the first "
+        "layer is a dense one with a bias, else inverting_gradients]",
+    ),
 ]
 Iterations = Annotated[
     Optional[int],  # noqa: UP045
@@ -55,6 +69,7 @@ def audit(
     defences: Defences = None,
     targets: Targets = 20,
     colluders: Colluders = 0,
+    attack: AttackOption = None,
     iterations: Iterations = None,
     show_examples: ShowExamples = False,
     set_: Set = None,
@@ -80,6 +95,7 @@ def audit(
         [] if defences is None else [name.strip() for name in defences.split(",")],
         targets,
         colluders,
+        None if attack is None else attack.value,
         iterations,
         show_examples,
         output,

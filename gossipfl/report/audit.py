@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gossipfl.audits.audit import Audit
 from gossipfl.audits.findings import Finding, Rebuilt
-from gossipfl.audits.summary import HEADINGS, cells, notes
+from gossipfl.audits.summary import HEADINGS, Cell, cells, notes
 from gossipfl.files.strict_json import strict_json
 from gossipfl.files.whole_files import write_whole
 from gossipfl.names.visible_text import visible
@@ -22,10 +22,14 @@ MAX_SHOWN = 12
 """Pairs of an original and what was rebuilt, for each defence."""
 
 
-def write_audit(directory: Path, audit: Audit, findings: Sequence[Finding], *, shows_examples: bool) -> Path:
-    """Write both files, and return the path of the page. Only with `shows_examples` there are examples of peers, and
-    what was rebuilt of them, in it; `audit.json` has none in any case."""
+def write_audit(
+    directory: Path, audit: Audit, findings: Sequence[Finding], command: str, *, shows_examples: bool
+) -> Path:
+    """Write both files of an audit that a `command` has made, and return the path of the page. Only with
+    `shows_examples` there are examples of peers, and what was rebuilt of them, in it; `audit.json` has none in any
+    case."""
     figures = {
+        "command": command,
         "scenario": audit.scenario.name,
         "algorithm": audit.label,
         "attacker": str(audit.plan.attacker),
@@ -34,11 +38,11 @@ def write_audit(directory: Path, audit: Audit, findings: Sequence[Finding], *, s
     }
     write_whole(directory / "audit.json", strict_json(figures, indent=1))
     page = directory / "audit.html"
-    write_whole(page, audit_html(audit, findings, shows_examples=shows_examples))
+    write_whole(page, audit_html(audit, findings, command, shows_examples=shows_examples))
     return page
 
 
-def audit_html(audit: Audit, findings: Sequence[Finding], *, shows_examples: bool) -> str:
+def audit_html(audit: Audit, findings: Sequence[Finding], command: str, *, shows_examples: bool) -> str:
     """The page as text. Its Content-Security-Policy allows its own style and images inside it, and nothing else."""
     style = packaged("page/audit.css")
     pictures = [_SHOWN, *_pictures(findings)] if shows_examples else [_HIDDEN]
@@ -48,14 +52,18 @@ def audit_html(audit: Audit, findings: Sequence[Finding], *, shows_examples: boo
         style=style,
         title=_text(f"{audit.label}: what the {audit.plan.attacker} gets"),
         scenario=_text(f"{audit.scenario.name}, {audit.dataset.name}, seed {audit.scenario.seed}"),
-        headings=_row("th", HEADINGS),
+        command=_text(command),
+        headings=_row("th", [Cell(heading) for heading in HEADINGS]),
         rows="\n".join(_row("td", cells(finding)) for finding in findings),
         notes="\n".join(f"<li>{_text(note)}</li>" for note in notes(audit.plan.attacker, findings)),
         pictures="\n".join(pictures),
     )
 
 
-_SHOWN = "<p>Above: an example of a target. Below: the rebuilt one that is most like it, with PSNR and SSIM.</p>"
+_SHOWN = (
+    "<p>Above: the example of a target that was rebuilt best. Below: what is most like it among all that was rebuilt; "
+    "of whom nothing can be read, the guess. PSNR and SSIM are means over all examples of that training.</p>"
+)
 _HIDDEN = (
     '<p class="soft">The originals are training examples of peers, so neither they nor what was rebuilt of them is on '
     "this page; <code>gossipfl audit ... --show-examples</code> puts them there.</p>"
@@ -76,7 +84,7 @@ def _pair(rebuilt: Rebuilt) -> str:
         f'<img alt="{_text(f"{what} of {where}")}" src="data:image/png;base64,{_picture(image)}">'
         for what, image in (("original", rebuilt.original), ("rebuilt", rebuilt.rebuilt))
     )
-    caption = f"{rebuilt.psnr:.1f} dB, {rebuilt.ssim:.2f}"
+    caption = f"{rebuilt.found.psnr:.1f} dB, {rebuilt.found.ssim:.2f}"
     return f"<figure>{images}<figcaption>{_text(caption)}<br>{_text(where)}</figcaption></figure>"
 
 
@@ -89,8 +97,12 @@ def _picture(image: NDArray[np.float32]) -> str:
     return base64.b64encode(png(np.rint(255 * (pixels - low) / (high - low)).astype(np.uint8))).decode()
 
 
-def _row(tag: str, texts: Sequence[str]) -> str:
-    return "<tr>" + "".join(f"<{tag}>{_text(text)}</{tag}>" for text in texts) + "</tr>"
+def _row(tag: str, of: Sequence[Cell]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{_text(one.text)}{_small(one.below)}</{tag}>" for one in of) + "</tr>"
+
+
+def _small(text: str) -> str:
+    return f"<small>{_text(text)}</small>" if text else ""
 
 
 def _text(text: str) -> str:

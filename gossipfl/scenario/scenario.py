@@ -1,6 +1,7 @@
 """A scenario: everything that a run depends on, as one validated, printable value."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -251,7 +252,10 @@ class Scenario(Section):
         found = [section for section in self.algorithms if algorithm in (None, section.name)]
         if len(found) != 1:
             named = "no algorithm was named" if algorithm is None else f"{algorithm!r} fits {len(found)} algorithms"
-            raise ConfigurationError(f"{named}, and the scenario has {', '.join(labels)}; name one of them")
+            raise ConfigurationError(
+                f"{named}, and the scenario has {', '.join(labels)}; name one of them (command "
+                f"line: --algorithm {shlex.quote(labels[0])})"
+            )
         return found[0]
 
     def label_of(self, section: AlgorithmSection) -> str:

@@ -52,8 +52,9 @@ def test_without_a_defence_single_examples_are_rebuilt_exactly(gossipfl_, algori
 def test_an_eavesdropper_has_nothing_but_a_guess(gossipfl_) -> None:
     words = ["--attacker", "eavesdropper", "--defences", "none", "--targets", "4", "--show-examples", "--json"]
     found = audited(gossipfl_("audit", "toy.toml", "--algorithm", "synchronous", "--output", "audit", *words))
-    assert found["none"]["psnr"]["mean"] < 20
-    assert (found["none"]["labels"]["mean"], found["none"]["num_models"]) == (0, 0)
+    assert found["none"]["psnr"] == found["none"]["guess"]["psnr"]
+    assert (found["none"]["labels"]["mean"], found["none"]["num_models"]) == (0.1, 0)
+    assert found["none"]["attack_alone"]["labels"]["mean"] == 0
     assert found["none"]["tpr_at_0.01"] is None
     assert Path("audit/audit.html").read_text().count("data:image/png") == 8
 
@@ -61,6 +62,10 @@ def test_an_eavesdropper_has_nothing_but_a_guess(gossipfl_) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (
+            [],
+            "the scenario has synchronous, fedavg, pairwise; name one of them (command line: --algorithm synchronous)",
+        ),
         (["--algorithm", "pairwise"], "hold no single model"),
         (["--algorithm", "synchronous", "--attacker", "server"], "has no server"),
         (["--algorithm", "fedavg", "--defences", "masks"], "there is no defence 'masks'"),
@@ -95,6 +100,33 @@ def test_noise_leaves_less_than_no_noise(gossipfl_) -> None:
     words = ["--algorithm", "synchronous", "--defences", "none,dp=1", "--targets", "4", "--output", "audit", "--json"]
     found = audited(gossipfl_("audit", "toy.toml", *words))
     assert found["dp=1"]["psnr"]["mean"] < 15 < found["none"]["psnr"]["mean"]
+    assert found["dp=1"]["attack_alone"]["psnr"]["mean"] < found["dp=1"]["psnr"]["mean"]
+    assert found["dp=1"]["psnr"] == found["dp=1"]["guess"]["psnr"]
+
+
+def test_a_budget_that_ends_a_run_early_is_in_table_page_and_figures(gossipfl_) -> None:
+    budget = "privacy.differential_privacy={level='peer', noise=2.0, epsilon=3.0}"
+    words = ["--defences", "none,scenario", "--targets", "1", "--set", "rounds=8", "--set", budget, "--output", "audit"]
+    outcome = gossipfl_("audit", "toy.toml", "--algorithm", "synchronous", *words)
+    assert outcome.status == 0, outcome.err
+    told = json.loads(Path("audit/audit.json").read_text())
+    rounds = [finding["rounds"] for finding in told["findings"]]
+    assert rounds[0] == 8 > rounds[1]
+    said = f"NOT of equal length (rounds: none 8, scenario {rounds[1]})"
+    assert said in " ".join(outcome.out.split())
+    assert said in Path("audit/audit.html").read_text()
+    assert "--set rounds=8" in told["command"]
+
+
+def test_the_attack_can_be_chosen(gossipfl_) -> None:
+    words = ["--algorithm", "synchronous", "--defences", "none", "--targets", "1", "--iterations", "20", "--json"]
+    found = audited(gossipfl_("audit", "toy.toml", *words, "--attack", "dlg", "--output", "dlg"))
+    assert found["none"]["attack"] == "Deep Leakage from Gradients"
+    assert found["none"]["psnr"]["mean"] > found["none"]["guess"]["psnr"]["mean"]
+    found = audited(gossipfl_("audit", "toy.toml", *words, "--attack", "closed_form", "--output", "closed"))
+    assert found["none"]["attack"] == "closed form of the first dense layer"
+    outcome = gossipfl_("audit", "toy.toml", *words, "--attack", "dlg", "--set", "training.optimizer=sgd")
+    assert (outcome.status, "needs the size of the gradient" in outcome.err) == (1, True), outcome.err
 
 
 @pytest.mark.slow
