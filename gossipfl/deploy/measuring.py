@@ -36,6 +36,10 @@ _ASKS_AGAIN = Backoff(2.0, 30.0)
 """The seconds after which a total is asked for again: HTTP delivers, unless the neighbor begins a new life."""
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""The signals that end a program which asks."""
+
+
 @dataclass(frozen=True)
 class Asking:
     """Questions to all peers of a graph, with the values of one of them for each.
@@ -83,17 +87,19 @@ async def heard(
     asking: Asking,
     on_outcomes: Callable[[tuple[Outcome, ...]], None] = lambda outcomes: None,
     was_stopped: Callable[[], bool] = lambda: False,
+    signals: Sequence[int] = SIGNALS,
 ) -> Heard:
     """Answer the questions with the others, as one peer that ends when those with whom it talks know the answers, too.
 
-    `on_outcomes` is told them as soon as they are there. SIGINT and SIGTERM end it early, also one that came before, as
-    `was_stopped` says. The port is free afterwards.
+    `on_outcomes` is told them as soon as they are there. The `signals` end it early, also a SIGTERM that came before,
+    as `was_stopped` says; without any, the loop is somebody else's, and stays as it is. The port is free afterwards.
 
     Raises DataError for values that a question does not take, and ConfigurationError when the port is taken, or all
     with whom it talks say that they answer other questions.
     """
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(loop_reports.report)
+    if signals:
+        loop.set_exception_handler(loop_reports.report)
     place = RelayTree.of(asking.graph).places[reach.name]
     peer = RelayPeer(
         place,
@@ -117,13 +123,13 @@ async def heard(
     )
     host = HTTPPeer(peer, asking.facts(), _NoRoom(), tuple(neighbors), _Listener(peer, on_outcomes), hosting)
     host.connect(neighbors)
-    signals: list[int] = []
+    received: list[int] = []
 
     def stop(number: int) -> None:
-        signals.append(number)
+        received.append(number)
         host.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in signals:
         loop.add_signal_handler(number, stop, number)
     if was_stopped():
         stop(signal.SIGTERM)
@@ -132,9 +138,9 @@ async def heard(
         _LOGGER.info("listening on %s; questions %s", shown(listening), host.facts.run_id[:12])
         await host.run()
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in signals:
             loop.remove_signal_handler(number)
-    return Heard(peer.answers, status_of(host), bool(signals), is_interrupted=signal.SIGINT in signals)
+    return Heard(peer.answers, status_of(host), bool(received), is_interrupted=signal.SIGINT in received)
 
 
 class _NoRoom:

@@ -7,14 +7,15 @@ run begins, so that one that is started again goes on with it: the others do not
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import networkx as nx
 
 from gossipfl.deploy.addresses import Where
 from gossipfl.deploy.exposure import Reach
-from gossipfl.deploy.measuring import Asking, heard
+from gossipfl.deploy.measuring import SIGNALS, Asking, Heard, heard
 from gossipfl.deploy.process_start import StoppedError
 from gossipfl.deploy.revocation import without_revoked
 from gossipfl.engines.http.trust.credentials import Credentials
@@ -29,6 +30,10 @@ _LOGGER = logging.getLogger(__name__)
 
 PATIENCE = 600.0
 """Seconds, for each link on the way, after which a peer gives up that has not heard from another one."""
+
+
+Hear: TypeAlias = Callable[[Coroutine[Any, Any, Heard]], Heard]
+"""Runs the asking to its end in the event loop of somebody else, who says when it is to stop."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +53,8 @@ class NumbersOverHTTP:
     file: NumbersFile
     was_stopped: Callable[[], bool]
     """True if it was told to stop while it was starting, by a SIGTERM that went unheard."""
+    hear: Hear | None = None
+    """None: it asks in an event loop of its own, which signals stop."""
 
     def __call__(self, asked: AskedNumbers) -> AgreedNumbers:
         """The numbers that all agree on.
@@ -72,13 +79,17 @@ class NumbersOverHTTP:
         http = self.scenario.http
         http = http.model_copy(update={"linger": min(http.linger, http.meeting_seconds)})
         where = {other: address for other, address in self.where.items() if other in graph}
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            told = asyncio.run(
-                heard(self.reach, where, self.listen, self.credentials, http, asking, keep, self.was_stopped)
-            )
-        finally:
-            signal.signal(signal.SIGTERM, before)  # the event loop has taken it away
+        signals = SIGNALS if self.hear is None else ()
+        reach = self.reach, where, self.listen, self.credentials
+        asked_for = heard(*reach, http, asking, keep, self.was_stopped, signals)
+        if self.hear is not None:
+            told = self.hear(asked_for)
+        else:
+            before = signal.getsignal(signal.SIGTERM)
+            try:
+                told = asyncio.run(asked_for)
+            finally:
+                signal.signal(signal.SIGTERM, before)  # the event loop has taken it away
         if told.outcomes is None or told.is_stopped:  # what it has heard is kept: it goes on from there
             raise KeyboardInterrupt if told.is_interrupted else StoppedError
         if (fault := fault_in(told.outcomes, len(graph))) is not None:

@@ -21,7 +21,7 @@ class PeerOptions:
     listen: Where | None = None
     listen_fd: int | None = None
     addresses: Mapping[PeerId, str] = field(default_factory=dict)
-    watch: Where = ("127.0.0.1", 0)
+    watch: Where | None = ("127.0.0.1", 0)
     certificates: Path | None = None
     behind_proxy: bool = False
     insecure: bool = False

@@ -121,7 +121,7 @@ class PeerDirectory:
             write_whole(events, b"".join(whole_lines(events)).decode("utf-8", "replace"))
         return max((row.round for row in rows), default=-1)
 
-    def addresses(self, listen: tuple[str, int] | None, watch: tuple[str, int]) -> None:
+    def addresses(self, listen: tuple[str, int] | None, watch: tuple[str, int] | None) -> None:
         """Say where the peer listens, and where it can be watched."""
         write_whole(self.path / "addresses.json", strict_json({"listen": listen, "watch": watch}))
 

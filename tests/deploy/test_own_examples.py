@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gossipfl import topology
+from gossipfl.deploy.checked_peer import experiment_of
 from gossipfl.deploy.numbers_over_http import NumbersOverHTTP, fault_in
 from gossipfl.deploy.peer_options import PeerOptions
-from gossipfl.deploy.peer_process import _experiment
 from gossipfl.deploy.process_start import StoppedError
 from gossipfl.errors import ConfigurationError
 from gossipfl.queries import Answer, Unanswered
@@ -27,7 +27,7 @@ def options(tmp_path):
 
 def test_their_file_is_read_as_the_scenario_says(options):
     columns = {"features": ["age"], "target": "ill", "classes": ["maybe", "no", "yes"]}
-    dataset = _experiment(Scenario(data={"source": "csv:common.csv", **columns}), options).dataset
+    dataset = experiment_of(Scenario(data={"source": "csv:common.csv", **columns}), options).dataset
     assert dataset.train.x.shape == (16, 1)
     assert set(dataset.train.y.tolist()) == {1, 2}
 
@@ -35,14 +35,14 @@ def test_their_file_is_read_as_the_scenario_says(options):
 def test_whatever_hosts_would_number_differently_is_refused(options):
     fields = {"source": "csv:common.csv", "features": ["age", "city"], "target": "ill", "categorical": ["city"]}
     with pytest.raises(ConfigurationError, match=r"data.categorical numbers the values that a host sees"):
-        _experiment(Scenario(data=fields), options)
+        experiment_of(Scenario(data=fields), options)
 
 
 @pytest.mark.parametrize("fields", [{"training": {"class_weight": "balanced"}}, {"data": {"normalize": "federated"}}])
 def test_numbers_over_all_are_asked_for_where_nobody_shares_the_data(options, fields):
     data = {"source": "csv:common.csv", "target": "ill", "digest": "0" * 64, **fields.pop("data", {})}
     with pytest.raises(ConfigurationError, match=r"leave data\.digest out, so that all have their own"):
-        _experiment(Scenario(data=data, **fields), options)
+        experiment_of(Scenario(data=data, **fields), options)
 
 
 def test_answers_without_somebody_are_none():
@@ -63,7 +63,7 @@ def test_a_server_with_examples_of_its_own_counts_the_rounds_of_all(options):
         data={"source": "csv:common.csv", "features": ["age"], "target": "ill"},
         algorithms=[algorithm],
     )
-    experiment = _experiment(scenario, replace(options, name="server"))
+    experiment = experiment_of(scenario, replace(options, name="server"))
     (section,) = scenario.algorithms
     recipe = scenario.recipe(section, scenario.graph())
     assert experiment.work("server", recipe).num_rounds == recipe.num_rounds(6, 5) == 15
@@ -88,7 +88,7 @@ def test_one_that_is_told_to_stop_while_it_asks_begins_no_run(options, kind, was
     ask = NumbersOverHTTP(
         scenario, graph, None, options, {"0": "http://127.0.0.1:1"}, where, None, file, lambda: was_stopped
     )
-    experiment = _experiment(scenario, options, ask)
+    experiment = experiment_of(scenario, options, ask)
     with pytest.raises(StoppedError):
         _ = experiment.numbers
     assert file.path.exists() is not was_stopped

@@ -52,6 +52,10 @@ class TrainingRoom:
         self._no_evaluation.set()
         self._steps_per_call = 1.0  # of one job; the first call also builds the graphs
 
+    async def prepare(self) -> None:
+        """Build what jobs need, beside the event loop."""
+        await asyncio.get_running_loop().run_in_executor(None, self._trainer.prepare)
+
     async def run(self, job: Job) -> Update | Scores:
         """Run a job. Raises TrainingError; when cancelled, the job is dropped at the end of its present part."""
         work = _Work(job, job, asyncio.get_running_loop().create_future())
