@@ -47,7 +47,7 @@ def test_words_are_in_order_and_explained_once() -> None:
 def test_the_commands_are_those_of_the_checks() -> None:
     commands = re.findall(r"^\.venv/bin/(\S+(?: [^#\n]*[^#\s])?)", CONTRIBUTING, re.MULTILINE)
     checks = (ROOT / ".ci" / "run").read_text("utf-8")
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:  # the quick run has a test of its own, below
         assert command == "pytest -m quick" or re.search(rf"^\S*{re.escape(command)}( |$)", checks, re.MULTILINE), (
             command
