@@ -33,7 +33,7 @@ BY_THEMSELVES = [line for line in COMMANDS if re.search(r" simulate | plan (?!fo
 def test_commands_run(command: str, command_line) -> None:
     outcome = command_line(*shlex.split(command)[1:])
     assert outcome.status == 0, outcome.err
-    assert "epsilon" in outcome.out or "final model" in outcome.out
+    assert "epsilon" in outcome.out or "accuracy on held-out data" in outcome.out
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if " audit " in line])

@@ -31,7 +31,8 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
             stoppable() as was_stopped,
             PeerDirectory.opened(options.run_directory, resume=options.resume) as directory,
         ):
-            _LOGGER.info("starting %s of %s in %s", options.name, scenario.name, directory.path)
+            starting = "starting %s of %s in %s; TensorFlow takes some seconds"
+            _LOGGER.info(starting, options.name, scenario.name, directory.path)
             when_possible()
             cast, facts = checked.cast(directory.path, was_stopped)
             encryption = cast.experiment.encryption

@@ -58,13 +58,8 @@ class Mode:
 
     @property
     def prints_evaluations(self) -> bool:
-        """Every evaluation is a line on the terminal, not only a bar that moves."""
+        """Every evaluation is a line also on a terminal, where a bar moves."""
         return self.command is not Command.COMPARE
-
-    @property
-    def shows_table(self) -> bool:
-        """The common table stands at the end, not only a line for each algorithm."""
-        return self.command is not Command.SIMULATE
 
     @property
     def can_go_on(self) -> bool:

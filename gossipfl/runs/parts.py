@@ -108,8 +108,8 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise ConfigurationError(
-            f"{path} is missing; a report needs manifest.json, history.jsonl and summary.json of one run. "
-            f"Give the folder that a run wrote."
+            f"{path} is missing; the folder that a run wrote has manifest.json, history.jsonl and summary.json in it. "
+            "Give that folder."
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -89,7 +89,8 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise TopologyError(f"The topology file {str(path)!r} cannot be read: {error}.") from error
+        cause = (isinstance(error, OSError) and error.strerror) or error  # without the path, which is named already
+        raise TopologyError(f"The topology file {str(path)!r} cannot be read: {cause}.") from error
 
 
 class _GarbledFileError(ValueError):

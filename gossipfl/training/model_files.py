@@ -44,7 +44,8 @@ def read_model(path: Path, model: ModelFacts, read_keras: Callable[[Path], Store
         _check_values(stored, model)
         return stored
     except (SchemaMismatchError, ValueError, OSError) as error:
-        raise ConfigurationError(f"cannot begin with the weights in {path}: {error}") from error
+        cause = (isinstance(error, OSError) and error.strerror) or error  # without the path, which is named already
+        raise ConfigurationError(f"cannot begin with the weights in {path}: {cause}") from error
 
 
 def _check_values(stored: StoredModel, model: ModelFacts) -> None:

@@ -16,6 +16,7 @@ from gossipfl.cli.terminal.figures import num_bytes, percent, seconds
 from gossipfl.cli.terminal.lines import evaluation_line, run_name
 from gossipfl.cli.terminal.progress import Progress
 from gossipfl.cli.terminal.tables import comparison_tables, winner_tables
+from gossipfl.cli.terminal.whole_table import WholeTable
 from gossipfl.experiments.comparison import Comparison
 from gossipfl.experiments.mode import Command, EngineKind, Mode
 from gossipfl.history import History
@@ -76,8 +77,6 @@ def test_an_evaluation_is_one_line_with_four_decimals():
         "(0.7500 to 0.9000)"
     )
     assert "training" not in evaluation_line("fedavg", changed(LAST, training_accuracy=None))
-    final = evaluation_line("fedavg", LAST, final=True)
-    assert final.startswith("fedavg: final model, test accuracy of the average model 0.8438")
 
 
 def test_only_further_seeds_are_named():
@@ -167,23 +166,40 @@ def test_a_table_for_another_program_is_not_cut_to_80_columns():
     assert "…" not in text
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
 @pytest.mark.parametrize("num_seeds", [1, 2])
-def test_no_number_is_cut_on_a_terminal_of_80_columns(num_seeds):
+def test_no_number_is_broken_on_a_narrow_terminal(num_seeds, width):
     label = "pairwise (random-regular)"
-    other = changed(LAST, peer_accuracy={"a": 0.5, "b": 1.0}, time=13.25, consensus_distance=0.0987)
+    other = changed(LAST, peer_accuracy={"a": 0.5, "b": 1.0}, time=13.25, num_bytes=50_000, consensus_distance=0.0987)
     histories = [History(label, seed, [last]) for seed, last in enumerate([LAST, other][:num_seeds])]
     histories += [History("fedavg", history.seed, history.evaluations) for history in histories]
-    compared = Comparison(Scenario(algorithms=[{"name": "pairwise", "label": label}, "fedavg"]), histories)
-    console = Console(width=80, file=io.StringIO(), markup=False)
-    for table in comparison_tables(compared.table, compared.scenario, compared.metrics, COMPARE, console.width):
-        console.print(table)
-    lines = console.file.getvalue().splitlines()
-    assert all(len(line) <= 80 for line in lines)
+    algorithms = [{"name": "pairwise", "label": label}, "fedavg"]
+    compared = Comparison(Scenario(algorithms=algorithms, targets=[0.8]), histories)
+    lines, wide = [], []
+    for columns, shown in ((width, lines), (1_000, wide)):
+        console = Console(width=columns, file=io.StringIO(), markup=False)
+        for table in comparison_tables(compared.table, compared.scenario, compared.metrics, COMPARE, columns):
+            table.caption = ""  # sentences, which may break anywhere between words
+            console.print(table)
+        shown += console.file.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines)
     assert not any("…" in line for line in lines)
-    words = {word for line in lines for word in line.split()}
-    statistics = [compared.table[0].values[name] for name in ("mean_accuracy", "worst_accuracy", "best_accuracy")]
-    assert {percent(statistic.mean) for statistic in statistics} <= words
-    assert {"31.4", "9", "kB"} <= words
+    rows = [{*re.split(r"\s{2,}", line.strip())} for line in wide if line.lstrip().startswith(("pairwise", "fedavg"))]
+    narrow = {cell for line in lines for cell in re.split(r"\s{2,}", line.strip())}
+    assert set().union(*rows) - {label, "fedavg"} <= narrow
+
+
+def test_lines_that_do_not_fit_are_counted_in_every_part():
+    rows = [[f"peer {k}", f"{k * 1e5:,.0f} B", "0.5 ± 0.25"] for k in range(50)]
+    table = WholeTable(["peer", "sent", "loss"], rows, height=40)
+    for width, num_parts in ((80, 1), (30, 2)):
+        console = Console(width=width, file=io.StringIO())
+        console.print(table)
+        text = console.file.getvalue()
+        assert len(text.splitlines()) <= 40
+        left_out = re.findall(r"and (\d+) more", text)
+        assert len(left_out) == num_parts
+        assert {int(number) for number in left_out} == {50 - len(re.findall(r"peer \d", text)) // num_parts}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -196,15 +212,16 @@ def test_numbers_that_are_none_do_no_harm(value, capsys):
     assert json.loads(capsys.readouterr().out)[0]["average_accuracy"]["mean"] is None
 
 
-def test_without_a_terminal_there_is_no_bar():
+def test_without_a_terminal_there_is_a_line_for_each_evaluation_and_no_bar():
     console = new_console()
     console.file = io.StringIO()
-    for mode, expected in ((COMPARE, ""), (Mode(Command.SIMULATE), evaluation_line(ODD, LAST) + "\n")):
-        scenario = Scenario(algorithms=[{"name": "pairwise", "label": ODD}])
+    scenario = Scenario(algorithms=[{"name": "pairwise", "label": ODD}])
+    for mode in (COMPARE, Mode(Command.SIMULATE)):
+        console.file.truncate(console.file.seek(0))
         with Progress(console, scenario, mode) as progress:
             progress.evaluated(ODD, LAST)
             progress.ended(History(ODD, 0))
-        assert console.file.getvalue() == expected
+        assert console.file.getvalue() == evaluation_line(ODD, LAST) + "\n"
 
 
 def shown_while_running(label: str, algorithm: dict[str, object], *, width: int, num_peers: int = 1000) -> str:

@@ -153,7 +153,8 @@ def test_the_same_command_again_runs_nothing(sweep):
     files = {path: path.stat().st_mtime_ns for path in (HERE / "runs").rglob("*")}
     again = sweep("toy.toml", *GRID)
     assert (again.status, InThisProcess.asked) == (0, [])
-    assert again.out == "4 of 4 runs are done already.\n" + first.out
+    assert re.findall(r"^(\d) of 4 runs: batch_size=", first.out, re.MULTILINE) == ["1", "2", "3", "4"]
+    assert again.out == "4 of 4 runs are done already.\n" + first.out[first.out.index("toy: accuracy") :]
     assert {path: path.stat().st_mtime_ns for path in (HERE / "runs").rglob("*")} == files
 
 

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
-
 from gossipfl.cli.terminal.console import new_console, print_json
+from gossipfl.cli.terminal.whole_table import WholeTable
 from gossipfl.engines.http.trust.certificates import create_authority, described, issue
 
 
@@ -34,10 +32,15 @@ def show_certificates(directory: Path, as_json: bool) -> None:
     if as_json:
         print_json([{key: str(value) for key, value in asdict(fact).items()} for fact in facts])
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("name", "kind", "valid until", "days left", "SHA-256 of the certificate"):
-        table.add_column(column, overflow="fold")
-    for fact in facts:
-        left = str(fact.days_left) if fact.days_left >= 0 else "expired"
-        table.add_row(fact.name, fact.kind, f"{fact.not_after:%Y-%m-%d}", left, fact.fingerprint)
-    new_console().print(table)
+    headings = ["name", "kind", "valid until", "days left", "SHA-256 of the certificate"]
+    rows = [
+        [
+            fact.name,
+            fact.kind,
+            f"{fact.not_after:%Y-%m-%d}",
+            str(fact.days_left) if fact.days_left >= 0 else "expired",
+            fact.fingerprint,
+        ]
+        for fact in facts
+    ]
+    new_console().print(WholeTable(headings, rows, left=headings))

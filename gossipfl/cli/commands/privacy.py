@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-from rich import box
-from rich.table import Table
-
 from gossipfl.cli.commands.loading import load_dataset, load_with_data
 from gossipfl.cli.terminal.console import new_console, print_json
+from gossipfl.cli.terminal.whole_table import WholeTable
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.network_privacy import ByDistance, guarantees
@@ -76,31 +74,26 @@ def _as_json(plan: PrivacyPlan, against: dict[str, list[ByDistance] | str]) -> d
     }
 
 
-def _peers(plan: PrivacyPlan) -> Table:
+def _peers(plan: PrivacyPlan) -> WholeTable:
     """Peers that are alike in one line."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("peers", "examples", "rate", "uses of noise", "epsilon"):
-        table.add_column(column, justify="left" if column == "peers" else "right", overflow="fold")
     groups: dict[tuple[object, ...], list[PlannedPeer]] = {}
     for peer in plan.peers:
         groups.setdefault((peer.rate, peer.uses, peer.epsilon), []).append(peer)
+    rows = []
     for (_, uses, _), peers in groups.items():
         first = peers[0]
         sizes = [peer.num_examples for peer in peers]
-        table.add_row(
+        cells = [
             first.peer_id if len(peers) == 1 else f"{first.peer_id} and {len(peers) - 1} more",
             str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}",
             "" if first.rate is None else f"{first.rate:.4g}",
             str(uses),
             f"{first.epsilon:.4g}",
-        )
-    return table
+        ]
+        rows.append(cells)
+    return WholeTable(["peers", "examples", "rate", "uses of noise", "epsilon"], rows)
 
 
-def _by_distance(found: Sequence[ByDistance]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("links away", "pairs", "in the mean", "at most"):
-        table.add_column(column, justify="right")
-    for one in found:
-        table.add_row(str(one.distance), str(one.num_pairs), f"{one.mean:.4g}", f"{one.largest:.4g}")
-    return table
+def _by_distance(found: Sequence[ByDistance]) -> WholeTable:
+    rows = [[str(one.distance), str(one.num_pairs), f"{one.mean:.4g}", f"{one.largest:.4g}"] for one in found]
+    return WholeTable(["links away", "pairs", "in the mean", "at most"], rows)

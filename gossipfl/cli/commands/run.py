@@ -13,9 +13,8 @@ from gossipfl.cli.commands import loading
 from gossipfl.cli.commands.run_options import RunOptions
 from gossipfl.cli.terminal.agreed_table import agreed_table
 from gossipfl.cli.terminal.console import INTERRUPTED, new_console, print_json
-from gossipfl.cli.terminal.lines import evaluation_line, run_name
 from gossipfl.cli.terminal.progress import Progress
-from gossipfl.cli.terminal.tables import comparison_tables, winner_tables
+from gossipfl.cli.terminal.tables import comparison_tables
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError, GossipFLError, described
 from gossipfl.experiments.comparison import Comparison
@@ -209,21 +208,11 @@ def _show(prepared: _Prepared, comparison: Comparison, console: Console) -> None
 
 def _print_results(comparison: Comparison, mode: Mode, console: Console) -> None:
     scenario, histories = comparison.scenario, comparison.histories
-    if mode.shows_table:
-        contained = spread(scenario, list(dict.fromkeys(history.seed for history in histories)))
-        notes = [] if contained is None else [contained]
-        notes += [f"Ended early: {history.failure}" for history in histories if history.failure is not None]
-        notes += [note for history in histories for note in history.notes()]
-        for table in comparison_tables(comparison.table, scenario, comparison.metrics, mode, console.width, notes):
-            console.print(table)
-        return
-    for history in histories:
-        if history.evaluations:
-            name = run_name(history.algorithm, history.seed, scenario)
-            console.print(evaluation_line(name, history.last, final=True), soft_wrap=True)
-        for note in history.notes():
-            console.print(note, soft_wrap=True)
-    for table in winner_tables(comparison.table, mode):
+    contained = spread(scenario, list(dict.fromkeys(history.seed for history in histories)))
+    notes = [] if contained is None else [contained]
+    notes += [f"Ended early: {history.failure}" for history in histories if history.failure is not None]
+    notes += [note for history in histories for note in history.notes()]
+    for table in comparison_tables(comparison.table, scenario, comparison.metrics, mode, console.width, notes):
         console.print(table)
 
 

@@ -186,9 +186,11 @@ def _finish(
 
 
 class _Bar:
-    """Shows how many runs are done, and which are running; nothing without a terminal."""
+    """Shows how many runs are done, and which are running; without a terminal, a line for each that has ended."""
 
     def __init__(self, console: Console, num_runs: int) -> None:
+        self._console = console
+        self._num_runs, self._num_ended = num_runs, 0
         self._running: list[str] = []
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -213,6 +215,10 @@ class _Bar:
         self._show(0)
 
     def ended(self, run: Run, num_lost: int) -> None:
+        self._num_ended += 1
+        if not self._console.is_terminal:
+            lost = f" ({num_lost} lost)" if num_lost else ""
+            self._console.print(f"{self._num_ended} of {self._num_runs} runs{lost}: {run.name}", soft_wrap=True)
         self._running = [name for name in self._running if name != run.name]  # where a run begins may not be known
         self._progress.update(self._task, description=f"runs ({num_lost} lost)" if num_lost else "runs")
         self._show(1)

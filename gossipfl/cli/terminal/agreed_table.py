@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from rich import box
-from rich.table import Table
-
 from gossipfl.cli.terminal.figures import by
 from gossipfl.cli.terminal.lines import run_name
+from gossipfl.cli.terminal.whole_table import WholeTable
 from gossipfl.history import History
 from gossipfl.runs.agreed_rows import AgreedRow
 from gossipfl.scenario import Scenario
@@ -32,13 +30,10 @@ _CAPTION = (
 
 def agreed_table(
     newest: Iterable[AgreedRow], metrics: Sequence[Metric], histories: Sequence[History], scenario: Scenario
-) -> Table:
+) -> WholeTable:
     """One line per metric for the newest agreement of each run, beside what the engine has measured of what is deployed
     after the same round."""
-    title = f"{scenario.name}: what the peers know themselves of how good all of them are"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for heading in _HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("algorithm", "metric") else "right", vertical="bottom")
+    lines = []
     for row in newest:
         seen = (
             one
@@ -52,14 +47,14 @@ def agreed_table(
                 continue
             values = [row.column(aspect, metric.name) for aspect in ("mean", "worst", "best")]
             values.append(None if own is None else getattr(own, f"deployed_{metric.name}", None))
-            table.add_row(
+            cells = [
                 run_name(row.algorithm, row.seed, scenario),
                 str(row.round) if row.oldest == row.round else f"{row.oldest} to {row.round}",
                 str(row.known_in),
                 f"{row.num_peers} of {row.of_peers}",
                 metric.name,
                 *("" if value is None else by(metric)(value) for value in values),
-            )
-    table.caption = _CAPTION
-    table.caption_justify = "left"
-    return table
+            ]
+            lines.append(cells)
+    title = f"{scenario.name}: what the peers know themselves of how good all of them are"
+    return WholeTable(_HEADINGS, lines, title=title, caption=_CAPTION, left=["metric"])

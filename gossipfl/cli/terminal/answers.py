@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 
 from gossipfl.cli.terminal.figures import percent
+from gossipfl.cli.terminal.whole_table import WholeTable
 from gossipfl.data.column_queries import ColumnQuery
 from gossipfl.queries import Answer, Outcome, Quantiles, Unanswered
 
@@ -36,12 +35,8 @@ def holdings_shown(named: Named, outcomes: Outcomes) -> Iterator[RenderableType]
         yield from answers_shown(named, outcomes)
         return
     classes, skew = (dict(answer.value) for answer in answers if isinstance(answer.value, Mapping))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("class", "examples", "share in %"):
-        table.add_column(column, justify="left" if column == "class" else "right", overflow="fold")
-    for name, count in classes.items():
-        table.add_row(name, f"{count:,.0f}", percent(count / answers[0].num_examples))
-    yield table
+    rows = [[name, f"{count:,.0f}", percent(count / answers[0].num_examples)] for name, count in classes.items()]
+    yield WholeTable(["class", "examples", "share in %"], rows)
     yield (
         f"{answers[0].num_examples:,} examples at {answers[0].num_peers} peers, {skew['fewest']:,.0f} to "
         f"{skew['most']:,.0f} each. The classes of a peer differ from those of all by {percent(skew['mean'])} % in the "
@@ -51,19 +46,16 @@ def holdings_shown(named: Named, outcomes: Outcomes) -> Iterator[RenderableType]
     yield from _remarks(named, outcomes)
 
 
-def _table(named: Named, outcomes: Outcomes) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("query", overflow="fold")
-    for column in ("answer", "off by at most", "peers", "examples"):
-        table.add_column(column, justify="right", overflow="fold")
+def _table(named: Named, outcomes: Outcomes) -> WholeTable:
+    rows = []
     for (asked, names), outcome in zip(named, outcomes, strict=True):
         if isinstance(outcome, Unanswered):
-            table.add_row(asked.text, "none", "", "", "")
+            rows.append([asked.text, "none", "", "", ""])
             continue
         counts = str(outcome.num_peers), f"{outcome.num_examples:,}"
         for label, value, bound in _lines(asked, names, outcome):
-            table.add_row(label, _within(value, bound), f"{bound:.1e}" if bound else "0", *counts)
-    return table
+            rows.append([label, _within(value, bound), f"{bound:.1e}" if bound else "0", *counts])
+    return WholeTable(["query", "answer", "off by at most", "peers", "examples"], rows)
 
 
 def _within(value: float, bound: float) -> str:

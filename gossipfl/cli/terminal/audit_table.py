@@ -2,31 +2,22 @@
 
 from collections.abc import Sequence
 
-from rich import box
-from rich.table import Table
-
 from gossipfl.audits.audit import Audit
 from gossipfl.audits.findings import Finding
 from gossipfl.audits.summary import HEADINGS, cells, notes
 from gossipfl.cli.terminal.console import in_this_encoding
+from gossipfl.cli.terminal.whole_table import WholeTable
 
 
-def audit_table(audit: Audit, findings: Sequence[Finding]) -> Table:
-    """One line for each defence; below them, what a reader has to know of the figures."""
-    table = Table(
+def audit_table(audit: Audit, findings: Sequence[Finding]) -> WholeTable:
+    """A line for each defence, and one with what a guess would get; below them, what a reader has to know of all."""
+    return WholeTable(
+        HEADINGS,
+        [[_encoded(f"{figure}\n{guess or ' '}") for figure, guess in cells(finding)] for finding in findings],
         title=f"{audit.label}: what the {audit.plan.attacker} gets",
         caption=_encoded("\n".join(notes(audit.plan.attacker, findings))),
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        caption_justify="left",
-        pad_edge=False,
+        styles=["" if finding.refused is None else "dim" for finding in findings],
     )
-    for position, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="right" if position else "left", overflow="fold")
-    for finding in findings:
-        lines = [_encoded("\n".join(filter(None, cell))) for cell in cells(finding)]
-        table.add_row(*lines, style="" if finding.refused is None else "dim")
-    return table
 
 
 def _encoded(text: str) -> str:

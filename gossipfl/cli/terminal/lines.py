@@ -12,12 +12,12 @@ def run_name(label: str, seed: int, scenario: Scenario) -> str:
     return label if seed == scenario.seed else f"{label}, seed {seed}"
 
 
-def evaluation_line(label: str, evaluation: Evaluation, *, final: bool = False) -> str:
+def evaluation_line(label: str, evaluation: Evaluation) -> str:
     """One evaluation in one line; metrics, or without any the loss, with four decimals."""
-    parts = [f"{label}: {'final model' if final else f'round {evaluation.round}'}"]
+    parts = [f"{label}: round {evaluation.round}"]
     for of in evaluation.metrics.values() or [evaluation.loss]:
         name = of.metric.name
-        if of.training is not None and not final:
+        if of.training is not None:
             parts.append(f"training {name} {of.training:.4f}")
         if of.average is None and of.mean is None:
             continue

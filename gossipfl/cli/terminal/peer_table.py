@@ -3,28 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from gossipfl.cli.terminal.figures import num_bytes
+from gossipfl.cli.terminal.whole_table import WholeTable
 
 
-def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> Table:
+def peer_table(statuses: Sequence[Mapping[str, Any]], height: int | None = None) -> WholeTable:
     """One line for each peer, from its status as JSON has it; what does not fit in `height` lines is counted."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     scores = ["loss", *dict.fromkeys(name for status in statuses for name in status["metrics"])]
     agreed = list(dict.fromkeys(name for status in statuses for name in _agreed(status)))
     spends = ["epsilon"] * any(_spent(status) for status in statuses)
     columns = ["peer", "state", "round", *scores, *agreed, *spends, "neighbors", "sent", "received", "failures"]
-    for column in columns:
-        table.add_column(column, justify="left" if column in ("peer", "state") else "right", overflow="fold")
-    num_shown = len(statuses) if len(statuses) + 8 <= height else max(1, height - 9)
-    for status in statuses[:num_shown]:
+    rows = []
+    for status in statuses:
         neighbors = status["neighbors"]
         measured = {"loss": status["loss"], **status["metrics"]}
         silent = sum(neighbor["contact"] in ("unreachable", "left") for neighbor in neighbors)
         refused = sum(status["refusals"].values()) + sum(sum(n["refused"].values()) for n in neighbors)
-        table.add_row(
+        cells = [
             status["peer"],
             status["state"] + _awaited(status["awaits"]),
             f"{status['round']}/{status['rounds']}",
@@ -35,10 +30,9 @@ def peer_table(statuses: Sequence[Mapping[str, Any]], height: int = 10_000) -> T
             num_bytes(status["sent"]),
             num_bytes(status["received"]),
             str(silent + refused),
-        )
-    if num_shown < len(statuses):
-        table.add_row(f"and {len(statuses) - num_shown} more", *[""] * (len(columns) - 1))
-    return table
+        ]
+        rows.append(cells)
+    return WholeTable(columns, rows, left=["state"], height=height)
 
 
 def _agreed(status: Mapping[str, Any]) -> dict[str, str]:

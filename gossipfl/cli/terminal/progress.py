@@ -29,8 +29,8 @@ class Progress:
     """Shows a bar per algorithm (round, first metric so far) and a line on what is going on; an `Observer`.
 
     The line has the time, rounds and peers trained per second since the first evaluation, and the memory in use.
-    Peers over HTTP are shown in a table too, from what `look` is told. Without a terminal there is none of it. In a
-    mode that prints evaluations every one is a line, with or without.
+    Peers over HTTP are shown in a table too, from what `look` is told. Without a terminal there is none of it, and
+    every evaluation is a line; so it is with one, in a mode that prints evaluations.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Progress:
             parts.append(f"memory {num_bytes(memory)}")
         self._doing.update(text=", ".join(parts))
         self._live.refresh()
-        if self._mode.prints_evaluations:
+        if self._mode.prints_evaluations or not self._console.is_terminal:
             self._console.print(evaluation_line(name, evaluation), soft_wrap=True)
 
     def ended(self, history: History) -> None:

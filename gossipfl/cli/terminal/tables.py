@@ -2,13 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from gossipfl.algorithms import BOUNDS
 from gossipfl.cli.terminal.console import in_this_encoding
 from gossipfl.cli.terminal.figures import by, num_bytes, seconds, shown_target
+from gossipfl.cli.terminal.whole_table import WholeTable
 from gossipfl.experiments.comparison import Row, Statistic, TargetCost, winners
 from gossipfl.experiments.mode import Mode
 from gossipfl.scenario import Scenario
@@ -30,11 +27,10 @@ def comparison_tables(
     mode: Mode,
     width: int,
     notes: Sequence[str] = (),
-) -> list[Table]:
+) -> list[WholeTable]:
     """The common table: what each algorithm reached at the end by each metric, and what it took to get to each target.
 
-    Where the first does not fit in `width` characters it comes in two parts, metric and cost: a number is never cut.
-    Where the others do not fit, their columns on the busiest and on the spread of the peers are left out.
+    Where the first does not fit in `width` characters there are two of it, on the metric and on the cost.
     At the end it says who reached each target with the least. `notes` stand below the common table.
     """
     bounds = {
@@ -48,9 +44,9 @@ def comparison_tables(
     is_private = any("epsilon" in row.values for row in rows)
     spent += ["epsilon"] * is_private
 
-    def table(title: str, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
+    def table(title: str, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> WholeTable:
         lines = [[row.label, *those] for row, those in zip(ordered, cells, strict=True)]
-        return _table(title, ["algorithm", *headings], lines, styles)
+        return WholeTable(["algorithm", *headings], lines, title=title, styles=styles)
 
     title, reached = _title(scenario, main), [*_aspects(main), "consensus\ndistance"]
     values, costs = (
@@ -59,11 +55,10 @@ def comparison_tables(
     )
     both = [value + cost for value, cost in zip(values, costs, strict=True)]
     tables = [table(f"{title}, and what it cost", reached + spent, both)]
-    if _natural_width(tables[0]) > width:
+    if len(tables[0].parts(width)) > 1:
         tables = [table(title, reached, values), table(f"{scenario.name}: what it cost", spent, costs)]
     is_chosen_on_test = scenario.data.validation is None and any(row.targets for row in rows)
     tables[-1].caption = "\n".join([_WORK, _AVERAGE, *[_CHOSEN] * is_chosen_on_test, *notes])
-    tables[-1].caption_justify = "left"
     tables[1:1] = [
         table(_title(scenario, one), list(_aspects(one)), [_by_metric(row, one) for row in ordered])
         for one in others
@@ -72,14 +67,12 @@ def comparison_tables(
     to_target = ["rounds", time_, "bytes", "seeds", "bytes at\nbusiest", _SPREAD]
     for costs_of_target in zip(*(row.targets for row in ordered), strict=True):
         metric, target = costs_of_target[0].metric, costs_of_target[0].target
-        cells = [_cost_of_target(cost) for cost in costs_of_target]
         title = f"what it took until the {metric.name} of what is deployed was {shown_target(target, metric)}"
-        whole = table(title, to_target, cells)
-        tables.append(whole if _natural_width(whole) <= width else table(title, to_target[:4], [c[:4] for c in cells]))
+        tables.append(table(title, to_target, [_cost_of_target(cost) for cost in costs_of_target]))
     return [*tables, *winner_tables([row for row in ordered if row.label not in bounds], mode)]
 
 
-def winner_tables(rows: Sequence[Row], mode: Mode) -> list[Table]:
+def winner_tables(rows: Sequence[Row], mode: Mode) -> list[WholeTable]:
     """One table for each target that any of several communicating algorithms reached: who did with the least, and how
     far the best and the worst peer were apart by its metric, at that moment."""
     if sum(row.values["num_bytes"].mean > 0 for row in rows) < 2:
@@ -101,33 +94,8 @@ def winner_tables(rows: Sequence[Row], mode: Mode) -> list[Table]:
         if lines:
             seeds = f" with all {winner.of} seeds" if winner.of > 1 else ""
             title = f"cheapest way to {metric.name} {shown_target(winner.target, metric)}{seeds}"
-            table = _table(title, ["", "algorithm", "with", _SPREAD], lines, [""] * len(lines))
-            table.columns[1].justify = "left"
-            table.columns[1].min_width = None
-            tables.append(table)
+            tables.append(WholeTable(["", "algorithm", "with", _SPREAD], lines, title=title, left=["algorithm"]))
     return tables
-
-
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for position, heading in enumerate(headings):
-        words = [word for text in (heading, *(row[position] for row in rows)) for word in text.split()]
-        table.add_column(
-            heading,
-            justify="right" if position else "left",
-            vertical="bottom",
-            overflow="fold",
-            min_width=max(map(len, words)) if position else None,
-        )
-    for row, style in zip(rows, styles, strict=True):
-        table.add_row(*row, style=style)
-    return table
-
-
-def _natural_width(table: Table) -> int:
-    """Characters that a table takes when no cell is wrapped."""
-    console = Console(width=10_000, markup=False, emoji=False)
-    return console.measure(table).maximum
 
 
 def _title(scenario: Scenario, metric: Metric) -> str:

@@ -57,8 +57,9 @@ def read_authority(
 
 def read_certificate(path: Path, remedy: str) -> x509.Certificate:
     """The one certificate in a file. Raises ConfigurationError with the remedy for any other file."""
+    content = _content(path, remedy)
     try:
-        certificates = x509.load_pem_x509_certificates(_content(path, remedy))
+        certificates = x509.load_pem_x509_certificates(content)
     except NOT_READABLE as error:
         raise ConfigurationError(f"{path} is not a certificate in PEM form: {error}. {remedy}".rstrip()) from error
     if len(certificates) != 1:

@@ -52,8 +52,12 @@ def test_printing_credentials_shows_no_key(run):
 def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path, missing):
     new_run(tmp_path, "a")
     (tmp_path / missing).unlink()
-    with pytest.raises(ConfigurationError, match=rf"{re.escape(missing)} is not there, .*`gossipfl certs issue a`"):
+    with pytest.raises(
+        ConfigurationError, match=rf"{re.escape(missing)} is not there, .*`gossipfl certs issue a`"
+    ) as found:
         load_credentials(tmp_path, "a")
+    assert "PEM" not in str(found.value)  # it is not there: that is the cause
+    assert str(found.value).count("gossipfl certs issue a") == 1
     (tmp_path / missing).mkdir()
     with pytest.raises(ConfigurationError, match=rf"{re.escape(missing)} is not there, or not a file"):
         load_credentials(tmp_path, "a")
