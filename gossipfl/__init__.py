@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gossipfl.data.dataset import Dataset
     from gossipfl.data.examples import Examples
+    from gossipfl.deploy.hosted_peer import HostedPeer
     from gossipfl.errors import (
         ConfigurationError,
         DataError,
@@ -39,6 +40,7 @@ __all__ = [
     "Examples",
     "GossipFLError",
     "History",
+    "HostedPeer",
     "LocalProtocolError",
     "ProtocolError",
     "RemoteProtocolError",
@@ -58,6 +60,7 @@ __all__ = [
 _MODULES = {
     "gossipfl.data.dataset": ("Dataset",),
     "gossipfl.data.examples": ("Examples",),
+    "gossipfl.deploy.hosted_peer": ("HostedPeer",),
     "gossipfl.experiments.comparison": ("Comparison",),
     "gossipfl.experiments.simulation": ("Simulation", "compare", "initialize", "simulate"),
     "gossipfl.history": ("Contact", "Evaluation", "History"),

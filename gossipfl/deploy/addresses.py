@@ -1,6 +1,7 @@
 """The addresses of the peers of a run."""
 
 import ipaddress
+import re
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -39,7 +40,8 @@ def addresses(scenario: Scenario, network: nx.Graph) -> dict[PeerId, str | None]
 
 
 def checked_address(peer_id: PeerId, address: object) -> str:
-    """An address as given, or "". Raises TopologyError unless it is http(s)://HOST:PORT."""
+    """An address as given, or "". Raises TopologyError unless it is http(s)://HOST:PORT, perhaps with the path of
+    an application that the peer is mounted in."""
     if address == "":
         return ""
     try:
@@ -49,13 +51,13 @@ def checked_address(peer_id: PeerId, address: object) -> str:
             and parts.scheme in ("http", "https")
             and bool(parts.hostname)
             and parts.port is not None
-            and parts.path in ("", "/")
+            and re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", parts.path)
             and not (parts.query or parts.fragment or parts.username or parts.password)
         )
     except ValueError:  # a port that is none
         is_right = False
     if not is_right:
-        raise TopologyError(f"the address of peer {peer_id!r} is http(s)://HOST:PORT, got {address!r}")
+        raise TopologyError(f"the address of peer {peer_id!r} is http(s)://HOST:PORT[/PATH], got {address!r}")
     return str(address).rstrip("/")
 
 

@@ -57,7 +57,13 @@ class CheckedPeer:
             raise ConfigurationError(f"{options.name} has been shut out of the run: http.revoked names it")
         network = network_of(scenario, options.algorithm)
         where = addresses_of_peer(scenario, network, options)
-        listen = listening_address(options, where[options.name])
+        listen = None if options.mounted else listening_address(options, where[options.name])
+        if options.mounted and options.shard is not None and needs_numbers(scenario):
+            raise ConfigurationError(
+                f"{options.name} is mounted in an application, and peers with examples of their own ask each other for "
+                "numbers over all examples (data.normalize, training.class_weight = 'balanced', rounds in epochs) "
+                "before the run, at a port of their own: give it one (listen), and do not mount it"
+            )
         check_exposure(options, where, listen, credentials)
         if scenario.privacy.secure_aggregation is not None:
             check_secure(options)

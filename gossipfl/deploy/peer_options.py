@@ -20,6 +20,7 @@ class PeerOptions:
     seed: int | None = None
     listen: Where | None = None
     listen_fd: int | None = None
+    mounted: bool = False
     addresses: Mapping[PeerId, str] = field(default_factory=dict)
     watch: Where | None = ("127.0.0.1", 0)
     certificates: Path | None = None

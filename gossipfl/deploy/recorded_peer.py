@@ -118,7 +118,8 @@ class RecordedPeer:
         listening = await opened(self.host, self._options, self._checked.listen, self._checked.credentials)
         self._directory.addresses(listening, watched)
         at = "" if watched is None else f", status at http://{watched[0]}:{watched[1]}/status"
-        _LOGGER.info("listening on %s%s, run %s", shown(listening), at, self._facts.run_id[:12])
+        on = "the port of an application" if self._options.mounted else shown(listening)
+        _LOGGER.info("listening on %s%s, run %s", on, at, self._facts.run_id[:12])
         return listening
 
     async def run(self) -> None:

@@ -100,7 +100,7 @@ class HTTPPeer:
             self._contact_changed,
         )
         self._journal = None if self.hosting.directory is None else Journal(self.hosting.directory, self._take)
-        self._server = PeerServer(self.gate, limits, self._offloading, self._handle, self._refuse)
+        self.server = PeerServer(self.gate, limits, self._offloading, self._handle, self._refuse)
         self._lock = asyncio.Lock()
         self._num_reactions = 0  # that are not yet on disk, or have not yet sent everything
         self._num_said = 0  # messages
@@ -121,7 +121,7 @@ class HTTPPeer:
         """Open the server on host and port, or on a bound socket; gives host and port. Requests wait until the peer has
         begun."""
         SPEAKER.set(self._log_facts)
-        return await self._server.start(where, tls)
+        return await self.server.start(where, tls)
 
     def connect(self, addresses: Mapping[PeerId, str | None]) -> None:
         """Say where the neighbors are; None for one that polls."""
@@ -212,7 +212,7 @@ class HTTPPeer:
                 await self._delivery.say_leaving(client)
                 await self._tasks.cancel()
         finally:
-            await self._server.stop()
+            await self.server.stop()
             await client.close()
             if self._journal is not None:
                 await self._journal.close()

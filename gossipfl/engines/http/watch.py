@@ -63,20 +63,23 @@ class Watch:
         assert isinstance(connection, Connection)
         connection.serving(True)
         try:
-            response = self._answer(request)
-            response.headers["Server"] = SERVER
+            response = self.answer(request.method, request.path)
             if request.can_read_body or "Upgrade" in request.headers:
                 connection.end_with(response)
             return response
         finally:
             connection.serving(False)
 
-    def _answer(self, request: web.BaseRequest) -> web.Response:
-        if request.path not in self._pages:
-            return web.Response(status=404)
-        if request.method not in ("GET", "HEAD"):
-            return web.Response(status=405, headers={"Allow": "GET, HEAD"})
-        return self._pages[request.path]()
+    def answer(self, method: str, path: str) -> web.Response:
+        """The page of a path."""
+        if path not in self._pages:
+            response = web.Response(status=404)
+        elif method not in ("GET", "HEAD"):
+            response = web.Response(status=405, headers={"Allow": "GET, HEAD"})
+        else:
+            response = self._pages[path]()
+        response.headers["Server"] = SERVER
+        return response
 
     def _health(self) -> web.Response:
         """200 while the peer works, 503 when it is over: what an orchestrator asks."""

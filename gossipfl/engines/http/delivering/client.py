@@ -61,7 +61,7 @@ class Client:
         headers = {RUN: self._gate.facts.run_id}
         with _as_transport_error(name, url):
             async with self._request("GET", name, url, "/v1/session", timeout, headers) as response:
-                if response.status in (403, 409):
+                if response.status in (403, 409, 503):
                     return await _refusal(response)
                 if session := _session(response):
                     return session

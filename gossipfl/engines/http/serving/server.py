@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
 
@@ -29,6 +30,27 @@ class Reply:
 
     wrapped: Wrapped
     on_end: Callable[[bool], None]
+
+
+class AnyConnection(Protocol):
+    """A connection over which requests come: one of the peer's own server, or of somebody else's."""
+
+    sender: PeerId
+    num_failures: int
+    bucket: TokenBucket
+
+    def serving(self, is_serving: bool) -> None:
+        """The headers of a request are here, or its answer is on its way."""
+
+    def failed(self) -> bool:
+        """Note a refusal; True when the connection has had enough of them."""
+        ...
+
+    def end_with(self, response: web.StreamResponse) -> None:
+        """Close the connection after this answer."""
+
+    def turn_away(self, refusal: Refusal) -> None:
+        """Hang up."""
 
 
 Handle = Callable[[Envelope, Message | None], Awaitable[Reply | None]]
@@ -81,10 +103,14 @@ class PeerServer:
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         assert isinstance(connection, Connection)
+        return await self.serve(request, request.path, connection)
+
+    async def serve(self, request: web.BaseRequest, path: str, connection: AnyConnection) -> web.StreamResponse:
+        """Answer one request for a path, as it is where nothing is mounted elsewhere."""
         connection.serving(True)
         sender = ""
         try:
-            envelope = self._admit(request, connection)
+            envelope = self._admit(request, path, connection)
             if envelope is None:
                 response = self._plain(204)
                 if request.can_read_body:
@@ -100,19 +126,19 @@ class PeerServer:
         finally:
             connection.serving(False)
 
-    def _admit(self, request: web.BaseRequest, connection: Connection) -> Envelope | None:
+    def _admit(self, request: web.BaseRequest, path: str, connection: AnyConnection) -> Envelope | None:
         """The envelope of a POST; None for a question about the session. Raises Refusal."""
         if request.method == "CONNECT" or "Upgrade" in request.headers:
             # aiohttp would read the body of such a request as further requests.
             raise Refusal("upgrade")
-        if request.path == "/v1/session":
+        if path == "/v1/session":
             if request.method != "GET":
                 raise Refusal("method")
             _take(connection.bucket)
             if request.headers.get(RUN, self._gate.facts.run_id) != self._gate.facts.run_id:
                 raise Refusal("other_run")
             return None
-        if request.path != "/v1/messages":
+        if path != "/v1/messages":
             raise Refusal("not_found")
         if request.method != "POST":
             raise Refusal("method")
@@ -120,7 +146,9 @@ class PeerServer:
             raise Refusal("content_encoding")
         if request.content_length is None or "Transfer-Encoding" in request.headers:
             raise Refusal("no_length")
-        envelope = self._gate.admit(Sealed.read(request.headers.get), request.content_length, _caller(request))
+        # Elsewhere, TLS has ended as it does at a proxy: whose certificate it was counts for nothing, signatures do.
+        caller = _caller(request) if isinstance(connection, Connection) else None
+        envelope = self._gate.admit(Sealed.read(request.headers.get), request.content_length, caller)
         _take(self._buckets[envelope.sender])
         return envelope
 
@@ -151,7 +179,7 @@ class PeerServer:
             raise Refusal("broken_body")
         return await self._offloading.run(envelope.size, self._gate.message, envelope, *arrived)
 
-    async def _answer(self, request: web.BaseRequest, connection: Connection, reply: Reply) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, connection: AnyConnection, reply: Reply) -> web.StreamResponse:
         wrapped = reply.wrapped
         response = web.StreamResponse(headers=wrapped.sealed.headers() | self._headers)
         response.content_type = "application/octet-stream"
@@ -174,7 +202,7 @@ class PeerServer:
     def _plain(self, status: int) -> web.Response:
         return web.Response(status=status, headers=self._headers)
 
-    def _refused(self, request: web.BaseRequest, connection: Connection, refusal: Refusal) -> web.Response:
+    def _refused(self, request: web.BaseRequest, connection: AnyConnection, refusal: Refusal) -> web.Response:
         response = web.Response(
             status=refusal.status,
             body=refusal.body(),
