@@ -43,6 +43,7 @@ from gossipfl.cli.options import (
     host_and_port,
 )
 from gossipfl.cli.privacy import privacy_app
+from gossipfl.cli.report import report, table
 from gossipfl.cli.sweep import sweep
 
 app = typer.Typer(
@@ -327,12 +328,8 @@ def export(
     export_model(run, peer, average, best, algorithm, seed, output, scenario, set_ or [])
 
 
-@app.command()
-def report(run: Annotated[Path, typer.Argument(help="The directory of a run.")]) -> None:
-    """Write a run's report.html again, also for a run that was killed."""
-    from gossipfl.cli.commands.directories import rewrite_report
-
-    rewrite_report(run)
+app.command()(report)
+app.command()(table)
 
 
 def _never_fail_to_print() -> None:

@@ -14,6 +14,7 @@ from gossipfl.files.whole_files import whole
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.ticker import Formatter
 
 Width: TypeAlias = Literal["column", "page"]
 """A figure is as wide as one column of a page of two, or as the page."""
@@ -92,6 +93,13 @@ def save_figure(figure: "Figure", path: Path, format: Format) -> None:
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": None}[format]
     with whole(path) as unfinished:
         figure.savefig(unfinished, format=format, metadata=metadata)
+
+
+def percent_formatter() -> "Formatter":
+    """Ticks of shares, as percent."""
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(1.0, decimals=None, symbol=" %")
 
 
 def _size(width: Width, tall: float) -> tuple[float, float]:

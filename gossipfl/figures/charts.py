@@ -5,6 +5,7 @@ from math import isfinite, nan
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
+from gossipfl.figures.canvas import percent_formatter
 from gossipfl.figures.curves import Against, Curve, curves, looks
 from gossipfl.names.visible_text import visible
 from gossipfl.scores import Metric
@@ -199,10 +200,8 @@ def _name_x_axis(axis: "Axis", against: Against, clock: str, largest: float) -> 
 
 
 def _name_axis(axis: "Axis", metric: Metric) -> None:
-    from matplotlib.ticker import PercentFormatter
-
     if metric.unit == "share":
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=" %"))
+        axis.set_major_formatter(percent_formatter())
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from gossipfl.files.whole_files import write_whole
 from gossipfl.report.html import report_html
-from gossipfl.runs.files import read_run
+from gossipfl.runs.files import Run, read_run
 
-__all__ = ["write_report"]
+__all__ = ["write_page", "write_report"]
 
 
 def write_report(run_directory: Path) -> Path:
@@ -16,6 +16,10 @@ def write_report(run_directory: Path) -> Path:
     Raises `ConfigurationError`, naming the file, when one is missing or is not what a run writes.
     """
     run_directory = Path(run_directory)
-    report = run_directory / "report.html"
-    write_whole(report, report_html(read_run(run_directory)))
-    return report
+    return write_page(read_run(run_directory), run_directory / "report.html")
+
+
+def write_page(run: Run, page: Path) -> Path:
+    """Write the report of a run, or of several laid over each other, to the file `page`, and return that."""
+    write_whole(page, report_html(run))
+    return page

@@ -179,6 +179,8 @@ class Manifest(Part):
     targets: Mapping[str, Sequence[float]] = {}
     """Values by the name of their metric, or the loss."""
     differences: list[str] = []
+    comparable: bool = True
+    """False for several runs side by side that were no fair comparison: nobody is the best then."""
     spread: str | None = None
     grid: dict[str, list[Any]] | None = None
     peer: PeerId | None = None

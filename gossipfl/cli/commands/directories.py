@@ -1,4 +1,4 @@
-"""`gather`, `export` and `report`: what is made of runs that are on disk."""
+"""`gather` and `export`: what is made of runs that are on disk."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,12 +35,3 @@ def export_model(
     own = None if scenario is None else load_scenario(scenario, overrides)
     loading.import_tensorflow()
     new_console().print(f"Model: {export(run, peer, algorithm, seed, output, own, best=best)}", soft_wrap=True)
-
-
-def rewrite_report(run: Path) -> None:
-    """`report`."""
-    left_out: list[str] = []
-    console = new_console()
-    console.print(f"Report: {complete(run, left_out)}", soft_wrap=True)
-    for sentence in left_out:
-        console.print(sentence, soft_wrap=True, markup=False)
