@@ -28,6 +28,7 @@ _AXES_IN_WORDS: dict[str, str] = {
     "num_bytes": "bytes sent by all",
     "epochs": "epochs",
     "num_examples": "examples per peer",
+    "epsilon": "epsilon spent, at the peer that spent most",
 }
 
 _MANY_PEERS = 60

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from gossipfl.errors import ConfigurationError
 
-Against: TypeAlias = Literal["round", "num_bytes", "time", "epochs", "num_examples"]
+Against: TypeAlias = Literal["round", "num_bytes", "time", "epochs", "num_examples", "epsilon"]
 """The columns of a history that a curve can be drawn against."""
 
 HUES = ("#0072b2", "#d55e00", "#008a63", "#b5488a", "#c48a00", "#3f9fd8")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Draw: TypeAlias = "Callable[[Figure], None]"
 """Draws one chart on an empty figure."""
 
-_AGAINST: dict[Against, str] = {"round": "rounds", "num_bytes": "bytes", "time": "time"}
+_AGAINST: dict[Against, str] = {"round": "rounds", "num_bytes": "bytes", "time": "time", "epsilon": "epsilon"}
 
 _MANY_PEERS = 60
 """The last values of more peers than this have a histogram, as in the report."""
@@ -101,7 +101,7 @@ class _Charts:
 
     def _curves(self, metric: Metric) -> Iterator[tuple[str, Draw]]:
         for against, words in _AGAINST.items():
-            if self._has(f"deployed_{metric.name}"):
+            if self._has(f"deployed_{metric.name}") and self._has(against):
                 yield f"{metric.name} by {words}", self._curve(metric, "deployed", against)
         for aspect in ASPECTS_IN_WORDS:
             if aspect != "deployed" and self._has(f"{aspect}_{metric.name}"):

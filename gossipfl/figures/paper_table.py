@@ -39,6 +39,7 @@ _COSTS = {
     "time": ("{clock}", "seconds"),
     "num_bytes": ("bytes", "bytes"),
     "busiest_peer_bytes": ("bytes at the busiest", "bytes"),
+    "epsilon": ("epsilon", "number"),
 }
 
 _UNITS = {
@@ -138,7 +139,13 @@ def _usual(run: Run, known: dict[str, _Column]) -> list[str]:
     """The columns of a paper: what was reached, and what it cost."""
     shown = [metric.name for metric in run.manifest.metrics if not metric.is_loss] or ["loss"]
     names = [f"{aspect}_{name}" for name in shown for aspect in ("deployed", "worst", "average")]
-    names += ["time", "num_bytes", "busiest_peer_bytes", *(name for name in known if name.startswith("num_bytes to "))]
+    names += [
+        "time",
+        "num_bytes",
+        "busiest_peer_bytes",
+        "epsilon",
+        *(name for name in known if name.startswith("num_bytes to ")),
+    ]
     return [name for name in names if name in known]
 
 

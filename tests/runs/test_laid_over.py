@@ -26,9 +26,7 @@ def runs(tmp_path: Path, first: dict[str, Any] | None = None, second: dict[str, 
 def test_the_table_has_the_numbers_of_each_summary(tmp_path: Path) -> None:
     found = {row.label: row for row in laid_over(runs(tmp_path)).summary.rows}
     expected = {
-        f"{row.label} · {name}": row
-        for name in ("gossip", "server")
-        for row in read_run(tmp_path / name).summary.rows
+        f"{row.label} · {name}": row for name in ("gossip", "server") for row in read_run(tmp_path / name).summary.rows
     }
     assert list(found) == list(expected)
     for label, row in expected.items():
