@@ -14,7 +14,7 @@ from gossipfl.weights import PeerId
 @dataclass(frozen=True, slots=True)
 class Advert:
     """The key by which shares are sealed, that of pair masks, and a commitment to the seed of the own mask, which says
-    later whether it was put together from true shares."""
+    later whether it was put together from true shares. Where nothing is shared there is the key of pair masks alone."""
 
     seal_key: bytes
     mask_key: bytes
@@ -27,16 +27,23 @@ class Advert:
         cls, sum_id: SumId, peer_id: PeerId, seal_key: bytes, mask_key: bytes, seed: bytes, cipher: Cipher
     ) -> "Advert":
         """The advert of a peer with these secrets."""
-        unsigned = cls(
-            cipher.public(seal_key), cipher.public(mask_key), commitment_to(sum_id, peer_id, seed), cipher.credential
-        )
+        sealing = (cipher.public(seal_key), commitment_to(sum_id, peer_id, seed)) if seal_key else (b"", b"")
+        unsigned = cls(sealing[0], cipher.public(mask_key), sealing[1], cipher.credential)
         return replace(unsigned, signature=cipher.sign(unsigned._text(sum_id, peer_id)))
 
     def _text(self, sum_id: SumId, peer_id: PeerId) -> bytes:
         return sum_id.context("keys", peer_id.encode(), self.seal_key, self.mask_key, self.commitment)
 
-    def check(self, sum_id: SumId, peer_id: PeerId, cipher: Cipher) -> None:
-        """Raises RemoteProtocolError unless these are the keys of that peer for this sum."""
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """Its public keys."""
+        return (self.seal_key, self.mask_key) if self.seal_key else (self.mask_key,)
+
+    def check(self, sum_id: SumId, peer_id: PeerId, cipher: Cipher, *, shares: bool) -> None:
+        """Raises RemoteProtocolError unless these are the keys of that peer for this sum, in which there are shares of
+        secrets or none."""
+        if bool(self.seal_key) is not shares:
+            raise RemoteProtocolError(f"peer {peer_id} would{'' if self.seal_key else ' not'} share secrets of a sum")
         cipher.check(peer_id, self._text(sum_id, peer_id), self.signature, self.credential)
 
     def packed(self) -> bytes:
@@ -48,7 +55,7 @@ class Advert:
         """The advert of bytes. Raises RemoteProtocolError for bytes that are none."""
         advert = cls(*unpack(packed, 5))
         sizes = len(advert.seal_key), len(advert.mask_key), len(advert.commitment), len(advert.signature)
-        if sizes != (32, 32, 32, 64):
+        if sizes not in ((32, 32, 32, 64), (0, 32, 0, 64)):
             raise RemoteProtocolError(f"keys have 32 bytes and signatures 64, got {sizes}")
         return advert
 

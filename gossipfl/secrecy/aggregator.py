@@ -75,8 +75,8 @@ class Aggregator:
         match phase:
             case Phase.ADVERT:
                 advert = Advert.unpacked(payload)
-                advert.check(self.sum_id, sender, self._cipher)
-                for key in (advert.seal_key, advert.mask_key):  # with some points nobody can agree
+                advert.check(self.sum_id, sender, self._cipher, shares=not self._rules.everybody)
+                for key in advert.keys:  # with some points nobody can agree
                     self._cipher.agree(bytes(32), key, b"")
             case Phase.SHARES:
                 if {*unpack_by_peer(payload)} != {*self._roster} - {sender}:
@@ -94,7 +94,10 @@ class Aggregator:
     def close(self) -> list[Note]:
         """Go on to the next phase with those who have answered."""
         answers = {name: self._answers[name] for name in self._in_it if name in self._answers}
-        needed = self._rules.least if self.phase is Phase.ADVERT else self._rules.needed(len(self._roster))
+        on_roster = len(self._roster)
+        if self._rules.everybody:
+            on_roster = len(self._members)
+        needed = self._rules.needed(on_roster) if on_roster else self._rules.least
         is_enough = len(answers) >= needed and (self._roster or self._rules.allows(len(answers)))
         if self.is_over or not is_enough:
             self.is_over = True
@@ -108,7 +111,8 @@ class Aggregator:
             Phase.REVEALED: self._unmask,
         }
         notes = steps[self.phase](answers)
-        self.phase = Phase(min(self.phase + 2, Phase.REVEALED))
+        skips = self._rules.everybody and self.phase is Phase.ADVERT
+        self.phase = Phase.MASKED if skips else Phase(min(self.phase + 2, Phase.REVEALED))
         return notes
 
     def _to_all(self, phase: Phase, payload: bytes) -> list[Note]:
@@ -131,6 +135,9 @@ class Aggregator:
         self.survivors, self._masked = tuple(terms), np.zeros(self._size, np.uint32)
         for term in terms.values():
             self._masked += np.frombuffer(term, "<u4")
+        if self._rules.everybody:  # all pair masks have canceled
+            self.total, self._masked, self.is_over = self._masked, None, True
+            return []
         return self._to_all(Phase.SURVIVORS, pack(name.encode() for name in terms))
 
     def _pass_on_signatures(self, signatures: dict[PeerId, bytes]) -> list[Note]:

@@ -7,8 +7,9 @@ up, and then gives it, in place of each model of the survivors S, the same one:
     (sum_{j in S} w_ij x_j) / (sum_{j in S} w_ij)
 
 so that a mean by the row is, to the bound of the fixed point, the mean of what they had sent. Who is not in S counts as
-silent. With patience, each of the five phases of a sum has its part of it; what is too late by then is left out. With a
-server, updates take the place of models: clients contribute, and the server adds up.
+silent. With patience, each of the five phases of a sum has its part of it, and what is too late by then is left out.
+Without it there are two, keys and terms, and all wait for all. With a server, updates take the place of models: clients
+contribute, and the server adds up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -216,22 +217,19 @@ class MaskedPeer:
         if one is None or one.is_over:
             return []
         answer: bytes | None = None
-        numbers: Mapping[str, float] = {}
         match phase:
             case Phase.ROSTER:
                 answer = one.take_roster(payload)
             case Phase.INBOX:
                 one.take_inbox(payload)
-                if one.is_ready:
-                    term, numbers = self._terms.pop((aggregator, step))
-                    answer = one.masked(term).astype("<u4").tobytes()
             case Phase.SURVIVORS:
                 answer = one.take_survivors(payload)
             case _:
                 answer = one.take_signatures(payload)
-        if answer is None:
-            return []
-        return [self._to(aggregator, step, Phase(phase + 1), answer, numbers)]
+        if one.is_ready:
+            term, numbers = self._terms.pop((aggregator, step))
+            return [self._to(aggregator, step, Phase.MASKED, one.masked(term).astype("<u4").tobytes(), numbers)]
+        return [] if answer is None else [self._to(aggregator, step, Phase(phase + 1), answer)]
 
     # As who adds up
 

@@ -1,7 +1,7 @@
 """The public part of the secure sums of a run: who is in which, with which share, and the rules."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 
@@ -20,11 +20,11 @@ Rows = Callable[[PeerId, int], Mapping[PeerId, float]]
 @dataclass(frozen=True, eq=False, slots=True)
 class MaskingPlan:
     """The public part of the secure sums of a run: vectors by name and size, rows, and the rules; `kind` is that of the
-    messages whose vectors are added up."""
+    messages whose vectors are added up. Without `patience` nobody is ever left out."""
 
     sizes: Mapping[str, int]
     rows: Rows
-    rules: Rules
+    least: Rules
     fixed_point: FixedPoint
     lead: int = 0
     patience: float | None = None
@@ -37,6 +37,11 @@ class MaskingPlan:
             return None
         before = 0 if self.kind is Kind.MODEL else 6
         return since + self.patience * (before + (phase + 1) // 2) / (before + 6)
+
+    @property
+    def rules(self) -> Rules:
+        """The least that a sum needs."""
+        return replace(self.least, everybody=self.patience is None)
 
     @property
     def size(self) -> int:

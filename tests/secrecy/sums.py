@@ -54,7 +54,10 @@ class Play:
         peer = self.peers[note.receiver]
         match note.phase:
             case Phase.ROSTER:
-                return Phase.SHARES, peer.take_roster(note.payload)
+                shares = peer.take_roster(note.payload)
+                if peer.is_ready:
+                    return Phase.MASKED, peer.masked(self.terms[note.receiver]).tobytes()
+                return Phase.SHARES, shares
             case Phase.INBOX:
                 peer.take_inbox(note.payload)
                 return Phase.MASKED, peer.masked(self.terms[note.receiver]).tobytes() if peer.is_ready else None

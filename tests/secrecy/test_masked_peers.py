@@ -124,7 +124,7 @@ def test_a_peer_gets_the_same_mean_for_every_neighbor():
             assert all((vector == vectors[0]).all() for vector in vectors)
 
 
-@pytest.mark.parametrize("algorithm", ["synchronous", "fedavg"])
+@pytest.mark.parametrize("algorithm", ["synchronous", {"name": "synchronous", "patience": 60.0}, "fedavg"], ids=str)
 def test_a_snapshot_at_any_moment_changes_nothing(algorithm):
     """After every event each peer is put away, and another one goes on from there."""
     expected = simulator(experiment(algorithm, rounds=2))

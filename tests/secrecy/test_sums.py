@@ -24,9 +24,13 @@ from gossipfl.secrecy.terms import Phase, Rules, SumId
 PHASES = [Phase.ADVERT, Phase.SHARES, Phase.MASKED, Phase.SIGNED, Phase.REVEALED]
 
 
+EVERYBODY = Rules(everybody=True)
+
+
+@pytest.mark.parametrize("rules", [Rules(), EVERYBODY])
 @pytest.mark.parametrize("num_peers", [2, 3, 5, 9])
-def test_the_sum_is_exact(num_peers):
-    play = Play([str(k) for k in range(num_peers)]).run()
+def test_the_sum_is_exact(num_peers, rules):
+    play = Play([str(k) for k in range(num_peers)], rules).run()
     assert (play.aggregator.total == total(play.terms, play.names)).all()
     assert play.aggregator.survivors == tuple(play.names)
     assert play.refused == []
@@ -49,14 +53,48 @@ def test_with_any_pattern_of_drop_outs_it_is_the_sum_of_the_survivors_or_none(nu
         assert (play.aggregator.total == total(play.terms, survivors)).all()
 
 
+@given(num_peers=st.integers(2, 5), data=st.data())
+def test_where_everybody_has_to_take_part_one_who_is_missing_leaves_no_sum_and_nothing_is_revealed(num_peers, data):
+    names = [str(k) for k in range(num_peers)]
+    gone, phase = data.draw(st.sampled_from(names)), data.draw(st.sampled_from([Phase.ADVERT, Phase.MASKED]))
+    play = Play(names, EVERYBODY, lambda name, said: name == gone and said >= phase).run()
+    assert play.aggregator.total is None
+    assert {phase for _, phase, _ in play.seen} <= {Phase.ADVERT, Phase.MASKED}
+
+
+@pytest.mark.parametrize("left", ["abc", "abcd"])
+def test_where_everybody_has_to_take_part_no_roster_leaves_anybody_out(left):
+    """Two colluders and one other are no sum of two others, whatever whoever adds up says of who is there."""
+    play = Play("abcd", EVERYBODY)
+    peer = play.peers["a"]
+    roster = pack_by_peer({name: play.peers[name].advert() for name in left})
+    if left == "abcd":
+        assert peer.take_roster(roster) is None
+        assert peer.is_ready
+    else:
+        with pytest.raises(RemoteProtocolError, match="3 peers on a roster are too few"):
+            peer.take_roster(roster)
+    peer.take_inbox(pack_by_peer({}))
+    with pytest.raises(RemoteProtocolError):
+        peer.take_survivors(pack([b"a", b"b"]))
+
+
+def test_keys_for_sums_with_and_without_shares_do_not_go_together():
+    with_shares, without = (Play("ab", rules).peers["a"].advert() for rules in (Rules(), EVERYBODY))
+    for rules, advert in ((Rules(), without), (EVERYBODY, with_shares)):
+        with pytest.raises(RemoteProtocolError, match="share secrets of a sum"):
+            Play("ab", rules).aggregator.receive("a", Phase.ADVERT, advert)
+
+
 # What whoever adds up can see
 
 
-def test_a_masked_term_says_nothing_of_the_term():
+@pytest.mark.parametrize("rules", [Rules(), EVERYBODY])
+def test_a_masked_term_says_nothing_of_the_term(rules):
     """Of the same term, each sum has another masked one, and its bits are as many ones as zeros."""
     masked = []
     for seed in range(12):
-        play = Play(["a", "b", "c"], seed=seed)
+        play = Play(["a", "b", "c"], rules, seed=seed)
         play.terms = {name: np.zeros(SIZE, np.uint32) for name in play.names}
         masked += [ring(p) for _, phase, p in play.run().seen if phase is Phase.MASKED]
     values = np.concatenate(masked)
@@ -229,14 +267,14 @@ def test_killed_and_restarted_it_reveals_no_second_secret(moment):
         assert restarted.take_signatures(pack_by_peer(dict.fromkeys("abc", signed))) is None
 
 
-@given(num_peers=st.integers(2, 6), num_colluders=st.integers(0, 3), seed=st.integers(0, 99))
-def test_other_terms_with_the_same_sum_look_the_same(num_peers, num_colluders, seed):
+@given(num_peers=st.integers(2, 6), num_colluders=st.integers(0, 3), seed=st.integers(0, 99), everybody=st.booleans())
+def test_other_terms_with_the_same_sum_look_the_same(num_peers, num_colluders, seed, everybody):
     """For any terms of the honest with one sum there are pair masks of theirs, as likely as the true ones, with which
     whoever adds up, and who colludes with it, sees the very same. So what they see says nothing but the sum."""
     generator = np.random.default_rng(seed)
     n = num_peers + num_colluders
     masks = np.triu(generator.integers(0, 2**32, (n, n), dtype=np.int64), 1)
-    own = generator.integers(0, 2**32, n, dtype=np.int64)
+    own = generator.integers(0, 1 if everybody else 2**32, n, dtype=np.int64)
 
     def view(terms, masks):
         return (terms + own + masks.sum(axis=1) - masks.sum(axis=0)) % 2**32, own, masks[num_peers:], terms[num_peers:]
@@ -252,9 +290,11 @@ def test_other_terms_with_the_same_sum_look_the_same(num_peers, num_colluders, s
     assert (other_masks[:, num_peers:] == masks[:, num_peers:]).all(), "colluders know the masks of theirs"
 
 
-def test_a_peer_masks_once():
-    play = Play("ab")
+@pytest.mark.parametrize("rules", [Rules(), EVERYBODY])
+def test_a_peer_masks_once(rules):
+    play = Play("ab", rules)
     play.run()
+    assert all(peer._mask_key == b"" for peer in play.peers.values())
     with pytest.raises(LocalProtocolError):
         play.peers["a"].masked(terms_of("a")["a"])
 
