@@ -14,7 +14,7 @@ contribute, and the server adds up.
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,13 +29,11 @@ from gossipfl.secrecy.aggregator import Aggregator, Note
 from gossipfl.secrecy.cipher import Cipher
 from gossipfl.secrecy.contributor import Contributor
 from gossipfl.secrecy.masking_plan import MaskingPlan
-from gossipfl.secrecy.secret_messages import phase_of, secret_message
+from gossipfl.secrecy.secret_messages import Place, phase_of, place_of, secret_message
 from gossipfl.secrecy.terms import Phase, SumId
 from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId, Vector
-
-_Key: TypeAlias = tuple[PeerId, int, int]
 
 
 class _Term(NamedTuple):
@@ -59,10 +57,11 @@ class MaskedPeer:
         self._numbers: dict[int, dict[PeerId, Mapping[str, float]]] = {}  # of the terms of each step
         self._parts: dict[tuple[PeerId, int], Contributor] = {}
         self._terms: dict[tuple[PeerId, int], _Term] = {}  # that wait
+        self._alike: tuple[Mapping[str, Encoded], dict[float, np.ndarray]] = {}, {}  # terms of one model, by share
         self._step = -1  # the newest one in which the inner peer has sent
         self._since: dict[int, float] = {}  # when it did, with patience
-        self._said: dict[_Key, Message] = {}  # the newest of each sum to each peer in each role
-        self._failed: set[_Key] = set()
+        self._said: dict[Place, Message] = {}  # the newest of each sum to each peer in each role
+        self._failed: set[Place] = set()
         self._retry: float | None = None
         self._wish: float | None = None  # of the inner peer, to be woken
         self._dtype = inner.local.weights.dtype
@@ -149,7 +148,7 @@ class MaskedPeer:
     def send_failed(self, message: Message, now: float) -> list[Action]:
         if message.kind is not Kind.SECRET:
             return [*self._carried(self.inner.send_failed(message, now), now), *self._wakes()]
-        self._failed.add(_key_of(message))
+        self._failed.add(place_of(message))
         self._retry = now + RETRY_DELAY if self._retry is None else self._retry
         return self._wakes()
 
@@ -192,11 +191,18 @@ class MaskedPeer:
         if key in self._parts:
             return []  # it takes part already, and says the same again where it is asked
         share = self._plan.rows(message.receiver, step)[self.peer_id]
-        self._terms[key] = _Term(self._term(message, share), message.numbers)
-        members = self._plan.members(message.receiver, step)
-        sum_id = SumId(self._run, message.receiver, step)
-        one = self._parts[key] = Contributor(self.peer_id, sum_id, members, self._plan.rules, self._cipher)
+        if self._alike[0] is not message.vectors:
+            self._alike = message.vectors, {}
+        terms = self._alike[1]
+        if share not in terms:
+            terms[share] = self._term(message, share)
+        self._terms[key] = _Term(terms[share], message.numbers)
+        one = self._parts[key] = self._part(*key)
         return [self._to(message.receiver, step, Phase.ADVERT, one.advert())]
+
+    def _part(self, aggregator: PeerId, step: int) -> Contributor:
+        members, sum_id = self._plan.members(aggregator, step), SumId(self._run, aggregator, step)
+        return Contributor(self.peer_id, sum_id, members, self._plan.rules, self._cipher)
 
     def _term(self, message: Message, share: float) -> np.ndarray:
         parts = []
@@ -228,7 +234,11 @@ class MaskedPeer:
                 answer = one.take_signatures(payload)
         if one.is_ready:
             term, numbers = self._terms.pop((aggregator, step))
-            return [self._to(aggregator, step, Phase.MASKED, one.masked(term).astype("<u4").tobytes(), numbers)]
+            if not self._terms:
+                self._alike = {}, {}
+            return [
+                self._to(aggregator, step, Phase.MASKED, one.masked(term).astype("<u4", copy=False).tobytes(), numbers)
+            ]
         return [] if answer is None else [self._to(aggregator, step, Phase(phase + 1), answer)]
 
     # As who adds up
@@ -240,9 +250,7 @@ class MaskedPeer:
         if self._plan.patience is None and step > self._step + 2 + 2 * self._plan.lead:
             raise RemoteProtocolError(f"peer {message.sender} cannot be in gossip step {step}: it waits for this peer")
         if step not in self._sums:
-            members = self._plan.members(self.peer_id, step)
-            sum_id = SumId(self._run, self.peer_id, step)
-            self._sums[step] = Aggregator(sum_id, members, self._plan.rules, self._cipher, self._plan.size)
+            self._sums[step] = self._sum(step)
         before = self._sums[step].is_over
         notes = self._sums[step].receive(message.sender, phase, payload)
         if phase is Phase.MASKED:
@@ -253,6 +261,10 @@ class MaskedPeer:
         if self._plan.patience is not None:
             self._make_room()
         return actions
+
+    def _sum(self, step: int) -> Aggregator:
+        members, sum_id = self._plan.members(self.peer_id, step), SumId(self._run, self.peer_id, step)
+        return Aggregator(sum_id, members, self._plan.rules, self._cipher, self._plan.size)
 
     def _make_room(self) -> None:
         """Keep the sums of the 2 + lead newest later steps of each neighbor: somebody who is slow skips ahead by them,
@@ -315,7 +327,7 @@ class MaskedPeer:
         self, receiver: PeerId, step: int, phase: Phase, payload: bytes, numbers: Mapping[str, float] | None = None
     ) -> Send:
         message = secret_message(self.peer_id, receiver, step, phase, payload, numbers or {})
-        self._said[_key_of(message)] = message
+        self._said[place_of(message)] = message
         return Send(message)
 
     def _wakes(self) -> list[Action]:
@@ -370,29 +382,14 @@ class MaskedPeer:
         sums, parts = part("sums", snapshot), part("parts", snapshot)
         for text in values["steps"]:
             step = int(text)
-            one = Aggregator(
-                SumId(self._run, self.peer_id, step),
-                self._plan.members(self.peer_id, step),
-                self._plan.rules,
-                self._cipher,
-                self._plan.size,
-            )
-            one.restore(part(text, sums))
-            self._sums[step] = one
+            self._sums[step] = self._sum(step)
+            self._sums[step].restore(part(text, sums))
         for name, step in values["keys"]:
-            members = self._plan.members(name, step)
-            sum_id = SumId(self._run, name, step)
-            contributor = Contributor(self.peer_id, sum_id, members, self._plan.rules, self._cipher)
-            contributor.restore(part(f"{name}/{step}", parts))
-            self._parts[name, step] = contributor
+            self._parts[name, step] = self._part(name, step)
+            self._parts[name, step].restore(part(f"{name}/{step}", parts))
         terms, numbers = part("terms", snapshot)
         for key, term in terms.items():
             name, _, text = key.rpartition("/")
             self._terms[name, int(text)] = _Term(term, numbers[key])
         said = messages_of_snapshot(part("said", snapshot)).values()
-        self._said = {_key_of(message): message for message in said}
-
-
-def _key_of(message: Message) -> _Key:
-    """The receiver, the step, and 1 for what goes to who adds up."""
-    return message.receiver, message.round, int(phase_of(message)[0]) % 2
+        self._said = {place_of(message): message for message in said}

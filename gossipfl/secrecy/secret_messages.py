@@ -1,6 +1,7 @@
 """The messages of a secure sum: one vector of bytes, of which the first is the phase."""
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from gossipfl.weights import PeerId
 
 SECRET = "secret"
 """The name of the vector of bytes on board."""
+
+Place: TypeAlias = tuple[PeerId, int, int]
+"""Whom a message of a sum is for, its step, and 1 for what goes to who adds up."""
 
 
 def secret_message(
@@ -24,8 +28,18 @@ def secret_message(
 
 def phase_of(message: Message) -> tuple[Phase, bytes]:
     """The phase and the payload of a message. Raises RemoteProtocolError where it is none of a sum."""
+    content = _content(message)
+    return Phase(content[0]), content[1:].tobytes()
+
+
+def place_of(message: Message) -> Place:
+    """The place of a message among those of all sums; later ones take that of the earlier."""
+    return message.receiver, message.round, _content(message)[0] % 2
+
+
+def _content(message: Message) -> memoryview:
     carried = message.vectors.get(SECRET)
-    content = b"" if carried is None else carried.arrays["values"].tobytes()
+    content = memoryview(b"") if carried is None else carried.arrays["values"].data
     if not content or content[0] not in {*Phase}:
         raise RemoteProtocolError(f"a {message.kind} from peer {message.sender} is none of a secure sum")
-    return Phase(content[0]), content[1:]
+    return content
