@@ -14,7 +14,7 @@ SECRET = "secret"
 """The name of the vector of bytes on board."""
 
 Place: TypeAlias = tuple[PeerId, int, int]
-"""Whom a message of a sum is for, its step, and 1 for what goes to who adds up."""
+"""The receiver of a message of a sum, its step, and 1 for what goes to who adds up."""
 
 
 def secret_message(
