@@ -1,6 +1,6 @@
 """Builds peers that answer questions along a tree, for tests, and a query that tells who was in which pass."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
@@ -10,7 +10,7 @@ from numpy_trainer import NumpyTrainer
 
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.peers import Backoff
-from gossipfl.queries import Question, RelayPeer, RelayTree, Summary, Values
+from gossipfl.queries import Masking, Question, RelayPeer, RelayTree, Summary, Values
 from gossipfl.queries.query import COUNTED, Counted, Found, Step, summary
 from gossipfl.randomness import PublicRandomness
 from gossipfl.topology import canonical
@@ -63,6 +63,7 @@ def make(
     patience: float = 1e4,  # longer than any luck with losses
     only: PeerId | None = None,
     all_are_there: float = 0.0,
+    masking: Callable[[PeerId], Masking | None] = lambda peer_id: None,
 ) -> dict[PeerId, RelayPeer]:
     tree, public = RelayTree.of(graph), PublicRandomness(0)
     return {
@@ -74,6 +75,7 @@ def make(
             generator=public.generator("relay", peer_id),
             patience=patience,
             all_are_there=all_are_there,
+            masking=masking(peer_id),
         )
         for peer_id, own in values.items()
         if only in (None, peer_id)
@@ -85,9 +87,9 @@ def simulator_of(peers: Mapping[PeerId, RelayPeer], world: World | None = None, 
 
 
 @st.composite
-def graphs(draw: st.DrawFn, most: int = 9) -> nx.Graph:
+def graphs(draw: st.DrawFn, most: int = 9, fewest: int = 1) -> nx.Graph:
     """A connected graph, or a strongly connected one whose links go one way."""
-    size, seed = draw(st.integers(1, most)), draw(st.integers(0, 2**16))
+    size, seed = draw(st.integers(fewest, most)), draw(st.integers(0, 2**16))
     rng = np.random.default_rng(seed)
     names = [f"p{k}" for k in rng.permutation(size)]
     directed = draw(st.booleans())

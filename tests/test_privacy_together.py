@@ -16,8 +16,9 @@ from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import Examples
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
+from gossipfl.queries import QUERIES, Question, in_sums, parsed
 from gossipfl.scenario import Scenario
-from gossipfl.scenario.together import REFUSALS
+from gossipfl.scenario.together import QUESTIONS, REFUSALS
 
 PAGE = Path(__file__).parents[1] / "docs" / "privacy.md"
 HEADING = "## What goes together\n"
@@ -76,6 +77,15 @@ def together(one, other):
     return f"works: {ORDER.get(first, 'noise')}, then {ORDER.get(last, last)}"
 
 
+def asked(text):
+    """The word of a table for a question in secure sums."""
+    try:
+        in_sums([Question(parsed(text)[0])])
+    except ConfigurationError:
+        return "refused"
+    return "works"
+
+
 def table(head, lines):
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *lines)) + "\n"
 
@@ -86,6 +96,8 @@ def section():
     algorithms = [[f"`{name}`", *(verdict(name, defence) for defence in names)] for name in ALGORITHMS]
     pairs = [[f"{one}, {other}", together(one, other)] for one, other in itertools.combinations(names, 2)]
     others = [[f"`{row.defence}`", row.other, row.reason] for row in REFUSALS]
+    others += [[f"`{defence}`", "questions to all peers", reason] for defence, reason in QUESTIONS.items()]
+    texts = [*(name for name in QUERIES if name != "histogram"), "histogram:age,bins=20", "histogram:age,edges=0/18/65"]
     return (
         f"{HEADING}\nSome defences stand in each other's way, or in that of an algorithm. What is refused is refused "
         "before\nanything runs, with the reason.\n\n"
@@ -94,6 +106,8 @@ def section():
         + table(["defences", "together"], pairs)
         + "\n"
         + table(["defence", "with", "reason"], others)
+        + "\n"
+        + table(["question to all peers", "secure aggregation"], [[f"`{text}`", asked(text)] for text in texts])
     )
 
 

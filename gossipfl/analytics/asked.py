@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 import networkx as nx
 
 from gossipfl.analytics.cost import Cost, cost_on
+from gossipfl.engines.ciphers import cipher_of_seed
 from gossipfl.engines.virtual.network_model import LAN, NetworkModel
 from gossipfl.engines.virtual.simulator import Simulator, World
 from gossipfl.errors import DataError
 from gossipfl.peers import Backoff
-from gossipfl.queries import Answer, Question, RelayPeer, RelayTree, Unanswered, Values
+from gossipfl.queries import Answer, Masking, Question, RelayPeer, RelayTree, Unanswered, Values
 from gossipfl.randomness import PublicRandomness
 from gossipfl.training.no_trainer import NoTrainer
 from gossipfl.weights import PeerId
@@ -34,15 +35,19 @@ def asked(
     network: NetworkModel = LAN,
     seed: int = 0,
     patience: float | None = None,
+    colluders: int | None = None,
 ) -> Asked:
     """Ask the peers of a graph in canonical form, whose `values` for each question these are.
+
+    With `colluders` (0 or more), by sums whose terms nobody sees, also if so many peers tell each other what they know;
+    in virtual time that protects nobody, as all keys come from the seed: it shows what it costs.
 
     `patience` (seconds for each link of the way; absent: ten minutes, or 200 times what all should take) is how long a
     peer waits for others. Raises DataError, naming the peer, for values that a question does not take, and where there
     is no answer.
     """
     tree = RelayTree.of(graph)
-    cost = cost_on(tree, questions, network)
+    cost = cost_on(tree, questions, network, is_masked=colluders is not None)
     timeout = max(1.0, 2 * cost.seconds)
     if patience is None:  # so often may a message be lost, and waiting costs nothing
         patience = max(600.0, 100 * timeout)
@@ -57,6 +62,7 @@ def asked(
                 backoff=Backoff(timeout, 8 * timeout),
                 generator=randomness.generator("relay", name),
                 patience=patience,
+                masking=None if colluders is None else Masking(cipher_of_seed(seed, name), "questions", colluders),
             )
         except DataError as error:
             raise DataError(f"peer {name}: {error}") from error

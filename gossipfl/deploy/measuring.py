@@ -14,18 +14,21 @@ from gossipfl.actions import Job, Scores, Update
 from gossipfl.agreements import Agreement
 from gossipfl.deploy.addresses import Where
 from gossipfl.deploy.exposure import Reach, opened
+from gossipfl.deploy.peer_options import NEEDS_CERTIFICATES
 from gossipfl.deploy.process_start import shown
 from gossipfl.engines.http import loop_reports
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.serving.descriptors import caps_of_peer
 from gossipfl.engines.http.status import PeerStatus, status_of
+from gossipfl.engines.http.trust.certified_cipher import certified_cipher
 from gossipfl.engines.http.trust.credentials import Credentials
+from gossipfl.engines.http.trust.system_secrets import SystemSecrets
 from gossipfl.engines.http.wire.envelope import PROTOCOL
 from gossipfl.engines.http.wire.run_facts import RunFacts
-from gossipfl.errors import LocalProtocolError
+from gossipfl.errors import ConfigurationError, LocalProtocolError
 from gossipfl.peers.random_neighbors import Backoff
-from gossipfl.queries import Outcome, Question, RelayPeer, RelayTree, Values, most_passes, schemas
+from gossipfl.queries import Masking, Outcome, Question, RelayPeer, RelayTree, Values, most_passes, schemas
 from gossipfl.randomness import PublicRandomness
 from gossipfl.scenario.http import HTTPSection
 from gossipfl.weights import PeerId
@@ -45,7 +48,8 @@ class Asking:
     """Questions to all peers of a graph, with the values of one of them for each.
 
     `agreed` is what else must be the same at all, as JSON has it. A peer goes on without those for whom it has waited
-    `patience`, in seconds for each link on the way.
+    `patience`, in seconds for each link on the way. With `colluders` (0 or more), sums are those of terms that nobody
+    sees, also if so many peers tell each other what they know: then it goes on without nobody.
     """
 
     graph: nx.Graph
@@ -53,6 +57,7 @@ class Asking:
     values: Sequence[Values]
     agreed: Mapping[str, Any]
     patience: float
+    colluders: int | None = None
 
     def facts(self) -> RunFacts:
         """The facts that all who answer must agree on."""
@@ -63,8 +68,24 @@ class Asking:
             "links": [list(link) for link in self.graph.edges],
             **self.agreed,
         }
-        vectors, numbers = schemas(self.questions, len(self.graph))
-        return RunFacts(agreed, vectors, most_passes(self.questions, len(self.graph)), numbers, gossip_steps=2)
+        is_masked, num_peers = self.colluders is not None, len(self.graph)
+        if is_masked:
+            agreed["colluders"] = self.colluders
+        vectors, numbers = schemas(self.questions, num_peers, is_masked=is_masked)
+        num_passes = most_passes(self.questions, num_peers, is_masked=is_masked)
+        return RunFacts(agreed, vectors, num_passes, numbers, gossip_steps=2)
+
+    def masking(self, credentials: Credentials | None) -> Masking | None:
+        """The keys of a peer with these credentials, where sums are of terms that nobody sees.
+
+        Raises ConfigurationError without credentials: keys go by way of other peers, and nothing else says whose they
+        are.
+        """
+        if self.colluders is None:
+            return None
+        if credentials is None:
+            raise ConfigurationError(NEEDS_CERTIFICATES)
+        return Masking(certified_cipher(credentials, SystemSecrets()), self.facts().run_id, self.colluders)
 
 
 @dataclass(frozen=True)
@@ -94,8 +115,8 @@ async def heard(
     `on_outcomes` is told them as soon as they are there. The `signals` end it early, also a SIGTERM that came before,
     as `was_stopped` says; without any, the loop is somebody else's, and stays as it is. The port is free afterwards.
 
-    Raises DataError for values that a question does not take, and ConfigurationError when the port is taken, or all
-    with whom it talks say that they answer other questions.
+    Raises DataError for values that a question does not take, and ConfigurationError when the port is taken, all with
+    whom it talks say that they answer other questions, or sums are to be secure and cannot be.
     """
     loop = asyncio.get_running_loop()
     if signals:
@@ -109,6 +130,7 @@ async def heard(
         generator=PublicRandomness(0).generator("asking", reach.name),
         patience=asking.patience,
         all_are_there=http.meeting_seconds,
+        masking=asking.masking(credentials),
     )
     neighbors = {name: address for name, address in where.items() if name in place.neighbors}
     caps = caps_of_peer(len(neighbors), http.max_connections)

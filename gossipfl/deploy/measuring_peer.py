@@ -14,6 +14,7 @@ from gossipfl.deploy.addresses import Where
 from gossipfl.deploy.agreement import held
 from gossipfl.deploy.exposure import addresses_of_peer, check_exposure, listening_address, network_of
 from gossipfl.deploy.measuring import Asking, Heard, heard
+from gossipfl.deploy.peer_options import NEEDS_CERTIFICATES
 from gossipfl.deploy.process_start import check_free
 from gossipfl.deploy.revocation import without_revoked
 from gossipfl.engines.http.trust.credentials import load_credentials
@@ -21,8 +22,9 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.loaded_data import load_data
 from gossipfl.experiments.values_of_peers import columns_of, dealt, own, questions_of
-from gossipfl.queries import PATIENCE, Outcome
+from gossipfl.queries import PATIENCE, Outcome, in_sums
 from gossipfl.scenario import Scenario
+from gossipfl.scenario.together import question_refusal
 from gossipfl.weights import PeerId
 
 
@@ -57,13 +59,10 @@ class MeasuredAsPeer:
 def network_to_ask(scenario: Scenario, algorithm: str | None) -> nx.Graph:
     """The graph along which peers ask each other: that of an algorithm, or, of several, the scenario's own.
 
-    Raises ConfigurationError for a scenario that hides what peers have: answers are sums without masks and noise.
+    Raises ConfigurationError for a scenario with a defence that answers have not.
     """
-    if scenario.privacy.is_on:
-        raise ConfigurationError(
-            "the scenario has defences (privacy), and questions have none: a neighbor would see the values of a peer, "
-            "without masks and without noise; ask with --set privacy={}, if peers may know that of each other"
-        )
+    if (why := question_refusal(scenario)) is not None:
+        raise ConfigurationError(why)
     return scenario.graph() if algorithm is None and len(scenario.algorithms) > 1 else network_of(scenario, algorithm)
 
 
@@ -85,16 +84,20 @@ def measure_as_peer(
     graph = without_revoked(network, scenario.http.revoked, options.name)
     listen = listening_address(options, where[options.name])
     check_exposure(options, where, listen, credentials)
+    if scenario.privacy.colluders is not None and credentials is None:
+        raise ConfigurationError(NEEDS_CERTIFICATES)
     check_free(listen, options.name)
     local, data, counted = _local(scenario, options)
     names = tuple(one.names for one in local)
     columns = [[one.column, one.weight, *of_one] for one, of_one in zip(options.asked, names, strict=True)]
+    questions = questions_of(options.asked, local)
     asking = Asking(
         graph,
-        questions_of(options.asked, local),
+        questions if scenario.privacy.colluders is None else in_sums(questions),
         [one.values for one in local],
         {"data": data, "columns": columns},
         options.patience,
+        scenario.privacy.colluders,
     )
     whom = {name: address for name, address in where.items() if name in graph}
     asked = heard(options, whom, listen, credentials, scenario.http, asking, partial(on_outcomes, names))

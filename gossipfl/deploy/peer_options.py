@@ -8,6 +8,11 @@ from gossipfl.deploy.addresses import Where
 from gossipfl.errors import ConfigurationError
 from gossipfl.weights import PeerId
 
+NEEDS_CERTIFICATES = (
+    "privacy.secure_aggregation needs certificates, by which peers know each other's keys: --certs DIRECTORY "
+    "(gossipfl certs init, gossipfl certs issue)"
+)
+
 
 @dataclass(frozen=True)
 class PeerOptions:
@@ -39,10 +44,7 @@ def check_secure(options: PeerOptions) -> None:
     """Raises ConfigurationError where secure sums would protect nobody: keys go by way of the peer that is curious, and
     only certificates say whose they are; and the model of the moment is what they hide."""
     if options.certificates is None:
-        raise ConfigurationError(
-            "privacy.secure_aggregation needs certificates, by which peers know each other's keys: --certs DIRECTORY "
-            "(gossipfl certs init, gossipfl certs issue)"
-        )
+        raise ConfigurationError(NEEDS_CERTIFICATES)
     if options.gives_weights:
         raise ConfigurationError(
             "--give-weights would give whoever asks the model that privacy.secure_aggregation hides; leave one out"

@@ -4,6 +4,7 @@ from gossipfl.queries.distinct import Distinct
 from gossipfl.queries.extremes import Maximum, Minimum
 from gossipfl.queries.histogram import Histogram
 from gossipfl.queries.inquiry import Outcome, Question, pass_sizes
+from gossipfl.queries.masked_inquiry import Masking, in_sums, masked_pass_sizes
 from gossipfl.queries.mean import Count, Mean, Sum
 from gossipfl.queries.quantiles import Quantiles
 from gossipfl.queries.query import Answer, Query, Step, Unanswered
@@ -26,6 +27,7 @@ __all__ = [
     "Count",
     "Distinct",
     "Histogram",
+    "Masking",
     "Maximum",
     "Mean",
     "Minimum",
@@ -44,6 +46,8 @@ __all__ = [
     "Unanswered",
     "Values",
     "Variance",
+    "in_sums",
+    "masked_pass_sizes",
     "merged",
     "most_passes",
     "parsed",

@@ -11,9 +11,11 @@ from typing import TypeAlias
 
 import numpy as np
 
+from gossipfl.compression.beginning import beginning
 from gossipfl.errors import DataError
+from gossipfl.messages import Encoded
 from gossipfl.queries.query import Answer, Query, Step, Unanswered
-from gossipfl.queries.summary import Summary, merged
+from gossipfl.queries.summary import NO_MAXIMUM, Summary, merged
 from gossipfl.queries.values import Values
 from gossipfl.weights import Vector, frozen
 
@@ -51,8 +53,13 @@ class Inquiry:
     Raises DataError for values that a question does not take, ConfigurationError for a number of features.
     """
 
+    needs_all = False
+    """True if nothing follows from the summaries of some."""
+    secret = ""
+
     def __init__(self, questions: Sequence[Question], values: Sequence[Values]) -> None:
         self._values = tuple(values)
+        self._size = largest_size(questions)
         self._states: list[Step | Outcome] = [question.query.first(question.num_features) for question in questions]
         self.outcomes: tuple[Outcome, ...] | None = None
         """The answers, or why there are none; None: not all are known yet."""
@@ -68,6 +75,22 @@ class Inquiry:
         arrays = zip(*parts, strict=True)  # sums, what they lost, maxima
         self.own: Vector = frozen(np.concatenate([np.zeros(0), *(part for group in arrays for part in group)]))
         """The summary of its own values."""
+
+    def encoded(self, summary: Vector) -> Encoded:
+        """A summary, or a total, as messages carry it."""
+        return beginning(summary, self._size)
+
+    def fault(self, summary: Vector, number: int) -> str | None:
+        """The fault of somebody else's summary, or total, of this pass, which is the `number`-th, as the end of a
+        sentence; None: it has none."""
+        if summary.size != self.own.size:
+            return f"sends {summary.size} numbers in pass {number}, which has {self.own.size}"
+        if np.abs(summary).max(initial=0) > -NO_MAXIMUM:
+            return f"sends numbers beyond 2^1000 in pass {number}, as no values make them"
+        return None
+
+    def restore(self, secret: str) -> None:
+        """Begin again with the `secret` of the peer that this one goes on for."""
 
     def merged(self, summaries: Sequence[Vector]) -> Vector:
         """The summary of all, added in the order given."""

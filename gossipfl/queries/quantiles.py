@@ -34,19 +34,25 @@ class Quantiles:
 
     at: Annotated[tuple[float, ...], "the shares, each in [0, 1]"] = (0.25, 0.5, 0.75)
     resolution: Annotated[float, "multiples that values are rounded to; 0: exact values. Higher: reveals less"] = 0.0
+    extremes: Annotated[
+        int, "1: the least and greatest values near the ranks are told; 0: counts alone, more passes"
+    ] = 1
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.at) <= MOST or not all(0 <= share <= 1 for share in self.at):
             raise ConfigurationError(f"at must be 1 to {MOST} numbers in [0, 1], got {self.at}")
         if self.resolution and not 1 / LARGEST <= self.resolution <= LARGEST:
             raise ConfigurationError(f"resolution must be 0 or a positive number, got {self.resolution}")
+        if self.extremes not in (0, 1):
+            raise ConfigurationError(f"extremes must be 0 or 1, got {self.extremes}")
 
     def passes(self, num_features: int = 1) -> tuple[tuple[int, int], ...]:
         """So many at most, of 512 sums for each feature."""
         most = 2 * len(self.at)
         num_passes = num_splits(2 * _key(LARGEST) + 1, (CELLS, CELLS // most))
         sizes = [
-            (COUNTED + num_features * CELLS, num_features * 2 * (1 if k == 0 else most)) for k in range(num_passes)
+            (COUNTED + num_features * CELLS, self.extremes * num_features * 2 * (1 if k == 0 else most))
+            for k in range(num_passes)
         ]
         return tuple(sizes)
 
@@ -79,7 +85,8 @@ class _Enclosing:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        return sum(len(cells) for of_one in self._starts for cells in of_one), 2 * sum(map(len, self.ranges))
+        num_maxima = 2 * self.query.extremes * sum(map(len, self.ranges))
+        return sum(len(cells) for of_one in self._starts for cells in of_one), num_maxima
 
     def local(self, values: Values) -> Summary:
         numbers = values.checked("quantiles", len(self.ranges))
@@ -94,7 +101,7 @@ class _Enclosing:
                 counts.append(np.diff(ends, append=last))
                 inside = ordered[ends[0] : last]
                 maxima += [-inside[0], inside[-1]] if inside.size else [NO_MAXIMUM] * 2
-        return summary(np.concatenate([np.zeros(0), *counts]), np.array(maxima))
+        return summary(np.concatenate([np.zeros(0), *counts]), np.array(maxima if self.query.extremes else []))
 
     def next(self, total: Summary, counted: Counted) -> "_Enclosing | Found":
         if not counted.examples:
@@ -107,15 +114,15 @@ class _Enclosing:
             known, narrower = dict(known), dict[_Range, None]()
             for one, cells in zip(ranges, of_one, strict=True):
                 below = one.below + np.cumsum([0] + [next(counts) for _ in cells])
-                least, greatest = -next(extremes), next(extremes)
+                least, greatest = (-next(extremes), next(extremes)) if self.query.extremes else (-LARGEST, LARGEST)
                 for rank in ranks:
                     if not below[0] <= rank < below[-1]:
                         continue
                     number = int(np.searchsorted(below, rank, side="right")) - 1
                     low, high = narrowed(cell(cells, one.high, number), _key(least), _key(greatest))
-                    if rank == below[0]:
+                    if self.query.extremes and rank == below[0]:
                         known[rank] = least
-                    elif rank == below[-1] - 1:
+                    elif self.query.extremes and rank == below[-1] - 1:
                         known[rank] = greatest
                     elif low == high:
                         known[rank] = float(_values([low])[0])

@@ -24,13 +24,13 @@ import numpy as np
 
 from gossipfl.actions import Action, Job, Refused, Send
 from gossipfl.actions import Outcome as JobOutcome
-from gossipfl.compression.beginning import beginning
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
 from gossipfl.messages import Kind, Message
 from gossipfl.peers.random_neighbors import Backoff
 from gossipfl.peers.retries import wake_at_first
 from gossipfl.peers.standing import Standing
-from gossipfl.queries.inquiry import Inquiry, Outcome, Question, largest_size
+from gossipfl.queries.inquiry import Inquiry, Outcome, Question
+from gossipfl.queries.masked_inquiry import MaskedInquiry, Masking
 from gossipfl.queries.relay_messages import (
     AGREED,
     SILENT,
@@ -42,7 +42,6 @@ from gossipfl.queries.relay_messages import (
     summary_in,
     summary_message,
 )
-from gossipfl.queries.summary import NO_MAXIMUM
 from gossipfl.queries.tree import Place
 from gossipfl.queries.values import Values
 from gossipfl.snapshot import (
@@ -68,9 +67,11 @@ class RelayPeer:
     `backoff`, after which it asks again. `patience`: seconds for which it waits for a summary or a total, for each link
     of the way that it has to come; higher: fewer slow peers are left out, at the expense of waiting for the dead. It
     begins when `all_are_there`, seconds on the engine's clock: before, one for whom a neighbor waits may be starting.
-    Of neighbors that changed, those who are gone count as silent at once.
+    Of neighbors that changed, those who are gone count as silent at once. With a `masking`, nobody sees a summary
+    that is not of all.
 
-    Raises DataError when `values` are not what a question is about, and ConfigurationError for a patience that is none.
+    Raises DataError when `values` are not what a question is about, and ConfigurationError for a patience that is none,
+    and for questions, or too few peers, that no masks can hide.
     """
 
     standing: Standing | None = None
@@ -87,15 +88,19 @@ class RelayPeer:
         generator: np.random.Generator,
         patience: float = PATIENCE,
         all_are_there: float = 0.0,
+        masking: Masking | None = None,
     ) -> None:
         if not 0 < patience < inf:
             raise ConfigurationError(f"patience is above 0 seconds and finite, got {patience}")
         self.peer_id = place.peer_id
-        self.num_rounds = most_passes(questions, len(place.positions))
+        self.num_rounds = most_passes(questions, len(place.positions), is_masked=masking is not None)
         self.value: Vector = frozen(np.zeros(0))
         self._place = place
-        self._inquiry = Inquiry(questions, values)
-        self._size = largest_size(questions)
+        self._inquiry = (
+            Inquiry(questions, values)
+            if masking is None
+            else MaskedInquiry(questions, values, self.peer_id, [*place.positions], masking)
+        )
         self._backoff = backoff
         self._generator = generator
         self._patience = patience
@@ -211,11 +216,13 @@ class RelayPeer:
         self._below = {one: digest(vector) for one, vector in parts.items()}
         parts[self.peer_id] = self._inquiry.own
         vector = self._inquiry.merged([parts[one] for one in sorted(parts, key=place.positions.__getitem__)])
+        encoded = self._inquiry.encoded(vector)
         if place.above is None:
-            return self._take(Total(beginning(vector, self._size), self._agreed, first), now)
+            is_total = first is None or not self._inquiry.needs_all
+            return self._take(Total(encoded if is_total else None, self._agreed, first), now)
         tie = digest(self._agreed, self._made)
         self._made = digest(vector)
-        self._summary = summary_message(self.peer_id, place.above, self.round, vector, self._size, tie, first)
+        self._summary = summary_message(self.peer_id, place.above, self.round, encoded, tie, first)
         return [Send(self._summary)]
 
     def _take(self, total: Total, now: float) -> list[Action]:
@@ -280,11 +287,8 @@ class RelayPeer:
             return None  # there is no total, whatever was before
         else:
             agreed = self._agreed
-        vector = summary_in(message)
-        if vector.size != self._inquiry.own.size:
-            return f"sends {vector.size} numbers in pass {self.round + 1}, which has {self._inquiry.own.size}"
-        if np.abs(vector).max(initial=0) > -NO_MAXIMUM:
-            return f"sends numbers beyond 2^1000 in pass {self.round + 1}, as no values make them"
+        if (fault := self._inquiry.fault(summary_in(message), self.round + 1)) is not None:
+            return fault
         if message.number(AGREED) != agreed:
             return f"goes by other passes before pass {self.round + 1} than this peer"
         return None
@@ -327,6 +331,7 @@ class RelayPeer:
             "num_repeats": self._num_repeats,
             "repeat_at": self._repeat_at,
             "generator": self._generator.bit_generator.state,
+            "secret": self._inquiry.secret,
             "totals": [[total.agreed, total.silent] for total in self._totals],
         }
         vectors = {str(number): total.vector for number, total in enumerate(self._totals) if total.vector is not None}
@@ -341,6 +346,7 @@ class RelayPeer:
         _, values = snapshot
         if values["changed"] is not None:
             self._meet(Neighbors(**values["changed"]))
+        self._inquiry.restore(values["secret"])
         vectors = encoded_of_snapshot(part("vectors", snapshot))
         for number, (agreed, silent) in enumerate(values["totals"]):
             self._learn(Total(vectors.get(str(number)), agreed, silent))

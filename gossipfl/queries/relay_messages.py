@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gossipfl.compression.beginning import beginning
 from gossipfl.messages import Encoded, Kind, Message, NumberSchema, VectorSchema
 from gossipfl.queries.inquiry import Question, largest_size, pass_sizes
+from gossipfl.queries.masked_inquiry import largest_masked_size, most_masked_passes
 from gossipfl.weights import PeerId, Vector
 
 SUMMARY = "summary"
@@ -44,11 +44,10 @@ class Total(NamedTuple):
 
 
 def summary_message(
-    sender: PeerId, receiver: PeerId, number: int, vector: Vector, size: int, tie: int, silent: int | None
+    sender: PeerId, receiver: PeerId, number: int, summary: Encoded, tie: int, silent: int | None
 ) -> Message:
-    """The message that passes a summary up in pass `number`; vectors have `size` elements at most."""
-    vectors = {SUMMARY: beginning(vector, size)}
-    return Message(sender, receiver, Kind.PUSH, 2 * number, None, vectors, _numbers(tie, silent))
+    """The message that passes a summary up in pass `number`."""
+    return Message(sender, receiver, Kind.PUSH, 2 * number, None, {SUMMARY: summary}, _numbers(tie, silent))
 
 
 def request(sender: PeerId, receiver: PeerId, number: int) -> Message:
@@ -74,17 +73,19 @@ def digest(*parts: Vector | int) -> int:
     return int.from_bytes(hashed.digest(), "little")
 
 
-def most_passes(questions: Sequence[Question], num_peers: int) -> int:
-    """The number of passes, at most: questions begin again whenever peers have left."""
-    return len(pass_sizes(questions)) * num_peers
+def most_passes(questions: Sequence[Question], num_peers: int, *, is_masked: bool = False) -> int:
+    """The number of passes, at most: questions begin again whenever peers have left, or nobody may."""
+    return most_masked_passes(questions) if is_masked else len(pass_sizes(questions)) * num_peers
 
 
 def schemas(
-    questions: Sequence[Question], num_peers: int
+    questions: Sequence[Question], num_peers: int, *, is_masked: bool = False
 ) -> tuple[Mapping[str, VectorSchema], Mapping[str, NumberSchema]]:
     """The vectors and the numbers that messages carry."""
     numbers = {
         AGREED: NumberSchema(0, 2 ** (8 * _DIGEST_BYTES) - 1, is_integer=True),
         SILENT: NumberSchema(0, num_peers - 1, is_integer=True),
     }
+    if is_masked:
+        return {SUMMARY: VectorSchema(largest_masked_size(questions, num_peers), "uint8")}, numbers
     return {SUMMARY: VectorSchema(largest_size(questions), "float64")}, numbers

@@ -137,6 +137,11 @@ class PrivacySection(Section):
     """A server that adds up what it cannot read; `true`, or a table."""
 
     @property
+    def colluders(self) -> int | None:
+        """Those of secure aggregation, which may tell each other what they know; None: there is none."""
+        return None if self.secure_aggregation is None else self.secure_aggregation.colluders
+
+    @property
     def is_on(self) -> bool:
         """True if there is any defence."""
         return any((self.secure_aggregation, self.differential_privacy, self.encryption))

@@ -281,6 +281,23 @@ REFUSALS: tuple[Refusal, ...] = (
 )
 """All of them; the first that applies is what is said."""
 
+QUESTIONS = {
+    "differential_privacy": "answers are sums without noise, on which nothing is spent",
+    "encryption": "answers are sums that everybody reads",
+}
+"""Why peers with these defences are not asked."""
+
+
+def question_refusal(scenario: "Scenario") -> str | None:
+    """The sentence on a defence that does not go together with questions; None: its peers can be asked."""
+    for defence, reason in QUESTIONS.items():
+        if getattr(scenario.privacy, defence) is not None:
+            return (
+                f"privacy.{defence} does not go together with questions to all peers: {reason}; ask with --set "
+                "privacy={secure_aggregation=true}, or privacy={} if peers may know what their neighbors have"
+            )
+    return None
+
 
 def refusal(case: Case) -> str | None:
     """The sentence on the first pair that does not go together; None: all do."""

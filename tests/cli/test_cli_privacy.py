@@ -97,5 +97,17 @@ def test_a_peer_without_certificates_takes_part_in_no_secure_sum(command_line, t
 def test_questions_are_not_asked_around_the_defences_of_a_scenario(command_line):
     asked = ("measure", "privacy", "--query", "count")
     outcome = command_line(*asked)
-    assert (outcome.status, "a neighbor would see the values of a peer" in outcome.err) == (1, True)
+    assert (outcome.status, "differential_privacy does not go together with questions" in outcome.err) == (1, True)
     assert command_line(*asked, "--set", "privacy={}").status == 0
+    secure = (*asked, "--set", "privacy={secure_aggregation=true}", "--set", "algorithms=['synchronous']")
+    plain, masked = (
+        json.loads(command_line(*words, "--json").out) for words in ((*asked, "--set", "privacy={}"), secure)
+    )
+    assert masked["answers"] == plain["answers"]
+    assert masked["cost"]["num_passes"] == plain["cost"]["num_passes"] + 1  # of keys
+    assert all(masked["cost"][name] <= masked["predicted"][name] for name in masked["cost"])
+    outcome = command_line(*secure, "--query", "distinct:y")
+    assert (outcome.status, "cannot be asked with privacy.secure_aggregation" in outcome.err) == (1, True)
+    addresses = [option for k in range(1, 40) for option in ("--address", f"{k}=http://127.0.0.1:{9000 + k}")]
+    outcome = command_line(*secure, "--name", "0", *addresses, "--listen", "127.0.0.1:0")
+    assert (outcome.status, "secure_aggregation needs certificates" in outcome.err) == (1, True)

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from relaying import make, simulator_of
 
-from gossipfl import topology
+from gossipfl import analytics, topology
 from gossipfl.deploy.measuring import Asking, heard
 from gossipfl.deploy.measuring_peer import MeasuringOptions
+from gossipfl.engines.http.trust.certificates import create_authority, issue
+from gossipfl.engines.http.trust.credentials import load_credentials
 from gossipfl.errors import ConfigurationError
-from gossipfl.queries import Answer, Count, Maximum, Mean, Quantiles, Question, Unanswered, Values, Variance
+from gossipfl.queries import Answer, Count, Histogram, Maximum, Mean, Quantiles, Question, Unanswered, Values, Variance
 from gossipfl.scenario.http import HTTPSection
 
 PATIENT = 60.0
@@ -25,24 +27,27 @@ def numbers_of(graph):
     return {peer: generator.normal(40.0, 20.0, generator.integers(1, 30)) for peer in graph}
 
 
-def asking(graph, values, queries=QUERIES, patience=PATIENT):
-    return Asking(graph, [Question(query) for query in queries], [Values(values)] * len(queries), {}, patience)
+def asking(graph, values, queries=QUERIES, patience=PATIENT, colluders=None):
+    questions = [Question(query) for query in queries]
+    return Asking(graph, questions, [Values(values)] * len(queries), {}, patience, colluders)
 
 
 async def one_life(one, peer):
     return await one(peer)
 
 
-def asked(graph, askings, http=HTTP, polling=None, live=one_life):
+def asked(graph, askings, http=HTTP, polling=None, live=one_life, certificates=None):
     """Ask as the peers of `askings` at once, each on a port of its own; gives what each of them has heard."""
     sockets = {peer: socket.create_server(("127.0.0.1", 0)) for peer in graph}
-    urls = {peer: f"http://127.0.0.1:{listener.getsockname()[1]}" for peer, listener in sockets.items()}
+    scheme = "http" if certificates is None else "https"
+    urls = {peer: f"{scheme}://127.0.0.1:{listener.getsockname()[1]}" for peer, listener in sockets.items()}
 
     async def one(peer):
         names = (peer, *topology.all_neighbors(graph, peer))
         where = {name: None if name == polling else urls[name] for name in names}
         options = MeasuringOptions(peer, listen_fd=None if peer == polling else sockets[peer].fileno())
-        return await heard(options, where, None, None, http, askings[peer])
+        credentials = None if certificates is None else load_credentials(certificates, peer)
+        return await heard(options, where, None, credentials, http, askings[peer])
 
     async def all_at_once():
         return await asyncio.gather(*(live(one, peer) for peer in askings), return_exceptions=True)
@@ -179,6 +184,44 @@ def test_peers_go_from_one_run_to_the_next_each_in_its_own_time():
     for mean, maximum, count in asyncio.run(all_at_once()):
         assert mean == pytest.approx(everything.mean(), abs=1e-12)
         assert (maximum, count) == (everything.max(), len(everything))
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("certificates")
+    create_authority(directory)
+    for peer in TestSecureSums.GRAPH:
+        issue(directory, peer)
+    return directory
+
+
+class TestSecureSums:
+    QUERIES = (Mean(), Variance(), Histogram(edges=(-100.0, 40.0, 200.0)), Count())
+    GRAPH = topology.named("line", {"n": 4})
+
+    def askings(self, numbers, patience=PATIENT):
+        return {peer: asking(self.GRAPH, own, self.QUERIES, patience, colluders=1) for peer, own in numbers.items()}
+
+    def test_they_have_the_bits_of_virtual_time(self, certificates):
+        numbers = numbers_of(self.GRAPH)
+        results = asked(self.GRAPH, self.askings(numbers), certificates=certificates)
+        questions = [Question(query) for query in self.QUERIES]
+        values = {peer: [Values(own)] * len(questions) for peer, own in numbers.items()}
+        expected = analytics.asked(self.GRAPH, questions, values, colluders=1).answers
+        for result in results.values():
+            assert [told(answer) for answer in result.outcomes] == [told(answer) for answer in expected]
+
+    def test_without_a_silent_peer_nobody_has_an_answer(self, certificates):
+        numbers = numbers_of(self.GRAPH)
+        *present, _ = self.GRAPH
+        http = replace_http(meeting_seconds=0.1, linger=0.2)
+        askings = self.askings({peer: numbers[peer] for peer in present}, 0.3)
+        for result in asked(self.GRAPH, askings, http, certificates=certificates).values():
+            assert all(isinstance(one, Unanswered) and "peer 3 was silent" in one.why for one in result.outcomes)
+
+    def test_they_take_certificates(self):
+        results = asked(self.GRAPH, self.askings(numbers_of(self.GRAPH)))
+        assert all("secure_aggregation needs certificates" in str(result) for result in results.values())
 
 
 def replace_http(**changes):

@@ -84,6 +84,7 @@ def test_what_cannot_be_is_refused() -> None:
         lambda: Quantiles((math.nan,)),
         lambda: Quantiles(resolution=-1.0),
         lambda: Quantiles(resolution=math.nan),
+        lambda: Quantiles(extremes=2),
     ):
         with pytest.raises(ConfigurationError, match="must be"):
             wrong()

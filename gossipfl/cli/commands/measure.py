@@ -39,15 +39,21 @@ def measure_in_virtual_time(
     dataset = load_dataset(scenario, download, columns_of(asked))
     local = dealt(Experiment(scenario, dataset), asked, graph)
     some = local[next(iter(local))]
-    questions = questions_of(asked, some)
+    questions, colluders = questions_of(asked, some), scenario.privacy.colluders
     named = [(one, of_one.names) for one, of_one in zip(asked, some, strict=True)]
-    expected = analytics.predicted(graph, questions, network)
+    expected = analytics.predicted(graph, questions, network, is_masked=colluders is not None)
     console = new_console()
     counted = f"of {dataset.name}, the {len(dataset.train)} training examples count"
     if not as_json:
         console.print(f"{counted}. Expected at most: {_shown(expected)}, {len(graph)} peers", soft_wrap=True)
+        if colluders is not None:
+            console.print(
+                "Nobody sees what a single peer has, but sums alone; in virtual time keys come from the seed, and "
+                "protect nobody",
+                soft_wrap=True,
+            )
     values = {peer: [one.values for one in of_peer] for peer, of_peer in local.items()}
-    found = analytics.asked(graph, questions, values, network=network, seed=scenario.seed)
+    found = analytics.asked(graph, questions, values, network=network, seed=scenario.seed, colluders=colluders)
     if as_json:
         costs = {"predicted": asdict(expected), "cost": asdict(found.cost)}
         print_json({"answers": answers_as_json(named, found.answers), "counted": counted, **costs})
