@@ -33,13 +33,17 @@ class PlannedPeer(NamedTuple):
 
 @dataclass(frozen=True)
 class PrivacyPlan:
-    """The noise multiplier of a run and the rounds that it makes; `budget_rounds` are those that the scenario wants."""
+    """The noise multiplier of a run and the rounds that it makes; `budget_rounds` are those that the scenario wants.
+
+    Where the server of clients sees sums alone, so many of them are honest `sharers` of the noise, whoever looks.
+    """
 
     section: DifferentialPrivacySection
     noise: float
     rounds: int
     budget_rounds: int
     peers: tuple[PlannedPeer, ...]
+    sharers: int | None = None
 
     @property
     def epsilon(self) -> float:
@@ -55,6 +59,8 @@ class PrivacyPlan:
             case "peer":
                 return Protection(clip, self.noise, most_uses)
             case "server":
+                if self.sharers is not None:
+                    return None if peer is None else Protection(clip, self.noise, most_uses, self.sharers)
                 return SumProtection(clip, self.noise) if peer is None else Protection(clip, 0.0)
             case _:
                 rate = None if peer is None else peer.rate
@@ -73,6 +79,8 @@ class PrivacyPlan:
     @property
     def against(self) -> str:
         """Those against whom the guarantee holds, in words."""
+        if self.sharers is not None:
+            return f"everybody, the server and each client, as long as {self.sharers} other clients add their noise"
         if self.section.level == "server":
             return "everybody but the server, which sees what each client sends"
         return "whoever sees all that it sends"
@@ -161,7 +169,25 @@ def planned(scenario: Scenario, rounds: int, sizes: Mapping[PeerId, int]) -> Pri
         if key not in found:
             found[key] = spent(most, noise, possible)
         peers.append(PlannedPeer(peer_id, sizes[peer_id], *key, found[key]))
-    return PrivacyPlan(section, noise, possible, rounds, tuple(peers))
+    return PrivacyPlan(section, noise, possible, rounds, tuple(peers), _sharers(scenario, section, len(sizes)))
+
+
+def _sharers(scenario: Scenario, section: DifferentialPrivacySection, num_clients: int) -> int | None:
+    """The clients whose noise is in a sum, but for those who may take theirs off: whoever looks, and who colludes with
+    it; None: a server adds the noise, or each peer all of it.
+
+    Raises ConfigurationError where there are none.
+    """
+    sums = scenario.privacy.secure_aggregation
+    if section.level != "server" or (sums is None and scenario.privacy.encryption is None):
+        return None
+    sharers = num_clients - 1 - (0 if sums is None else sums.colluders)
+    if sharers < 1:
+        raise ConfigurationError(
+            f'privacy.differential_privacy: at level "server" clients share the noise, and of {num_clients} nobody is '
+            'left who is honest; take more clients, or level = "peer"'
+        )
+    return sharers
 
 
 def _uses_of(scenario: Scenario, section: DifferentialPrivacySection, size: int) -> tuple[_Use, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import sqrt
 from typing import TypeAlias
 
 import numpy as np
@@ -18,21 +19,30 @@ from gossipfl.weights import Vector, frozen
 class Protection:
     """Protection of all that one peer has, by the update of each round (peer-level differential privacy):
 
-        x  <-  x_before + clip(x_trained - x_before, C) + N(0, (z C)^2 I)
+        x  <-  x_before + clip(x_trained - x_before, C) + N(0, (z C)^2 / h I)
 
-    `clip` is C and `noise` z; without noise it is a clip alone, as a server needs it that adds the noise. The budget
-    allows `most_uses`; None: any number.
+    `clip` is C and `noise` z; without noise it is a clip alone, as a server needs it that adds the noise. Where nobody
+    sees a single update, but only sums with those of h honest `sharers` at least, whoever sees them, each adds its part
+    of the noise (Dwork et al., 2006); else h = 1. The budget allows `most_uses`; None: any number.
 
-    Raises ConfigurationError for a clip that is not above 0, or a noise below 0.
+    Raises ConfigurationError for a clip that is not above 0, a noise below 0, or sharers below 1.
     """
 
     clip: float
     noise: float
     most_uses: int | None = None
+    sharers: int = 1
 
     def __post_init__(self) -> None:
-        if not (0 < self.clip < float("inf") and 0 <= self.noise < float("inf")):
-            raise ConfigurationError(f"a clip is above 0 and a noise at least 0, both finite, got {self}")
+        if not (0 < self.clip < float("inf") and 0 <= self.noise < float("inf") and self.sharers >= 1):
+            raise ConfigurationError(
+                f"a clip is above 0 and a noise at least 0, both finite, and sharers are at least 1, got {self}"
+            )
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of what one peer adds."""
+        return self.noise * self.clip / sqrt(self.sharers)
 
 
 def _check_budget(job: Train, uses: int, most_uses: int | None) -> None:
@@ -73,8 +83,7 @@ class ProtectedTraining:
         _check_budget(job, self.uses + 1, protection.most_uses)
         change = clipped(np.subtract(update.weights, job.weights, dtype=np.float64), protection.clip)
         if protection.noise:
-            deviation = protection.noise * protection.clip
-            change = noised(change, deviation, self._secret.random_bytes(32, "noise", self.uses))
+            change = noised(change, protection.deviation, self._secret.random_bytes(32, "noise", self.uses))
         self.uses += 1
         weights = (job.weights + change).astype(update.weights.dtype)
         return replace(update, weights=frozen(weights), vectors={})

@@ -197,11 +197,14 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         "differential_privacy",
-        "secure_aggregation or encryption",
+        'level = "server" where clients share the noise, and patience or client_fraction',
         lambda case: (
-            _at(case, "server") and not (case.privacy.secure_aggregation is None and case.privacy.encryption is None)
+            _at(case, "server")
+            and (_is_secure(case) or _encrypts(case))
+            and (getattr(case.recipe, "patience", None) is not None or getattr(case.recipe, "client_fraction", 1) != 1)
         ),
-        'level = "server" clips and noises what the server can read; take level = "peer" or "example"',
+        "with secure sums or encryption each client adds its part of the noise, and without some of them there would "
+        "be less: leave both out",
     ),
     Refusal(
         "differential_privacy",
@@ -271,12 +274,6 @@ REFUSALS: tuple[Refusal, ...] = (
         lambda case: _encrypts(case) and _is_agreed_before(case.scenario),
         "means, deviations and counts would reach the server in the clear; give numbers in data.normalize, "
         "class_weight and rounds, or leave them out",
-    ),
-    Refusal(
-        "encryption",
-        'differential privacy at level "server"',
-        lambda case: _encrypts(case) and _at(case, "server"),
-        'the server cannot clip or noise what it cannot read; use level = "peer"',
     ),
 )
 """All of them; the first that applies is what is said."""

@@ -23,14 +23,12 @@ def experiment(algorithm="fedavg", rounds=3, noise=NOISE, **fields) -> Experimen
     generator = np.random.default_rng(0)
     x, y = generator.random((60, 6), np.float32), np.arange(60) % 3
     entry = {"name": algorithm} if isinstance(algorithm, str) else algorithm
-    scenario = Scenario(
-        rounds=rounds,
-        topology={"name": "ring", "arguments": {"n": 4}},
-        data={"partition": "contiguous"},
-        training={"batch_size": 4, "steps": 3},
-        algorithms=[entry],
-        **{"privacy": {"differential_privacy": {"level": "server", "clip": CLIP, "noise": noise}}, **fields},
-    )
+    usual = {
+        "topology": {"name": "ring", "arguments": {"n": 4}},
+        "training": {"batch_size": 4, "steps": 3},
+        "privacy": {"differential_privacy": {"level": "server", "clip": CLIP, "noise": noise}},
+    }
+    scenario = Scenario(rounds=rounds, data={"partition": "contiguous"}, algorithms=[entry], **{**usual, **fields})
     dataset = Dataset.from_arrays("some", (x[:48], y[:48]), (x[48:], y[48:]))
     return Experiment(scenario, dataset, make_trainer=lambda _, data, batches, *__: SoftmaxTrainer(data, batches))
 
@@ -66,6 +64,45 @@ def test_the_server_counts_its_rounds_and_clients_spend_nothing_of_their_own() -
     assert not simulator.peers["0"].standing.spending
     assert [peer.uses for peer in one.privacy.peers] == [3] * 4
     assert "everybody but the server" in one.privacy.sentences(protects=True)[0]
+
+
+SHARED = [
+    {defence: True, "differential_privacy": {"level": "server", "clip": CLIP, "noise": NOISE}}
+    for defence in ("secure_aggregation", "encryption")
+]
+
+
+@pytest.mark.parametrize("algorithm", ["fedavg", "fedprox"])
+def test_with_secure_sums_each_client_adds_a_part_and_without_its_own_the_sum_has_all_of_the_noise(algorithm) -> None:
+    one = experiment(algorithm, rounds=1, privacy=SHARED[0])
+    simulator, _ = run(one)
+    hardly = {"level": "server", "clip": CLIP, "noise": 1e-9}
+    without, _ = run(experiment(algorithm, rounds=1, privacy={**SHARED[0], "differential_privacy": hardly}))
+    deviation = NOISE * CLIP / np.sqrt(4 - 1)
+    secrets = [SeededSecrets(one.seed).of("noise", name).random_bytes(32, "noise", 0) for name in "0123"]
+    parts = [noised(np.zeros(without.peers["server"].value.size), deviation, secret) for secret in secrets]
+    added = simulator.peers["server"].value - without.peers["server"].value
+    assert added == pytest.approx(sum(parts) / 4, abs=1e-6)
+    assert not simulator.peers["server"].standing.spending
+    assert all(simulator.peers[name].standing.spending == {Mechanism(NOISE): 1} for name in "0123")
+    assert "the server and each client, as long as 3 other clients" in one.privacy.sentences(protects=True)[0]
+
+
+def test_with_encryption_clients_share_the_noise_too() -> None:
+    pytest.importorskip("tenseal")
+    one = experiment(rounds=2, privacy=SHARED[1])
+    simulator, _ = run(one)
+    assert all(simulator.peers[name].standing.spending == {Mechanism(NOISE): 2} for name in "0123")
+    assert one.privacy.protection_of("0").deviation == pytest.approx(NOISE * CLIP / np.sqrt(3))
+
+
+def test_more_colluders_mean_more_noise_of_each() -> None:
+    def deviation(colluders: int) -> float:
+        sums = {**SHARED[0], "secure_aggregation": {"colluders": colluders}}
+        one = experiment(topology={"name": "ring", "arguments": {"n": 8}}, privacy=sums)
+        return one.privacy.protection_of("0").deviation
+
+    assert [deviation(c) for c in (0, 3)] == pytest.approx([NOISE * CLIP / np.sqrt(m) for m in (7, 4)])
 
 
 def test_of_clients_that_are_drawn_each_round_is_counted_for_all() -> None:
@@ -122,8 +159,16 @@ def test_a_run_that_goes_on_draws_no_noise_twice() -> None:
             "follows the updates",
         ),
         (
-            {"privacy": {"encryption": True, "differential_privacy": {"level": "server", "noise": 1.0}}},
-            'level "server"|can read',
+            {"algorithm": {"name": "fedavg", "patience": 60.0}, "privacy": SHARED[0]},
+            "without some of them there would be less",
+        ),
+        (
+            {"algorithm": {"name": "fedavg", "client_fraction": 0.5}, "privacy": SHARED[1]},
+            "without some of them there would be less",
+        ),
+        (
+            {"topology": {"name": "ring", "arguments": {"n": 3}}, "privacy": {"secure_aggregation": {"colluders": 2}}},
+            "too few have server",
         ),
     ],
 )
