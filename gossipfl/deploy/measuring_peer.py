@@ -9,6 +9,7 @@ from typing import Any
 
 import networkx as nx
 
+from gossipfl.algorithms import ALGORITHMS
 from gossipfl.data.column_queries import ColumnQuery, Local
 from gossipfl.deploy.addresses import Where
 from gossipfl.deploy.agreement import held
@@ -63,7 +64,11 @@ def network_to_ask(scenario: Scenario, algorithm: str | None) -> nx.Graph:
     """
     if (why := question_refusal(scenario)) is not None:
         raise ConfigurationError(why)
-    return scenario.graph() if algorithm is None and len(scenario.algorithms) > 1 else network_of(scenario, algorithm)
+    if algorithm is None and len(scenario.algorithms) > 1:
+        return scenario.graph()
+    section = scenario.section(algorithm)
+    # Whose peers train alone have no links in their network, and those of the topology to ask along.
+    return network_of(scenario, algorithm) if ALGORITHMS[section.name].agrees else scenario.graph(section)
 
 
 def measure_as_peer(

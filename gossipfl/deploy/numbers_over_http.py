@@ -65,7 +65,8 @@ class NumbersOverHTTP:
         values = asked.nothing() if name == self.hub else asked.values(name)
         agreed = {"for": self.scenario.name, "seed": self.scenario.seed, **asked.facts}
         graph = without_revoked(self.network, self.scenario.http.revoked, name)
-        asking = Asking(graph, asked.questions, values, agreed, PATIENCE)
+        colluders = self.scenario.privacy.colluders
+        asking = Asking(graph, asked.questions, values, agreed, PATIENCE, colluders)
         questions = asking.facts().run_id
         known = self.file.read(questions, asked.dataset.digest)
         if known is not None:

@@ -163,7 +163,8 @@ def agreed_in_virtual_time(scenario: Scenario, asked: AskedNumbers) -> AgreedNum
     """The numbers of peers that are all here, asked along the links of the scenario."""
     graph = scenario.graph()
     values = {peer_id: asked.values(peer_id) for peer_id in graph}
-    return asked.numbers(analytics.asked(graph, asked.questions, values).answers)
+    colluders = scenario.privacy.colluders
+    return asked.numbers(analytics.asked(graph, asked.questions, values, colluders=colluders).answers)
 
 
 def agreed_with_nobody(asked: AskedNumbers) -> AgreedNumbers:

@@ -141,13 +141,6 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         "secure_aggregation",
-        "what peers agree on before the run",
-        lambda case: _is_secure(case) and _is_agreed_before(case.scenario),
-        "neighbors would see means and counts of single peers; leave data.normalize, balanced classes and rounds in "
-        "epochs out",
-    ),
-    Refusal(
-        "secure_aggregation",
         "a network that loses messages",
         lambda case: _is_secure(case) and case.scenario.network.model().loses_messages,
         "a sum that lost one of its many messages has to wait for its patience, in every step",

@@ -129,6 +129,17 @@ class TestInVirtualTime:
         assert "top:color,k=1 red" in after
         assert "It took" in after
 
+    def test_secure_sums_need_no_other_graph(self):
+        secure = ("--set", "privacy={secure_aggregation=true}", "--set", 'algorithms=["local"]')
+        queries = ("--query", "mean:age", "--query", "histogram:age,edges=20/40/70")
+        plain, masked = (
+            json.loads(invoked("measure", "three.toml", *self.DATA, *queries, *words, "--json"))["answers"]
+            for words in ((), secure)
+        )
+        assert plain == masked
+        shown = invoked("measure", "three.toml", *self.DATA, *queries, *secure)
+        assert "Nobody sees what a single peer has" in shown
+
     def test_a_server_has_no_rows(self):
         only = ("--set", 'algorithms=["fedavg"]')
         queries = [word for query in ("std:age", "mean:*", "classes", "top:color") for word in ("--query", query)]

@@ -92,3 +92,19 @@ def test_one_that_is_told_to_stop_while_it_asks_begins_no_run(options, kind, was
     with pytest.raises(StoppedError):
         _ = experiment.numbers
     assert file.path.exists() is not was_stopped
+
+
+def test_numbers_in_secure_sums_take_certificates(options):
+    scenario = Scenario(
+        data={"source": "csv:common.csv", "features": ["age"], "target": "ill"},
+        training={"class_weight": "balanced"},
+        algorithms=["synchronous"],
+        privacy={"secure_aggregation": True},
+    )
+    file, where = NumbersFile(options.run_directory.parent / "numbers.json"), ("127.0.0.1", 0)
+    graph = topology.named("complete", {"n": 3})
+    ask = NumbersOverHTTP(
+        scenario, graph, None, options, dict.fromkeys(graph, "http://127.0.0.1:1"), where, None, file, lambda: False
+    )
+    with pytest.raises(ConfigurationError, match="secure_aggregation needs certificates"):
+        _ = experiment_of(scenario, options, ask).numbers

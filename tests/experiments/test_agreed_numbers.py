@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 from softmax_trainer import run_without_tensorflow
 
+from gossipfl import analytics
 from gossipfl.data.dataset import Dataset
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.agreed_numbers import (
@@ -92,6 +93,15 @@ def test_balanced_classes_are_those_of_all_peers():
         data=DIGITS["data"] | {"seed": 0},
     )
     assert weights_of(other) == weights_of(ran)
+
+
+def test_in_secure_sums_they_are_the_same(monkeypatch):
+    fields = {"rounds": "2 epochs", "training": {"steps": 2, "class_weight": "balanced"}, "algorithms": ["synchronous"]}
+    secure = experiment(**fields, privacy={"secure_aggregation": True})
+    seen, asked = [], analytics.asked
+    monkeypatch.setattr(analytics, "asked", lambda *given, **by_name: seen.append(by_name) or asked(*given, **by_name))
+    assert secure.numbers == experiment(**fields).numbers
+    assert seen == [{"colluders": 0}, {"colluders": None}]
 
 
 @pytest.mark.parametrize("kept", [(), (1,), (1, 2)])
