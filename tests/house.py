@@ -27,7 +27,7 @@ FLOORS = {
     4: {"engines"},
     5: {"scenario"},
     6: {"analytics", "experiments"},
-    7: {"audits", "runs"},
+    7: {"audits", "observers", "runs"},
     8: {"deploy", "figures", "report"},
     9: {"sweep"},
     10: {"__init__", "__main__", "cli"},

@@ -29,6 +29,7 @@ from gossipfl.cli.options import (
     LogFormatOption,
     LogLevel,
     LogLevelOption,
+    LogTo,
     OptionalScenarioName,
     Output,
     RayAddress,
@@ -83,6 +84,7 @@ def simulate(
     seeds: Seeds = 1,
     output: Output = None,
     json: Json = False,
+    log_to: LogTo = None,
     checkpoint_every: CheckpointEvery = None,
     resume: Resume = None,
     trainer: Trainer = TrainerName.local,
@@ -104,6 +106,7 @@ def simulate(
         seeds,
         output,
         json,
+        log_to=log_to or [],
         ray_address=ray_address,
         checkpoint_every=checkpoint_every,
         resume=resume,
@@ -120,6 +123,7 @@ def compare(
     seeds: Seeds = 1,
     output: Output = None,
     json: Json = False,
+    log_to: LogTo = None,
     engine: Annotated[
         EngineName, typer.Option(help="In virtual time, or over real HTTP on this machine.")
     ] = EngineName.virtual,
@@ -146,6 +150,7 @@ def compare(
         seeds,
         output,
         json,
+        log_to=log_to or [],
         ray_address=ray_address,
         checkpoint_every=checkpoint_every,
         resume=resume,
@@ -168,6 +173,7 @@ def launch(
     seeds: Seeds = 1,
     output: Output = None,
     json: Json = False,
+    log_to: LogTo = None,
     processes: Annotated[
         bool, typer.Option("--processes", help="A process for each peer, instead of all in this one.")
     ] = False,
@@ -178,7 +184,7 @@ def launch(
     from gossipfl.experiments.mode import Command, EngineKind, Mode
 
     mode = Mode(Command.LAUNCH, EngineKind.PROCESSES if processes else EngineKind.LOOPBACK)
-    run_scenario(RunOptions(mode, scenario, set_ or [], data, download, seeds, output, json))
+    run_scenario(RunOptions(mode, scenario, set_ or [], data, download, seeds, output, json, log_to or []))
 
 
 @app.command()

@@ -49,6 +49,13 @@ Resume = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(metavar="RUN", help="Go on with the run in this directory, from what was saved last."),
 ]
+LogTo = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        metavar="PLACE",
+        help="Log every evaluation, too: to tensorboard:DIRECTORY, mlflow:TRACKING_URI or wandb:PROJECT (offline).",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 

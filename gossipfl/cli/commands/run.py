@@ -1,7 +1,7 @@
 """`simulate`, `compare` and `launch`: prepare a run, run it, show what came of it. Ctrl-C keeps what was measured."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +23,7 @@ from gossipfl.experiments.fairness import spread, with_bounds
 from gossipfl.experiments.mode import EngineKind, Mode, TrainerKind
 from gossipfl.experiments.running import MakeEngine, run_all
 from gossipfl.history import History
+from gossipfl.observers.log_to import LogTo
 from gossipfl.report.complete import complete
 from gossipfl.runs.agreed_rows import agreed_rows, by_run
 from gossipfl.runs.directory import CHECKPOINTS, RunDirectory
@@ -44,6 +45,7 @@ class _Prepared:
     directory: RunDirectory
     checkpoints: Checkpoints
     ended: Mapping[RunName, History]
+    logs: Sequence[LogTo]
 
 
 def run_scenario(options: RunOptions) -> None:
@@ -55,6 +57,8 @@ def run_scenario(options: RunOptions) -> None:
 
 def _prepare(options: RunOptions, console: Console) -> _Prepared:
     """Raises ConfigurationError or DataError for what stands in the way of the run, before its directory is made."""
+    for place in options.log_to:
+        LogTo(place)  # before anything that takes long
     mode, num_seeds, every = options.mode, options.num_seeds, options.checkpoint_every
     name = options.scenario
     own = None if name is None else loading.load_with_data(name, options.overrides, options.data)
@@ -87,12 +91,15 @@ def _prepare(options: RunOptions, console: Console) -> _Prepared:
     if stopped is None:
         directory = RunDirectory.create(options.output, scenario, num_seeds, mode, options.words, every)
         checkpoints = Checkpoints(directory.checkpoints, every)
-        return _Prepared(options, mode, scenario, num_seeds, dataset, directory, checkpoints, {})
+        logs = [LogTo(place, group=directory.path.resolve().name) for place in options.log_to]
+        return _Prepared(options, mode, scenario, num_seeds, dataset, directory, checkpoints, {}, logs)
     checkpoints = Checkpoints(stopped.path / CHECKPOINTS, every)
-    rows = stopped.rows(checkpoints.evaluations())
+    saved = checkpoints.evaluations()
+    logs = [LogTo(place, group=stopped.path.resolve().name, begun=saved) for place in options.log_to]
+    rows = stopped.rows(saved)
     directory = RunDirectory.resume(stopped.path, scenario, mode, stopped.manifest, rows)
     directory.check_data(dataset)
-    return _Prepared(options, mode, scenario, num_seeds, dataset, directory, checkpoints, stopped.ended)
+    return _Prepared(options, mode, scenario, num_seeds, dataset, directory, checkpoints, stopped.ended, logs)
 
 
 def _check_network(scenario: Scenario, mode: Mode) -> None:
@@ -114,7 +121,7 @@ def _run(prepared: _Prepared, console: Console) -> Comparison:
             comparison = run_all(
                 prepared.scenario,
                 prepared.num_seeds,
-                [directory, progress],
+                [*prepared.logs, directory, progress],
                 prepared.dataset,
                 _engines(prepared, progress),
                 make_trainer,

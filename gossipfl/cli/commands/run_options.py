@@ -21,6 +21,7 @@ class RunOptions:
     num_seeds: int
     output: Path | None
     as_json: bool
+    log_to: Sequence[str] = ()
     ray_address: str | None = None
     checkpoint_every: int | None = None
     resume: Path | None = None
@@ -55,7 +56,7 @@ class RunOptions:
 
     @property
     def words(self) -> str:
-        """The words to type to run the same again."""
+        """The words to type to run the same again. Not where it was logged: an address may have a password in it."""
         words = ["gossipfl", self.mode.command, *self.scenario_words]
         if self.num_seeds > 1:
             words += ["--seeds", str(self.num_seeds)]
