@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gossipfl.experiments.comparison import Comparison
     from gossipfl.experiments.simulation import Simulation, compare, initialize, simulate
     from gossipfl.history import Contact, Evaluation, History
+    from gossipfl.observers.log_to import LogTo
     from gossipfl.scenario import Scenario, load_scenario
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ __all__ = [
     "History",
     "HostedPeer",
     "LocalProtocolError",
+    "LogTo",
     "ProtocolError",
     "RemoteProtocolError",
     "Scenario",
@@ -64,6 +66,7 @@ _MODULES = {
     "gossipfl.experiments.comparison": ("Comparison",),
     "gossipfl.experiments.simulation": ("Simulation", "compare", "initialize", "simulate"),
     "gossipfl.history": ("Contact", "Evaluation", "History"),
+    "gossipfl.observers.log_to": ("LogTo",),
     "gossipfl.scenario": ("Scenario", "load_scenario"),
 }
 """Where the public names are; all others are errors."""

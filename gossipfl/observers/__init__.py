@@ -1,1 +1,1 @@
-"""What is measured of a run, told to programs that many use to look at runs: each behind the protocol of `tracker`."""
+"""Programs that many use to look at runs are told what is measured, each behind the protocol of `tracker`."""

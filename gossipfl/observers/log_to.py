@@ -35,6 +35,8 @@ class LogTo:
     `begun` has the evaluations that were made before, by label and seed.
 
     Raises ConfigurationError for a place that cannot be used, at the latest before the run begins.
+
+    >>> observer = LogTo("tensorboard:logs")  # for compare(..., callbacks=[observer])
     """
 
     def __init__(

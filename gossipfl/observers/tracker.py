@@ -31,7 +31,7 @@ class RunLog(Protocol):
     """The log of one run."""
 
     def numbers(self, round: int, values: Mapping[str, float]) -> None:
-        """What was measured after a round, by name; rounds ascend."""
+        """Take the numbers that were measured after a round, by name; rounds ascend."""
         ...
 
     def end(self, ending: Ending, notes: Sequence[str]) -> None:
