@@ -28,7 +28,7 @@ FLOORS = {
     5: {"scenario"},
     6: {"analytics", "experiments"},
     7: {"audits", "observers", "runs"},
-    8: {"deploy", "figures", "report"},
+    8: {"dashboard", "deploy", "figures", "report"},
     9: {"sweep"},
     10: {"__init__", "__main__", "cli"},
 }

@@ -11,6 +11,8 @@ from gossipfl import __version__
 from gossipfl.cli.audit import audit
 from gossipfl.cli.catalogue import algorithms, data_app, scenario_app, topology_app
 from gossipfl.cli.certs import certs_app
+from gossipfl.cli.live import dashboard as follow_peers
+from gossipfl.cli.live import status
 from gossipfl.cli.measure import measure
 from gossipfl.cli.options import (
     Address,
@@ -18,6 +20,8 @@ from gossipfl.cli.options import (
     BehindProxy,
     Certs,
     CheckpointEvery,
+    Dashboard,
+    DashboardPort,
     Data,
     Download,
     EngineName,
@@ -89,6 +93,8 @@ def simulate(
     resume: Resume = None,
     trainer: Trainer = TrainerName.local,
     ray_address: RayAddress = None,
+    dashboard: Dashboard = False,
+    dashboard_port: DashboardPort = None,
 ) -> None:
     """Run every algorithm of a scenario in virtual time."""
     if scenario is None and resume is None:
@@ -110,6 +116,8 @@ def simulate(
         ray_address=ray_address,
         checkpoint_every=checkpoint_every,
         resume=resume,
+        dashboard=dashboard,
+        dashboard_port=dashboard_port,
     )
     run_scenario(options)
 
@@ -131,6 +139,8 @@ def compare(
     resume: Resume = None,
     trainer: Trainer = TrainerName.local,
     ray_address: RayAddress = None,
+    dashboard: Dashboard = False,
+    dashboard_port: DashboardPort = None,
 ) -> None:
     """Run a scenario (by default gossip_vs_fedavg) with local-only and centralized training as bounds, and print the
     common table."""
@@ -154,6 +164,8 @@ def compare(
         ray_address=ray_address,
         checkpoint_every=checkpoint_every,
         resume=resume,
+        dashboard=dashboard,
+        dashboard_port=dashboard_port,
     )
     run_scenario(options)
 
@@ -177,6 +189,8 @@ def launch(
     processes: Annotated[
         bool, typer.Option("--processes", help="A process for each peer, instead of all in this one.")
     ] = False,
+    dashboard: Dashboard = False,
+    dashboard_port: DashboardPort = None,
 ) -> None:
     """Run every algorithm of a scenario in real time: all its peers on this machine, over HTTP."""
     from gossipfl.cli.commands.run import run_scenario
@@ -184,7 +198,20 @@ def launch(
     from gossipfl.experiments.mode import Command, EngineKind, Mode
 
     mode = Mode(Command.LAUNCH, EngineKind.PROCESSES if processes else EngineKind.LOOPBACK)
-    run_scenario(RunOptions(mode, scenario, set_ or [], data, download, seeds, output, json, log_to or []))
+    options = RunOptions(
+        mode,
+        scenario,
+        set_ or [],
+        data,
+        download,
+        seeds,
+        output,
+        json,
+        log_to or [],
+        dashboard=dashboard,
+        dashboard_port=dashboard_port,
+    )
+    run_scenario(options)
 
 
 @app.command()
@@ -271,15 +298,8 @@ def peer(
     )
 
 
-@app.command()
-def status(
-    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Where peers are watched: http://HOST:PORT")],
-    json: Json = False,
-) -> None:
-    """Show what running peers say of themselves."""
-    from gossipfl.cli.commands.status import show_status
-
-    show_status(urls, json)
+app.command()(status)
+app.command("dashboard")(follow_peers)
 
 
 @app.command()

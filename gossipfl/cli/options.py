@@ -58,6 +58,13 @@ LogTo = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
+Dashboard = Annotated[
+    bool, typer.Option("--dashboard", help="Serve a page on this machine that shows the run as it goes on.")
+]
+DashboardPort = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(min=0, max=65535, metavar="PORT", help="Where; it stands for --dashboard, too. [default: a free one]"),
+]
 
 Listen = Annotated[
     Optional[str],  # noqa: UP045

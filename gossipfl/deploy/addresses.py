@@ -1,6 +1,5 @@
 """The addresses of the peers of a run."""
 
-import ipaddress
 import re
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -67,13 +66,3 @@ def host_and_port(address: str) -> tuple[str, int]:
     assert parts.hostname is not None
     assert parts.port is not None
     return parts.hostname, parts.port
-
-
-def is_loopback(host: str) -> bool:
-    """True if a host can be reached from this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

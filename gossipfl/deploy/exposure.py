@@ -7,9 +7,10 @@ from typing import Protocol
 
 import networkx as nx
 
-from gossipfl.deploy.addresses import Where, addresses, checked_address, host_and_port, is_loopback
+from gossipfl.deploy.addresses import Where, addresses, checked_address, host_and_port
 from gossipfl.deploy.process_start import taken
 from gossipfl.engines.http.http_peer import HTTPPeer
+from gossipfl.engines.http.serving.origins import is_loopback
 from gossipfl.engines.http.trust.credentials import Credentials
 from gossipfl.errors import ConfigurationError
 from gossipfl.scenario import Scenario

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import networkx as nx
 
-from gossipfl.deploy.addresses import addresses, host_and_port, is_loopback
+from gossipfl.deploy.addresses import addresses, host_and_port
 from gossipfl.deploy.agreement import run_facts
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.loopback_federation import LoopbackFederation, Member
 from gossipfl.engines.http.serving.descriptors import caps_of_loopback, check_launcher
+from gossipfl.engines.http.serving.origins import is_loopback
 from gossipfl.engines.http.status import PeerStatus
 from gossipfl.engines.http.trust.system_secrets import SystemSecrets
 from gossipfl.experiments.experiment import Experiment

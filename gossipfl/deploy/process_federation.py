@@ -63,6 +63,13 @@ class _Child:
     def is_running(self) -> bool:
         return self.process.poll() is None
 
+    @property
+    def shown(self) -> PeerStatus:
+        """The newest status of the peer, and in it what has become of its process since."""
+        assert self.status is not None
+        ended = self.process.poll()
+        return self.status if ended is None else replace(self.status, state="failed" if ended else "over")
+
 
 class ProcessFederation:
     """Runs one algorithm of an experiment as processes; iterating gives evaluations, as a simulator's does.
@@ -199,7 +206,7 @@ class ProcessFederation:
     def _refresh(self) -> None:
         list(self._threads.map(self._ask, [child for child in self._children.values() if child.is_running]))
         if self._look is not None:
-            self._look(list(self._statuses().values()))
+            self._look([child.shown for child in self._children.values() if child.status is not None])
 
     def _ask(self, child: _Child) -> None:
         content = self._get(child, "/status")

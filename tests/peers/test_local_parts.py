@@ -18,14 +18,14 @@ SIZE = 8
 def run(recipe, graph, *, has_local=True, on_send=lambda peer, trainer: None):
     trainer = NumpyTrainer(random_shards(graph), momentum=0.9, batch_size=3, has_statistics=True, has_local=has_local)
     simulator = make_simulator(recipe, graph, trainer, num_rounds=4)
-    send = simulator._network.send
+    send = simulator.network.send
 
     def checked(message, now):
         assert "local" not in message.vectors
         on_send(simulator.peers[message.sender], trainer)
         return send(message, now)
 
-    simulator._network.send = checked
+    simulator.network.send = checked
     simulator.run()
     return simulator, trainer
 

@@ -39,7 +39,7 @@ def test_all_know_the_same_bits_of_everybody_also_where_messages_are_lost_and_ov
     ideal = simulator_of(make(graph, ASKED, powers(graph)))
     history = ideal.run()
     assert (history.evaluations, history.num_refused, history.num_open) == ([], 0, 0)
-    assert ideal._network.traffic.num_messages == 3 * 2 * (len(graph) - 1)
+    assert ideal.network.traffic.num_messages == 3 * 2 * (len(graph) - 1)
     everybody = 2.0 ** len(graph) - 1
     for peer in ideal.peers.values():
         witnessed, mean, once = peer.answers

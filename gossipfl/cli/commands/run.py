@@ -1,10 +1,11 @@
 """`simulate`, `compare` and `launch`: prepare a run, run it, show what came of it. Ctrl-C keeps what was measured."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -31,6 +32,10 @@ from gossipfl.runs.resuming import Checkpoints, RunName, stopped_run
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.between_processes import between_processes
 from gossipfl.scenario.own_scenario import functions_named
+
+if TYPE_CHECKING:
+    from gossipfl.dashboard.beside import Dashboard
+    from gossipfl.engines.http.status import PeerStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +122,21 @@ def _run(prepared: _Prepared, console: Console) -> Comparison:
     directory = prepared.directory
     progress = Progress(console, prepared.scenario, prepared.mode)
     try:
-        with directory, _trainers(prepared, console) as make_trainer, progress:
+        with (
+            directory,
+            _dashboards(prepared, console) as dashboards,
+            _trainers(prepared, console) as make_trainer,
+            progress,
+        ):
+            engines = _engines(prepared, [progress.look, *(dashboard.look for dashboard in dashboards)])
+            for dashboard in dashboards:
+                engines = dashboard.watched(engines)
             comparison = run_all(
                 prepared.scenario,
                 prepared.num_seeds,
-                [*prepared.logs, directory, progress],
+                [*prepared.logs, directory, progress, *dashboards],
                 prepared.dataset,
-                _engines(prepared, progress),
+                engines,
                 make_trainer,
                 prepared.ended,
             )
@@ -158,22 +171,41 @@ def _trainers(prepared: _Prepared, console: Console) -> Iterator[MakeTrainer | N
         yield partial(RayTrainer, RayWorkers())
 
 
-def _engines(prepared: _Prepared, progress: Progress) -> MakeEngine:
-    """What makes the engine of one algorithm; those over HTTP tell the progress what their peers say."""
+@contextmanager
+def _dashboards(prepared: _Prepared, console: Console) -> Iterator[Sequence["Dashboard"]]:
+    """The page that shows the run, where one is wanted."""
+    options = prepared.options
+    if not options.dashboard and options.dashboard_port is None:
+        yield ()
+        return
+    from gossipfl.dashboard.beside import Dashboard
+
+    with Dashboard(prepared.directory.path, options.dashboard_port or 0) as dashboard:
+        console.print(f"Dashboard: {dashboard.address}", soft_wrap=True)
+        yield (dashboard,)
+
+
+def _engines(prepared: _Prepared, looks: Sequence[Callable[[Sequence["PeerStatus"]], None]]) -> MakeEngine:
+    """What makes the engine of one algorithm; those over HTTP tell what their peers say to those who `look`."""
+
+    def look(statuses: Sequence["PeerStatus"]) -> None:
+        for one in looks:
+            one(statuses)
+
     match prepared.mode.engine:
         case EngineKind.VIRTUAL_TIME:
             return prepared.checkpoints.simulator
         case EngineKind.LOOPBACK:
             from gossipfl.deploy.loopback import loopback_federation
 
-            return partial(loopback_federation, look=progress.look)
+            return partial(loopback_federation, look=look)
         case EngineKind.PROCESSES:
             from gossipfl.deploy.process_federation import ProcessFederation
 
             extra = ["--download"] if prepared.options.download else []
             place = prepared.directory.peers_directory
             return lambda experiment, section: ProcessFederation(
-                experiment, section, place(experiment, section), progress.look, extra
+                experiment, section, place(experiment, section), look, extra
             )
 
 

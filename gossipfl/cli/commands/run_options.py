@@ -25,6 +25,8 @@ class RunOptions:
     ray_address: str | None = None
     checkpoint_every: int | None = None
     resume: Path | None = None
+    dashboard: bool = False
+    dashboard_port: int | None = None
 
     def __post_init__(self) -> None:
         if self.resume is not None and (self.output is not None or self.num_seeds > 1):

@@ -79,7 +79,7 @@ class Simulator:
         self.history = History(label, seed)
         self._trainer = trainer
         self._world = world or World()
-        self._network = VirtualNetwork(self._world.network, self.peers, seed)
+        self.network = VirtualNetwork(self._world.network, self.peers, seed)
         self._plan = plan or EvaluationPlan()
         self._hub = hub
         self._heap: list[Event] = []
@@ -258,26 +258,26 @@ class Simulator:
     # Messages
 
     def _send(self, message: Message) -> None:
-        if self._network.has_outages and self._network.is_offline(message.sender, self.now):
+        if self.network.has_outages and self.network.is_offline(message.sender, self.now):
             self._schedule(self.now, EventKind.SEND_FAILED, message)
             return
-        transfer = self._network.send(message, self.now)
+        transfer = self.network.send(message, self.now)
         if transfer is None:
             return
-        if self._network.has_queue(message.receiver):
+        if self.network.has_queue(message.receiver):
             self._schedule(transfer.first_byte, _AT_DOWNLINK, transfer)
         else:
             self._schedule(transfer.last_byte, _ARRIVAL, transfer)
 
     def _enter_downlink(self, transfer: Transfer) -> None:
-        self._schedule(self._network.queue(transfer, self.now), _ARRIVAL, transfer)
+        self._schedule(self.network.queue(transfer, self.now), _ARRIVAL, transfer)
 
     def _deliver(self, transfer: Transfer) -> None:
         message = transfer.message
-        if self._network.has_outages and self._network.is_offline(message.receiver, self.now):
+        if self.network.has_outages and self.network.is_offline(message.receiver, self.now):
             self._schedule(self.now, EventKind.SEND_FAILED, message)
             return
-        self._network.arrived(transfer)
+        self.network.arrived(transfer)
         peer = self.peers[message.receiver]
         try:
             self._call(peer, peer.receive, message)
@@ -293,7 +293,7 @@ class Simulator:
     @property
     def traffic(self) -> Traffic:
         """All that was sent so far."""
-        return self._network.traffic
+        return self.network.traffic
 
     def average(self) -> ModelVectors:
         """The hub's model, or else the mean of all peers' models, recalibrated where the plan says so."""
@@ -334,7 +334,7 @@ class Simulator:
 
     def close(self) -> None:
         """Complete the history with what is only known at the end; also of a run that was interrupted."""
-        network = self._network
+        network = self.network
         self.history.peer_bytes = {peer_id: (wires.sent, wires.received) for peer_id, wires in network.wires.items()}
         self.history.link_traffic = None if network.pairs is None else dict(network.pairs)
         self.history.num_open = sum(peer.num_open for peer in self.peers.values())
@@ -357,7 +357,7 @@ class Simulator:
             "round": self.round,
             "training": asdict(self._training),
             "events": events,
-            "network": self._network.snapshot(),
+            "network": self.network.snapshot(),
             "evaluations": [asdict(evaluation) for evaluation in self.history.evaluations],
             "agreed": self.history.agreed_values(),
             "num_refused": self.history.num_refused,
@@ -376,7 +376,7 @@ class Simulator:
         for name in _VALUES:
             setattr(self, name, values[name])
         self._training = TrainingSums(**values["training"])
-        self._network.restore(values["network"])
+        self.network.restore(values["network"])
         self.history.evaluations[:] = [evaluation_of(one) for one in values["evaluations"]]
         self.history.restore_agreed(values["agreed"])
         self._stopping.restore(under("best/", arrays))
