@@ -61,7 +61,10 @@ class PrivacyPlan:
             case "server":
                 if self.sharers is not None:
                     return None if peer is None else Protection(clip, self.noise, most_uses, self.sharers)
-                return SumProtection(clip, self.noise) if peer is None else Protection(clip, 0.0)
+                adaptive = self.section.adaptive
+                if peer is None:
+                    return SumProtection(clip, self.noise, None if adaptive is None else adaptive.rule)
+                return Protection(clip, 0.0) if adaptive is None else None  # else the server alone knows the clip
             case _:
                 rate = None if peer is None else peer.rate
                 return None if rate is None else ExampleProtection(self.noise, rate, most_uses)

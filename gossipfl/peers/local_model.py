@@ -286,9 +286,13 @@ class LocalModel:
     def snapshot(self) -> Snapshot:
         arrays: dict[str, NDArray[Any]] = {"weights": self.weights, "statistics": self.statistics}
         arrays |= {f"state/{name}": array for name, array in self.state.items()}
-        values = {"num_jobs": self.num_jobs, "num_steps": self._num_steps, "examples_seen": self.examples_seen}
+        values: dict[str, Any] = {
+            "num_jobs": self.num_jobs,
+            "num_steps": self._num_steps,
+            "examples_seen": self.examples_seen,
+        }
         if self.protection is not None:
-            values["uses_of_noise"] = self.protection.uses
+            values["protection"] = self.protection.saved
         parts = {
             "own": (arrays, values),
             "last_sound": self.last_sound.snapshot(),
@@ -303,6 +307,6 @@ class LocalModel:
         self.num_jobs, self._num_steps = values["num_jobs"], values["num_steps"]
         self.examples_seen = values["examples_seen"]
         if self.protection is not None:
-            self.protection.uses = values["uses_of_noise"]
+            self.protection.restore(values["protection"])
         self.last_sound.restore(part("last_sound", snapshot), self.weights, self.statistics, self.state)
         self.outstanding = job_of_snapshot(part("outstanding", snapshot), self.peer_id)

@@ -1,8 +1,8 @@
 """A peer's training is protected where it ends, before anything of it is mixed or sent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import exp, sqrt
 from typing import TypeAlias
 
 import numpy as np
@@ -88,6 +88,15 @@ class ProtectedTraining:
         weights = (job.weights + change).astype(update.weights.dtype)
         return replace(update, weights=frozen(weights), vectors={})
 
+    @property
+    def saved(self) -> dict[str, float]:
+        """What a snapshot has of it."""
+        return {"uses": self.uses}
+
+    def restore(self, saved: Mapping[str, float]) -> None:
+        """Go on from what a snapshot has."""
+        self.uses = int(saved["uses"])
+
 
 @dataclass(frozen=True, slots=True)
 class ExampleProtection:
@@ -112,23 +121,61 @@ class ExampleProtection:
 
 
 @dataclass(frozen=True, slots=True)
+class AdaptiveClip:
+    """A clip that follows the norms of updates to their `quantile` q (Andrew et al., 2021):
+
+        C  <-  C exp(-r (b - q)),  b = 1/2 + (sum_i ([||x_i - x|| <= C] - 1/2) + N(0, s^2)) / m
+
+    with the `learning_rate` r and the `noise` s, of a count.
+    """
+
+    quantile: float
+    learning_rate: float
+    noise: float
+
+    def after(self, clip: float, norms: Sequence[float], num_sampled: int, secret: bytes) -> float:
+        """The clip of the next round."""
+        count = sum((norm <= clip) - 0.5 for norm in norms)
+        count += float(noised(np.zeros(1), self.noise, secret)[0])
+        step = -self.learning_rate * (0.5 + count / num_sampled - self.quantile)
+        return float(np.clip(clip * exp(min(max(step, -50.0), 50.0)), _SMALLEST_CLIP, 1 / _SMALLEST_CLIP))
+
+
+_SMALLEST_CLIP = 1e-12  # chance alone does not lead to a clip that is none
+
+
+@dataclass(frozen=True, slots=True)
 class SumProtection:
     """Protection of all that one client has, by the server of federated averaging (McMahan et al., 2018):
 
         x  <-  x + (sum_i clip(x_i - x, C) + N(0, (z C)^2 I)) / m
 
     over the clients i that answered, of m that were sampled, answers or not. `clip` is C and `noise` z. The server
-    itself sees each client's update.
+    itself sees each client's update. A clip that is `adaptive` begins there; then both, sum and count, spend as much
+    as z alone: the noise of the sum is (z^-2 - (2 s)^-2)^(-1/2).
 
-    Raises ConfigurationError for a clip or a noise that is not above 0.
+    Raises ConfigurationError for a clip or a noise that is not above 0, or more than the count allows.
     """
 
     clip: float
     noise: float
+    adaptive: AdaptiveClip | None = None
 
     def __post_init__(self) -> None:
         if not (0 < self.clip < float("inf") and 0 < self.noise < float("inf")):
             raise ConfigurationError(f"a clip and a noise are above 0 and finite, got {self}")
+        if self.adaptive is not None and self.noise >= 2 * self.adaptive.noise:
+            raise ConfigurationError(
+                f"privacy.differential_privacy.adaptive.noise = {self.adaptive.noise:g} spends more than all that the "
+                f"noise multiplier of {self.noise:g} allows: give more than half of that, at best a lot more"
+            )
+
+    @property
+    def noise_of_sum(self) -> float:
+        """The noise multiplier of the sum."""
+        if self.adaptive is None:
+            return self.noise
+        return float((self.noise**-2 - (2 * self.adaptive.noise) ** -2) ** -0.5)
 
 
 class ProtectedSum:
@@ -138,6 +185,8 @@ class ProtectedSum:
         self._protection = protection
         self._secret = secret
         self.uses = 0
+        self.clip = protection.clip
+        """The clip of the next round."""
 
     @property
     def spending(self) -> Spending:
@@ -154,14 +203,28 @@ class ProtectedSum:
 
     def mean(self, base: Vector, models: Sequence[Vector], num_sampled: int) -> Vector:
         """The next model, of the clients' models, which are clipped here again whoever sends them; one more use."""
-        protection = self._protection
-        total = np.zeros(base.size)
+        protection, clip = self._protection, self.clip
+        total, norms = np.zeros(base.size), []
         for model in models:
-            total += clipped(np.subtract(model, base, dtype=np.float64), protection.clip)
+            change = np.subtract(model, base, dtype=np.float64)
+            norms.append(float(np.linalg.norm(change)))
+            total += clipped(change, clip)
         secret = self._secret.random_bytes(32, "noise", self.uses)
+        if protection.adaptive is not None:
+            of_count = self._secret.random_bytes(32, "count", self.uses)
+            self.clip = protection.adaptive.after(clip, norms, num_sampled, of_count)
         self.uses += 1
-        change = noised(total, protection.noise * protection.clip, secret) / num_sampled
+        change = noised(total, protection.noise_of_sum * clip, secret) / num_sampled
         return frozen((base + change).astype(base.dtype))
+
+    @property
+    def saved(self) -> dict[str, float]:
+        """What a snapshot has of it."""
+        return {"uses": self.uses, "clip": self.clip}
+
+    def restore(self, saved: Mapping[str, float]) -> None:
+        """Go on from what a snapshot has."""
+        self.uses, self.clip = int(saved["uses"]), saved["clip"]
 
 
 class ProtectedExamples:
@@ -190,6 +253,15 @@ class ProtectedExamples:
         _check_budget(job, self.uses + job.num_steps, self._protection.most_uses)
         self.uses += job.num_steps
         return update
+
+    @property
+    def saved(self) -> dict[str, float]:
+        """What a snapshot has of it."""
+        return {"uses": self.uses}
+
+    def restore(self, saved: Mapping[str, float]) -> None:
+        """Go on from what a snapshot has."""
+        self.uses = int(saved["uses"])
 
 
 AnyProtection: TypeAlias = Protection | ExampleProtection | SumProtection

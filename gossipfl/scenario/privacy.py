@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from gossipfl.privacy.protection import AdaptiveClip
 from gossipfl.scenario.section import Count, Number, Positive, Section
 from gossipfl.secrecy.terms import Rules
 
@@ -41,8 +42,13 @@ class AdaptiveClipSection(Section):
     learning_rate: Positive = 0.2
     """The step of the logarithm of the clip. Higher: follows faster, at the expense of steadiness."""
     noise: Positive = 10.0
-    """The standard deviation of the noise on the count of those that were not clipped. Higher: less of the budget, at
-    the expense of steadiness."""
+    """The standard deviation of the noise on the count of those that were not clipped: a twentieth of the number of
+    clients, but more than half of the noise multiplier. Higher: less of the budget, at the expense of steadiness."""
+
+    @property
+    def rule(self) -> AdaptiveClip:
+        """The clip as a server changes it."""
+        return AdaptiveClip(self.quantile, self.learning_rate, self.noise)
 
 
 class DifferentialPrivacySection(Section):
@@ -68,7 +74,7 @@ class DifferentialPrivacySection(Section):
     """The batches at level `example`: `poisson`, each example is in each step with the probability batch_size / n, by
     which epsilon is smaller; `shuffled`, each once in an epoch, for which nothing is taken off."""
     adaptive: AdaptiveClipSection | None = None
-    """At level `server`, a clip that follows the updates; absent: it stays."""
+    """At level `server`, a clip that follows the updates, from `clip` on; absent: it stays."""
 
     @model_validator(mode="after")
     def _has_noise(self) -> "DifferentialPrivacySection":

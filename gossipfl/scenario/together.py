@@ -168,9 +168,9 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         "differential_privacy",
-        "adaptive",
-        lambda case: _at(case, "server") and case.dp is not None and case.dp.adaptive is not None,
-        "a clip that follows the updates is not there; give it as clip",
+        "adaptive, with secure_aggregation or encryption",
+        lambda case: case.dp is not None and case.dp.adaptive is not None and (_is_secure(case) or _encrypts(case)),
+        "a server that sees sums alone cannot count how many updates are clipped; give the clip",
     ),
     Refusal(
         "differential_privacy",

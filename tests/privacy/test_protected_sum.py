@@ -11,12 +11,13 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.messages import Kind
 from gossipfl.privacy.noise import noised
-from gossipfl.privacy.protection import ProtectedSum, SumProtection
+from gossipfl.privacy.protection import AdaptiveClip, ProtectedSum, SumProtection
 from gossipfl.privacy.spending import Mechanism
 from gossipfl.randomness import SeededSecrets
 from gossipfl.scenario import Scenario
 
 CLIP, NOISE = 0.1, 2.0
+AT_SERVER = {"level": "server", "noise": 1.0}
 
 
 def experiment(algorithm="fedavg", rounds=3, noise=NOISE, **fields) -> Experiment:
@@ -132,6 +133,52 @@ def test_nobody_at_all_is_noise_of_the_same_size() -> None:
     assert protected.uses == 2
 
 
+def adaptive(quantile=0.8, noise=10.0) -> SumProtection:
+    return SumProtection(CLIP, NOISE, AdaptiveClip(quantile, 0.2, noise))
+
+
+@pytest.mark.parametrize("clip", [0.01, 100.0])
+def test_an_adaptive_clip_goes_to_the_quantile_of_the_norms(clip) -> None:
+    protection = SumProtection(clip, 1.0, AdaptiveClip(0.8, 0.2, 5.0))
+    protected = ProtectedSum(protection, SeededSecrets(3))
+    generator = np.random.default_rng(0)
+    base = np.zeros(30)
+    for _ in range(120):
+        norms = generator.uniform(0.0, 2.0, 100)
+        updates = [
+            norm * vector / np.linalg.norm(vector)
+            for norm, vector in zip(norms, generator.normal(size=(100, 30)), strict=True)
+        ]
+        protected.mean(base, updates, 100)
+    assert protected.clip == pytest.approx(1.6, rel=0.15)
+
+
+def test_sum_and_count_together_spend_what_the_noise_says() -> None:
+    """Gaussian mechanisms compose: 1 / z^2 is the sum over both, and a client changes the count by a half."""
+    protection = adaptive(noise=3.0)
+    assert 1 / protection.noise_of_sum**2 + (0.5 / 3.0) ** 2 == pytest.approx(1 / NOISE**2)
+    assert adaptive(noise=1e9).noise_of_sum == pytest.approx(NOISE)
+    added = ProtectedSum(protection, SeededSecrets(1)).mean(np.zeros(5000), [], 4)
+    assert added.std() == pytest.approx(CLIP * protection.noise_of_sum / 4, rel=0.1)
+
+
+def test_an_adaptive_clip_clips_at_the_server_alone_and_is_saved() -> None:
+    privacy = {"differential_privacy": {"level": "server", "clip": 0.01, "noise": NOISE, "adaptive": {"noise": 3.0}}}
+    one = experiment(privacy=privacy)
+    section = one.scenario.algorithms[0]
+    whole, tap = run(one)
+    changes = [update - one.initial().weights for update in models(tap.wire["server"], Kind.UPDATE)]
+    assert max(np.linalg.norm(change) for change in changes) > 0.01
+    begun, resumed = one.simulator(section), one.simulator(section)
+    begun.next()
+    while begun.peers["server"].round < 2:
+        begun.step()
+    resumed.restore(begun.snapshot())
+    assert resumed.peers["server"].local.protection.clip == begun.peers["server"].local.protection.clip != 0.01
+    resumed.run()
+    assert resumed.peers["server"].value.tobytes() == whole.peers["server"].value.tobytes()
+
+
 def test_a_run_that_goes_on_draws_no_noise_twice() -> None:
     one = experiment()
     section = one.scenario.algorithms[0]
@@ -155,8 +202,12 @@ def test_a_run_that_goes_on_draws_no_noise_twice() -> None:
         ({"weighting": "examples"}, "all clients count alike"),
         ({"algorithm": {"name": "fedavg", "aggregator": "median"}}, "all clients count alike"),
         (
-            {"privacy": {"differential_privacy": {"level": "server", "noise": 1.0, "adaptive": {}}}},
-            "follows the updates",
+            {"privacy": {"secure_aggregation": True, "differential_privacy": {**AT_SERVER, "adaptive": {}}}},
+            "cannot count how many updates are clipped",
+        ),
+        (
+            {"privacy": {"differential_privacy": {**AT_SERVER, "adaptive": {"noise": 0.4}}}},
+            "spends more than all that the noise multiplier of 1 allows",
         ),
         (
             {"algorithm": {"name": "fedavg", "patience": 60.0}, "privacy": SHARED[0]},
