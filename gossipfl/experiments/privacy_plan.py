@@ -164,6 +164,8 @@ def planned(scenario: Scenario, rounds: int, sizes: Mapping[PeerId, int]) -> Pri
         noise = _noise(kinds, budget, section.delta, rounds)
     elif budget is not None:
         possible = _rounds_within(kinds, budget, section.delta, noise, rounds)
+    if section.adaptive is not None:
+        SumProtection(section.clip, noise, section.adaptive.rule)  # says now if its count spends too much
     found: dict[tuple[float | None, int], float] = {}
     peers = []
     for peer_id, own in uses.items():

@@ -90,7 +90,7 @@ class ProtectedTraining:
 
     @property
     def saved(self) -> dict[str, float]:
-        """What a snapshot has of it."""
+        """Its part of a snapshot."""
         return {"uses": self.uses}
 
     def restore(self, saved: Mapping[str, float]) -> None:
@@ -219,7 +219,7 @@ class ProtectedSum:
 
     @property
     def saved(self) -> dict[str, float]:
-        """What a snapshot has of it."""
+        """Its part of a snapshot."""
         return {"uses": self.uses, "clip": self.clip}
 
     def restore(self, saved: Mapping[str, float]) -> None:
@@ -256,7 +256,7 @@ class ProtectedExamples:
 
     @property
     def saved(self) -> dict[str, float]:
-        """What a snapshot has of it."""
+        """Its part of a snapshot."""
         return {"uses": self.uses}
 
     def restore(self, saved: Mapping[str, float]) -> None:

@@ -225,4 +225,4 @@ def test_a_run_that_goes_on_draws_no_noise_twice() -> None:
 )
 def test_what_does_not_go_together_is_refused(changes, said) -> None:
     with pytest.raises(ConfigurationError, match=said):
-        experiment(**changes)
+        _ = experiment(**changes).privacy
