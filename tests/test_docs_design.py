@@ -45,7 +45,8 @@ def test_words_are_in_order_and_explained_once() -> None:
 
 
 def test_the_commands_are_those_of_the_checks() -> None:
-    commands = re.findall(r"^\.venv/bin/(\S+(?: [^#\n]*[^#\s])?)", CONTRIBUTING, re.MULTILINE)
+    (block,) = re.findall(r"```bash\n(.*?)```", CONTRIBUTING, re.DOTALL)
+    commands = re.findall(r"^\.venv/bin/(\S+(?: [^#\n]*[^#\s])?)", block, re.MULTILINE)
     checks = (ROOT / ".ci" / "run").read_text("utf-8")
     assert len(commands) == 6
     for command in commands:  # the quick run has a test of its own, below
