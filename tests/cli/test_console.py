@@ -265,3 +265,13 @@ def test_progress_fits_a_terminal_of_80_columns():
     assert "3/7 accuracy 0.8250" in shown
     assert "300,000 peers trained/s" in shown
     assert not Path("/proc/self/statm").exists() or re.search(r"memory [\d.]+ [MG]B", shown)
+
+
+def test_a_line_for_an_evaluation_breaks_between_words_on_a_terminal():
+    label = "synchronous (random-regular)"
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
+    progress = Progress(console, Scenario(algorithms=[{"name": "pairwise", "label": label}]), Mode(Command.SIMULATE))
+    progress.evaluated(label, LAST)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert " ".join(lines) == evaluation_line(label, LAST)

@@ -91,6 +91,8 @@ def run_audit(options: AuditOptions) -> None:
         for defence in defences:
             status.update(f"attacking under {defence.name}")
             findings.append(next(made))
+            if not console.is_terminal:
+                console.print(f"attacked under {defence.name}")
     if all(finding.refused is not None for finding in findings):
         refused = "; ".join(f"{finding.defence.name}: {finding.refused}" for finding in findings)
         raise ConfigurationError(f"nothing could be audited ({refused})")

@@ -10,6 +10,7 @@ from rich.text import Text
 from gossipfl import topology
 from gossipfl.cli.commands.loading import load_dataset, load_with_data
 from gossipfl.cli.terminal.console import in_this_encoding, new_console, print_json
+from gossipfl.cli.terminal.whole_table import WholeTable
 from gossipfl.data.partition import label_counts
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.scenario import load_scenario
@@ -95,18 +96,13 @@ def show_data(name: str, overrides: Sequence[str], data: str | None, download: b
     caption = "examples in all, and of each class" if classes else None
     console = new_console()
     console.print(title, soft_wrap=True)
-    table = Table(caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("peer", "all", *classes):
-        table.add_column(column, justify="right", no_wrap=True, min_width=3)
-    if values:
-        table.add_column(Text(str(partition.by)), no_wrap=True)
+    held_by = [str(partition.by)] if values else []
     nothing = in_this_encoding("·", ".")
+    rows = []
     for peer_id, row in zip(shards, counts, strict=True):
-        counts_by_class = row if classes else row[:0]
-        cells = [str(count) if count else nothing for count in counts_by_class]
-        held = [Text(_some_of(values[peer_id]))] if values else []
-        table.add_row(peer_id, str(row.sum()), *cells, *held)
-    console.print(table, crop=False)  # of many classes a line is long, but whole
+        cells = [str(count) if count else nothing for count in (row if classes else ())]
+        rows.append([peer_id, str(row.sum()), *cells, *([_some_of(values[peer_id])] if values else [])])
+    console.print(WholeTable(["peer", "all", *classes, *held_by], rows, caption=caption, left=held_by))
     for note in dataset.notes:
         console.print(note, soft_wrap=True)
 

@@ -106,7 +106,8 @@ class Progress:
         self._doing.update(text=", ".join(parts))
         self._live.refresh()
         if self._mode.prints_evaluations or not self._console.is_terminal:
-            self._console.print(evaluation_line(name, evaluation), soft_wrap=True)
+            # a terminal would break it anywhere, also inside of a number; for other programs it is one line
+            self._console.print(evaluation_line(name, evaluation), soft_wrap=not self._console.is_terminal)
 
     def ended(self, history: History) -> None:
         self._statuses = ()
