@@ -169,15 +169,19 @@ class MaskedInquiry:
     def _masked(self) -> Bytes:
         sums = self._plain.own.reshape(2, -1)  # and what they lost; there are no maxima
         terms = exact_ring.encoded([1, *(sum(map(exact_ring.whole, pair)) for pair in sums.T.tolist())])
-        purpose = replace(self._sum_id, step=self._num_passes).context("mask of questions", self._seen)
+        sum_id = replace(self._sum_id, step=self._num_passes)
         place = self._everybody.index(self._peer_id)
 
-        def masks(position: int, other: PeerId) -> tuple[int, exact_ring.Numbers]:
+        def mask(position: int, other: PeerId) -> tuple[int, exact_ring.Numbers]:
+            # The purpose names the two: else who shows another's key as its own would have that one's mask before both,
+            # where one sign takes it off again.
+            pair = (name.encode() for name in sorted((self._peer_id, other)))
+            purpose = sum_id.context("mask of questions", self._seen, *pair)
             key = self._cipher.agree(self._private, self._keys[other].public, purpose)
-            mask = np.frombuffer(self._cipher.stream(key, terms.nbytes), "<u4").reshape(terms.shape)
-            return (1 if place < position else -1), mask
+            drawn = np.frombuffer(self._cipher.stream(key, terms.nbytes), "<u4").reshape(terms.shape)
+            return (1 if place < position else -1), drawn
 
-        others = (masks(k, name) for k, name in enumerate(self._everybody) if name != self._peer_id)
+        others = (mask(k, name) for k, name in enumerate(self._everybody) if name != self._peer_id)
         return _bytes(exact_ring.total(chain([(1, terms)], others)).astype("<u4").tobytes())
 
     def fault(self, summary: Bytes, number: int) -> str | None:

@@ -150,7 +150,7 @@ class Aggregator:
         masked, self._masked = self._masked, None
         assert masked is not None
         total = masked.copy()  # a checkpoint may hold the other, read-only, or be about to be written with it
-        purpose = mask_purpose(self.sum_id, self._digest())
+        digest = self._digest()
         for name in self._with_shares:
             own = {points[by]: int.from_bytes(of[name], "little") % PRIME for by, of in shares.items()}
             secret = secret_of(own).to_bytes(66, "little")
@@ -163,6 +163,7 @@ class Aggregator:
             if any(rest) or self._cipher.public(key) != self._roster[name].mask_key:
                 return self._spoiled()
             for other in self.survivors:
+                purpose = mask_purpose(self.sum_id, digest, name, other)
                 pair = self._cipher.agree(key, self._roster[other].mask_key, purpose)
                 is_first = points[other] < points[name]  # then it has added the mask
                 self._cipher.add_mask(pair, total, -1 if is_first else +1)

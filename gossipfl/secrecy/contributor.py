@@ -154,7 +154,7 @@ class Contributor:
         return total
 
     def _mask_with(self, other: PeerId) -> bytes:
-        purpose = mask_purpose(self.sum_id, self._digest())
+        purpose = mask_purpose(self.sum_id, self._digest(), self.peer_id, other)
         return self._cipher.agree(self._mask_key, self._roster[other].mask_key, purpose)
 
     def take_survivors(self, packed: bytes) -> bytes | None:
@@ -230,9 +230,10 @@ class Contributor:
         self._shares, self._own = {}, (0, 0)
 
 
-def mask_purpose(sum_id: SumId, digest: bytes) -> bytes:
-    """The purpose of the key of a pair's mask."""
-    return sum_id.context("mask", digest)
+def mask_purpose(sum_id: SumId, digest: bytes, *pair: PeerId) -> bytes:
+    """The purpose of the key of a pair's mask. It names the two: else somebody who shows another's key as its own would
+    have that one's mask in front of both, where one sign takes it off again."""
+    return sum_id.context("mask", digest, *(name.encode() for name in sorted(pair)))
 
 
 def survivors_text(sum_id: SumId, digest: bytes, with_shares: Sequence[PeerId], survivors: Sequence[PeerId]) -> bytes:

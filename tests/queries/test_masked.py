@@ -303,6 +303,20 @@ class TestWhoChangesKeysOrTotals:
         assert all(why in one or "is handed another key than its own" in one for one in told[1:])
         assert "is handed another key than its own" in told[0] or why in told[0]
 
+    def test_who_shows_the_key_of_another_as_its_own_takes_no_mask_off(self):
+        """Peer 1 adds the mask of 2 and takes off that of 0, and both would be one mask: 0 has signed the key of 2."""
+        graph, sent = canonical(nx.Graph([("0", "1"), ("0", "2")]), "star"), []  # 0 is the root
+        values = {name: Values([3.0]) for name in graph}
+        peers, robbed = masked(graph, [Question(Sum())], values), cipher_of_seed(0, "2")
+        stolen = _Key(robbed.public(robbed.secret("key of questions", "run")), bytes([1]), b"")
+        signed = stolen._replace(signature=cipher_of_seed(0, "0").sign(stolen.text(SumId("run", "", 0), "0"))).packed()
+        peers["0"]._inquiry._key = lambda: signed
+        changed(simulator_of(peers), lambda one: sent.append(one) or one).run()
+        (own,) = [one for one in sent if (one.sender, one.round) == ("1", 2)]
+        plain = terms([Question(Sum())], values["1"])
+        words = own.vectors["summary"].arrays["values"].view("<u4").reshape(plain.shape)
+        assert np.count_nonzero(words != plain) > 0.9 * plain.size
+
     def test_two_keys_of_one_peer_have_masks_that_do_not_cancel(self):
         """Both are signed by it; peer 4 alone is shown the other one, behind which somebody might listen."""
         told = self.run(self.swapped(lambda message: message.receiver == "4", lambda keys: self.signed()))

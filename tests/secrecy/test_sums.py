@@ -15,7 +15,7 @@ from gossipfl.engines.ciphers import cipher_of_seed
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
 from gossipfl.secrecy.advert import Advert
 from gossipfl.secrecy.aggregator import Aggregator
-from gossipfl.secrecy.contributor import Contributor
+from gossipfl.secrecy.contributor import Contributor, mask_purpose
 from gossipfl.secrecy.fixed_point import FixedPoint
 from gossipfl.secrecy.packing import pack, pack_by_peer, unpack_by_peer
 from gossipfl.secrecy.shamir import PRIME, secret_of, shares_of
@@ -114,17 +114,32 @@ def test_a_colluding_neighbor_takes_off_its_own_masks_and_no_others():
     adverts = {n: Advert.unpacked(p) for n, phase, p in play.seen if phase is Phase.ADVERT}
     # The seeds of own masks are revealed to whoever adds up. What is left are the pair masks of a and b.
     seen = masked["a"] - ring(colluder.stream(secrets["a"][1], 4 * SIZE))
-    purpose = SUM.context("mask", play.peers["a"]._digest())
-    seen -= ring(colluder.stream(colluder.agree(secrets["c"][0], adverts["a"].mask_key, purpose), 4 * SIZE))
+
+    def mask_with(other):
+        purpose = mask_purpose(SUM, play.peers["a"]._digest(), "c", other)
+        return ring(colluder.stream(colluder.agree(secrets["c"][0], adverts[other].mask_key, purpose), 4 * SIZE))
+
+    seen -= mask_with("a")
     left = seen - play.terms["a"]
     assert np.count_nonzero(left) > 0.9 * SIZE
-    both = left + (
-        masked["b"]
-        - ring(colluder.stream(secrets["b"][1], 4 * SIZE))
-        - ring(colluder.stream(colluder.agree(secrets["c"][0], adverts["b"].mask_key, purpose), 4 * SIZE))
-        - play.terms["b"]
-    )
+    both = left + (masked["b"] - ring(colluder.stream(secrets["b"][1], 4 * SIZE)) - mask_with("b") - play.terms["b"])
     assert not both.any(), "the two masks cancel: the sum of a and b is all that it learns"
+
+
+def test_who_shows_the_mask_key_of_another_as_its_own_takes_no_mask_off():
+    """Peer b adds the mask of c and takes off that of a, and both would be the same one: a has signed the key of c."""
+    play = Play(["a", "b", "c"])
+    stolen = replace(Advert.unpacked(play.peers["a"].advert()), mask_key=play.peers["c"]._cipher.public(b"c" * 32))
+    play.peers["c"]._mask_key = b"c" * 32
+    text = stolen._text(SUM, "a")
+    packed = replace(stolen, signature=cipher_of_seed(0, "a").sign(text)).packed()
+    play.peers["a"].advert = lambda: packed
+    play.run()
+    seed = play.peers["b"]._cipher.secret("seed", SUM.aggregator, SUM.step)
+    (masked,) = (ring(payload) for name, phase, payload in play.seen if (name, phase) == ("b", Phase.MASKED))
+    assert (
+        np.count_nonzero(masked - ring(play.aggregator._cipher.stream(seed, 4 * SIZE)) - play.terms["b"]) > 0.9 * SIZE
+    )
 
 
 def test_of_no_peer_both_secrets_are_revealed():
