@@ -118,4 +118,5 @@ def run_without_tensorflow(
 
     monkeypatch.setattr(Experiment, "trainer_for", trainer)
     monkeypatch.setattr("gossipfl.cli.commands.loading.import_tensorflow", lambda: None)
+    monkeypatch.setattr("gossipfl.deploy.hosted_peer._import_framework", lambda: None)
     return kept

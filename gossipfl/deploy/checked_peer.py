@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -73,26 +72,20 @@ class CheckedPeer:
             check_free(port, options.name)
         return cls(scenario, options, section, credentials, network, where, listen)
 
-    def cast(self, directory: Path, was_stopped: Callable[[], bool], hear: Hear | None = None) -> tuple[Cast, RunFacts]:
-        """The participants, with its data and its trainer, and what all must agree on; takes seconds.
+    def experiment(self, was_stopped: Callable[[], bool] = lambda: False, hear: Hear | None = None) -> Experiment:
+        """The experiment as this peer sees it; loads its data.
 
         Numbers over the examples of all are heard from the others, if the run needs any; `was_stopped` and `hear` are
         those of `NumbersOverHTTP`. Raises ConfigurationError or DataError.
         """
-        hub, file = ALGORITHMS[self.section.name].hub, NumbersFile(directory / NUMBERS)
-        agree = NumbersOverHTTP(
-            self.scenario,
-            self.network,
-            hub,
-            self.options,
-            self.where,
-            self.listen,
-            self.credentials,
-            file,
-            was_stopped,
-            hear,
-        )
-        experiment = experiment_of(self.scenario, self.options, agree)
+        file = NumbersFile(self.options.run_directory / NUMBERS)
+        reach = self.options, self.where, self.listen, self.credentials
+        hub = ALGORITHMS[self.section.name].hub
+        agree = NumbersOverHTTP(self.scenario, self.network, hub, *reach, file, was_stopped, hear)
+        return experiment_of(self.scenario, self.options, agree)
+
+    def cast(self, experiment: Experiment) -> tuple[Cast, RunFacts]:
+        """The participants, with a trainer, and what all must agree on; takes seconds. Raises ConfigurationError."""
         cast = experiment.cast(self.section)
         if self.options.initial is not None:
             experiment.begin_with(experiment.read_model(self.options.initial, self.section))

@@ -2,33 +2,31 @@
 
 import asyncio
 import concurrent.futures
-import sys
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from gossipfl.deploy.addresses import Where
 from gossipfl.deploy.checked_peer import CheckedPeer
 from gossipfl.deploy.measuring import Heard
+from gossipfl.deploy.numbers_over_http import Hear
 from gossipfl.deploy.peer_events import EventStream, PeerEvent
 from gossipfl.deploy.peer_options import PeerOptions
 from gossipfl.deploy.recorded_peer import RecordedPeer
 from gossipfl.engines.http.mounting import Mounting, Routes
 from gossipfl.engines.http.status import PeerStatus, status_of
 from gossipfl.errors import ConfigurationError
-from gossipfl.experiments.experiment import Cast
+from gossipfl.experiments.experiment import Cast, Experiment
 from gossipfl.runs.peer_directory import PeerDirectory
 from gossipfl.scenario import Scenario, load_scenario
 from gossipfl.weights import PeerId, StoredModel
 
 if TYPE_CHECKING:
     import keras
-
-_Result = TypeVar("_Result")
 
 
 class HostedPeer:
@@ -117,7 +115,7 @@ class HostedPeer:
     # Life
 
     async def __aenter__(self) -> "HostedPeer":
-        """Load data and model in a thread, and listen.
+        """Load data in a thread, build the model, and listen.
 
         Raises ConfigurationError, DataError or TopologyError for what cannot run.
         """
@@ -129,7 +127,9 @@ class HostedPeer:
             opened = PeerDirectory.opened(options.run_directory, resume=options.resume)
             directory = self._stack.enter_context(opened)
             hear = partial(self._hear, asyncio.get_running_loop())
-            cast, facts = await self._in_thread(partial(checked.cast, directory.path, lambda: False, hear))
+            # In this thread: while a model is built, nothing else is to draw from the process's random numbers, and
+            # Keras has a dtype policy for each thread.
+            cast, facts = checked.cast(await self._in_thread(partial(_loaded, checked, hear)))
             self._cast = cast
             self._recorded = RecordedPeer(checked, cast, facts, directory, self._tell)
             self._stack.push_async_callback(self._end, self._recorded)
@@ -226,9 +226,9 @@ class HostedPeer:
         self._asking = asyncio.run_coroutine_threadsafe(asking, loop)
         return self._asking.result()
 
-    async def _in_thread(self, call: Callable[[], _Result]) -> _Result:
+    async def _in_thread(self, call: Callable[[], Experiment]) -> Experiment:
         """What takes seconds, beside the loop. When cancelled, it ends the asking, and waits for the rest."""
-        running = asyncio.ensure_future(asyncio.to_thread(_with_policy_of_this_thread(call)))
+        running = asyncio.create_task(asyncio.to_thread(call))
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -238,19 +238,14 @@ class HostedPeer:
             raise
 
 
-def _with_policy_of_this_thread(call: Callable[[], _Result]) -> Callable[[], _Result]:
-    """Keras has a dtype policy for each thread: where one was chosen here, it is to count there."""
-    keras = sys.modules.get("keras")
-    if keras is None:
-        return call
-    policy = keras.config.dtype_policy()
+def _loaded(checked: CheckedPeer, hear: Hear) -> Experiment:
+    """The experiment, with the numbers that it needs of all."""
+    _import_framework()
+    experiment = checked.experiment(hear=hear)
+    _ = experiment.numbers
+    return experiment
 
-    def in_thread() -> _Result:
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(policy)
-        try:
-            return call()
-        finally:
-            keras.config.set_dtype_policy(before)
 
-    return in_thread
+def _import_framework() -> None:
+    """Import what models are built with, which takes seconds."""
+    from gossipfl.training.keras import trainer  # noqa: F401

@@ -34,7 +34,7 @@ def run_peer(scenario: Scenario, options: PeerOptions, when_possible: Callable[[
             starting = "starting %s of %s in %s; TensorFlow takes some seconds"
             _LOGGER.info(starting, options.name, scenario.name, directory.path)
             when_possible()
-            cast, facts = checked.cast(directory.path, was_stopped)
+            cast, facts = checked.cast(checked.experiment(was_stopped))
             encryption = cast.experiment.encryption
             for sentence in () if encryption is None else encryption.sentences:
                 _LOGGER.info("%s", sentence)

@@ -6,6 +6,7 @@ takes thread counts only before its first operation.
 
 import os
 import random
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -20,6 +21,8 @@ from tensorflow.python.eager.context import function_executor_type
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from gossipfl.errors import ConfigurationError
+
+_SEEDING = threading.RLock()
 
 _NUMBERS = "object_name_uids"
 """Where Keras counts the names that it gives."""
@@ -83,16 +86,17 @@ def global_seed(seed: int) -> Iterator[None]:
     """Seed Python, NumPy, TensorFlow and Keras while a model is built; Python's and NumPy's states are put back.
 
     So are the numbers that Keras has given to layers without a name: models of one function, by whose names weights are
-    saved and read, have the same ones.
+    saved and read, have the same ones. One thread at a time: seeds are those of the process.
     """
-    python_state = random.getstate()
-    numpy_state = np.random.get_state()  # noqa: NPY002
-    numbers = get_global_attribute(_NUMBERS, defaultdict(int))
-    set_global_attribute(_NUMBERS, numbers.copy())
-    keras.utils.set_random_seed(seed % 2**32)
-    try:
-        yield
-    finally:
-        set_global_attribute(_NUMBERS, numbers)
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
+    with _SEEDING:
+        python_state = random.getstate()
+        numpy_state = np.random.get_state()  # noqa: NPY002
+        numbers = get_global_attribute(_NUMBERS, defaultdict(int))
+        set_global_attribute(_NUMBERS, numbers.copy())
+        keras.utils.set_random_seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            set_global_attribute(_NUMBERS, numbers)
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)  # noqa: NPY002
