@@ -30,7 +30,19 @@ FRAMEWORKS = re.compile(
     r"""^\s*(?:import|from) (?:tensorflow|keras|toy_models|fit_oracle|random_models)\b|importorskip\("keras""",
     re.MULTILINE,
 )
-SLOW_ROOMS = {"cli", "deploy", "engines", "experiments", "gossip_callback", "hostile", "hosts", "report", "runs", "sweep", "training"}
+SLOW_ROOMS = {
+    "cli",
+    "deploy",
+    "engines",
+    "experiments",
+    "gossip_callback",
+    "hostile",
+    "hosts",
+    "report",
+    "runs",
+    "sweep",
+    "training",
+}
 """Folders of tests that start processes, open ports or wait for real time."""
 
 

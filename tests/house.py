@@ -27,15 +27,9 @@ FLOORS = {
     4: {"engines"},
     5: {"scenario"},
     6: {"analytics", "experiments"},
-<<<<<<< HEAD
     7: {"audits", "observers", "runs"},
     8: {"dashboard", "deploy", "figures", "report"},
-    9: {"sweep"},
-=======
-    7: {"audits", "runs"},
-    8: {"deploy", "figures", "report"},
     9: {"keras", "sweep"},
->>>>>>> 6e651e9 (keras, deploy: a plain fit as a peer, by a callback; models are built where nothing else draws random numbers)
     10: {"__init__", "__main__", "cli"},
 }
 """The rooms by floor; what is said (floor 0) is known everywhere, and the command line (floor 10) knows everything."""
