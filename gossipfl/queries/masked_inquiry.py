@@ -9,7 +9,8 @@ of all is not. The laws:
   has other masks, which do not cancel: then there is no answer, and never a wrong one. So nobody learns the part of one
   peer by asking it another thing than the others.
 * Nobody is left out: without somebody there is no answer. No mask is ever told, so one that is late tells nothing.
-* Of a question, each peer learns the sum of all others: where two honest ones of them have no examples, nobody answers.
+* Of a question, each peer learns the sum of all others. Where fewer than two honest ones of them have examples, nobody
+  says anything of them.
 """
 
 from collections.abc import Sequence
@@ -69,11 +70,9 @@ def _in_sums(question: Question) -> Question:
     return question
 
 
-def masked_pass_sizes(
-    questions: Sequence[Question], everybody: Sequence[PeerId], credential_bytes: int = 0
-) -> list[int]:
-    """The bytes of a message in each pass at most, the keys first, where certificates have so many."""
-    key = _Key(bytes(32), bytes(len(questions)), bytes(credential_bytes), bytes(64)).packed()
+def masked_pass_sizes(questions: Sequence[Question], everybody: Sequence[PeerId]) -> list[int]:
+    """The bytes of a message in each pass at most, the keys first, without certificates."""
+    key = _Key(bytes(32), bytes(len(questions)), b"", bytes(64)).packed()
     keys = pack_by_peer(dict.fromkeys(everybody, key))
     return [len(keys), *(exact_ring.NUMBER_BYTES * (1 + size // 2) for size in pass_sizes(in_sums(questions)))]
 
