@@ -263,7 +263,7 @@ class RecordedPeer:
         self._due.put_nowait(lambda: self._room.evaluate(scored))
 
     async def _record(self, host: HTTPPeer) -> None:
-        rounds = self._facts.num_rounds
+        rounds, told = self._facts.num_rounds, (-1, "")
         while (evaluate := await self._due.get()) is not None:
             score, row = await evaluate()
             host.score = score
@@ -275,7 +275,9 @@ class RecordedPeer:
             self._directory.row(row | asdict(score))
             shown = ", ".join(f"{name} {value:.4f}" for name, value in {"loss": score.loss, **score.metrics}.items())
             where = self._cast.plan.places[0].words
-            _LOGGER.info("after round %d of %d: %s on %s", row["round"], rounds, shown, where)
+            if (row["round"], shown) != told:  # the row of the end may have the traffic of the goodbyes alone
+                _LOGGER.info("after round %d of %d: %s on %s", row["round"], rounds, shown, where)
+            told = row["round"], shown
 
 
 _TRAFFIC = ("num_messages", "sent", "received")

@@ -89,6 +89,8 @@ def test_all_end_in_one_round_with_the_bits_of_virtual_time(gossipfl_):
         assert re.search(
             r"agreed: all 4 peers after round 0, in the mean: .*accuracy 0\.0750 \(0\.0750 to 0\.0750\)", text
         )
+        evaluations = re.findall(r"after round \d+ of \d+: .*", text)
+        assert len(set(evaluations)) == len(evaluations) >= last  # also the last one is said once
     one = ("--set", "algorithms=['synchronous']", "--set", "stop.by='peers'")
     assert gossipfl_("simulate", "toy.toml", *one, "--output", "virtual").status == 0
     assert gossipfl_("gather", *(f"run-{name}" for name in NAMES), "--output", "gathered").status == 0
