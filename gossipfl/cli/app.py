@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from gossipfl import __version__
+from gossipfl.cli import completion
 from gossipfl.cli.audit import audit
 from gossipfl.cli.catalogue import algorithms, data_app, scenario_app, topology_app
 from gossipfl.cli.certs import certs_app
@@ -53,7 +54,6 @@ from gossipfl.cli.sweep import sweep
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -217,7 +217,7 @@ def launch(
 @app.command()
 def peer(
     scenario: ScenarioName,
-    name: Annotated[str, typer.Option(help="Which peer of the scenario this is.")],
+    name: Annotated[str, typer.Option(help="Which peer of the scenario this is.", autocompletion=completion.peers)],
     set_: Set = None,
     algorithm: AlgorithmLabel = None,
     data: Data = None,

@@ -4,6 +4,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from gossipfl.cli import completion
 from gossipfl.cli.measure import PATIENCE, Name, OwnSource, Patience, check_name
 from gossipfl.cli.options import (
     Address,
@@ -35,7 +36,9 @@ def topology_list(json: Json = False) -> None:
 
 @topology_app.command("show")
 def topology_show(
-    name: Annotated[str, typer.Argument(help="A name from `topology list`, or a graph file.")],
+    name: Annotated[
+        str, typer.Argument(help="A name from `topology list`, or a graph file.", autocompletion=completion.topologies)
+    ],
     json: Json = False,
 ) -> None:
     """Degrees, diameter, spectral gap and predicted rounds to consensus of a topology."""
@@ -115,7 +118,9 @@ def algorithms(
     name: Annotated[
         Optional[str],  # noqa: UP045, typer reads this at run time
         typer.Argument(
-            help="A name from the list: its parameters, and how to name it in a scenario. Or a kind, such as schedules."
+            help="A name from the list: its parameters, and how to name it in a scenario. Or a kind, such as "
+            "schedules.",
+            autocompletion=completion.choices,
         ),
     ] = None,
     json: Json = False,

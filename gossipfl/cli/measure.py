@@ -4,6 +4,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from gossipfl.cli import completion
 from gossipfl.cli.options import (
     Address,
     AlgorithmLabel,
@@ -33,6 +34,7 @@ Query = Annotated[
         metavar="NAME[:COLUMN][,OPTION=VALUE]",
         help="mean:age, count, quantiles:age,at=0.1/0.9, mean:* (all features that are numbers), top:city,k=5; may be "
         "given several times. docs/analytics.md has all.",
+        autocompletion=completion.queries,
     ),
 ]
 Weight = Annotated[
@@ -41,7 +43,10 @@ Weight = Annotated[
 ]
 Name = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option(help="Ask over HTTP, as this peer of the scenario; every peer runs the same command with its name."),
+    typer.Option(
+        help="Ask over HTTP, as this peer of the scenario; every peer runs the same command with its name.",
+        autocompletion=completion.peers,
+    ),
 ]
 OwnSource = Annotated[
     Optional[str],  # noqa: UP045

@@ -6,20 +6,35 @@ from typing import Annotated, Optional
 
 import typer
 
-ScenarioName = Annotated[str, typer.Argument(help="A scenario file, or the name of one in simulations/.")]
+from gossipfl.cli import completion
+
+ScenarioName = Annotated[
+    str,
+    typer.Argument(help="A scenario file, or the name of one in simulations/.", autocompletion=completion.scenarios),
+]
 OptionalScenarioName = Annotated[
     Optional[str],  # noqa: UP045, typer reads this at run time
-    typer.Argument(metavar="[SCENARIO]", help="A scenario file, or the name of one in simulations/."),
+    typer.Argument(
+        metavar="[SCENARIO]",
+        help="A scenario file, or the name of one in simulations/.",
+        autocompletion=completion.scenarios,
+    ),
 ]
 Set = Annotated[
     Optional[list[str]],  # noqa: UP045, typer reads this at run time
-    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the scenario: --set training.batch_size=32"),
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Override a field of the scenario: --set training.batch_size=32",
+        autocompletion=completion.overrides,
+    ),
 ]
 Data = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         help="Take another data source: digits, csv:FILE, npz:FILE, folder:DIRECTORY, text:FILE, tfds:NAME, others of "
-        "docs/data.md, or package.module:function"
+        "docs/data.md, or package.module:function",
+        autocompletion=completion.sources,
     ),
 ]
 Download = Annotated[bool, typer.Option("--download", help="Fetch a tensorflow-datasets set that is not there yet.")]
@@ -30,7 +45,11 @@ Output = Annotated[
 ]
 AlgorithmLabel = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option(metavar="LABEL", help="Which of the scenario's algorithms, where it has several."),
+    typer.Option(
+        metavar="LABEL",
+        help="Which of the scenario's algorithms, where it has several.",
+        autocompletion=completion.labels,
+    ),
 ]
 Certificates = Annotated[Path, typer.Option(help="Directory of the run's certificates.")]
 RayAddress = Annotated[

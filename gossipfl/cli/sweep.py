@@ -5,6 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from gossipfl.cli import completion
 from gossipfl.cli.options import Data, Download, Json, ScenarioName, Seeds, Set
 
 
@@ -15,6 +16,7 @@ def sweep(
         typer.Option(
             metavar="FIELD=VALUE,VALUE,...",
             help="Run with each value of a field, in all combinations: --set-grid training.batch_size=10,50",
+            autocompletion=completion.overrides,
         ),
     ] = None,
     set_: Set = None,
