@@ -1,5 +1,12 @@
 """Decentralized deep learning for Keras: peers train on their own data and average weights with their neighbors.
 
+    import gossipfl
+
+    comparison = gossipfl.compare("ring_vs_fedavg", progress=True)    # a name, a file, or a gossipfl.Scenario
+    comparison.plot()                                                 # comparison.to_pandas(), .save("runs/mine")
+    history = gossipfl.simulate("ring_vs_fedavg", "pairwise")
+    print(history.last.mean_accuracy)
+
 The names below are the public surface; the modules behind it may change. They are imported when they are first used
 (PEP 562), so that `import gossipfl` costs nothing: neither TensorFlow nor aiohttp nor NumPy is imported by it.
 """
@@ -23,10 +30,13 @@ if TYPE_CHECKING:
         TrainingError,
         TransportError,
     )
-    from gossipfl.experiments.comparison import Comparison
-    from gossipfl.experiments.simulation import Simulation, compare, initialize, simulate
-    from gossipfl.history import Contact, Evaluation, History
+    from gossipfl.history import Contact, Evaluation
     from gossipfl.observers.log_to import LogTo
+    from gossipfl.results.comparison import Comparison
+    from gossipfl.results.history import History
+    from gossipfl.results.running import compare, launch, simulate
+    from gossipfl.results.simulation import Simulation, initialize
+    from gossipfl.results.sweep import Sweep
     from gossipfl.scenario import Scenario, load_scenario
 
 __version__ = "0.1.0"
@@ -49,12 +59,14 @@ __all__ = [
     "Scenario",
     "SchemaMismatchError",
     "Simulation",
+    "Sweep",
     "TopologyError",
     "TrainingError",
     "TransportError",
     "__version__",
     "compare",
     "initialize",
+    "launch",
     "load_scenario",
     "simulate",
 ]
@@ -63,10 +75,13 @@ _MODULES = {
     "gossipfl.data.dataset": ("Dataset",),
     "gossipfl.data.examples": ("Examples",),
     "gossipfl.deploy.hosted_peer": ("HostedPeer",),
-    "gossipfl.experiments.comparison": ("Comparison",),
-    "gossipfl.experiments.simulation": ("Simulation", "compare", "initialize", "simulate"),
-    "gossipfl.history": ("Contact", "Evaluation", "History"),
+    "gossipfl.history": ("Contact", "Evaluation"),
     "gossipfl.observers.log_to": ("LogTo",),
+    "gossipfl.results.comparison": ("Comparison",),
+    "gossipfl.results.history": ("History",),
+    "gossipfl.results.running": ("compare", "launch", "simulate"),
+    "gossipfl.results.simulation": ("Simulation", "initialize"),
+    "gossipfl.results.sweep": ("Sweep",),
     "gossipfl.scenario": ("Scenario", "load_scenario"),
 }
 """Where the public names are; all others are errors."""

@@ -191,6 +191,11 @@ class History:
         for evaluation in self.evaluations:
             yield history_row(self.algorithm, self.seed, evaluation)
 
+    def contact_rows(self) -> Iterator[dict[str, Any]]:
+        """One flat, JSON-ready row per contact that was lost or found."""
+        for contact in self.contacts:
+            yield {"algorithm": self.algorithm, "seed": self.seed, **asdict(contact)}
+
     def agreed_rows(self) -> Iterator[dict[str, Any]]:
         """One flat, JSON-ready row per agreement."""
         for agreement, known in self.agreed.items():

@@ -29,7 +29,7 @@ FLOORS = {
     6: {"analytics", "experiments"},
     7: {"audits", "observers", "runs"},
     8: {"dashboard", "deploy", "figures", "report"},
-    9: {"keras", "sweep"},
+    9: {"keras", "results", "sweep"},
     10: {"__init__", "__main__", "cli"},
 }
 """The rooms by floor; what is said (floor 0) is known everywhere, and the command line (floor 10) knows everything."""

@@ -10,7 +10,7 @@ import pytest
 from gossipfl.data.conversion import model_inputs
 from gossipfl.experiments.fairness import sharing
 from gossipfl.experiments.loaded_data import load_data
-from gossipfl.experiments.simulation import initialize
+from gossipfl.results.simulation import initialize
 from gossipfl.runs.export import save
 from gossipfl.scenario import Scenario
 

@@ -4,7 +4,7 @@ What is looked at is what targets are read off: the metric of what is deployed, 
 training included. The average model of the best evaluation is kept.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from math import nan
 from typing import Any
@@ -27,10 +27,17 @@ class Stopping:
     def __init__(self, rule: StopRule | None, history: History) -> None:
         self._judge = None if rule is None else Judge(rule)
         self._history = history
+        self.ask: Callable[[Evaluation], str | None] = lambda evaluation: None
+        """Is shown every evaluation when it is made; a text is a reason to end the run with it, too."""
 
     def reason(self, evaluation: Evaluation, average: ModelVectors | None) -> str | None:
         """The reason why the run ends with this evaluation, or None. The best one's `average` model is kept; without
         it, the evaluation is one that was looked at before a run went on."""
+        asked = None if average is None else self.ask(evaluation)
+        verdict = self._verdict(evaluation, average) or asked
+        return None if verdict is None else f"in round {evaluation.round}, at {evaluation.time:.4g} s: {verdict}"
+
+    def _verdict(self, evaluation: Evaluation, average: ModelVectors | None) -> str | None:
         judge = self._judge
         if judge is None:
             return None
@@ -41,8 +48,7 @@ class Stopping:
             self._history.best_round = evaluation.round
             self._history.best = average or self._history.best
         of = f"the {metric.name} of what is deployed, on {measured.metric.on},"
-        verdict = judge.verdict(value, of)
-        return None if verdict is None else f"in round {evaluation.round}, at {evaluation.time:.4g} s: {verdict}"
+        return judge.verdict(value, of)
 
     def snapshot(self) -> Snapshot:
         """The best model; all else is in the evaluations."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from math import floor, log10
 from typing import Literal, TypeAlias
 
@@ -84,14 +85,34 @@ def paper_table(run: Run, format: TableFormat, columns: Sequence[str] = ()) -> s
     rows = sorted(run.summary.rows, key=lambda row: row.bound)
     if format == "csv":
         return _csv(rows, chosen)
+    write = _latex if format == "latex" else _markdown
+    return write(*_headings_and_cells(run, chosen), sum(not row.bound for row in rows))
+
+
+def html_table(run: Run) -> str:
+    """The table of a paper as a piece of HTML, for notebooks."""
+    known = {column.name: column for column in _columns(run)}
+    headings, cells = _headings_and_cells(run, [known[name] for name in _usual(run, known)])
+
+    def cell(mean: str, is_best: bool, spread: str) -> str:
+        text = f"<b>{escape(mean)}</b>" if is_best else escape(mean)
+        return f"<td>{text}{' ± ' if spread[:1].isdigit() else ''}{escape(spread)}</td>"
+
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    body = "".join(f"<tr>{''.join(cell(*one) for one in line)}</tr>" for line in cells)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _headings_and_cells(run: Run, columns: Sequence[_Column]) -> tuple[list[str], list[list[tuple[str, bool, str]]]]:
+    """The headings, and for each algorithm, bounds last, its name and numbers as `_shown` gives them."""
+    rows = sorted(run.summary.rows, key=lambda row: row.bound)
     headings, cells = ["algorithm"], [[(visible(row.label), False, "")] for row in rows]
-    for column in chosen:
+    for column in columns:
         heading, numbers = _shown(column, rows, run.manifest.comparable)
         headings.append(heading)
         for line, number in zip(cells, numbers, strict=True):
             line.append(number)
-    write = _latex if format == "latex" else _markdown
-    return write(headings, cells, sum(not row.bound for row in rows))
+    return headings, cells
 
 
 def _columns(run: Run) -> list[_Column]:

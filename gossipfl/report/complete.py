@@ -6,7 +6,7 @@ summary.json       the common table
 report.html
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from gossipfl.files.whole_files import whole, write_whole
 from gossipfl.report import write_report
 from gossipfl.runs.agreed_rows import agreed_rows
 from gossipfl.runs.files import HistoryRow, manifest_and_history
+from gossipfl.runs.manifest import Manifest
 from gossipfl.scores import Metric
 
 
@@ -35,14 +36,18 @@ def complete(path: Path, left_out: list[str] | None = None) -> Path:
     rows = [row.model_dump() for row in history]
     _write_parquet(path / "history.parquet", history, manifest.metrics)
     _write_table(path / "agreed.parquet", [row.model_dump() for row in agreed])
+    write_whole(path / "summary.json", strict_json(summary(manifest, rows), indent=1))
+    return write_report(path)
+
+
+def summary(manifest: Manifest, rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The content of `summary.json`, from the manifest and the history rows of a run."""
     bounds = {algorithm.label: algorithm.bound for algorithm in manifest.algorithms}
     table = summarize(rows, manifest.metrics, manifest.targets, [(one.algorithm, one.seed) for one in manifest.ended])
-    summary = {
+    return {
         "rows": [{**row.as_json(), "bound": bounds.get(row.label, False)} for row in table],
         "winners": [winner.as_json() for winner in winners(table)],
     }
-    write_whole(path / "summary.json", strict_json(summary, indent=1))
-    return write_report(path)
 
 
 def _write_parquet(path: Path, history: Sequence[HistoryRow], metrics: Sequence[Metric]) -> None:

@@ -15,7 +15,6 @@ summary.json and report.html.
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -32,11 +31,10 @@ from gossipfl.history import Evaluation, History, history_row
 from gossipfl.runs.agreed_rows import agreed_rows
 from gossipfl.runs.beginning import run_manifest
 from gossipfl.runs.constant_files import write_constants
-from gossipfl.runs.manifest import EndedRun, Manifest, write_manifest
+from gossipfl.runs.manifest import Manifest, write_manifest
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
-from gossipfl.training.trainer import ModelFacts
-from gossipfl.weights import ModelVectors
+from gossipfl.weights import ModelVectors, WeightsSchema
 
 CHECKPOINTS = "checkpoints"
 """The folder of a run directory where the federation that is running is saved."""
@@ -181,27 +179,15 @@ class RunDirectory:
         self._append("history.jsonl", [history_row(label, self._seed, evaluation)])
 
     def ended(self, history: History) -> None:
-        of_the_run = {"algorithm": history.algorithm, "seed": history.seed}
-        self._append("events.jsonl", (of_the_run | asdict(contact) for contact in history.contacts))
+        self._append("events.jsonl", history.contact_rows())
         self._append("agreed.jsonl", history.agreed_rows())
-        if history.average is not None and self._experiment is not None:  # else it has not begun
-            average, best = (
-                None if model is None else _by_name(self._experiment.trainer, model)
-                for model in (history.average, history.best)
-            )
-            write_weights(
-                self.path / "weights",
-                f"{self._stems[history.algorithm]}-seed{history.seed}",
-                average or {},
-                history.final,
-                self._begun.constants.get(str(history.seed)),
-                best,
-            )
+        if self._experiment is not None:  # else it has not begun
+            trainer = self._experiment.trainer
+            schemas = trainer.schema, trainer.statistics_schema, trainer.local_schema
+            stem = self._stems[history.algorithm]
+            write_models(self.path, stem, history, schemas, self._begun.constants.get(str(history.seed)))
         if not history.interrupted:
-            before = self._begun
-            self._note(
-                {"ended": [*before.ended, EndedRun.of(history)], "differences": [*before.differences, *history.notes()]}
-            )
+            self._note(self._begun.facts_of_end(history))
 
     def _append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         if lines := json_lines(rows):
@@ -226,12 +212,19 @@ class RunDirectory:
         write_manifest(self.path, self._manifest)
 
 
-def _by_name(model: ModelFacts, vectors: ModelVectors) -> Arrays:
-    return (
-        by_name(model.schema, vectors.weights)
-        | by_name(model.statistics_schema, vectors.statistics)
-        | by_name(model.local_schema, vectors.local)
-    )
+def write_models(
+    run: Path, stem: str, history: History, schemas: Sequence[WeightsSchema], constants: str | None
+) -> None:
+    """Write the last models of one algorithm's run, by the `schemas` of weights, statistics and what is local; nothing
+    where it has none. `constants` is the digest of what no training changes, if there is any."""
+
+    def named(model: ModelVectors) -> Arrays:
+        vectors = zip(schemas, (model.weights, model.statistics, model.local), strict=True)
+        return {name: array for schema, vector in vectors for name, array in by_name(schema, vector).items()}
+
+    if history.average is not None:
+        average, best = named(history.average), None if history.best is None else named(history.best)
+        write_weights(run / "weights", f"{stem}-seed{history.seed}", average, history.final, constants, best)
 
 
 def make_run_directory(

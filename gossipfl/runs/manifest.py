@@ -187,6 +187,11 @@ class Manifest(Part):
     run_id: RunId | None = None
     agreed: dict[str, Any] | None = None
 
+    def facts_of_end(self, history: History) -> dict[str, Any]:
+        """The fields that are others when one of the runs has come to its end."""
+        ended = [*self.ended, EndedRun.of(history)]
+        return {"ended": ended, "differences": [*self.differences, *history.notes()]}
+
 
 def read_manifest(directory: Path, way_on: str = RESTORE) -> Manifest:
     """The manifest in a directory.

@@ -113,7 +113,7 @@ def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
     metrics = manifest.metrics
     for row in rows_of(path / "history.jsonl", HistoryRow):
         if (row.algorithm, row.seed) in ended:
-            ended[row.algorithm, row.seed].evaluations.append(_evaluation(row, metrics))
+            ended[row.algorithm, row.seed].evaluations.append(evaluation_of_row(row, metrics))
     return StoppedRun(
         path=path,
         manifest=manifest,
@@ -122,7 +122,9 @@ def stopped_run(path: Path, own: Scenario | None = None) -> StoppedRun:
     )
 
 
-def _evaluation(row: HistoryRow, metrics: Sequence[Metric]) -> Evaluation:
+def evaluation_of_row(row: HistoryRow, metrics: Sequence[Metric]) -> Evaluation:
+    """The evaluation of which this row was written, of models with these metrics."""
+
     def measured(metric: Metric) -> Measured:
         name = metric.name
         peers = {peer: nan if value is None else value for peer, value in row.of_peers(name).items()}

@@ -26,11 +26,24 @@ from gossipfl.sweep.grid import Point, identity, without
 from gossipfl.sweep.run import JSON, Measured, Run
 
 
+class _SweepRow(Part):
+    """One algorithm at one point, by the `name` that it has in the run over all."""
+
+    name: str
+    point: dict[str, Any]
+
+
 class _Sweep(Part):
     """`sweep.json`, as far as it is read again."""
 
     scenario: dict[str, Any]
     grid: dict[str, list[Any]]
+    rows: tuple[_SweepRow, ...] = ()
+
+
+def points_by_label(path: Path) -> dict[str, dict[str, Any]]:
+    """The values of the grid's fields in the directory of a sweep, by the name of an algorithm at a point."""
+    return {row.name: row.point for row in numbered(path / "sweep.json", _Sweep, FORMAT).rows}
 
 
 class SweepDirectory:

@@ -22,7 +22,7 @@ from gossipfl.experiments.agreed_numbers import (
 )
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.loaded_data import load_data
-from gossipfl.experiments.simulation import simulate
+from gossipfl.results.running import simulate
 from gossipfl.scenario import Scenario
 from gossipfl.training.normalization import NormalizedInput
 from gossipfl.weights import Constants

@@ -22,8 +22,9 @@ from gossipfl.experiments.holdings import Holdings
 from gossipfl.experiments.loaded_data import load_data
 from gossipfl.experiments.mode import Command, Mode
 from gossipfl.experiments.running import run_all
-from gossipfl.experiments.simulation import compare, initialize, simulate
 from gossipfl.history import Evaluation, History
+from gossipfl.results.running import compare, simulate
+from gossipfl.results.simulation import initialize
 from gossipfl.runs.directory import RunDirectory
 from gossipfl.scenario import Scenario
 

@@ -10,7 +10,7 @@ from gossipfl.cli.terminal.console import new_console
 from gossipfl.cli.terminal.lines import evaluation_line
 from gossipfl.cli.terminal.tables import comparison_tables
 from gossipfl.experiments.mode import Command, Mode
-from gossipfl.experiments.simulation import run_all
+from gossipfl.experiments.running import run_all
 from gossipfl.report.complete import complete
 from gossipfl.runs.directory import RunDirectory
 from gossipfl.runs.resuming import stopped_run

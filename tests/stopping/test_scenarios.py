@@ -5,7 +5,8 @@ from softmax_trainer import run_without_tensorflow
 
 from gossipfl import Scenario
 from gossipfl.errors import ConfigurationError
-from gossipfl.experiments.simulation import compare, initialize, simulate
+from gossipfl.results.running import compare, simulate
+from gossipfl.results.simulation import initialize
 from gossipfl.stopping.agreeing_peer import AgreeingPeer
 
 

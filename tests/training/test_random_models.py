@@ -19,7 +19,7 @@ from gossipfl import Scenario  # noqa: E402
 from gossipfl.algorithms import ALGORITHMS  # noqa: E402
 from gossipfl.experiments.experiment import Experiment  # noqa: E402
 from gossipfl.experiments.mode import Command, Mode  # noqa: E402
-from gossipfl.experiments.simulation import Simulation  # noqa: E402
+from gossipfl.results.simulation import Simulation  # noqa: E402
 from gossipfl.runs.directory import RunDirectory  # noqa: E402
 from gossipfl.runs.export import export  # noqa: E402
 

@@ -17,7 +17,7 @@ from gossipfl.cli.commands.run_options import RunOptions
 from gossipfl.errors import ConfigurationError, TrainingError, TransportError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.mode import Command, EngineKind, Mode, TrainerKind
-from gossipfl.experiments.simulation import Simulation
+from gossipfl.results.simulation import Simulation
 from gossipfl.training.ray.trainer import RayTrainer, ray_cluster
 from gossipfl.training.ray.workers import RayWorkers, WorkersDied
 from gossipfl.weights import StoredModel

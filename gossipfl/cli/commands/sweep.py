@@ -176,6 +176,7 @@ def _finish(
             "seeds": [run.seed for run, _ in done if run.point is point],
             **by_label[label(algorithm, point)],
             "label": algorithm,
+            "name": label(algorithm, point),
         }
         for point in dict.fromkeys(run.point for run, _ in done)
         for algorithm in point.scenario.labels

@@ -95,7 +95,7 @@ class LoopbackFederation:
         self._room: TrainingRoom | None = None
         self._evaluations: asyncio.Queue[Evaluation | None] = asyncio.Queue()
         self._due: asyncio.Queue[_Moment | None] = asyncio.Queue()
-        self._stopping = Stopping(stop, self.history)
+        self.stopping = Stopping(stop, self.history)
         self._end: _Moment | None = None
         """Where the run was stopped early: the peers have gone on since."""
         self._data_peers = [peer_id for peer_id in self.peers if peer_id != hub]
@@ -299,7 +299,7 @@ class LoopbackFederation:
         assert self._room is not None
         measure = partial(moment.measured_by, plan=self._plan)
         average, evaluation = await self._room.evaluate(partial(measure, is_last=moment.is_last))
-        reason = self._stopping.reason(evaluation, average)
+        reason = self.stopping.reason(evaluation, average)
         if reason is not None and not moment.is_last:
             self.history.stopped, self._end = reason, moment
             if self._plan.measures_at_end:

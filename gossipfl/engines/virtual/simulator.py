@@ -100,7 +100,7 @@ class Simulator:
         then is on the boundary of a round."""
         self._training = TrainingSums()
         self._state = "new"
-        self._stopping = Stopping(stop, self.history)
+        self.stopping = Stopping(stop, self.history)
         self._plan.check(self._data_peers)
 
     @property
@@ -324,7 +324,7 @@ class Simulator:
             epsilon=epsilon_spent(self._plan, self.peers.values()),
         )
         evaluation = measure(final=final)
-        reason = self._stopping.reason(evaluation, average)
+        reason = self.stopping.reason(evaluation, average)
         if reason is not None and not final:
             self.history.stopped, self._state = reason, "over"
             evaluation = measure(final=True) if self._plan.measures_at_end else evaluation
@@ -363,7 +363,7 @@ class Simulator:
             "num_refused": self.history.num_refused,
             "num_rollbacks": self.history.num_rollbacks,
         }
-        return compose(values, {"peers": peers, "messages": compose({}, messages), "best": self._stopping.snapshot()})
+        return compose(values, {"peers": peers, "messages": compose({}, messages), "best": self.stopping.snapshot()})
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take the state of a `snapshot` of a simulator of the same peers, world, plan and seed."""
@@ -379,7 +379,7 @@ class Simulator:
         self.network.restore(values["network"])
         self.history.evaluations[:] = [evaluation_of(one) for one in values["evaluations"]]
         self.history.restore_agreed(values["agreed"])
-        self._stopping.restore(under("best/", arrays))
+        self.stopping.restore(under("best/", arrays))
         self.history.num_refused, self.history.num_rollbacks = values["num_refused"], values["num_rollbacks"]
         self._heap = events_of_snapshot(values["events"], values["messages"], by_message)
         self._jobs.begin_again(peer.outstanding for peer in self.peers.values())

@@ -1,6 +1,8 @@
-"""The commands for Python: run scenarios in virtual time, or step by step."""
+"""One algorithm of a scenario, step by step."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import networkx as nx
@@ -9,11 +11,12 @@ from numpy.typing import NDArray
 
 from gossipfl.engines.evaluation import standings_of
 from gossipfl.errors import ConfigurationError
-from gossipfl.experiments.comparison import Comparison
 from gossipfl.experiments.experiment import Experiment
-from gossipfl.experiments.fairness import with_bounds
-from gossipfl.experiments.running import run_all
-from gossipfl.history import Evaluation, History
+from gossipfl.experiments.mode import Command, Mode
+from gossipfl.history import Evaluation
+from gossipfl.results.asked import asked
+from gossipfl.results.history import History
+from gossipfl.results.record import Record
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.scenario import Scenario
 from gossipfl.weights import ModelVectors, PeerId, StoredModel
@@ -43,12 +46,19 @@ class Simulation:
 
     def run(self) -> History:
         """Run to the end."""
-        return self.simulator.run()
+        self.simulator.run()
+        return self.history
 
     @property
     def history(self) -> History:
         """All evaluations so far."""
-        return self.simulator.history
+        return History.of(self.simulator.history, self._record)
+
+    @cached_property
+    def _record(self) -> Record:
+        record = Record(self.experiment.scenario, Mode(Command.SIMULATE), "gossipfl.initialize(...) in Python")
+        record.begins(self.experiment)
+        return record
 
     @property
     def graph(self) -> nx.Graph:
@@ -83,8 +93,10 @@ class Simulation:
         return standing.model
 
 
-def initialize(scenario: Scenario, algorithm: str | None = None) -> Simulation:
+def initialize(scenario: Scenario | str | Path, algorithm: str | None = None) -> Simulation:
     """Prepare one algorithm of the scenario (its label or name; None when there is only one), to be stepped.
+
+    `scenario` may be a name in `simulations/` or a file, too.
 
     >>> simulation = initialize(Scenario(model="softmax", rounds=1))
     >>> while (evaluation := simulation.next()) is not None:
@@ -93,25 +105,5 @@ def initialize(scenario: Scenario, algorithm: str | None = None) -> Simulation:
     0 (64, 10)
     1 (64, 10)
     """
-    return Simulation(Experiment(scenario), scenario.section(algorithm))
-
-
-def simulate(scenario: Scenario, algorithm: str | None = None) -> History:
-    """Run one algorithm of the scenario (its label or name; None when there is only one) to the end.
-
-    >>> history = simulate(Scenario(model="softmax", rounds=1), "pairwise")
-    >>> [evaluation.round for evaluation in history], history.last.mean_accuracy > history.evaluations[0].mean_accuracy
-    ([0, 1], True)
-    """
-    return initialize(scenario, algorithm).run()
-
-
-def compare(scenario: Scenario, num_seeds: int = 1) -> Comparison:
-    """Run all algorithms of the scenario and the bounds, with the seeds s, s + 1, ... after the scenario's s: each is
-    the run of that seed alone, with a graph and a split of its own where the scenario does not fix them.
-
-    >>> comparison = compare(Scenario(model="softmax", rounds=1, algorithms=["fedavg"]))
-    >>> [row.label for row in comparison.table]
-    ['fedavg', 'local', 'centralized']
-    """
-    return run_all(with_bounds(scenario), num_seeds)
+    whole = asked(scenario)
+    return Simulation(Experiment(whole), whole.section(algorithm))
