@@ -39,6 +39,7 @@ SLOW_ROOMS = {
     "hostile",
     "hosts",
     "report",
+    "results",
     "runs",
     "sweep",
     "training",

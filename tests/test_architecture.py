@@ -30,6 +30,7 @@ SEEDED = {"BitGenerator", "Generator", "PCG64", "PCG64DXSM", "Philox", "SeedSequ
 
 SWALLOWS_EVERYTHING = {
     "gossipfl/experiments/running.py",  # however an algorithm fails, the others go on
+    "gossipfl/results/callbacks.py",  # raised a moment later, where it is no failure of an algorithm
     "gossipfl/runs/export.py",  # whatever a user's layer raises when it is asked for its configuration
 }
 """Modules at an engine's outermost edge that may `except Exception` without raising it again; each with its reason."""

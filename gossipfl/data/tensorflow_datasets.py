@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gossipfl.data.bounded_network import bounded_network
 from gossipfl.data.conversion import check_size
 from gossipfl.data.parts import PARTS, Parts
+from gossipfl.data.quiet_tensorflow import tensorflow_quietly
 from gossipfl.data.reading import Columns, Reading
 from gossipfl.data.tables import select
 from gossipfl.errors import DataError
@@ -63,6 +64,7 @@ def read_tfds(tfds_name: str, name: str, reading: Reading, download: bool, data_
 
 
 def _builder(tfds_name: str, name: str, data_dir: Path | None) -> Any:
+    tensorflow_quietly()
     import tensorflow_datasets as tfds
     from google.protobuf.json_format import ParseError  # type: ignore[import-untyped, unused-ignore]
 

@@ -1,6 +1,7 @@
 """Callbacks of a run: observers, and functions that are shown every evaluation and may end a run."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from gossipfl.errors import ConfigurationError
@@ -39,8 +40,11 @@ class Asking:
         self._functions = functions
         self._error: Exception | None = None
 
-    def reason(self, label: str, evaluation: Evaluation) -> str | None:
-        """The first of their texts, if any: a reason to end the run."""
+    def about(self, label: str) -> Callable[[Evaluation], str | None]:
+        """The function that shows them an algorithm's evaluations, and gives the first of their texts."""
+        return partial(self._reason, label)
+
+    def _reason(self, label: str, evaluation: Evaluation) -> str | None:
         try:
             said = [function(label, evaluation) for function in self._functions]
             for one in said:

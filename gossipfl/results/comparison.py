@@ -8,10 +8,11 @@ from gossipfl.experiments import comparison
 from gossipfl.experiments.mode import Command
 from gossipfl.results.history import History
 from gossipfl.results.record import Record
-from gossipfl.results.results import Results, figure
+from gossipfl.results.results import Results
 from gossipfl.results.stored import Stored
 from gossipfl.runs.files import Run
 from gossipfl.scenario import Scenario
+from gossipfl.scores import LOSS
 
 
 @dataclass(slots=True, repr=False)
@@ -70,9 +71,11 @@ class Comparison(Results, comparison.Comparison):
         return self.record
 
     def __repr__(self) -> str:
-        last = {one.algorithm: one for one in reversed(self.histories) if one.evaluations}
-        reached = [f"{label} {figure(one.last.main)}" for label, one in reversed(last.items())]
-        num_seeds = len({one.seed for one in self.histories})
-        seeds = f" with {num_seeds} seeds, of the first" if num_seeds > 1 else ""
+        table, num_seeds = self.table, len({one.seed for one in self.histories})
+        main = next(iter(self.metrics), LOSS).name
+        reached = [f"{row.label} {row.values[f'deployed_{main}'].mean:.4f}" for row in table]
         words = f"{', '.join(reached[:6])}{', ...' if len(reached) > 6 else ''}"
-        return f"<Comparison of {self.scenario.name}{seeds}: {words}{', interrupted' if self.interrupted else ''}>"
+        seeds = f", mean of {num_seeds} seeds" if num_seeds > 1 else ""
+        return (
+            f"<Comparison of {self.scenario.name}{', interrupted' if self.interrupted else ''}: {main}{seeds}: {words}>"
+        )

@@ -34,8 +34,8 @@ def polars_frame(run: Run, *, peers: bool, points: Points = NO_POINTS) -> "pl.Da
         import polars as pl
     except ImportError as error:
         raise ConfigurationError("to_polars needs Polars, which is not installed: pip install polars") from error
-    columns = _columns(run, peers, points, missing=None)
-    return pl.DataFrame({name: pl.Series(name, of, None if any(of) else pl.Float64) for name, of in columns.items()})
+    frame = pl.DataFrame(_columns(run, peers, points, missing=None), infer_schema_length=None)
+    return frame.with_columns(pl.col(pl.Null).cast(pl.Float64))  # where nothing was measured at all
 
 
 def _columns(run: Run, peers: bool, points: Points, missing: float | None) -> dict[str, list[Any]]:

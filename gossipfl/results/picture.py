@@ -26,7 +26,7 @@ def picture(
     xs = [x for one in measured.values() for x in one.x if isfinite(x)]
     if not ys or not xs:
         return ""
-    x_ticks, y_ticks = _ticks(0.0, max(xs)), _ticks(min(ys), max(ys))
+    x_ticks, y_ticks = _ticks(0.0, max(xs), 1.0), _ticks(min(ys), max(ys))  # rounds and bytes are whole
 
     def x_at(x: float) -> float:
         return _LEFT + (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (_WIDTH - _LEFT - _RIGHT)
@@ -55,19 +55,32 @@ def picture(
     ]
     for label, curve in measured.items():
         look = style[label]
-        dashes = " ".join(f"{look.width * one:g}" for one in look.dash) or "none"
         for part in _unbroken(curve):
             line_x, line, low, high = ([side[at] for at in part] for side in (curve.x, curve.y, curve.low, curve.high))
             if curve.num_seeds > 1:
                 band = f"{points(line_x, high)} {points(line_x[::-1], low[::-1])}"
                 parts.append(f'<polygon points="{band}" fill="{look.color}" fill-opacity="0.14"/>')
             parts.append(
-                f'<polyline points="{points(line_x, line)}" fill="none" stroke="{look.color}" '
-                f'stroke-width="{look.width}" stroke-dasharray="{dashes}"><title>{_text(label)}</title></polyline>'
+                f'<polyline points="{points(line_x, line)}" {_stroke(look)}><title>{_text(label)}</title></polyline>'
             )
             if len(part) == 1:
                 parts.append(f'<circle cx="{x_at(line_x[0]):.1f}" cy="{y_at(line[0]):.1f}" r="2" fill="{look.color}"/>')
     return "".join([*parts, "</svg>"])
+
+
+def legend(style: Mapping[str, Look]) -> str:
+    """The lines of all labels, with their names."""
+    entries = [
+        f'<span style="white-space: nowrap"><svg width="26" height="9"><path d="M2,5 H24" {_stroke(look)}/></svg> '
+        f"{_text(label)}</span>"
+        for label, look in style.items()
+    ]
+    return f"<p>{'&ensp; '.join(entries)}</p>"
+
+
+def _stroke(look: Look) -> str:
+    dashes = " ".join(f"{look.width * one:g}" for one in look.dash) or "none"
+    return f'fill="none" stroke="{look.color}" stroke-width="{look.width}" stroke-dasharray="{dashes}"'
 
 
 def _text(text: str) -> str:
@@ -86,14 +99,14 @@ def _unbroken(curve: Curve) -> list[list[int]]:
     return [sorted({*part[::step], part[-1]}) for part in parts if part]
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def _ticks(low: float, high: float, least_step: float = 0.0) -> list[float]:
     """Round numbers from at most `low` to at least `high`, four to seven of them.
 
     >>> _ticks(0.0, 20.0)
     [0.0, 5.0, 10.0, 15.0, 20.0]
     """
     span = high - low or abs(high) or 1.0
-    rough = span / 4
+    rough = max(span / 4, least_step)
     power = 10.0 ** floor(log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     first, last = floor(low / step + 1e-9), -floor(-high / step + 1e-9)

@@ -47,7 +47,8 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        if self._console.is_terminal:
+            self._bars.stop()
         self._draw(0.0)
 
     def begins(self, experiment: Experiment) -> None:
@@ -59,7 +60,7 @@ class Progress:
             self._console.print(f"{name}: round {evaluation.round} of {self._num_rounds}, {state}", soft_wrap=True)
             return
         if self._task is None:
-            self._task = self._bars.add_task(name, total=self._num_rounds)
+            self._task = self._bars.add_task(name, total=self._num_rounds, state=state)
         self._bars.update(self._task, completed=evaluation.round, state=state)
         self._draw(_SECONDS_BETWEEN)
 

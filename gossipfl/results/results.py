@@ -2,11 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from gossipfl.errors import ConfigurationError
+from gossipfl.figures.canvas import figure_style, pyplot_axes
+from gossipfl.figures.charts import draw_consensus, draw_curves
 from gossipfl.figures.curves import Against
 from gossipfl.files.whole_files import write_whole
 from gossipfl.measured import ASPECTS, Measured
@@ -15,7 +18,7 @@ from gossipfl.report.html import report_html
 from gossipfl.results.frames import pandas_frame, polars_frame
 from gossipfl.results.page import html_of
 from gossipfl.runs.files import Run
-from gossipfl.scores import LOSS, Metric
+from gossipfl.scores import LOSS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,29 +63,27 @@ class Results(ABC):
 
         `aspect` says of which models: "deployed", "average", "mean", "worst", "best" or "training". `against` is
         "round", "time", "num_bytes", "epochs" or "num_examples"; `smoothing` the number of evaluations of a moving
-        mean. Raises ConfigurationError for a name that there is not, and where matplotlib is not installed.
+        mean, an odd one. Raises ConfigurationError for a name that there is not, and where matplotlib is not installed.
         """
-        from gossipfl.figures.canvas import pyplot_axes
-        from gossipfl.figures.charts import draw_consensus, draw_curves
-
         run = self.as_run()
         known = {one.name: one for one in (*run.manifest.metrics, LOSS)}
         _check("aspect", aspect, ASPECTS)
-        _check("against", against, ("round", "time", "num_bytes", "epochs", "num_examples"))
-        if metric is not None:
-            _check("metric", metric, (*known, "consensus_distance"))
-        axes = pyplot_axes() if axes is None else axes
+        _check("against", against, get_args(Against))
+        metric = next(iter(known)) if metric is None else metric
+        _check("metric", metric, [*known, "consensus_distance"])
         rows = [row.model_dump() for row in run.history]
         bounds = {algorithm.label for algorithm in run.manifest.algorithms if algorithm.bound}
-        if metric == "consensus_distance":
-            draw_consensus(axes, rows, bounds=bounds, smoothing=smoothing)
-            return axes
-        chosen: Metric = next(iter(known.values())) if metric is None else known[metric]
-        targets = run.manifest.targets.get(chosen.name, ()) if aspect == "deployed" else ()
+        targets = run.manifest.targets.get(metric, ()) if aspect == "deployed" else ()
         clock = f"{run.manifest.mode.clock} time"
-        draw_curves(
-            axes, rows, chosen, aspect, against, bounds=bounds, targets=targets, smoothing=smoothing, clock=clock
-        )
+        with figure_style() if axes is None else nullcontext():
+            axes = pyplot_axes() if axes is None else axes
+            if metric == "consensus_distance":
+                draw_consensus(axes, rows, bounds=bounds, smoothing=smoothing)
+            else:
+                of = known[metric]
+                draw_curves(
+                    axes, rows, of, aspect, against, bounds=bounds, targets=targets, smoothing=smoothing, clock=clock
+                )
         return axes
 
     def report(self, path: str | Path = "report.html") -> Path:

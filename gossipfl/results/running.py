@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from gossipfl.engines.http.loopback_federation import LoopbackFederation
-from gossipfl.engines.virtual.simulator import Simulator
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.fairness import with_bounds
 from gossipfl.experiments.mode import Command, EngineKind, Mode
@@ -16,8 +13,6 @@ from gossipfl.results.asked import asked, only
 from gossipfl.results.callbacks import Asking, Callback, split
 from gossipfl.results.comparison import Comparison
 from gossipfl.results.history import History
-from gossipfl.results.own_thread import InOwnThread, loop_is_running
-from gossipfl.results.progress import Progress
 from gossipfl.results.record import Record
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.algorithms import AlgorithmSection
@@ -201,18 +196,24 @@ def _run(
     observers, functions = split(callbacks)
     asking, record = Asking(functions), Record(scenario, mode, f"gossipfl.{mode.command}(...) in Python")
 
-    def engine(experiment: Experiment, section: AlgorithmSection) -> Engine:
-        made: Simulator | LoopbackFederation
-        if mode.is_over_http:
-            from gossipfl.deploy.loopback import loopback_federation
+    def simulator(experiment: Experiment, section: AlgorithmSection) -> Engine:
+        made = experiment.simulator(section)
+        made.stopping.ask = asking.about(experiment.scenario.label_of(section))
+        return made
 
-            made = loopback_federation(experiment, section)
-        else:
-            made = experiment.simulator(section)
-        made.stopping.ask = partial(asking.reason, experiment.scenario.label_of(section))
-        return InOwnThread(made) if isinstance(made, LoopbackFederation) and loop_is_running() else made
+    def federation(experiment: Experiment, section: AlgorithmSection) -> Engine:
+        from gossipfl.deploy.loopback import loopback_federation
+        from gossipfl.results.own_thread import InOwnThread, loop_is_running
 
+        made = loopback_federation(experiment, section)
+        made.stopping.ask = asking.about(experiment.scenario.label_of(section))
+        return InOwnThread(made) if loop_is_running() else made
+
+    make_engine = federation if mode.is_over_http else simulator
     with ExitStack() as stack:
-        shown: list[Observer] = [stack.enter_context(Progress())] if progress else []
-        told = [record, *observers, *shown, asking]
-        return Comparison.of(run_all(scenario, num_seeds, told, make_engine=engine, raises=raises), record)
+        if progress:
+            from gossipfl.results.progress import Progress
+
+            observers.append(stack.enter_context(Progress()))
+        told: list[Observer] = [record, *observers, asking]
+        return Comparison.of(run_all(scenario, num_seeds, told, make_engine=make_engine, raises=raises), record)

@@ -29,6 +29,7 @@ from gossipfl.runs.manifest import (
 )
 from gossipfl.runs.parts import Segments
 from gossipfl.scenario import Scenario
+from gossipfl.scenario.own_scenario import given_in_python
 from gossipfl.scenario.targets import targets_by_metric
 from gossipfl.topology import summarize
 from gossipfl.weights import PeerId, WeightsSchema
@@ -87,6 +88,7 @@ def run_manifest(
         metrics=list(experiment.metrics),
         targets=targets_by_metric(scenario.targets, experiment.metrics),
         differences=[
+            *given_in_python(scenario),
             *differences(scenario),
             *caveats(scenario),
             *sharing(scenario, trainer),

@@ -7,6 +7,7 @@ a `package.module:function` in its manifest is a name, and no more.
 from pathlib import Path
 
 from gossipfl.data.sources import names_function
+from gossipfl.data.values import name_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.section import function_name
@@ -29,3 +30,22 @@ def refuse_functions(run: Path, scenario: Scenario, remedy: str) -> None:
             f"the {field} of {run} is the function {function!r}. A run directory may come from elsewhere, so code that "
             f"it names is not run: name your own scenario, too ({remedy})"
         )
+
+
+def given_in_python(scenario: Scenario) -> list[str]:
+    """A sentence on the values of a scenario that none of a run's files holds, so that nobody repeats it from these."""
+    values = {
+        "model": scenario.model,
+        "data.source": scenario.data.source,
+        "data.partition.function": scenario.data.partition.function,
+    }
+    names = {field: name_of(value) for field, value in values.items() if not (value is None or isinstance(value, str))}
+    left = [f"{field} ({name})" for field, name in names.items() if not _can_be_imported(name)]
+    if not left:
+        return []
+    return [f"No file of this run has what was given in Python, and is needed to repeat it: {', '.join(left)}."]
+
+
+def _can_be_imported(name: str) -> bool:
+    module, colon, function = name.partition(":")
+    return bool(colon) and module not in ("__main__", "given") and "<" not in function

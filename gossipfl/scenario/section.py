@@ -1,8 +1,14 @@
 """The base of all sections of a scenario: no unknown fields, no changes after validation."""
 
-from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -16,8 +22,25 @@ def by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-class Section(BaseModel):
+def _own(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not (name.startswith("_") or name in _OF_PYDANTIC)]
+
+
+_OF_PYDANTIC = frozenset(type.__dir__(BaseModel))
+
+
+class _WithOwnNames(ModelMetaclass):
+    """Shows in `help` and in completions what a section has of its own, without the seventy names of pydantic."""
+
+    def __dir__(cls) -> list[str]:  # noqa: N805  # a class is the self of a metaclass
+        return _own(super().__dir__())
+
+
+class Section(BaseModel, metaclass=_WithOwnNames):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    def __dir__(self) -> list[str]:
+        return _own(super().__dir__())
 
 
 def name_of(section: type[BaseModel]) -> Any:

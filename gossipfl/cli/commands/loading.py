@@ -3,12 +3,10 @@
 import gc
 import json
 import logging
-import os
-import sys
-import tempfile
 from collections.abc import Sequence
 
 from gossipfl.data.dataset import Dataset
+from gossipfl.data.quiet_tensorflow import tensorflow_quietly
 from gossipfl.experiments.loaded_data import load_data
 from gossipfl.scenario import Scenario, load_scenario
 
@@ -29,22 +27,6 @@ def load_dataset(scenario: Scenario, download: bool, asked: tuple[str, ...] = ()
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without the notes on processors and drivers that it writes at start-up, which none of its
-    settings silences; they show when the import fails."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    standard_error = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()
-            gc.freeze()  # a million objects that stay: to look at them again took 0.4 s now and then
-        except Exception:
-            notes.seek(0)
-            os.write(standard_error, notes.read())
-            raise
-        finally:
-            os.dup2(standard_error, 2)
-            os.close(standard_error)
+    """Import TensorFlow without its notes, for a process that uses it to its end."""
+    tensorflow_quietly()
+    gc.freeze()  # a million objects that stay: to look at them again took 0.4 s now and then
