@@ -42,7 +42,11 @@ class WholeTable:
         self._height = height
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.title is not None:  # as wide as the terminal, where the table may be narrower
+            yield console.render_str(self.title, style="table.title")
         yield from self.parts(options.max_width)
+        if self.caption is not None:
+            yield console.render_str(self.caption, style="table.caption")
 
     def parts(self, width: int) -> list[Table]:
         """The tables of at most `width` characters that it is shown as."""
@@ -68,10 +72,7 @@ class WholeTable:
                 more = max(0, min(spare, wish - widths[column]))
                 widths[column] += more
                 spare -= more
-            table = self._part(widths, num_shown)
-            table.title = self.title if group is groups[0] else None
-            table.caption = self.caption if group is groups[-1] else None
-            tables.append(table)
+            tables.append(self._part(widths, num_shown))
         return tables
 
     def _least_width(self, column: int) -> int:
@@ -80,7 +81,7 @@ class WholeTable:
         return max(map(cell_len, [*self._headings[column].split(), *lines]), default=0)
 
     def _part(self, widths: Mapping[int, int], num_shown: int) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left", pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for column, width in widths.items():
             heading = self._headings[column]
             justify: Literal["left", "right"] = "left" if column == 0 or heading in self._left else "right"
