@@ -13,7 +13,7 @@ from gossipfl.cli.audit import audit
 from gossipfl.cli.catalogue import algorithms, data_app, scenario_app, topology_app
 from gossipfl.cli.certs import certs_app
 from gossipfl.cli.live import dashboard as follow_peers
-from gossipfl.cli.live import status
+from gossipfl.cli.live import status, stop
 from gossipfl.cli.measure import measure
 from gossipfl.cli.options import (
     Address,
@@ -261,6 +261,13 @@ def peer(
     give_weights: Annotated[
         bool, typer.Option("--give-weights", help="Serve the present weights at /weights of the watching port, too.")
     ] = False,
+    stop_token: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help="Let `gossipfl stop` end this peer, for those who have the token in this file (mode 600).",
+        ),
+    ] = None,
     log_format: LogFormatOption = LogFormat.text,
     log_level: LogLevelOption = LogLevel.info,
 ) -> None:
@@ -292,6 +299,7 @@ def peer(
             download=download,
             key=key,
             gives_weights=give_weights,
+            stop_token=stop_token,
         ),
         log_format.value,
         log_level.value,
@@ -299,6 +307,7 @@ def peer(
 
 
 app.command()(status)
+app.command()(stop)
 app.command("dashboard")(follow_peers)
 
 

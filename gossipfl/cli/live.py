@@ -1,4 +1,4 @@
-"""The commands that watch running peers: `status`, `dashboard`."""
+"""The commands that watch running peers: and end them: `status`, `dashboard`, `stop`."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -21,6 +21,21 @@ def status(
     from gossipfl.cli.commands.status import follow_status, show_status
 
     (follow_status if follow else show_status)(urls, json)
+
+
+def stop(
+    urls: Urls,
+    token: Annotated[
+        Path, typer.Option(metavar="FILE", help="The token that the peers were started with (`peer --stop-token`).")
+    ],
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Send the token to other machines in the clear, too.")
+    ] = False,
+) -> None:
+    """End running peers, as SIGTERM does: each drops its unfinished round, and may go on later with --resume."""
+    from gossipfl.cli.commands.stop import stop_peers
+
+    stop_peers(urls, token, insecure=insecure)
 
 
 def dashboard(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -14,7 +15,9 @@ from gossipfl.deploy.numbers_over_http import Hear, NumbersOverHTTP
 from gossipfl.deploy.peer_options import PeerOptions, check_secure
 from gossipfl.deploy.process_start import check_free
 from gossipfl.deploy.revocation import revoked
+from gossipfl.deploy.token_files import read_token
 from gossipfl.engines.http.serving.descriptors import caps_of_peer
+from gossipfl.engines.http.serving.origins import is_loopback
 from gossipfl.engines.http.trust.credentials import Credentials, load_credentials
 from gossipfl.engines.http.wire.run_facts import RunFacts
 from gossipfl.errors import ConfigurationError
@@ -64,6 +67,8 @@ class CheckedPeer:
                 "before the run, at a port of their own: give it one (listen), and do not mount it"
             )
         check_exposure(options, where, listen, credentials)
+        if options.stop_token is not None:
+            _check_stop(options, options.stop_token)
         if scenario.privacy.secure_aggregation is not None:
             check_secure(options)
         # and again when TensorFlow has opened what it opens
@@ -90,6 +95,16 @@ class CheckedPeer:
         if self.options.initial is not None:
             experiment.begin_with(experiment.read_model(self.options.initial, self.section))
         return cast, run_facts(cast, has_own_examples=self.options.shard is not None)
+
+
+def _check_stop(options: PeerOptions, token: Path) -> None:
+    """Raises ConfigurationError where there is no token, or where it would cross a network in the clear."""
+    read_token(token)
+    if options.watch is not None and not is_loopback(options.watch[0]) and not options.insecure:
+        raise ConfigurationError(
+            f"--stop-token would come to {options.watch[0]} in the clear: watch on 127.0.0.1, or say --insecure where "
+            "the network is trusted"
+        )
 
 
 def _check_key(scenario: Scenario, options: PeerOptions, hub: PeerId | None) -> None:

@@ -1,19 +1,22 @@
 """Log lines of the commands: text for people, one JSON object a line for machines. The library configures nothing."""
 
-import json
 import logging
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from gossipfl.engines.http.log_context import facts
+from gossipfl.files.strict_json import strict_json
 from gossipfl.names.visible_text import visible, visible_lines
 
 
 class JSONFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, text, and peer, round and message id where there are any."""
+    """One JSON object a line: time (UTC), level, logger, text, peer, round and message id where there are any, and what
+    the text is made of, each under its name: `_LOGGER.info("waited %(seconds)g s", {"seconds": 3.5})`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -22,7 +25,9 @@ class JSONFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        if isinstance(record.args, Mapping):
+            line |= {f"field_{name}" if name in line else name: value for name, value in record.args.items()}
+        return strict_json(line)
 
 
 class TextFormatter(logging.Formatter):

@@ -96,7 +96,9 @@ class NumbersOverHTTP:
         if (fault := fault_in(told.outcomes, len(graph))) is not None:
             raise ConfigurationError(f"the peers have not agreed on numbers over the examples of all: {fault}")
         numbers = asked.numbers(_answers(told.outcomes))
-        _LOGGER.info("there are %d training examples at all peers", numbers.num_examples)
+        _LOGGER.info(
+            "there are %(num_examples)d training examples at all peers", {"num_examples": numbers.num_examples}
+        )
         return numbers
 
 

@@ -38,6 +38,7 @@ class PeerOptions:
     download: bool = False
     gives_weights: bool = False
     key: Path | None = None
+    stop_token: Path | None = None
 
 
 def check_secure(options: PeerOptions) -> None:

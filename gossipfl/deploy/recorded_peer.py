@@ -12,12 +12,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from gossipfl.actions import Job, Scores, Update
-from gossipfl.agreements import Agreement
+from gossipfl.agreements import Agreement, agreement_row
 from gossipfl.deploy.addresses import Where
 from gossipfl.deploy.checked_peer import CheckedPeer
 from gossipfl.deploy.exposure import opened
 from gossipfl.deploy.peer_events import CameToKnow, ContactChanged, Measured, PeerEvent, RoundOver, Trained
 from gossipfl.deploy.process_start import shown, taken
+from gossipfl.deploy.token_files import read_token
 from gossipfl.engines.evaluation import own_score
 from gossipfl.engines.http.hosting import Hosting
 from gossipfl.engines.http.http_peer import HTTPPeer
@@ -102,7 +103,12 @@ class RecordedPeer:
         self._rounds_done = self.host.peer.rounds_done
         write_constants(directory.path / "weights", experiment.seed, cast.trainer.constants)
         experiment.forget_initial()
-        self.watch = Watch(self.host, gives_weights=options.gives_weights, max_connections=caps.watching)
+        self.watch = Watch(
+            self.host,
+            gives_weights=options.gives_weights,
+            max_connections=caps.watching,
+            stop_token=None if options.stop_token is None else read_token(options.stop_token),
+        )
 
     async def open(self) -> Where | None:
         """Listen, and be watched where the options say so; gives where it listens. Neighbors are heard from `run` on.
@@ -165,17 +171,20 @@ class RecordedPeer:
         if not has_begun:
             _LOGGER.info("stopped before the run began")
             return
-        path, peer, rounds = self._directory.path, self.host.peer, self._facts.num_rounds
+        path, peer = self._directory.path, self.host.peer
         if peer.standing is not None:
             constants = self._manifest.constants.get(str(self._cast.experiment.seed))
             path = self._directory.finish(peer.standing.model, constants)
+        facts = {"after_round": peer.round, "rounds": self._facts.num_rounds, "directory": str(path)}
         if stopped is not None:
             going_on = "" if peer.finished else "; go on with --resume"
-            _LOGGER.info("stopped early %s: %s%s", stopped, path, going_on)
+            _LOGGER.info(
+                "stopped early %(stopped)s: %(directory)s%(way_on)s", facts | {"stopped": stopped, "way_on": going_on}
+            )
         elif peer.finished:
-            _LOGGER.info("done after round %d of %d: %s", peer.round, rounds, path)
+            _LOGGER.info("done after round %(after_round)d of %(rounds)d: %(directory)s", facts)
         else:
-            _LOGGER.info("stopped after round %d of %d: %s; go on with --resume", peer.round, rounds, path)
+            _LOGGER.info("stopped after round %(after_round)d of %(rounds)d: %(directory)s; go on with --resume", facts)
 
     def _host(self, checkpoint: Checkpoint | None, caps: Caps) -> HTTPPeer:
         http = self._cast.experiment.scenario.http
@@ -228,7 +237,8 @@ class RecordedPeer:
 
     def agreed(self, host: HTTPPeer, agreement: Agreement) -> None:
         self._directory.agreed(agreement, host.now())
-        _LOGGER.info("agreed: %s", agreement)
+        row = {f"agreed_{name}": value for name, value in agreement_row(agreement).items()}
+        _LOGGER.info("agreed: %(agreement)s", {"agreement": str(agreement), **row})
         self._tell(CameToKnow(agreement))
 
     # Rows of the history
@@ -263,21 +273,23 @@ class RecordedPeer:
         self._due.put_nowait(lambda: self._room.evaluate(scored))
 
     async def _record(self, host: HTTPPeer) -> None:
-        rounds, told = self._facts.num_rounds, (-1, "")
+        told: dict[str, float] = {}
         while (evaluate := await self._due.get()) is not None:
             score, row = await evaluate()
             host.score = score
+            done = {"after_round": row["round"], "rounds": self._facts.num_rounds}
             self._tell(Measured(row["round"], score))
             if score is None:
                 self._directory.row(row)
-                _LOGGER.info("after round %d of %d", row["round"], rounds)
+                _LOGGER.info("after round %(after_round)d of %(rounds)d", done)
                 continue
             self._directory.row(row | asdict(score))
-            shown = ", ".join(f"{name} {value:.4f}" for name, value in {"loss": score.loss, **score.metrics}.items())
+            measured = {"loss": score.loss, **score.metrics}
+            shown = ", ".join(f"{name} %({name}).4f" for name in measured)
             where = self._cast.plan.places[0].words
-            if (row["round"], shown) != told:  # the row of the end may have the traffic of the goodbyes alone
-                _LOGGER.info("after round %d of %d: %s on %s", row["round"], rounds, shown, where)
-            told = row["round"], shown
+            if measured | done != told:  # the row of the end may have the traffic of the goodbyes alone
+                _LOGGER.info(f"after round %(after_round)d of %(rounds)d: {shown} on {where}", measured | done)
+            told = measured | done
 
 
 _TRAFFIC = ("num_messages", "sent", "received")

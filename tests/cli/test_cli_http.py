@@ -299,6 +299,9 @@ class TestPeer:
         assert {line["peer"] for line in said if "peer" in line} == {"a"}
         assert any(line.get("round") == 2 for line in said)
         assert all({"time", "level", "logger", "text"} <= line.keys() for line in said)
+        last = [line for line in said if "loss" in line][-1]
+        assert (last["after_round"], last["rounds"]) == (2, 2)
+        assert f"loss {last['loss']:.4f}, accuracy {last['accuracy']:.4f}" in last["text"], "numbers are fields, too"
 
     def test_a_shard_of_its_own_takes_the_place_of_its_part(self, gossipfl_):
         options = ("--algorithm", "local", "--run-directory", "a", "--shard", "digits")

@@ -389,12 +389,12 @@ class HTTPPeer:
 
     def _refuse(self, sender: PeerId, refusal: Refusal) -> None:
         self.refusals[refusal.reason] += 1
-        level, who = (logging.WARNING, sender) if sender else (logging.DEBUG, "a stranger")
-        _LOGGER.log(level, "refused what %s sent: %s (%s)", who, refusal.reason, refusal.detail)
+        refusal.log(_LOGGER, sender)
 
     def _log_facts(self) -> Mapping[str, str | int]:
         return {"peer": self.peer.peer_id, "round": self.peer.round}
 
     def _contact_changed(self, neighbor: PeerId, event: str) -> None:
-        _LOGGER.info("%s %s", neighbor, "has left" if event == "left" else f"is {event}")
+        said = "has left" if event == "left" else f"is {event}"
+        _LOGGER.info(f"%(neighbor)s {said}", {"neighbor": neighbor, "event": event})
         self._watcher.contact(self, neighbor, event)

@@ -66,7 +66,7 @@ async def warn_of_long_waits(
         waited = wait.look(awaits, peer.round, now())
         if waited is not None:
             those = ", ".join(f"{name} ({_how_it_is(neighbors[name])})" for name in awaits)
-            _LOGGER.warning("has waited %.0f s for %s", waited, those)
+            _LOGGER.warning("has waited %(seconds).0f s for %(neighbors)s", {"seconds": waited, "neighbors": those})
 
 
 async def waited_in_vain(

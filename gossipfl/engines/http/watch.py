@@ -1,5 +1,6 @@
 """Watching a peer: health, status and metrics, on a port of its own that only this machine reaches by default."""
 
+import logging
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -17,10 +18,13 @@ from gossipfl.engines.http.http_peer import HTTPPeer
 from gossipfl.engines.http.serving.connections import SERVER, Connection, ConnectionServer
 from gossipfl.engines.http.serving.descriptors import WATCHING
 from gossipfl.engines.http.serving.listener import Listener
+from gossipfl.engines.http.serving.origins import is_same_secret, why_foreign
 from gossipfl.engines.http.status import PeerStatus, status_of
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.files.strict_json import strict_json
 from gossipfl.messages import Kind, Message
+
+_LOGGER = logging.getLogger(__name__)
 
 STATES = ("new", "meeting", "training", "waiting", "lingering", "over")
 
@@ -31,11 +35,21 @@ class Watch:
     """Serves `/healthz`, `/status` (JSON) and `/metrics` (Prometheus) of one peer, and on demand `/weights`
     (safetensors): whoever may see how a peer is need not have its model.
 
+    `POST /stop` ends the peer, as SIGTERM does, for those who have the `stop_token`; without one there is no such page.
     When more than `max_connections` are open, the oldest is closed.
     """
 
-    def __init__(self, host: HTTPPeer, *, gives_weights: bool = False, max_connections: int = WATCHING) -> None:
+    def __init__(
+        self,
+        host: HTTPPeer,
+        *,
+        gives_weights: bool = False,
+        max_connections: int = WATCHING,
+        stop_token: str | None = None,
+    ) -> None:
         self._host = host
+        self._stop_token = stop_token
+        self._bound = "127.0.0.1"
         self._max_connections = max_connections
         self._pages: dict[str, Callable[[], web.Response]] = {
             "/healthz": self._health,
@@ -50,6 +64,7 @@ class Watch:
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
         """Listen; gives host and port. Raises OSError when the port is taken."""
+        self._bound = host
         limits = replace(_LIMITS, max_connections=self._max_connections)
         self._listener = Listener(ConnectionServer(self._serve, limits, lambda refusal: None), tls)
         return await self._listener.start((host, port))
@@ -63,12 +78,33 @@ class Watch:
         assert isinstance(connection, Connection)
         connection.serving(True)
         try:
-            response = self.answer(request.method, request.path)
+            response = self._answer(request)
             if request.can_read_body or "Upgrade" in request.headers:
                 connection.end_with(response)
             return response
         finally:
             connection.serving(False)
+
+    def _answer(self, request: web.BaseRequest) -> web.Response:
+        """No foreign web page gets an answer. Elsewhere than on loopback any name of this host will do: Prometheus asks
+        by names that are not known here."""
+        why = why_foreign(request.headers, self._bound, by_name=True)
+        if why is not None:
+            return web.Response(status=403, text=why + "\n", headers={"Server": SERVER})
+        if request.path == "/stop" and self._stop_token is not None:
+            return self._stops(request, self._stop_token)
+        return self.answer(request.method, request.path)
+
+    def _stops(self, request: web.BaseRequest, token: str) -> web.Response:
+        headers = {"Server": SERVER}
+        if request.method != "POST":
+            return web.Response(status=405, headers=headers | {"Allow": "POST"})
+        if not is_same_secret(request.headers.get("Authorization", ""), f"Bearer {token}"):
+            _LOGGER.warning("refused to stop for somebody without the token")
+            return web.Response(status=401, headers=headers)
+        _LOGGER.info("was asked to stop at the watching port")
+        self._host.stop()
+        return web.json_response({"peer": self._host.peer.peer_id}, status=202, headers=headers)
 
     def answer(self, method: str, path: str) -> web.Response:
         """The page of a path."""

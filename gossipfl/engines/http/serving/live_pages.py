@@ -5,7 +5,6 @@ as `MAX_STREAMS`, and have no queues: each asks for what is newer, when the last
 """
 
 import asyncio
-import hmac
 import time
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -14,7 +13,7 @@ from aiohttp import web
 
 from gossipfl.engines.http.serving.connections import SERVER, Connection, ConnectionServer
 from gossipfl.engines.http.serving.listener import Listener
-from gossipfl.engines.http.serving.origins import is_loopback, why_foreign
+from gossipfl.engines.http.serving.origins import is_loopback, is_same_secret, why_foreign
 from gossipfl.engines.http.wire.limits import Limits
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.strict_json import strict_json
@@ -111,13 +110,13 @@ class LivePages:
             return response
         if self._token is not None and not self._is_known(request, self._token):
             given = request.query.get("token")
-            if given is None or not _same(given, self._token):
+            if given is None or not is_same_secret(given, self._token):
                 return self._words(401, "open the address with ?token=, as the command has printed it")
             return self._welcome(self._token)
         return self._page() if request.path == "/" else await self._stream(request)
 
     def _is_known(self, request: web.BaseRequest, token: str) -> bool:
-        return _same(request.cookies.get(self._cookie, ""), token) or _same(
+        return is_same_secret(request.cookies.get(self._cookie, ""), token) or is_same_secret(
             request.headers.get("Authorization", ""), f"Bearer {token}"
         )
 
@@ -176,10 +175,6 @@ class LivePages:
 
     def _words(self, status: int, text: str) -> web.Response:
         return web.Response(status=status, text=text + "\n", headers=self._headers())
-
-
-def _same(given: str, token: str) -> bool:
-    return hmac.compare_digest(given.encode(), token.encode())
 
 
 def _position(text: str) -> tuple[int, int]:

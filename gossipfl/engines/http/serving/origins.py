@@ -6,6 +6,7 @@ stranger's where a name was bound to this machine afterwards (DNS rebinding); `O
 page that asks.
 """
 
+import hmac
 import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -28,6 +29,11 @@ def is_number(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_same_secret(given: str, secret: str) -> bool:
+    """True if a stranger, who may give anything, has given the secret; the time it takes tells nothing."""
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), secret.encode())
 
 
 def why_foreign(headers: Mapping[str, str], bound: str, *, by_name: bool = False) -> str | None:

@@ -1,6 +1,7 @@
 """Those who break a rule are told an HTTP status and a reason that machines can read."""
 
 import json
+import logging
 
 REASONS: dict[str, tuple[int, str]] = {
     # Decided from the headers, before the body is read
@@ -65,3 +66,9 @@ class Refusal(Exception):
         if self.retry_after is not None:
             said["retry_after"] = round(self.retry_after, 3)  # the header Retry-After knows whole seconds only
         return json.dumps(said).encode()
+
+    def log(self, logger: logging.Logger, sender: str) -> None:
+        """Write it down: of a stranger ("") only for those who look closely, since there may be many."""
+        level = logging.WARNING if sender else logging.DEBUG
+        facts = {"sender": sender or "a stranger", "reason": self.reason, "detail": self.detail}
+        logger.log(level, "refused what %(sender)s sent: %(reason)s (%(detail)s)", facts)
