@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from numpy.typing import NDArray
 
 from gossipfl.errors import RemoteProtocolError
@@ -46,6 +46,9 @@ class PeerCipher:
         except ValueError as error:  # a point that gives zero with every key
             raise RemoteProtocolError("a key of a secure sum is none that can be agreed with") from error
         return HKDF(SHA256(), 32, None, purpose).derive(agreed)
+
+    def derive(self, key: bytes, purpose: bytes) -> bytes:
+        return HKDFExpand(SHA256(), 32, purpose).derive(key)
 
     def stream(self, key: bytes, size: int) -> bytes:
         return Cipher(algorithms.ChaCha20(key, bytes(16)), None).encryptor().update(bytes(size))

@@ -12,6 +12,7 @@ from gossipfl.secrecy.cipher import Cipher
 from gossipfl.secrecy.contributor import mask_purpose, survivors_text
 from gossipfl.secrecy.packing import pack, pack_by_peer, unpack_by_peer
 from gossipfl.secrecy.shamir import PRIME, secret_of
+from gossipfl.secrecy.step_keys import StepKeys
 from gossipfl.secrecy.terms import Phase, Rules, SumId
 from gossipfl.snapshot import Snapshot
 from gossipfl.weights import PeerId
@@ -29,11 +30,20 @@ class Aggregator:
     """The state of one sum of terms of `size` numbers of those `members` who take part, in node order.
 
     Each phase waits for everybody that is in it; `close` goes on with those who have answered. With too few of them
-    there is no sum: `is_over` without a `total`.
+    there is no sum: `is_over` without a `total`. With `keys`, those of who adds up in that step, everybody has to take
+    part, and there are two phases.
     """
 
-    def __init__(self, sum_id: SumId, members: Sequence[PeerId], rules: Rules, cipher: Cipher, size: int) -> None:
-        self.sum_id = sum_id
+    def __init__(
+        self,
+        sum_id: SumId,
+        members: Sequence[PeerId],
+        rules: Rules,
+        cipher: Cipher,
+        size: int,
+        keys: StepKeys | None = None,
+    ) -> None:
+        self.sum_id, self._keys = sum_id, keys
         self._members, self._rules, self._cipher, self._size = tuple(members), rules, cipher, size
         self.phase = Phase.ADVERT  # what it waits for
         self._answers: dict[PeerId, bytes] = {}  # of this phase
@@ -73,9 +83,11 @@ class Aggregator:
 
     def _check(self, sender: PeerId, phase: Phase, payload: bytes) -> None:
         match phase:
+            case Phase.ADVERT if self._keys is not None:
+                self._keys.checked(sender, payload)
             case Phase.ADVERT:
                 advert = Advert.unpacked(payload)
-                advert.check(self.sum_id, sender, self._cipher, shares=not self._rules.everybody)
+                advert.check(self.sum_id, sender, self._cipher, shares=True)
                 for key in advert.keys:  # with some points nobody can agree
                     self._cipher.agree(bytes(32), key, b"")
             case Phase.SHARES:
@@ -95,9 +107,9 @@ class Aggregator:
         """Go on to the next phase with those who have answered."""
         answers = {name: self._answers[name] for name in self._in_it if name in self._answers}
         on_roster = len(self._roster)
-        if self._rules.everybody:
-            on_roster = len(self._members)
         needed = self._rules.needed(on_roster) if on_roster else self._rules.least
+        if self._keys is not None:
+            needed = len(self._members)
         is_enough = len(answers) >= needed and (self._roster or self._rules.allows(len(answers)))
         if self.is_over or not is_enough:
             self.is_over = True
@@ -111,7 +123,7 @@ class Aggregator:
             Phase.REVEALED: self._unmask,
         }
         notes = steps[self.phase](answers)
-        skips = self._rules.everybody and self.phase is Phase.ADVERT
+        skips = self._keys is not None and self.phase is Phase.ADVERT
         self.phase = Phase.MASKED if skips else Phase(min(self.phase + 2, Phase.REVEALED))
         return notes
 
@@ -135,7 +147,7 @@ class Aggregator:
         self.survivors, self._masked = tuple(terms), np.zeros(self._size, np.uint32)
         for term in terms.values():
             self._masked += np.frombuffer(term, "<u4")
-        if self._rules.everybody:  # all pair masks have canceled
+        if self._keys is not None:  # all pair masks have canceled
             self.total, self._masked, self.is_over = self._masked, None, True
             return []
         return self._to_all(Phase.SURVIVORS, pack(name.encode() for name in terms))

@@ -31,6 +31,10 @@ class Cipher(Protocol):
         """32 bytes that only the two have who hold one of the private keys: HKDF-SHA256 of the X25519 agreement."""
         ...
 
+    def derive(self, key: bytes, purpose: bytes) -> bytes:
+        """32 bytes for one purpose of those who hold a key: HKDF-SHA256, expanded."""
+        ...
+
     def stream(self, key: bytes, size: int) -> bytes:
         """The first bytes of the ChaCha20 key stream of a key that is used for nothing else."""
         ...

@@ -3,7 +3,6 @@
 Everything goes by way of the peer that adds up, which is curious. So keys are signed, shares sealed, and nothing is
 revealed before t peers have signed one and the same list of who survived. For each other peer it reveals its share of
 one of two secrets, never of both: of the mask of its own where that peer survived, else of the key of its pair masks.
-Where everybody has to take part there are pair masks alone, and its part is over with its term.
 """
 
 from collections.abc import Sequence
@@ -32,8 +31,7 @@ class Contributor:
         self._members, self._rules, self._cipher = tuple(members), rules, cipher
         name = sum_id.aggregator, sum_id.step
         self._seal_key, self._mask_key, self._seed = (
-            b"" if rules.everybody and purpose != "mask" else cipher.secret(purpose, *name)
-            for purpose in ("seal", "mask", "seed")
+            cipher.secret(purpose, *name) for purpose in ("seal", "mask", "seed")
         )
         self._roster: dict[PeerId, Advert] = {}
         self._known_digest = b""
@@ -46,13 +44,8 @@ class Contributor:
 
     @property
     def is_ready(self) -> bool:
-        """True if its term can be masked: all have each other's shares, or need none."""
-        return bool(self._masking) and not self.is_masked
-
-    @property
-    def _masking(self) -> tuple[PeerId, ...]:
-        """Those with whom it has masks, in order, itself among them."""
-        return tuple(self._roster if self._rules.everybody else self._shares)
+        """True if its term can be masked: all have each other's shares."""
+        return bool(self._shares) and not self.is_masked
 
     # What it says, phase by phase
 
@@ -61,7 +54,7 @@ class Contributor:
         return Advert.made(self.sum_id, self.peer_id, self._seal_key, self._mask_key, self._seed, self._cipher).packed()
 
     def take_roster(self, packed: bytes) -> bytes | None:
-        """Sealed shares of its secrets for everybody on a roster; None where it has one already, or shares nothing.
+        """Sealed shares of its secrets for everybody on a roster; None where it has a roster already.
 
         Raises RemoteProtocolError for a roster of others than members, too few, or keys that nobody signed.
         """
@@ -70,16 +63,15 @@ class Contributor:
         roster = {name: Advert.unpacked(advert) for name, advert in unpack_by_peer(packed).items()}
         if list(roster) != [name for name in self._members if name in roster]:
             raise RemoteProtocolError(f"the roster of a sum by {self.sum_id.aggregator} has others than its neighbors")
-        is_whole = len(roster) == len(self._members)
-        if not self._rules.allows(len(roster)) or (self._rules.everybody and not is_whole):
+        if not self._rules.allows(len(roster)):
             raise RemoteProtocolError(f"{len(roster)} peers on a roster are too few for a secure sum")
         if roster.get(self.peer_id) != Advert.unpacked(self.advert()):
             raise RemoteProtocolError("the roster of a sum has other keys for this peer than its own")
         for name, advert in roster.items():
             if name != self.peer_id:
-                advert.check(self.sum_id, name, self._cipher, shares=not self._rules.everybody)
+                advert.check(self.sum_id, name, self._cipher, shares=True)
         self._roster = roster
-        return None if self._rules.everybody else pack_by_peer(self._sealed_shares())
+        return pack_by_peer(self._sealed_shares())
 
     def _sealed_shares(self) -> dict[PeerId, bytes]:
         points = range(1, len(self._roster) + 1)
@@ -117,7 +109,7 @@ class Contributor:
 
         Raises RemoteProtocolError for shares that are not of those on the roster, damaged, or too few.
         """
-        if not self._roster or self._shares or self._rules.everybody:
+        if not self._roster or self._shares:
             return
         inbox = unpack_by_peer(packed)
         if not {*inbox} <= {*self._roster} - {self.peer_id}:
@@ -142,15 +134,12 @@ class Contributor:
             raise LocalProtocolError(f"peer {self.peer_id} cannot mask a term now, or has done so already")
         self.is_masked = True
         total = term.copy()
-        names = self._masking
+        self._cipher.add_mask(self._seed, total, +1)
+        names = list(self._shares)
         for name in names:
             if name != self.peer_id:
                 sign = +1 if names.index(self.peer_id) < names.index(name) else -1
                 self._cipher.add_mask(self._mask_with(name), total, sign)
-        if self._rules.everybody:
-            self.forget()
-        else:
-            self._cipher.add_mask(self._seed, total, +1)
         return total
 
     def _mask_with(self, other: PeerId) -> bytes:

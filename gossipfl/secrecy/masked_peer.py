@@ -14,14 +14,12 @@ contribute, and the server adds up.
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
 from gossipfl.actions import Action, Job, Outcome, Send, WakeAt
-from gossipfl.compression import decompress
 from gossipfl.compression.dense_floats import encoded
-from gossipfl.errors import ConfigurationError, RemoteProtocolError, TrainingError
+from gossipfl.errors import ConfigurationError, RemoteProtocolError
 from gossipfl.messages import Encoded, Kind, Message
 from gossipfl.peers import ModelPeer, Standing
 from gossipfl.peers.retries import RETRY_DELAY, wake_at_first
@@ -30,17 +28,13 @@ from gossipfl.secrecy.cipher import Cipher
 from gossipfl.secrecy.contributor import Contributor
 from gossipfl.secrecy.masking_plan import MaskingPlan
 from gossipfl.secrecy.secret_messages import Place, phase_of, place_of, secret_message
+from gossipfl.secrecy.step_keys import StepKeys
 from gossipfl.secrecy.terms import Phase, SumId
+from gossipfl.secrecy.waiting_terms import WaitingTerms
+from gossipfl.secrecy.whole_contributor import WholeContributor
 from gossipfl.snapshot import Snapshot, compose, messages_of_snapshot, part, snapshot_of_messages
 from gossipfl.topology import Neighbors
 from gossipfl.weights import PeerId, Vector
-
-
-class _Term(NamedTuple):
-    """A term that waits until it can be masked, with the numbers of its message."""
-
-    term: np.ndarray
-    numbers: Mapping[str, float]
 
 
 class MaskedPeer:
@@ -55,9 +49,9 @@ class MaskedPeer:
         self._neighbors, self._run = neighbors, run
         self._sums: dict[int, Aggregator] = {}  # by step
         self._numbers: dict[int, dict[PeerId, Mapping[str, float]]] = {}  # of the terms of each step
-        self._parts: dict[tuple[PeerId, int], Contributor] = {}
-        self._terms: dict[tuple[PeerId, int], _Term] = {}  # that wait
-        self._alike: tuple[Mapping[str, Encoded], dict[float, np.ndarray]] = {}, {}  # terms of one model, by share
+        self._parts: dict[tuple[PeerId, int], Contributor | WholeContributor] = {}
+        self._keys: dict[int, StepKeys] = {}  # by step, without patience
+        self._terms = WaitingTerms(plan)
         self._step = -1  # the newest one in which the inner peer has sent
         self._since: dict[int, float] = {}  # when it did, with patience
         self._said: dict[Place, Message] = {}  # the newest of each sum to each peer in each role
@@ -191,32 +185,15 @@ class MaskedPeer:
         if key in self._parts:
             return []  # it takes part already, and says the same again where it is asked
         share = self._plan.rows(message.receiver, step)[self.peer_id]
-        if self._alike[0] is not message.vectors:
-            self._alike = message.vectors, {}
-        terms = self._alike[1]
-        if share not in terms:
-            terms[share] = self._term(message, share)
-        self._terms[key] = _Term(terms[share], message.numbers)
+        self._terms.add(message, share)
         one = self._parts[key] = self._part(*key)
         return [self._to(message.receiver, step, Phase.ADVERT, one.advert())]
 
-    def _part(self, aggregator: PeerId, step: int) -> Contributor:
+    def _part(self, aggregator: PeerId, step: int) -> Contributor | WholeContributor:
         members, sum_id = self._plan.members(aggregator, step), SumId(self._run, aggregator, step)
+        if (keys := self._keys_of(step)) is not None:
+            return WholeContributor(sum_id, members, keys, self._cipher)
         return Contributor(self.peer_id, sum_id, members, self._plan.rules, self._cipher)
-
-    def _term(self, message: Message, share: float) -> np.ndarray:
-        parts = []
-        for name in self._plan.sizes:
-            encoded_part = self._plan.fixed_point.encode(decompress(message.vectors[name]), share)
-            if encoded_part is None:
-                raise TrainingError(
-                    f"the {name} of peer {self.peer_id!r} have numbers beyond {self._plan.fixed_point.range:g}, the "
-                    "range of secure sums: give privacy.secure_aggregation a larger range, or lower the learning rate",
-                    peer_id=self.peer_id,
-                    round=message.round,
-                )
-            parts.append(encoded_part)
-        return np.concatenate(parts)
 
     def _told(self, aggregator: PeerId, step: int, phase: Phase, payload: bytes) -> list[Action]:
         one = self._parts.get((aggregator, step))
@@ -226,6 +203,8 @@ class MaskedPeer:
         match phase:
             case Phase.ROSTER:
                 answer = one.take_roster(payload)
+            case _ if isinstance(one, WholeContributor):
+                return []
             case Phase.INBOX:
                 one.take_inbox(payload)
             case Phase.SURVIVORS:
@@ -233,12 +212,11 @@ class MaskedPeer:
             case _:
                 answer = one.take_signatures(payload)
         if one.is_ready:
-            term, numbers = self._terms.pop((aggregator, step))
-            if not self._terms:
-                self._alike = {}, {}
-            return [
-                self._to(aggregator, step, Phase.MASKED, one.masked(term).astype("<u4", copy=False).tobytes(), numbers)
-            ]
+            term, numbers = self._terms.take(aggregator, step)
+            masked = one.masked(term).astype("<u4", copy=False).tobytes()
+            if step in self._keys and not any(other == step for _, other in self._open()):
+                self._keys.pop(step).forget()
+            return [self._to(aggregator, step, Phase.MASKED, masked, numbers)]
         return [] if answer is None else [self._to(aggregator, step, Phase(phase + 1), answer)]
 
     # As who adds up
@@ -264,7 +242,16 @@ class MaskedPeer:
 
     def _sum(self, step: int) -> Aggregator:
         members, sum_id = self._plan.members(self.peer_id, step), SumId(self._run, self.peer_id, step)
-        return Aggregator(sum_id, members, self._plan.rules, self._cipher, self._plan.size)
+        keys = self._keys_of(step)
+        return Aggregator(sum_id, members, self._plan.rules, self._cipher, self._plan.size, keys)
+
+    def _keys_of(self, step: int) -> StepKeys | None:
+        """Its keys of a step, where everybody takes part; those of two steps are never the same."""
+        if self._plan.patience is not None:
+            return None
+        if step not in self._keys:
+            self._keys[step] = StepKeys(self.peer_id, self._run, step, self._cipher)
+        return self._keys[step]
 
     def _make_room(self) -> None:
         """Keep the sums of the 2 + lead newest later steps of each neighbor: somebody who is slow skips ahead by them,
@@ -313,7 +300,7 @@ class MaskedPeer:
             for key in self._open():
                 if now >= self._since.get(key[1], now) + 2 * self._plan.patience:
                     self._parts[key].forget()
-                    self._terms.pop(key, None)
+                    self._terms.forget(*key)
         return actions
 
     def _due(self, step: int) -> float | None:
@@ -344,6 +331,8 @@ class MaskedPeer:
         waiting = {one for _, one in self._open()}  # for their patience, which later steps may outrun
         self._since = {one: since for one, since in self._since.items() if one >= step or one in waiting}
         self._parts = {key: one for key, one in self._parts.items() if key[1] >= step or not one.is_over}
+        kept = {one for _, one in self._open()}
+        self._keys = {one: keys for one, keys in self._keys.items() if one >= step or one in kept}
         self._said = {
             key: said for key, said in self._said.items() if key[1] >= step or (key[2] and key[:2] in self._parts)
         }
@@ -353,13 +342,12 @@ class MaskedPeer:
     def snapshot(self) -> Snapshot:
         sums = {str(step): one.snapshot() for step, one in self._sums.items()}
         parts = {f"{name}/{step}": one.snapshot() for (name, step), one in self._parts.items()}
-        terms = {f"{name}/{step}": term.term for (name, step), term in self._terms.items()}
-        numbers = {f"{name}/{step}": dict(term.numbers) for (name, step), term in self._terms.items()}
         values = {
             "step": self._step,
             "since": {str(step): since for step, since in self._since.items()},
             "numbers": {str(step): {name: dict(of) for name, of in by.items()} for step, by in self._numbers.items()},
             "steps": list(sums),
+            "private": {str(step): keys.private.hex() for step, keys in self._keys.items()},
             "keys": [[name, step] for name, step in self._parts],
         }
         return compose(
@@ -368,7 +356,7 @@ class MaskedPeer:
                 "inner": self.inner.snapshot(),
                 "sums": compose({}, sums),
                 "parts": compose({}, parts),
-                "terms": (terms, numbers),
+                "terms": self._terms.snapshot(),
                 "said": snapshot_of_messages({str(k): one for k, one in enumerate(self._said.values())}),
             },
         )
@@ -379,6 +367,9 @@ class MaskedPeer:
         self._step = values["step"]
         self._since = {int(step): since for step, since in values["since"].items()}
         self._numbers = {int(step): by for step, by in values["numbers"].items()}
+        for text, private in values["private"].items():
+            keys = StepKeys(self.peer_id, self._run, int(text), self._cipher, bytes.fromhex(private))
+            self._keys[int(text)] = keys
         sums, parts = part("sums", snapshot), part("parts", snapshot)
         for text in values["steps"]:
             step = int(text)
@@ -387,9 +378,6 @@ class MaskedPeer:
         for name, step in values["keys"]:
             self._parts[name, step] = self._part(name, step)
             self._parts[name, step].restore(part(f"{name}/{step}", parts))
-        terms, numbers = part("terms", snapshot)
-        for key, term in terms.items():
-            name, _, text = key.rpartition("/")
-            self._terms[name, int(text)] = _Term(term, numbers[key])
+        self._terms.restore(part("terms", snapshot))
         said = messages_of_snapshot(part("said", snapshot)).values()
         self._said = {place_of(message): message for message in said}

@@ -1,7 +1,7 @@
 """The public part of the secure sums of a run: who is in which, with which share, and the rules."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import networkx as nx
 
@@ -24,7 +24,7 @@ class MaskingPlan:
 
     sizes: Mapping[str, int]
     rows: Rows
-    least: Rules
+    rules: Rules
     fixed_point: FixedPoint
     lead: int = 0
     patience: float | None = None
@@ -37,11 +37,6 @@ class MaskingPlan:
             return None
         before = 0 if self.kind is Kind.MODEL else 6
         return since + self.patience * (before + (phase + 1) // 2) / (before + 6)
-
-    @property
-    def rules(self) -> Rules:
-        """The least that a sum needs."""
-        return replace(self.least, everybody=self.patience is None)
 
     @property
     def size(self) -> int:

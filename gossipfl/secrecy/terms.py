@@ -25,15 +25,10 @@ class Phase(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The least that a sum needs. `threshold` is the share of those on its roster who have to agree before anything is
-    unmasked; so many of them may be `colluders` of whoever adds up.
-
-    Where `everybody` has to take part, because nobody's patience ends, pair masks alone hide the terms: they cancel in
-    the only sum that there can be, so no secret is ever revealed, nor shared.
-    """
+    unmasked; so many of them may be `colluders` of whoever adds up."""
 
     threshold: float = 0.67
     colluders: int = 0
-    everybody: bool = False
 
     @property
     def least(self) -> int:
@@ -45,8 +40,6 @@ class Rules:
 
         With t > (n + colluders) / 2 no two lists of survivors can have t signatures: honest peers sign one.
         """
-        if self.everybody:
-            return num_peers
         return max(ceil(self.threshold * num_peers), (num_peers + self.colluders) // 2 + 1, self.least)
 
     def allows(self, num_peers: int) -> bool:

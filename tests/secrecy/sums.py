@@ -8,7 +8,9 @@ from gossipfl.engines.ciphers import cipher_of_seed
 from gossipfl.errors import RemoteProtocolError
 from gossipfl.secrecy.aggregator import Aggregator, Note
 from gossipfl.secrecy.contributor import Contributor
+from gossipfl.secrecy.step_keys import StepKeys
 from gossipfl.secrecy.terms import Phase, Rules, SumId
+from gossipfl.secrecy.whole_contributor import WholeContributor
 
 SUM = SumId("run", "hub", 3)
 SIZE = 50
@@ -34,17 +36,31 @@ class Curious(Aggregator):
         pass
 
 
+EVERYBODY = "everybody"
+"""In the place of rules: of a sum in which all take part."""
+
+
 class Play:
     """An aggregator with its contributors; `drop(name, phase)` says whose answer of which phase never comes."""
 
     def __init__(
         self, names, rules=None, drop=lambda name, phase: False, tamper=lambda note: note, seed=0, kind=Aggregator
     ):
-        self.rules = rules or Rules()
+        self.rules = Rules() if rules is None or rules == EVERYBODY else rules
         self.names = list(names)
         self.terms = terms_of(self.names, seed)
-        self.aggregator = kind(SUM, self.names, self.rules, cipher_of_seed(seed, "hub"), SIZE)
-        self.peers = {n: Contributor(n, SUM, self.names, self.rules, cipher_of_seed(seed, n)) for n in self.names}
+        ciphers = {name: cipher_of_seed(seed, name) for name in [*self.names, "hub"]}
+        self.keys = {
+            name: StepKeys(name, SUM.run, SUM.step, cipher) if rules == EVERYBODY else None
+            for name, cipher in ciphers.items()
+        }
+        self.aggregator = kind(SUM, self.names, self.rules, ciphers["hub"], SIZE, self.keys["hub"])
+        self.peers = {
+            n: Contributor(n, SUM, self.names, self.rules, ciphers[n])
+            if self.keys[n] is None
+            else WholeContributor(SUM, self.names, self.keys[n], ciphers[n])
+            for n in self.names
+        }
         self.drop, self.tamper = drop, tamper
         self.seen = []  # all that reaches whoever adds up
         self.refused = []

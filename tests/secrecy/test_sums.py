@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sums import SIZE, SUM, Curious, Play, ring, terms_of, total
+from sums import EVERYBODY, SIZE, SUM, Curious, Play, ring, terms_of, total
 
 from gossipfl.engines.ciphers import cipher_of_seed
 from gossipfl.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
@@ -19,15 +19,14 @@ from gossipfl.secrecy.contributor import Contributor, mask_purpose
 from gossipfl.secrecy.fixed_point import FixedPoint
 from gossipfl.secrecy.packing import pack, pack_by_peer, unpack_by_peer
 from gossipfl.secrecy.shamir import PRIME, secret_of, shares_of
+from gossipfl.secrecy.step_keys import StepKeys
 from gossipfl.secrecy.terms import Phase, Rules, SumId
+from gossipfl.secrecy.whole_contributor import WholeContributor
 
 PHASES = [Phase.ADVERT, Phase.SHARES, Phase.MASKED, Phase.SIGNED, Phase.REVEALED]
 
 
-EVERYBODY = Rules(everybody=True)
-
-
-@pytest.mark.parametrize("rules", [Rules(), EVERYBODY])
+@pytest.mark.parametrize("rules", [None, EVERYBODY])
 @pytest.mark.parametrize("num_peers", [2, 3, 5, 9])
 def test_the_sum_is_exact(num_peers, rules):
     play = Play([str(k) for k in range(num_peers)], rules).run()
@@ -72,16 +71,47 @@ def test_where_everybody_has_to_take_part_no_roster_leaves_anybody_out(left):
         assert peer.take_roster(roster) is None
         assert peer.is_ready
     else:
-        with pytest.raises(RemoteProtocolError, match="3 peers on a roster are too few"):
+        with pytest.raises(RemoteProtocolError, match="is not of all its neighbors"):
             peer.take_roster(roster)
-    peer.take_inbox(pack_by_peer({}))
-    with pytest.raises(RemoteProtocolError):
-        peer.take_survivors(pack([b"a", b"b"]))
+
+
+def test_keys_of_everybody_are_of_one_step_and_not_of_others_and_swapped_ones_are_noticed():
+    """One key serves for the sums of all aggregators, and for no other step, run or peer."""
+    play = Play("abc", EVERYBODY)
+    adverts = {name: peer.advert() for name, peer in play.peers.items()}
+    cipher = cipher_of_seed(0, "b")
+    for other in (
+        StepKeys("b", "run", 4, cipher),
+        StepKeys("b", "other", 3, cipher),
+        StepKeys("b", "run", 3, cipher_of_seed(9, "b")),
+    ):
+        with pytest.raises(RemoteProtocolError, match="not that of peer b"):
+            play.peers["a"].take_roster(pack_by_peer(adverts | {"b": other.advert()}))
+        with pytest.raises(RemoteProtocolError, match="not that of peer b"):
+            play.aggregator.receive("b", Phase.ADVERT, other.advert())
+    with pytest.raises(RemoteProtocolError, match="not that of peer c"):
+        play.peers["a"].take_roster(pack_by_peer(adverts | {"c": adverts["b"]}))
+    at_another = WholeContributor(SumId("run", "bub", 3), "abc", play.keys["a"], cipher_of_seed(0, "a"))
+    at_another.take_roster(pack_by_peer(adverts))
+    play.peers["a"].take_roster(pack_by_peer(adverts))
+    masked = [peer.masked(np.zeros(SIZE, np.uint32)) for peer in (play.peers["a"], at_another)]
+    assert np.count_nonzero(masked[0] == masked[1]) < 3, "the masks of two sums have nothing to do with each other"
+
+
+def test_who_shows_anothers_key_as_its_own_takes_no_mask_off():
+    """c signs the key of b as its own. The mask of a with b is added, that with c taken off: they are not the same."""
+    play = Play("bac", EVERYBODY)
+    own = Advert.unpacked(play.keys["b"].advert())
+    copied = replace(own, signature=cipher_of_seed(0, "c").sign(own._text(play.keys["c"]._name, "c")))
+    adverts = {name: play.peers[name].advert() for name in "bac"} | {"c": copied.packed()}
+    play.peers["a"].take_roster(pack_by_peer(adverts))
+    left = play.peers["a"].masked(play.terms["a"]) - play.terms["a"]
+    assert np.count_nonzero(left) > 0.9 * SIZE
 
 
 def test_keys_for_sums_with_and_without_shares_do_not_go_together():
-    with_shares, without = (Play("ab", rules).peers["a"].advert() for rules in (Rules(), EVERYBODY))
-    for rules, advert in ((Rules(), without), (EVERYBODY, with_shares)):
+    with_shares, without = (Play("ab", rules).peers["a"].advert() for rules in (None, EVERYBODY))
+    for rules, advert in ((None, without), (EVERYBODY, with_shares)):
         with pytest.raises(RemoteProtocolError, match="share secrets of a sum"):
             Play("ab", rules).aggregator.receive("a", Phase.ADVERT, advert)
 
@@ -89,7 +119,7 @@ def test_keys_for_sums_with_and_without_shares_do_not_go_together():
 # What whoever adds up can see
 
 
-@pytest.mark.parametrize("rules", [Rules(), EVERYBODY])
+@pytest.mark.parametrize("rules", [None, EVERYBODY])
 def test_a_masked_term_says_nothing_of_the_term(rules):
     """Of the same term, each sum has another masked one, and its bits are as many ones as zeros."""
     masked = []
@@ -305,11 +335,10 @@ def test_other_terms_with_the_same_sum_look_the_same(num_peers, num_colluders, s
     assert (other_masks[:, num_peers:] == masks[:, num_peers:]).all(), "colluders know the masks of theirs"
 
 
-@pytest.mark.parametrize("rules", [Rules(), EVERYBODY])
+@pytest.mark.parametrize("rules", [None, EVERYBODY])
 def test_a_peer_masks_once(rules):
     play = Play("ab", rules)
     play.run()
-    assert all(peer._mask_key == b"" for peer in play.peers.values())
     with pytest.raises(LocalProtocolError):
         play.peers["a"].masked(terms_of("a")["a"])
 
