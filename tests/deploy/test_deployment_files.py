@@ -2,6 +2,7 @@
 
 import configparser
 import inspect
+import json
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import Metric
 from typer.testing import CliRunner
 
 from gossipfl import __version__
@@ -173,21 +175,85 @@ def test_links_and_paths_lead_to_something():
         assert (DEPLOY / name).exists(), name
 
 
-def test_metrics_are_those_of_a_peer():
+def families_of_a_peer() -> list[Metric]:
+    """All that a peer may say at /metrics."""
     neighbor = NeighborStatus("b", "reachable", 1.0, 1, 1, 1, 0, 0, {"other_run": 1})
     values = {"seconds": 1.0, "loss": 1.0, "metrics": {"accuracy": 1.0}, "training": {"loss": 1.0, "accuracy": 1.0}}
     counts = {"round": 1, "rounds": 2, "incarnation": 1, "own_loss": 1.0, "sent": 1, "received": 1, "num_messages": 1}
     counts |= {"num_open": 0, "rounds_done": 1, "examples_seen": 9, "agreed": {"mean_accuracy": 1.0}}
     told = {"peer": "a", "run": "r", "state": "waiting", "awaits": ("b",), "refusals": {}}
     status = PeerStatus(neighbors=(neighbor,), **told, **values, **counts)
-    there = {metric.name + "_total" * (metric.type == "counter") for metric in _PeerCollector(lambda: status).collect()}
+    return [*_PeerCollector(lambda: status).collect()]
 
+
+def names_of(families: list[Metric]) -> set[str]:
+    return {family.name + "_total" * (family.type == "counter") for family in families}
+
+
+def test_metrics_are_those_of_a_peer():
+    there = names_of(families_of_a_peer())
     (section,) = re.findall(r"## What to watch\n(.*?)\n## ", README, re.DOTALL)
     named = set(re.findall(r"gossipfl_\w+", section))
     assert len(named) >= 10
     assert named <= there
-    states_and_reasons = set(re.findall(r"`(\w+)`", re.sub(r"`gossipfl_.*?`", "", section)))
+    table = "\n".join(line for line in section.splitlines() if line.startswith("|"))
+    states_and_reasons = set(re.findall(r"`(\w+)`", re.sub(r"`gossipfl_.*?`", "", table)))
     assert states_and_reasons <= {*STATES, *REASONS}
+
+
+def queries_of_the_board() -> list[str]:
+    board = json.loads((DEPLOY / "grafana.json").read_text("utf-8"))
+    variables = [variable["query"] for variable in board["templating"]["list"] if variable["type"] == "query"]
+    return [target["expr"] for panel in board["panels"] for target in panel["targets"]] + variables
+
+
+ALERTS = [
+    rule for group in yaml.safe_load((DEPLOY / "alerts.yaml").read_text("utf-8"))["groups"] for rule in group["rules"]
+]
+
+
+def test_the_board_and_the_alerts_ask_for_what_there_is():
+    """Every metric, every label and every value of a label that is spelled out."""
+    families = families_of_a_peer()
+    labels = {label for family in families for sample in family.samples for label in sample.labels} | {
+        "job",
+        "instance",
+    }
+    named: set[str] = set()
+    for query in [*queries_of_the_board(), *(rule["expr"] for rule in ALERTS)]:
+        named |= set(re.findall(r"\b(?:gossipfl_\w+|up)\b", re.sub(r"\{.*?\}", "", query)))
+        matched = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"(.*?)\"", query)
+        grouped = [name for names in re.findall(r"(?:by|on) \(([^)]*)\)", query) for name in names.split(", ")]
+        assert {*grouped, *(name for name, _ in matched)} <= labels, query
+        for name, value in matched:
+            known = {"state": STATES, "reason": REASONS}.get(name)
+            assert known is None or {*value.split("|")} <= {*known}, query
+        assert query.count("(") == query.count(")"), query
+    assert named - {"up"} <= names_of(families)
+    assert {"gossipfl_round", "gossipfl_neighbor_awaited", "gossipfl_refused_total", "up"} <= named
+    texts = [str(rule["annotations"]) for rule in ALERTS] + re.findall(
+        r"\{\{\w+\}\}", (DEPLOY / "grafana.json").read_text()
+    )
+    assert {name for text in texts for name in re.findall(r"\{\{ ?(?:\$labels\.)?(\w+) ?\}\}", text)} <= labels
+
+
+def test_the_board_and_the_alerts_are_whole():
+    board = json.loads((DEPLOY / "grafana.json").read_text("utf-8"))
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"]) >= 10
+    places = [panel["gridPos"] for panel in board["panels"]]
+    cells = [
+        (x, y)
+        for one in places
+        for x in range(one["x"], one["x"] + one["w"])
+        for y in range(one["y"], one["y"] + one["h"])
+    ]
+    assert len(cells) == len({*cells}), "panels do not cover each other"
+    assert max(x for x, _ in cells) < 24, "a board has 24 columns"
+    assert len({rule["alert"] for rule in ALERTS}) == len(ALERTS) >= 6
+    for rule in ALERTS:
+        assert rule["labels"]["severity"] in ("warning", "critical")
+        assert {"summary", "description"} <= rule["annotations"].keys()
+        assert re.fullmatch(r"\d+[smh]", rule.get("for", "1m"))
 
 
 def test_all_name_the_same_image():
