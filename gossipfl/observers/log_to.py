@@ -64,10 +64,13 @@ class LogTo:
         self._has_failed = False
 
     def begins(self, experiment: Experiment) -> None:
-        self._seed = experiment.seed
+        is_first, self._seed = not self._runs, experiment.seed
         self._runs = {(run.label, self._seed): run for run in self._tracked(experiment)}
-        if not self._has_failed:
-            self._tracker.check(list(self._runs.values()), is_new=self._begun is None)
+        check = partial(self._tracker.check, list(self._runs.values()), is_new=self._begun is None)
+        if is_first:
+            check()
+        else:
+            self._tell(check)
 
     def evaluated(self, label: str, evaluation: Evaluation) -> None:
         self._tell(partial(self._numbers, (label, self._seed), evaluation))
@@ -81,9 +84,10 @@ class LogTo:
         """Whoever only looks at a run does not end it."""
         if self._has_failed:
             return
+        refusals: tuple[type[Exception], ...] = (ConfigurationError, *self._tracker.errors())
         try:
             tell()
-        except self._tracker.errors() as error:
+        except refusals as error:
             self._has_failed = True
             _LOGGER.warning("%s is not told of the run any more: %s", self._place, visible(str(error)))
 

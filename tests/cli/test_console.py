@@ -9,6 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 from evaluations import changed, evaluation
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from gossipfl.cli.terminal.console import new_console, print_json
@@ -187,6 +190,20 @@ def test_no_number_is_broken_on_a_narrow_terminal(num_seeds, width):
     rows = [{*re.split(r"\s{2,}", line.strip())} for line in wide if line.lstrip().startswith(("pairwise", "fedavg"))]
     narrow = {cell for line in lines for cell in re.split(r"\s{2,}", line.strip())}
     assert set().union(*rows) - {label, "fedavg"} <= narrow
+
+
+CELLS = st.text(st.sampled_from("ab1 .±日"), max_size=10).map(str.strip)
+
+
+@given(st.data(), st.integers(30, 120), st.integers(1, 6))
+def test_a_table_of_any_width_has_every_cell_in_one_piece(data, width, num_columns):
+    rows = data.draw(st.lists(st.lists(CELLS, min_size=num_columns, max_size=num_columns), max_size=4))
+    headings = data.draw(st.lists(CELLS, min_size=num_columns, max_size=num_columns))
+    console = Console(width=width, file=io.StringIO())
+    console.print(WholeTable(headings, rows))
+    lines = console.file.getvalue().splitlines()
+    assert all(cell_len(line) <= width for line in lines)
+    assert all(any(cell in line for line in lines) for row in rows for cell in row)
 
 
 def test_lines_that_do_not_fit_are_counted_in_every_part():

@@ -33,9 +33,12 @@ class Fake:
         self.told: dict[str, list] = {}
         self.checked: list[bool] = []
         self.fails_in_round: int | None = None
+        self.fails_from_check = 100
 
     def check(self, runs: Sequence[TrackedRun], *, is_new: bool) -> None:
         self.checked.append(is_new)
+        if len(self.checked) >= self.fails_from_check:
+            raise ConfigurationError("no server answers")
 
     def begin(self, run: TrackedRun) -> "Fake":
         self.told[run.name] = [run]
@@ -122,6 +125,16 @@ def test_a_tracker_that_fails_does_not_end_the_run(fake, caplog):
     assert len(fake.told) == 1
     (warning,) = [record.getMessage() for record in caplog.records if record.name == log_to.__name__]
     assert warning == "tensorboard:x is not told of the run any more: no\\x1b[2J answer"
+
+
+def test_a_tracker_that_is_not_there_refuses_a_run_before_it_begins_and_not_later(fake, caplog):
+    fake.fails_from_check = 2
+    with caplog.at_level(logging.WARNING):
+        comparison = logged(num_seeds=2)
+    assert [(len(history), history.failure) for history in comparison.histories] == [(3, None)] * 4
+    assert "not told of the run any more: no server answers" in caplog.text
+    with pytest.raises(ConfigurationError, match="no server answers"):
+        logged()
 
 
 def test_a_run_that_goes_on_has_its_whole_history(fake):

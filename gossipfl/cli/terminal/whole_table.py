@@ -67,8 +67,8 @@ class WholeTable:
         for group in groups:
             spare = room - sum(group.values()) - _BETWEEN * len(group)
             widths = {0: first, **group}
-            wanted = {0: name} | {one: cell_len(max(self._headings[one].splitlines(), key=cell_len)) for one in group}
-            for column, wish in wanted.items():  # names on one line, and after them headings
+            for column in widths:  # names on one line, and after them headings
+                wish = max(map(cell_len, self._headings[column].splitlines()), default=0) if column else name
                 more = max(0, min(spare, wish - widths[column]))
                 widths[column] += more
                 spare -= more
