@@ -11,6 +11,7 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.figures.canvas import figure_style, pyplot_axes
 from gossipfl.figures.charts import draw_consensus, draw_curves
 from gossipfl.figures.curves import Against
+from gossipfl.figures.paper_table import TableFormat, paper_table
 from gossipfl.files.whole_files import write_whole
 from gossipfl.measured import ASPECTS, Measured
 from gossipfl.names.spelling import did_you_mean
@@ -85,6 +86,14 @@ class Results(ABC):
                     axes, rows, of, aspect, against, bounds=bounds, targets=targets, smoothing=smoothing, clock=clock
                 )
         return axes
+
+    def to_table(self, format: TableFormat = "markdown", columns: Sequence[str] = ()) -> str:
+        """The table of the report as text, "markdown", "latex" or "csv", as `gossipfl table` writes it.
+
+        `columns` are names of `summary.json`, such as "deployed_accuracy"; absent: those that papers have. Raises
+        ConfigurationError for one that there is not.
+        """
+        return paper_table(self.as_run(), format, columns)
 
     def report(self, path: str | Path = "report.html") -> Path:
         """Write the report, one page that needs no network, and return where it is."""
