@@ -39,9 +39,13 @@ def stop(
 
 
 def dashboard(
+    urls: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[URL]...", help="Where peers are watched: http://HOST:PORT"),
+    ] = None,
     peers: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="URL", help="Where a peer is watched: http://HOST:PORT; once for each peer."),
+        typer.Option(metavar="URL", help="Stands before the URLs, or before each."),
     ] = None,
     file: Annotated[
         Optional[Path],  # noqa: UP045
@@ -61,4 +65,4 @@ def dashboard(
     """Serve a page that shows running peers as they go on, wherever they are, until Ctrl-C."""
     from gossipfl.cli.commands.dashboard import serve_dashboard
 
-    serve_dashboard(peers or [], file, host_and_port("--listen", listen), token)
+    serve_dashboard([*(peers or []), *(urls or [])], file, host_and_port("--listen", listen), token)

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from gossipfl import __version__
 from gossipfl.cli.app import app
-from gossipfl.cli.commands import catalogue, certs, directories, peer, run, status
+from gossipfl.cli.commands import catalogue, certs, dashboard, directories, peer, run, status, stop
 from gossipfl.deploy.addresses import addresses
 from gossipfl.engines.http.status import NeighborStatus, PeerStatus
 from gossipfl.engines.http.trust.certificates import create_authority, issue
@@ -120,7 +120,7 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[list[str]
     def noting(name: str) -> Callable[..., None]:
         return lambda *arguments: calls.append((name, arguments))
 
-    for module in (catalogue, certs, directories, peer, run, status):
+    for module in (catalogue, certs, dashboard, directories, peer, run, status, stop):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ == module.__name__ and not name.startswith("_"):
                 monkeypatch.setattr(module, name, noting(name))

@@ -17,7 +17,7 @@ def serve_dashboard(peers: Sequence[str], file: Path | None, listen: tuple[str, 
     urls = [*peers, *(() if file is None else _urls_in(file))]
     if not urls:
         raise ConfigurationError(
-            "name the peers to show: --peers http://HOST:PORT for each, where it is watched (`gossipfl peer --watch`), "
+            "name the peers to show: --peers http://HOST:PORT..., where each is watched (`gossipfl peer --watch`), "
             "or --file; the page of a run on this machine is that of `gossipfl launch --dashboard`"
         )
     with suppress(KeyboardInterrupt):
