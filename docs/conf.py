@@ -1,9 +1,12 @@
 """Makes a site of the pages in this folder: `sphinx-build -W docs site` (extra `docs`)."""
 
+import json
 import os
 import re
 from pathlib import Path
 
+from docutils import nodes
+from myst_parser.parsers.sphinx_ import MystParser
 from sphinx.application import Sphinx
 
 import gossipfl
@@ -13,7 +16,7 @@ version = release = gossipfl.__version__
 copyright = "the authors of gossipfl, Apache-2.0"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["notebooks/*.ipynb"]  # which code forges and Jupyter show as they are
+source_suffix = {".md": "markdown", ".ipynb": "notebook"}
 myst_heading_anchors = 4
 html_theme = "furo"
 html_title = "gossipfl"
@@ -67,6 +70,22 @@ def _escaped(text: str) -> str:
     return re.sub(r"([*|_\\])", r"\\\1", text)
 
 
+class Notebook(MystParser):
+    """Notebooks are pages of text and code; what comes of the code is seen by running it."""
+
+    supported = ("notebook",)
+
+    def parse(self, inputstring: str, document: nodes.document) -> None:
+        cells = (("".join(cell["source"]), cell["cell_type"]) for cell in json.loads(inputstring)["cells"])
+        super().parse("\n\n".join(text if kind == "markdown" else _code(text) for text, kind in cells), document)
+
+
+def _code(text: str) -> str:
+    has_commands = re.search(r"^[!%]", text, re.MULTILINE)  # which are not Python
+    return f"```{'text' if has_commands else 'python'}\n{text}\n```"
+
+
 def setup(app: Sphinx) -> None:
+    app.add_source_parser(Notebook)
     app.connect("source-read", _within_the_site)
     app.connect("autodoc-process-docstring", _of_docstrings)
