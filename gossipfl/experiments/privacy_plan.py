@@ -92,6 +92,34 @@ class PrivacyPlan:
         """The epsilon of what a ledger has counted."""
         return epsilon(spending, self.section.delta)
 
+    def swamped(self, num_weights: int, num_peers: int) -> list[str]:
+        """A sentence where the noise drowns a model of so many weights, in the mean over so many peers: where it is
+        larger than all that training can add in all rounds, if nobody is missing and all pull in one direction.
+
+        Noise has a norm of about z C sqrt(d), a sum of k clipped terms one of at most k C. Means of n and T rounds
+        leave z sqrt(d) / (k sqrt(n T)) of one to the other.
+        """
+        clip, deviation = self.section.clip, self.noise * sqrt(num_weights)
+        uses = min(peer.uses for peer in self.peers)
+        match self.section.level:
+            case "peer":
+                added, terms, means = "one peer's update", 1.0, num_peers
+            case "server":
+                added, terms, means = f"the sum of {num_peers} clients' updates", num_peers, 1
+            case _:
+                batch = max((peer.rate or 1.0) * peer.num_examples for peer in self.peers)
+                added, terms, means = f"the gradients of a batch of {batch:.0f}", batch, num_peers
+        ratio = deviation / (terms * sqrt(means * max(uses, 1)))
+        if ratio <= 1:
+            return []
+        mixed = "" if means == 1 else f", {deviation * clip / sqrt(means):.3g} in the mean of all {means:,} peers"
+        return [
+            f"The noise swamps the model: to {added}, of a norm of at most {terms * clip:.3g}, it adds one of about "
+            f"z C sqrt(d) = {deviation * clip:.3g} ({num_weights:,} weights){mixed}; after all {uses:,} uses it is "
+            f"{ratio:.2g} times as large as all that training can have added. Take less noise (a larger epsilon), more "
+            'peers, a smaller model, or level = "example".'
+        ]
+
     def sentences(self, *, protects: bool) -> list[str]:
         """Sentences for a reader of results; where the noise is no secret, it `protects` nobody."""
         said = [

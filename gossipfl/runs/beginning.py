@@ -104,7 +104,11 @@ def run_manifest(
 
 def privacy(experiment: Experiment, mode: Mode) -> list[str]:
     """Sentences on the privacy of a run."""
-    of_noise = [] if experiment.privacy is None else experiment.privacy.sentences(protects=mode.is_over_http)
+    of_noise: list[str] = []
+    if (plan := experiment.privacy) is not None:
+        num_peers = len(experiment.scenario.graph())
+        swamped = plan.swamped(experiment.trainer.schema.size, num_peers)
+        of_noise = [*plan.sentences(protects=mode.is_over_http), *swamped]
     return of_noise + ([] if experiment.encryption is None else experiment.encryption.sentences)
 
 

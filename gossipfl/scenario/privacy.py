@@ -135,8 +135,11 @@ class PrivacySection(Section):
         BeforeValidator(_switch, json_schema_input_type=bool | SecureAggregationSection | None),
     ] = None
     """Who mixes sees the weighted sum of its neighbors, and none of its terms; `true`, or a table."""
-    differential_privacy: DifferentialPrivacySection | None = None
-    """Clipping and noise, with a ledger."""
+    differential_privacy: Annotated[
+        DifferentialPrivacySection | None,
+        BeforeValidator(_switch, json_schema_input_type=Literal[False] | DifferentialPrivacySection | None),
+    ] = None
+    """Clipping and noise, with a ledger; `false`: none."""
     encryption: Annotated[
         EncryptionSection | None, BeforeValidator(_switch, json_schema_input_type=bool | EncryptionSection | None)
     ] = None

@@ -5,6 +5,8 @@ import json
 import pytest
 from safetensors.numpy import load_file
 
+from gossipfl.scenario.loading import load_scenario
+
 
 def test_a_plan_shows_noise_rounds_and_epsilon(command_line):
     outcome = command_line("privacy", "plan", "privacy", "--epsilon", "20")
@@ -24,6 +26,31 @@ def test_json_has_all_of_it(command_line):
     assert near["distance"] == 1
     assert near["mean"] == pytest.approx(told["largest_epsilon"])
     assert far["largest"] < near["largest"] - 1, "what is sent in the last rounds does not arrive"
+
+
+def test_a_plan_warns_of_noise_that_swamps_the_model(command_line, tmp_path):
+    few = [
+        "--set",
+        "topology={name='ring', arguments={n=4}}",
+        "--set",
+        "algorithms=['synchronous']",
+        "--set",
+        "rounds=3",
+    ]
+    assert "The noise swamps the model: to one peer's update" in command_line("privacy", "plan", "privacy", *few).out
+    assert command_line("simulate", "privacy", *few, "--output", "run").status == 0
+    assert "The noise swamps the model" in (tmp_path / "run" / "manifest.json").read_text()
+    calm = ["--set", "privacy.differential_privacy.noise=0.05"]
+    assert json.loads(command_line("privacy", "plan", "privacy", *few, *calm, "--json").out)["warnings"] == []
+
+
+@pytest.mark.parametrize("defence", ["differential_privacy", "secure_aggregation", "encryption"])
+def test_false_turns_one_defence_off(defence):
+    both = ["privacy.secure_aggregation=true", "algorithms=['synchronous']"]
+    scenario = load_scenario("privacy", [*both, f"privacy.{defence}=false"])
+    assert getattr(scenario.privacy, defence) is None
+    kept = {"differential_privacy", "secure_aggregation"} - {defence}
+    assert all(getattr(scenario.privacy, name) is not None for name in kept)
 
 
 def test_a_budget_of_a_scenario_ends_its_rounds(command_line):

@@ -60,6 +60,20 @@ def test_no_round_within_the_budget_is_an_error_that_says_what_to_do():
         plan(noise=0.1, epsilon=1.0)
 
 
+def test_noise_that_swamps_the_model_is_told_with_its_figures():
+    (said,) = plan(noise=2.0, rounds=11).swamped(650, 4)
+    assert (
+        "of a norm of at most 1, it adds one of about z C sqrt(d) = 51 (650 weights), 25.5 in the mean of all 4" in said
+    )
+    assert "after all 11 uses it is 7.7 times" in said
+    assert plan(noise=2.0, rounds=11).swamped(650, 400) == [], "many peers average the noise away"
+    assert plan(noise=0.1, rounds=11).swamped(650, 4) == []
+    batches = plan(level="example", noise=1.5, rounds=11)
+    assert batches.swamped(650, 4) == []
+    (said,) = batches.swamped(10**8, 4)
+    assert "the gradients of a batch of 32, of a norm of at most 32" in said
+
+
 def test_where_nobody_talks_or_nothing_is_wanted_there_is_no_plan():
     assert plan(algorithms=["local"], noise=1.0) is None
     assert planned(Scenario(), 5, SIZES) is None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gossipfl.cli.commands.loading import load_dataset, load_with_data
+from gossipfl.cli.commands.loading import import_tensorflow, load_dataset, load_with_data
 from gossipfl.cli.terminal.console import new_console, print_json
 from gossipfl.cli.terminal.whole_table import WholeTable
 from gossipfl.errors import ConfigurationError
@@ -23,15 +23,18 @@ def show_plan(
 ) -> None:
     """`privacy plan`."""
     scenario = _private(load_with_data(name, overrides, data), epsilon, level)
-    plan = Experiment(scenario, load_dataset(scenario, download)).privacy
+    experiment = Experiment(scenario, load_dataset(scenario, download))
+    plan = experiment.privacy
     if plan is None:
         raise ConfigurationError("no algorithm of the scenario sends anything, so nothing is to be protected")
     against = {scenario.label_of(one): guarantees(scenario, one, plan) for one in scenario.algorithms}
+    import_tensorflow()
+    swamped = plan.swamped(experiment.trainer.schema.size, len(scenario.graph()))
     if as_json:
-        print_json(_as_json(plan, against))
+        print_json(_as_json(plan, against) | {"warnings": swamped})
         return
     console = new_console()
-    for sentence in plan.sentences(protects=True):
+    for sentence in [*plan.sentences(protects=True), *swamped]:
         console.print(sentence, soft_wrap=True)
     console.print(_peers(plan))
     for label, found in against.items():
