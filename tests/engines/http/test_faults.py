@@ -98,7 +98,8 @@ class TestFaultyNeighbor:
 
 
 @pytest.mark.parametrize("algorithm", [SynchronousGossip(), FedAvg()], ids=["synchronous", "fedavg"])
-def test_one_that_comes_late_is_waited_for(algorithm, monkeypatch):
+def test_one_that_comes_late_is_waited_for(algorithm, monkeypatch, caplog):
+    caplog.set_level("INFO", "gossipfl.engines.http")
     monkeypatch.setattr("gossipfl.peers.retries.RETRY_DELAY", 0.02)
     graph = ring(4)
     simulator = make_simulator(algorithm, graph, NumpyTrainer(random_shards(graph)))
@@ -123,6 +124,7 @@ def test_one_that_comes_late_is_waited_for(algorithm, monkeypatch):
 
     loopback = asyncio.run(run())
     assert bits(loopback.peers) == bits(simulator.peers)
+    assert "going on without" not in caplog.text, "who waits for nobody does not know who is missing"
     assert loopback.undisturbed
 
 
