@@ -188,8 +188,7 @@ class HTTPPeer:
         self._check_run()
         if self._over.is_set():
             return
-        absent = [neighbor.name for neighbor in away if not neighbor.session]
-        if absent and self.hosting.meeting_seconds:  # who is resumed has waited for nobody
+        if (absent := [one.name for one in away if not one.session]) and self.hosting.meeting_seconds:  # else unasked
             _LOGGER.info("going on without %s", ", ".join(absent))
         await self._react(self.peer.start)
         self._started.set()  # only now: a peer reacts to nothing before it has started
