@@ -87,11 +87,15 @@ class Page:
 
     async def open(self, file: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Load `file` in a window of the given size and color scheme, and wait until it is drawn."""
+        await self.visit(file.resolve().as_uri(), width=width, height=height, dark=dark)
+
+    async def visit(self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+        """Load a page in a window of the given size and color scheme, and wait until it is drawn."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.send("Emulation.setEmulatedMedia", features=[scheme])
         await self.resize(width, height)
         self.loaded = False
-        await self.send("Page.navigate", url=file.resolve().as_uri())
+        await self.send("Page.navigate", url=url)
         while not self.loaded:
             await self.message()
         await self.settled()
