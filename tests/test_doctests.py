@@ -7,7 +7,7 @@ import pytest
 from test_architecture import MODULES, ROOT, dotted
 
 EXAMPLES = [dotted(path) for path in MODULES if ">>> " in (ROOT / path).read_text(encoding="utf-8")]
-TRAINING = {"gossipfl.results.running", "gossipfl.results.simulation"}
+TRAINING = {"gossipfl.results.running", "gossipfl.results.simulation", "gossipfl.results.sweep"}
 """Modules whose examples need TensorFlow."""
 
 

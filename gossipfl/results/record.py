@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.fairness import spread
 from gossipfl.experiments.mode import Mode
@@ -44,7 +45,9 @@ class Record:
     def ended(self, history: History) -> None: ...
 
     def of(self, history: History) -> "Record":
-        """The record of one of the histories alone."""
+        """The record of one of the histories alone. Raises ConfigurationError for a run that has not begun."""
+        if history.seed not in self.manifests:
+            raise ConfigurationError(f"{history.algorithm} with seed {history.seed} has not begun: {history.failure}")
         seed, scenario = history.seed, only(self.scenario.with_seed(history.seed), history.algorithm)
         manifest = self.manifests[seed]
         own = [one for one in manifest.algorithms if one.label == history.algorithm]

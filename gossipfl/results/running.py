@@ -216,4 +216,7 @@ def _run(
 
             observers.append(stack.enter_context(Progress()))
         told: list[Observer] = [record, *observers, asking]
-        return Comparison.of(run_all(scenario, num_seeds, told, make_engine=make_engine, raises=raises), record)
+        comparison = run_all(scenario, num_seeds, told, make_engine=make_engine, raises=raises)
+    if not comparison.histories:
+        raise KeyboardInterrupt  # before there was anything to be kept
+    return Comparison.of(comparison, record)

@@ -226,8 +226,14 @@ class Scenario(Section):
         return self._topology(section).graph(self.seed)
 
     def topology_label(self, section: AlgorithmSection | None = None) -> str:
-        """The name of that graph in tables."""
-        return self._topology(section).label
+        """The name of that graph in tables; of different ones that would be called the same, with a number."""
+        own = self._topology(section)
+        alike = [self.topology] if self.topology.label == own.label else []
+        for other in self.algorithms:
+            if other.topology is not None and other.topology.label == own.label and other.topology not in alike:
+                alike.append(other.topology)
+        number = alike.index(own) + 1
+        return own.label if number == 1 else f"{own.label} {number}"
 
     def recipe(self, section: AlgorithmSection, graph: nx.Graph) -> Algorithm:
         """The recipe of one of the algorithms, on its graph."""

@@ -1,9 +1,9 @@
 """The grid of a sweep: fields of a scenario with the values that they take, and the points that these make."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, TypeAlias
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.files.strict_json import strict_json
@@ -70,11 +70,15 @@ def _split(written: str, text: str) -> list[str]:
     return parts
 
 
+Settings: TypeAlias = tuple[tuple[str, str], ...]
+"""Fields of a grid, each with a value as it is written."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Point:
     """One value for each field of the grid, and the scenario that this gives."""
 
-    settings: tuple[tuple[str, str], ...]
+    settings: Settings
     scenario: Scenario
 
     @property
@@ -103,12 +107,21 @@ def points(scenario: str, overrides: Sequence[str], axes: Sequence[Axis]) -> lis
     doubled = [field for field in fields if fields.count(field) > 1]
     if doubled:
         raise ConfigurationError(f"--set-grid {doubled[0]} is there twice; give all its values at once")
+
+    def at(settings: Settings) -> Scenario:
+        return load_scenario(scenario, [*overrides, *(f"{field}={value}" for field, value in settings)])
+
+    return points_by(axes, at)
+
+
+def points_by(axes: Sequence[Axis], at: Callable[[Settings], Scenario]) -> list[Point]:
+    """The same points, with the scenario that is `at` each of them."""
+    fields = [axis.field for axis in axes]
     found, faults = [], []
     for values in product(*(axis.values for axis in axes)):
         settings = tuple(zip(fields, values, strict=True))
-        changes = [f"{field}={value}" for field, value in settings]
         try:
-            found.append(Point(settings, load_scenario(scenario, [*overrides, *changes])))
+            found.append(Point(settings, at(settings)))
         except ConfigurationError as error:
             faults.append(f"at {named(fields, settings)}: {error}" if settings else str(error))
     if faults:

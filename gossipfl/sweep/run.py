@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from gossipfl.errors import GossipFLError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.experiments.mode import Command, Mode
-from gossipfl.experiments.running import run_section
+from gossipfl.experiments.running import Observer, run_section
 from gossipfl.history import History
 from gossipfl.runs.beginning import run_manifest
 from gossipfl.runs.manifest import EndedRun, Manifest
@@ -54,15 +54,18 @@ class Lost:
 Outcome: TypeAlias = Measured | Lost
 
 
-def execute(run: Run) -> Outcome:
-    """Run all algorithms of a scenario, one peer at a time; gives what `simulate` gives for that scenario and seed."""
+def execute(run: Run, slots: int | None = 1, observers: Sequence[Observer] = ()) -> Outcome:
+    """Run all algorithms of a scenario, so many peers at a time (None: one per core); gives what `simulate` gives for
+    that scenario and seed."""
     histories: list[History] = []
     try:
         scenario = run.scenario
-        experiment = Experiment(scenario, slots=1)
+        experiment = Experiment(scenario, slots=slots)
         manifest = run_manifest(scenario, experiment, [run.seed], Mode(Command.SIMULATE), "")
+        for observer in observers:
+            observer.begins(experiment)
         for section in scenario.algorithms:
-            run_section(experiment, section, histories)
+            run_section(experiment, section, histories, observers)
     except GossipFLError as error:
         return Lost(str(error))
     failures = [history.failure for history in histories if history.failure is not None]

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from gossipfl.experiments.comparison import summarize
 from gossipfl.experiments.fairness import spread
 from gossipfl.experiments.mode import Command, Mode
 from gossipfl.runs.manifest import FORMAT, EndedRun, Manifest, RunTopology
+from gossipfl.scenario.loading import toml_value
 from gossipfl.scenario.targets import targets_by_metric
 from gossipfl.sweep.grid import Point, named
-from gossipfl.sweep.run import Measured, Run
+from gossipfl.sweep.run import JSON, Measured, Run
 
 _FACTS = ("gossipfl", "versions", "machine", "flags", "model")
 """Fields of a manifest that are kept where they are the same in all runs."""
@@ -79,6 +81,26 @@ def whole(runs: Sequence[tuple[Run, Measured]], num_missing: int = 0) -> Measure
         dict(row) | {"algorithm": label(row["algorithm"], run.point)} for run, measured in runs for row in measured.rows
     ]
     return Measured(manifest, rows)
+
+
+def table_rows(runs: Sequence[tuple[Run, Measured]], together: Measured) -> list[JSON]:
+    """The table for `sweep.json`, of all runs and what they are together: a row per point and algorithm."""
+    manifest = together.manifest
+    ended = [(one.algorithm, one.seed) for one in manifest.ended]
+    table = summarize(together.rows, manifest.metrics, manifest.targets, ended)
+    by_label = {row.label: row.as_json() for row in table}
+    return [
+        {
+            "point": {field: toml_value(value) for field, value in point.settings},
+            "seeds": [run.seed for run, _ in runs if run.point is point],
+            **by_label[label(algorithm, point)],
+            "label": algorithm,
+            "name": label(algorithm, point),
+        }
+        for point in dict.fromkeys(run.point for run, _ in runs)
+        for algorithm in point.scenario.labels
+        if label(algorithm, point) in by_label
+    ]
 
 
 def early_ends(ended: Sequence[EndedRun]) -> list[str]:

@@ -178,6 +178,11 @@ class TestWhatIsAsked:
         assert asked(own, data={"max_train": 50}).data.partition.name == "iid"
         assert asked(own) is own
 
+    def test_what_an_algorithm_would_ignore_is_refused(self):
+        own = scenario(algorithms=[{"name": "pairwise", "optimizer": "adam"}])
+        with pytest.raises(ConfigurationError, match="optimizer: 'pairwise' has one of its own"):
+            asked(own, optimizer="sgd")
+
     def test_one_of_several_algorithms_runs_alone(self):
         histories = gossipfl.simulate(scenario(), "fedavg", num_seeds=2)
         assert [(one.algorithm, one.seed) for one in histories.histories] == [("fedavg", 0), ("fedavg", 1)]

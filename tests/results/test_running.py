@@ -125,6 +125,19 @@ def test_ctrl_c_keeps_what_was_measured():
     assert [one.round for one in history] == [0]
 
 
+def test_ctrl_c_before_there_is_anything_is_raised(monkeypatch):
+    class Pressing:
+        def begins(self, experiment):
+            raise KeyboardInterrupt
+
+        def evaluated(self, label, evaluation): ...
+
+        def ended(self, history): ...
+
+    with pytest.raises(KeyboardInterrupt):
+        gossipfl.compare(scenario(), callbacks=[Pressing()])
+
+
 class TestProgress:
     def test_without_a_terminal_every_evaluation_is_a_line(self, capsys):
         gossipfl.simulate(scenario(rounds=1), progress=True)

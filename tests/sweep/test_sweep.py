@@ -14,8 +14,9 @@ from typing import ClassVar
 import pytest
 from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
+import gossipfl
 from gossipfl.cli.app import main
-from gossipfl.errors import TrainingError
+from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.runs.files import read_run
 from gossipfl.sweep.run import Lost, Run, execute
 
@@ -89,6 +90,67 @@ def manifest_in(path: Path) -> dict:
 
 
 HERE = Path("runs/sweep-toy")
+
+
+def test_python_reads_it(sweep):
+    sweep("toy.toml", *GRID)
+    read = gossipfl.Sweep.load(HERE)
+    assert repr(read) == "<Sweep of toy over training.batch_size, topology.arguments.n: 8 lines>"
+    frame = read.to_pandas()
+    assert list(frame["round"]) == [row["round"] for row in rows_in(HERE)]
+    at = frame[(frame["training.batch_size"] == 5) & (frame["topology.arguments.n"] == 8)]
+    assert set(at["algorithm"]) == {"pairwise, batch_size=5, n=8", "fedavg, batch_size=5, n=8"}
+    assert set(read.to_polars(peers=True)["topology.arguments.n"]) == {4, 8}
+    assert "<polyline" in read._repr_html_()
+    assert read.as_run().summary == read_run(HERE).summary
+    with pytest.raises(ConfigurationError, match=r"gossipfl\.Sweep\.load takes it"):
+        gossipfl.Comparison.load(HERE)
+
+
+def test_python_makes_it(sweep, tmp_path):
+    sweep("toy.toml", *GRID, "--seeds", "2")
+    grid = {"training.batch_size": [5, 20], "topology.arguments.n": [4, 8]}
+    ours = gossipfl.Sweep.run("toy.toml", grid, 2)
+    theirs = gossipfl.Sweep.load(HERE)
+    assert ours.to_pandas().equals(theirs.to_pandas())
+    assert ours.as_run().summary == theirs.as_run().summary
+    saved = ours.save(tmp_path / "ours")
+    assert {path.relative_to(saved) for path in saved.rglob("*")} == {
+        path.relative_to(HERE) for path in HERE.rglob("*")
+    }
+    for name in ("sweep.json", "summary.json", "history.jsonl"):
+        assert json.loads(f"[{','.join((saved / name).read_text().splitlines())}]") if name == "history.jsonl" else True
+        assert (saved / name).read_bytes() == (HERE / name).read_bytes()
+    with pytest.raises(ConfigurationError, match="copy its folder"):
+        theirs.save(tmp_path / "theirs")
+
+
+@pytest.mark.parametrize(
+    ("grid", "fault"),
+    [
+        ({"rounds": [1, 1]}, "a value of rounds is there twice"),
+        ({"training.batchsize": [1, 2]}, "batch_size"),
+        ({"algorithms.7.mu": [1, 2]}, "'7' is not a position from 0 to 1"),
+        ({"topology": ["ring", "rnig"]}, "at topology=rnig"),
+    ],
+)
+def test_a_grid_in_python_that_is_not_possible_is_refused(sweep, grid, fault):
+    with pytest.raises(ConfigurationError, match=fault):
+        gossipfl.Sweep.run("toy.toml", grid)
+
+
+def test_in_python_ctrl_c_keeps_what_was_measured(sweep, monkeypatch):
+    interrupted = iter([False, True])
+
+    def execute_one(run, slots, observers):
+        if next(interrupted):
+            raise KeyboardInterrupt
+        return execute(run)
+
+    monkeypatch.setattr("gossipfl.sweep.run.execute", execute_one)
+    some = gossipfl.Sweep.run("toy.toml", {"rounds": [1, 2, 3]})
+    assert some.lost == {"rounds=2, seed 0": "interrupted", "rounds=3, seed 0": "interrupted"}
+    assert set(some.to_pandas()["round"]) == {0, 1}
 
 
 def test_every_point_with_every_seed_and_one_table_and_report_over_all(sweep):

@@ -144,3 +144,9 @@ def test_a_graph_of_networkx_is_a_topology():
     assert one_way.graph().is_directed()
     with pytest.raises(ConfigurationError, match=r"not connected|reach"):
         Scenario(topology=nx.Graph([(0, 1), (2, 3)]))
+
+
+def test_two_graphs_without_a_name_are_told_apart():
+    two = [{"name": "pairwise", "topology": graph} for graph in (nx.path_graph(4), nx.cycle_graph(4))]
+    scenario = Scenario(topology=nx.path_graph(4), algorithms=two)
+    assert scenario.labels == ["pairwise (peers)", "pairwise (peers 2)"]

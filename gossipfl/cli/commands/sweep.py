@@ -27,7 +27,7 @@ from gossipfl.sweep.directory import SweepDirectory, write_run
 from gossipfl.sweep.executors import Executor, RayTasks, WorkerProcesses
 from gossipfl.sweep.grid import Axis, points
 from gossipfl.sweep.run import JSON, Lost, Measured, Run
-from gossipfl.sweep.whole import early_ends, label, whole
+from gossipfl.sweep.whole import early_ends, table_rows, whole
 from gossipfl.training.cores import available_cores
 
 
@@ -169,19 +169,7 @@ def _finish(
     for failure in together.manifest.failures:
         console.print(f"Ended early: {failure}", soft_wrap=True)
     console.print(f"Sweep: {directory.path}\nReport: {report}", soft_wrap=True)
-    by_label = {row.label: row.as_json() for row in table}
-    rows = [
-        {
-            "point": {field: toml_value(value) for field, value in point.settings},
-            "seeds": [run.seed for run, _ in done if run.point is point],
-            **by_label[label(algorithm, point)],
-            "label": algorithm,
-            "name": label(algorithm, point),
-        }
-        for point in dict.fromkeys(run.point for run, _ in done)
-        for algorithm in point.scenario.labels
-        if label(algorithm, point) in by_label
-    ]
+    rows = table_rows(done, together)
     directory.write(content | {"rows": rows})
     return rows
 
