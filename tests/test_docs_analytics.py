@@ -57,13 +57,13 @@ def test_commands_answer(command: str, command_line: Callable) -> None:
 
 
 def test_its_other_scenario_is_one() -> None:
-    _, secret = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
-    assert Scenario(**tomllib.loads(secret)).privacy is not None
+    secret, _ = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+    assert Scenario(**tomllib.loads(secret)).privacy.secure_aggregation is not None
 
 
 @pytest.mark.long
 def test_three_clinics_come_to_one_answer(tmp_path: Path) -> None:
-    scenario, _ = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+    _, scenario = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
     for there in ("7001", "7002", "7003"):
         with socket.create_server(("127.0.0.1", 0)) as free:
             scenario = scenario.replace(there, str(free.getsockname()[1]))
