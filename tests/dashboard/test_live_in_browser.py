@@ -1,56 +1,24 @@
 """The live page in a real browser, with peers that are made up: who dies is red, who comes back is green."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from typing import Any
 
 import pytest
-from aiohttp import web
 from chromium import Page, chromium_page, chromium_path
+from fake_peers import FakePeers
 from statuses import neighbor, status
 
 from gossipfl.dashboard.followed import Followed
 from gossipfl.engines.http.serving.live_pages import LivePages
 from gossipfl.engines.http.status import PeerStatus
-from gossipfl.files.strict_json import strict_json
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(chromium_path() is None, reason="Chromium is not installed (Debian: apt-get install chromium)"),
 ]
-
-
-class FakePeers:
-    """Peers that are watched at one port, each at a path of its own: `tell` gives the status of each."""
-
-    def __init__(self, tell: Callable[[int], PeerStatus]) -> None:
-        self._tell = tell
-        self._server: web.Server | None = None
-        self._listening: asyncio.Server | None = None
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-
-    def urls(self, num_peers: int) -> list[str]:
-        return [f"http://127.0.0.1:{self.port}/{place}" for place in range(num_peers)]
-
-    async def start(self) -> None:
-        self._server = web.Server(self._answer)
-        listening = self._socket if self._socket.fileno() >= 0 else socket.create_server(("127.0.0.1", self.port))
-        self._listening = await asyncio.get_running_loop().create_server(self._server, sock=listening)
-
-    async def kill(self) -> None:
-        assert self._listening is not None
-        assert self._server is not None
-        self._listening.close()
-        await self._server.shutdown(0.1)
-
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
-        told = self._tell(int(request.path.split("/")[1]))
-        return web.Response(text=strict_json(asdict(told)), content_type="application/json")
 
 
 @asynccontextmanager
