@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from gossipfl.report.layout import graph_positions
 from gossipfl.report.payload import MAX_DRAWN_LINKS, MAX_DRAWN_PEERS
 
-
 MAX_LAID_OUT = 20_000
 """Links that positions are chosen by; graphs of more are nearly complete, and all places in them are alike."""
 
