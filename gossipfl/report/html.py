@@ -16,6 +16,7 @@ from gossipfl.runs.files import Run
 SCRIPTS = (
     "format.js",
     "elements.js",
+    "saving.js",
     "curves.js",
     "plot.js",
     "charts.js",

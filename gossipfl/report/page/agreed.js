@@ -55,6 +55,6 @@ function drawAgreed(section) {
       "What the peers know",
       "Peers score their models themselves and tell each other, without anybody who sees them all: this is what they know at the end.",
     ),
-    sortableTable(agreedColumns(), AGREED),
+    sortableTable(agreedColumns(), "agreed", AGREED),
   );
 }

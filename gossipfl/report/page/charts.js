@@ -3,7 +3,7 @@
 // The lines of one measure for all visible algorithms.
 function algorithmLines(measure, against, x, y = {}) {
   return LABELS.filter((label) => visible.has(label) && !(against === "num_bytes" && isSilent(label))).map((label) => {
-    const points = curve(label, measure, against).filter(
+    const points = smoothed(curve(label, measure, against)).filter(
       (point) => (!x.log || point.x > 0) && (!y.log || point.y === null || point.y > 0),
     );
     return {
@@ -29,7 +29,9 @@ function silentLevels(measure) {
     .filter(({ value }) => isNumber(value));
 }
 
-const seedsCaption = () => (NUM_SEEDS > 1 ? `Lines: mean over ${NUM_SEEDS} seeds; bands: the range they span. ` : "");
+const seedsCaption = () =>
+  (NUM_SEEDS > 1 ? `Lines: mean over ${NUM_SEEDS} seeds; bands: the range they span. ` : "") +
+  (smoothing > 1 ? `Curves are smoothed: the mean of ${smoothing} evaluations around each; tables are not. ` : "");
 
 function xAxis(against, log) {
   const known = {
@@ -169,7 +171,7 @@ function consensusChart() {
       lines: algorithmLines("consensus_distance", "round", x, y),
       x,
       y,
-      caption: `How far peers’ weights are from their mean: √(meanᵢ ‖xᵢ − x̄‖²). ${log && zero.length ? `Exactly zero, so not on a logarithmic axis: ${zero.join(", ")}. ` : ""}`,
+      caption: `How far peers’ weights are from their mean: √(meanᵢ ‖xᵢ − x̄‖²). ${seedsCaption()}${log && zero.length ? `Exactly zero, so not on a logarithmic axis: ${zero.join(", ")}. ` : ""}`,
       empty: measured.length
         ? "All peers hold the same weights at every evaluation: the distance is exactly zero."
         : "No consensus distance was measured for the algorithms shown.",
@@ -288,15 +290,34 @@ function legend() {
     );
   });
   const all = element("button", { type: "button", class: "link", onclick: () => setVisible(LABELS) }, "Show all");
+  // In charts by their lines, in tables by the style sheet.
+  const bounds = toggle("Bounds", true, (on) => {
+    document.documentElement.dataset.bounds = on ? "on" : "off";
+    setVisible(LABELS.filter((label) => (ALGORITHM[label].bound ? on : visible.has(label))));
+  });
   const update = () => {
     chips.forEach((chip, index) => chip.setAttribute("aria-pressed", String(visible.has(LABELS[index]))));
     all.hidden = visible.size === LABELS.length;
+    bounds.setAttribute("aria-pressed", String(BOUNDS.some((label) => visible.has(label))));
   };
   onVisible.push(update);
   update();
   // Of many algorithms it takes several lines: kept in sight, it would cover the charts.
   const kind = LABELS.length > 10 ? "legend many" : "legend";
-  return element("div", { class: kind, role: "group", "aria-label": "Algorithms shown" }, chips, all);
+  return element("div", { class: kind, role: "group", "aria-label": "Algorithms shown" }, chips, all, BOUNDS.length && COMPETITORS.length ? bounds : "");
+}
+
+// A choice for all curves; two evaluations have nothing between them.
+function smoothingChoice() {
+  const longest = Math.max(0, ...MEASURED.map((label) => curve(label, "round", "round").length));
+  const windows = [1, 3, 5, 9, 15, 25].filter((window) => window === 1 || window < longest);
+  if (windows.length === 1) return "";
+  const words = (window) => (window === 1 ? "not smoothed" : `smoothed over ${window} evaluations`);
+  return element(
+    "div",
+    { class: "controls" },
+    chooser("Smoothing", windows.map(words), words(1), (chosen) => setSmoothing(windows.find((window) => words(window) === chosen))),
+  );
 }
 
 function drawCurves(section) {
@@ -306,6 +327,7 @@ function drawCurves(section) {
   section.append(
     sectionHead("Learning curves"),
     LABELS.length > 1 ? legend() : "",
+    smoothingChoice(),
     ...leads.map((chart) => chart.card),
     element(
       "div",

@@ -20,12 +20,19 @@ function contactCard(label) {
     found.num_seeds > 1
       ? element("span", { class: "soft" }, `seed ${found.seed}, the first of ${count(found.num_seeds)}`)
       : "";
+  const saved = saveButtons(`contact ${label}`, {
+    svg: () => standalone(box.querySelector("svg")),
+    csv: () => [
+      ["link", "from_seconds", "to_seconds"],
+      ...rows.flatMap((row) => row.bars.map((bar) => [rowName(row), ...bar])),
+    ],
+  });
   const card = element(
     "article",
     { class: "card" },
     element("div", { class: "card-head" }, element("h3", {}, swatch(label), label), seeds),
     element("p", { class: "finding" }, contactSentence(label, found)),
-    rows.length ? [box, element("p", { class: "caption" }, timelineCaption(found)), contactTable(found)] : null,
+    rows.length ? [box, element("p", { class: "caption" }, timelineCaption(found)), contactTable(found), saved] : null,
   );
   if (rows.length) drawnToWidth(box, (width) => box.replaceChildren(timeline(label, rows, found, width)));
   return card;

@@ -9,6 +9,8 @@ const BOUNDS = LABELS.filter((label) => ALGORITHM[label].bound);
 const IS_REAL = RUN.over_http;
 const CLOCK = IS_REAL ? "real time" : "virtual time";
 const CLOCK_TITLE = IS_REAL ? "Real time" : "Virtual time";
+// Several runs side by side may be no fair comparison: nobody is the best then.
+const IS_FAIR = RUN.manifest.comparable !== false;
 const NUM_SEEDS = Math.max(1, ...LABELS.map((label) => RUN.histories[label].length));
 const MEASURED = LABELS.filter((label) => RUN.histories[label].length > 0);
 // What models were scored by; colors and findings go by the first. Whoever has no metric is judged by the loss.
@@ -110,6 +112,19 @@ function curve(label, measure, against) {
     }));
 }
 
+// The moving mean over an odd number of evaluations; the window is narrower at both ends, so a curve ends at the
+// number of the table. What was not measured stays a gap.
+let smoothing = 1;
+function smoothed(points) {
+  const part = (index, name) => {
+    const half = Math.min((smoothing - 1) / 2, index, points.length - 1 - index);
+    const known = points.slice(index - half, index + half + 1).map((point) => point[name]).filter(isNumber);
+    return isNumber(points[index][name]) ? mean(known) : null;
+  };
+  if (smoothing === 1) return points;
+  return points.map(({ x }, index) => ({ x, y: part(index, "y"), low: part(index, "low"), high: part(index, "high") }));
+}
+
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 function quantile(sorted, share) {
@@ -136,6 +151,10 @@ const onVisible = [];
 function setVisible(labels) {
   visible.clear();
   labels.forEach((label) => visible.add(label));
+  onVisible.forEach((listener) => listener());
+}
+function setSmoothing(window) {
+  smoothing = window;
   onVisible.forEach((listener) => listener());
 }
 const onFocus = [];

@@ -138,6 +138,10 @@ function drawingCard(drawing, scale, state) {
       named && !isHub && node.length <= 4
         ? shape("text", { x, y, "font-size": (radius * (node.length > 2 ? 0.75 : 0.95)).toFixed(3) }, node)
         : null;
+    const beside = nodes.length <= MAX_NAMED && (isHub || node.length > 4);
+    const name = beside
+      ? shape("text", { class: "node-name", x, y: y + (isHub ? 0.5 * hubSize : radius) + 0.055 }, shortName(node))
+      : null;
     return {
       node,
       index,
@@ -152,6 +156,7 @@ function drawingCard(drawing, scale, state) {
         },
         dot,
         text,
+        name,
       ),
     };
   });
@@ -199,6 +204,18 @@ function drawingCard(drawing, scale, state) {
     note.textContent = size + shownLinks + (values.length ? ` · ${peersSummary(ofPeers, values)}` : "");
     histogram?.replaceChildren(...metricBars(values, scale));
   }
+  function peerRows() {
+    const ofPeers = chosen === null ? [] : valuesAt(chosen, state.round);
+    return [
+      ["peer", MAIN.name, "x", "y", "neighbors"],
+      ...nodes.map((node, index) => [
+        node,
+        ofPeers[PEER_INDEX.get(node)] ?? null,
+        ...positions[index],
+        [...neighbors[index]].map((other) => nodes[other]).join(" "),
+      ]),
+    ];
+  }
   function point(index, event) {
     near.setAttribute("d", path([...neighbors[index]].map((other) => [index, other])));
     const node = nodes[index];
@@ -237,9 +254,18 @@ function drawingCard(drawing, scale, state) {
     nodes.length ? picture : "",
     histogram,
     note,
+    nodes.length
+      ? saveButtons(drawing.title, {
+          svg: () => standalone(picture),
+          csv: peerRows,
+        })
+      : "",
   );
   return { card, paint };
 }
+
+const MAX_NAMED = 24; // names beside more peers would lie over each other
+const shortName = (name) => (name.length > 16 ? `${name.slice(0, 15)}…` : name);
 
 // Of many peers the worst is named: among so many dots nobody finds it.
 function peersSummary(ofPeers, values) {
@@ -339,5 +365,11 @@ function topologyFacts() {
         ),
       ),
     ),
+    saveButtons("topologies", {
+      csv: () => [
+        ["topology", ...columns.map(([key]) => key)],
+        ...names.map((name) => [name, ...columns.map(([key]) => RUN.manifest.topologies[name][key])]),
+      ],
+    }),
   );
 }

@@ -67,7 +67,7 @@ function segmented(name, options, chosen, onchoose) {
 function toggle(text, on, onchange) {
   const button = element("button", { type: "button", class: "toggle", "aria-pressed": String(on) }, text);
   button.addEventListener("click", () => {
-    on = !on;
+    on = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(on));
     onchange(on);
   });

@@ -163,7 +163,7 @@ function findings() {
 
 function drawFindings(section) {
   const list = findings();
-  if (list.length === 0) return;
+  if (list.length === 0 || !IS_FAIR) return;
   section.append(
     element(
       "div",

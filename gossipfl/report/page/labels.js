@@ -27,6 +27,13 @@ function drawLabels(section) {
       { class: "card" },
       element("div", { class: "scroll" }, box),
       many ? caption : null,
+      saveButtons("data of each peer", {
+        svg: () => standalone(box.querySelector("svg")),
+        csv: () => [
+          ["peer", ...Array.from({ length: numClasses }, (_, label) => `class ${label}`)],
+          ...ordered.map(({ peer, counts }) => [peer, ...counts]),
+        ],
+      }),
     ),
   );
   drawnToWidth(box.parentElement, (width) => {

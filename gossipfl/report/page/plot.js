@@ -17,11 +17,16 @@ function chartCard(title, controls, describe, { tall = false } = {}) {
     element("div", { class: "card-head" }, element("h3", {}, title), element("div", { class: "controls" }, controls)),
     box,
     caption,
+    saveButtons(title, {
+      svg: () => plot && chartSvg(plot, title, drawn, description),
+      csv: () => chartRows(drawn, description.x, { name: title }),
+    }),
   );
   let plot = null;
   let drawn = [];
+  let description = null;
   function draw() {
-    const description = describe();
+    description = describe();
     plot?.destroy();
     plot = null;
     caption.textContent = description.caption ?? "";

@@ -99,7 +99,7 @@ function drawComparison(section) {
   const contained = RUN.manifest.spread ? `${RUN.manifest.spread} ` : "";
   const seeds = NUM_SEEDS > 1 ? `Mean and standard deviation over ${NUM_SEEDS} seeds. ${contained}` : "";
   const champions =
-    COMPETITORS.length > 1
+    IS_FAIR && COMPETITORS.length > 1
       ? `Bold with a dot: best of its column${BOUNDS.length ? "; bounds do not compete" : ""}. `
       : "";
   section.append(
@@ -107,18 +107,18 @@ function drawComparison(section) {
       "Comparison",
       `${seeds}${rounds !== null ? `All ran ${plural(rounds, "round")}. ` : ""}${champions}Click a heading to sort.`,
     ),
-    sortableTable(comparisonColumns()),
+    sortableTable(comparisonColumns(), "comparison"),
   );
   const columns = targetColumns();
   if (columns.length === 0) return;
   section.append(
     sectionHead("Reaching a target", "What was spent when what is deployed (the server’s model, or else the peers’ own in the mean) had first come to it." + CHOSEN),
     winnersTable(),
-    sortableTable(columns),
+    sortableTable(columns, "reaching a target"),
   );
 }
 
-function sortableTable(columns, shownLabels = LABELS) {
+function sortableTable(columns, name, shownLabels = LABELS) {
   const groups = [...new Set(columns.map((column) => column.group))];
   let sorted = { column: null, down: true };
   const heads = columns.map((column) => {
@@ -130,7 +130,7 @@ function sortableTable(columns, shownLabels = LABELS) {
       button,
     );
   });
-  const name = element(
+  const corner = element(
     "th",
     { scope: "col", class: "name", "aria-sort": "none" },
     element("button", { type: "button", onclick: () => sortBy(null) }, "Algorithm"),
@@ -205,12 +205,27 @@ function sortableTable(columns, shownLabels = LABELS) {
             ),
           ),
         ),
-        element("tr", {}, name, heads),
+        element("tr", {}, corner, heads),
       ),
       bodies.filter(({ labels }) => labels.length).map(({ body }) => body),
     ),
+    saveButtons(name, { csv: () => comparisonRows(columns, shownLabels.filter((label) => visible.has(label))) }),
   );
 }
+
+// Every digit of what a table rounds.
+const comparisonRows = (columns, labels) => [
+  [
+    "algorithm",
+    "bound",
+    ...columns.flatMap(({ group, title }) => ["mean", "std"].map((part) => `${group}: ${title}, ${part}`)),
+  ],
+  ...labels.map((label) => [
+    label,
+    String(ALGORITHM[label].bound),
+    ...columns.flatMap(({ number }) => [number(label)?.mean ?? null, number(label)?.std ?? null]),
+  ]),
+];
 
 function tableCell(column, label, inner) {
   const number = column.number(label);
@@ -219,6 +234,7 @@ function tableCell(column, label, inner) {
   const competing = COMPETITORS.some(whole) ? COMPETITORS.filter(whole) : COMPETITORS;
   const all = competing.map((other) => column.number(other)?.mean).filter(isNumber);
   const champion =
+    IS_FAIR &&
     column.better &&
     all.length > 1 &&
     new Set(all).size > 1 &&
@@ -279,6 +295,13 @@ function measurements() {
     ["consensus_distance", "Consensus distance", "number"],
     ...(IS_PRIVATE ? [["epsilon", "Epsilon", "number"]] : []),
   ];
+  const measurementRows = () => {
+    const values = columns.map(([key]) => curve(chosen, key, "round").map((point) => point.y));
+    return [
+      ["algorithm", ...columns.map(([key]) => key)],
+      ...values[0].map((_, index) => [chosen, ...values.map((column) => column[index])]),
+    ];
+  };
   let chosen = MEASURED[0];
   const body = element("tbody");
   function fill() {
@@ -324,6 +347,7 @@ function measurements() {
         body,
       ),
     ),
+    saveButtons("measurements", { csv: measurementRows }),
   );
   return MEASURED.length ? details : "";
 }

@@ -32,6 +32,12 @@ function winnersTable() {
         }),
       ),
     ),
+    saveButtons("winners", {
+      csv: () => [
+        ["metric", "target", ...CONTESTS.map(([contest]) => contest)],
+        ...winners.map((row) => [row.metric, row.target, ...CONTESTS.map(([contest]) => row[contest])]),
+      ],
+    }),
   );
 }
 
