@@ -37,6 +37,7 @@ ELSEWHERE = {
     "docs/data.md": dict.fromkeys(("python", "toml"), "test_docs_data.py"),
     "docs/deploying.md": {"sh": "test_docs_deploying.py"},
     "docs/deploy/README.md": {"sh": "deploy/test_deployment_files.py", "toml": "test_pages.py"},
+    "docs/embedding.md": {"python": "test_docs_embedding.py"},
     "docs/metrics.md": {"toml": "test_docs_metrics.py"},
     "docs/models.md": dict.fromkeys(("python", "toml"), "test_docs_models.py"),
     "docs/privacy.md": dict.fromkeys(("bash", "toml"), "test_docs_privacy.py"),
