@@ -93,6 +93,7 @@ class Experiment:
         self._make_trainer = make_trainer
         self._trainers: dict[str, ModelTrainer] = {}
         self._begin: StoredModel | None = None
+        self._numbers: AgreedNumbers | None = None
         self.seed = scenario.seed
         self.dataset = load_data(scenario) if dataset is None else dataset
         if shards is None:
@@ -106,11 +107,15 @@ class Experiment:
         pooled = {} if POOL in self.shards else {POOL: np.sort(np.concatenate(list(self.shards.values())))}
         self._batches = Batches({**self.shards, **pooled}, training.batch_size, training.shuffle, self.seed)
 
-    @cached_property
+    @property
     def numbers(self) -> AgreedNumbers:
         """The numbers over the examples of all peers that the run needs, on which they agree before it."""
-        asked = AskedNumbers.of(self.scenario, self.holdings.dataset, self._batches, self._normalized_inputs)
-        return NOTHING_ASKED if asked is None else self._agree(asked)
+        # No cached_property: before Python 3.12 it has one lock for all experiments, and peers of one process that ask
+        # each other would wait for it.
+        if self._numbers is None:
+            asked = AskedNumbers.of(self.scenario, self.holdings.dataset, self._batches, self._normalized_inputs)
+            self._numbers = NOTHING_ASKED if asked is None else self._agree(asked)
+        return self._numbers
 
     @cached_property
     def rounds(self) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 
 import gossipfl
 from gossipfl.actions import Train, Update
+from gossipfl.data.sources import load
 from gossipfl.deploy.peer_events import MOST_WAITING, EventStream, Measured, Missed, RoundOver, Trained
 from gossipfl.errors import ConfigurationError, TrainingError
 from gossipfl.runs.peer_records import read_peer
@@ -215,6 +217,58 @@ async def test_what_training_fails_of_comes_out_of_run(two):
         async with two.peer("a") as a:
             with pytest.raises(TrainingError, match="no more"):
                 await a.run()
+
+
+def own_examples() -> gossipfl.Dataset:
+    dataset = load("digits")
+    part = slice(0, 40)
+    return gossipfl.Dataset("own", dataset.train.take(part), dataset.test.take(part), num_classes=10)
+
+
+def with_questions(two: Two) -> None:
+    """A run of peers with examples of their own, who have to ask each other how many there are of each class."""
+    two.scenario = two.scenario.with_changes(
+        data=two.scenario.data.model_copy(update={"classes": 10}),
+        training=two.scenario.training.model_copy(update={"class_weight": "balanced"}),
+    )
+
+
+@in_loop
+async def test_they_ask_each_other_before_the_run_in_the_loop_of_the_program(two):
+    with_questions(two)
+    examples = own_examples()
+    async with AsyncExitStack() as stack:
+        entering = [stack.enter_async_context(two.peer(name, shard=examples)) for name in "ab"]
+        peers = await asyncio.gather(*entering)
+        assert peers[0].run_id == peers[1].run_id
+        assert [status.round for status in await asyncio.gather(*(peer.run() for peer in peers))] == [4, 4]
+        assert asyncio.get_running_loop().get_exception_handler() is None
+
+
+@in_loop
+async def test_one_that_is_cancelled_while_it_asks_leaves_nothing_behind(two):
+    with_questions(two)
+    entering = asyncio.create_task(two.peer("a", shard=own_examples()).__aenter__())
+    port = int(two.scenario.http.addresses["a"].rpartition(":")[2])
+    while True:  # until it asks
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            break
+        await asyncio.sleep(0.001)
+    writer.close()
+    entering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+    assert not (two.where / "a").exists()
+
+
+@in_loop
+async def test_a_mounted_peer_cannot_be_asked_before_the_run(two):
+    with_questions(two)
+    peer = two.peer("a", shard=own_examples())
+    peer.routes()
+    with pytest.raises(ConfigurationError, match="at a port of their own: give it one"):
+        await peer.__aenter__()
 
 
 @in_loop
