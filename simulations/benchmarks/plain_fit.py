@@ -1,6 +1,6 @@
 """Compares two programs with a plain `fit` (`gossipfl.keras.GossipCallback`) with `launch` on the same scenario.
 
-    python simulations/benchmarks/plain_fit.py [--seeds 3] [--rounds 10]
+    python simulations/benchmarks/plain_fit.py [--seeds 3] [--rounds 25]
 
 Two peers with half of scikit-learn's digits each, a dense net with BatchNorm, SGD with momentum; each program is a
 process of its own. Accuracy is the mean of the two peers' on the same held-out digits, at the end.
@@ -75,15 +75,20 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=25)
     options = parser.parse_args()
     rows = []
     for algorithm in ("synchronous", "pairwise"):
+        pairs = []
         for seed in range(options.seeds):
-            ports = free_ports()
-            plain = fitted(algorithm, seed, options.rounds, ports)
-            whole = in_own_process(launched, algorithm, seed, options.rounds, ports)
-            rows.append([f"{algorithm}, seed {seed}", f"{whole:.4f}", f"{plain:.4f}", f"{plain - whole:+.4f}"])
+            words = algorithm, seed, options.rounds, free_ports()
+            pairs.append((in_own_process(launched, *words), fitted(*words)))
+        means = mean(whole for whole, _ in pairs), mean(plain for _, plain in pairs)
+        named = [*((f"seed {seed}", pair) for seed, pair in enumerate(pairs)), ("mean", means)]
+        rows += [
+            [f"{algorithm}, {name}", f"{whole:.4f}", f"{plain:.4f}", f"{plain - whole:+.4f}"]
+            for name, (whole, plain) in named
+        ]
     print_table(["accuracy of two peers", "launch", "plain fit", "difference"], rows)
 
 
