@@ -41,11 +41,12 @@ class WandB:
         return (wandb.Error, OSError)
 
     def _settings(self) -> Any:
-        """Prints nothing, takes no output of this process, and writes nothing down of the machine and its code."""
+        """Prints nothing, takes no output of this process, and writes down neither its code nor its machine."""
         import wandb
 
         return wandb.Settings(
             project=self._project,
+            host="",
             silent=True,
             console="off",
             save_code=False,

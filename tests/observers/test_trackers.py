@@ -127,13 +127,18 @@ class TestWandB:
                 record = b""
 
     def test_a_run_is_written_in_offline_mode(self, tmp_path, monkeypatch, capfd):
+        import wandb
+
         monkeypatch.chdir(tmp_path)
         told(WandB("gossip"))
+        wandb.teardown()  # its service writes the end of a file a moment later
         assert capfd.readouterr() == ("", "")
         (path,) = Path("wandb").glob("offline-run-*/*.wandb")
         records = list(self.records(path))
         (run,) = [one.run for one in records if one.HasField("run")]
         assert (run.project, run.display_name, run.run_group) == ("gossip", "pairwise, seed 0", "group")
+        assert run.host == ""
+        assert not list(path.parent.glob("files/*"))  # neither packages, nor code, nor the command, nor its output
         config = {item.key or item.nested_key[0]: item.value_json for item in run.config.update}
         assert config["training.batch_size"] == "32"
         rows = [
