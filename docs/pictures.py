@@ -15,6 +15,7 @@ from gossipfl.actions import Send, Train
 from gossipfl.figures.canvas import figure_style, save_figure
 from gossipfl.figures.charts import draw_consensus, draw_curves
 
+ROUNDS = 30
 HERE = Path(__file__).parent / "pictures"
 TRAINING, WAITING, MESSAGE = "#0b6fc2", "#e3e7ec", "#8a94a0"
 
@@ -142,7 +143,7 @@ def fairness() -> Figure:
 
 def _two_labels(algorithms: list[Any]) -> Comparison:
     data = {"partition": {"name": "labels", "per_peer": 2}, "max_train": 1000}
-    return compare(Scenario(rounds=30, model="softmax", data=data, algorithms=algorithms))
+    return compare(Scenario(rounds=ROUNDS, model="softmax", data=data, algorithms=algorithms))
 
 
 def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:

@@ -82,6 +82,20 @@ def test_a_step_of_ones_own_trains():
         initialize(scenario, "fedprox").run()
 
 
+@pytest.mark.slow
+def test_of_a_backbone_adapters_and_biases_are_trained(monkeypatch):
+    hub = pytest.importorskip("keras_hub")
+    sizes = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16, "max_sequence_length": 8}
+    tiny = staticmethod(lambda name: hub.models.GPT2Backbone(vocabulary_size=50, **sizes))  # nothing is fetched
+    monkeypatch.setattr(hub.models.GPT2Backbone, "from_preset", tiny)
+    (text,) = [one for one in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if "keras_hub" in one]
+    defined = {}
+    exec(text, defined)
+    trained = {variable.path.rpartition("/")[2] for variable in defined["model"]().trainable_variables}
+    assert {"lora_kernel_a", "lora_kernel_b", "bias"} <= trained
+    assert "kernel" not in trained
+
+
 def test_patterns_of_the_table_are_patterns():
     for table in re.findall(r"\| `((?:local|frozen) = .*?)` \|", TEXT):
         assert Scenario(sharing=tomllib.loads(table)).sharing.patterns
