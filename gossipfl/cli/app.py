@@ -320,11 +320,15 @@ def gather(
         typer.Option(metavar="SCENARIO", help="Refuse directories of another scenario than this one of yours."),
     ] = None,
     set_: Set = None,
+    evaluate: Annotated[
+        bool,
+        typer.Option("--evaluate", help="Measure the average model, too, on the held-out data of --scenario."),
+    ] = False,
 ) -> None:
     """Put the run directories of a run's peers together into one, with one report."""
     from gossipfl.cli.commands.directories import gather_peers
 
-    gather_peers(directories, output, scenario, set_ or [])
+    gather_peers(directories, output, scenario, set_ or [], evaluate)
 
 
 @app.command()

@@ -22,6 +22,7 @@ from gossipfl.runs.directory import make_run_directory
 from gossipfl.runs.gathered_history import first_measured, gathered_history, timeline
 from gossipfl.runs.manifest import OF_EACH_PEER, EndedRun, Manifest, write_manifest
 from gossipfl.runs.peer_records import PeerRecord, read_peer
+from gossipfl.runs.scored_average import AverageScoring
 from gossipfl.scenario import Scenario
 from gossipfl.scenario.differences import first_difference
 from gossipfl.scenario.scenario import AGREED_FIELDS
@@ -33,14 +34,16 @@ _OF_A_HOST = ("versions", "machine", "flags")
 """Fields of a manifest that may differ from host to host."""
 
 
-def gather(directories: Sequence[Path], output: Path, own: Scenario | None = None) -> Path:
+def gather(
+    directories: Sequence[Path], output: Path, own: Scenario | None = None, scoring: AverageScoring | None = None
+) -> Path:
     """Make the run directory `output` of those of single peers, and return it; it has no report yet.
 
     Their order does not matter, and some may be missing, which the report says. The clocks of the hosts are taken as
-    they are: where they differ by seconds, so do the times.
+    they are: where they differ by seconds, so do the times. With `scoring` the average model is measured, too.
 
     Raises ConfigurationError when the directories are not those of different peers of one run, of the user's `own`
-    scenario where there is one, or when there is already something at `output`.
+    scenario where there is one, when there is already something at `output`, or nothing that could be measured.
     """
     records = _measured_alike(_of_one_run([read_peer(Path(directory)) for directory in directories]))
     if own is not None:
@@ -58,14 +61,26 @@ def gather(directories: Sequence[Path], output: Path, own: Scenario | None = Non
         evaluations[-1] = replace(evaluations[-1], consensus_distance=consensus_distance(standings))
     start = happened[0].wall if happened else min((event.wall for one in records for event in one.events), default=0.0)
 
+    average = _average(records, standings)
+    described = _manifest(records)
+    if scoring is not None:
+        if average is None or not evaluations:
+            raise ConfigurationError(
+                "no peer left final weights and measurements, so there is no average model to measure; gather without "
+                "--evaluate"
+            )
+        scored = scoring.scored(evaluations[-1], average, records)
+        if scored != evaluations[-1]:  # a server has measured its model itself
+            evaluations[-1] = scored
+            described = described.model_copy(update={"differences": [*described.differences, scoring.note(records)]})
+
     make_run_directory(output)
-    write_manifest(output, _manifest(records))
+    write_manifest(output, described)
     write_whole(output / "history.jsonl", json_lines(history_row(label, seed, one) for one in evaluations))
     of_the_run = {"algorithm": label, "seed": seed}
     write_whole(output / "events.jsonl", json_lines(of_the_run | event for event in _events(records, start)))
     if agreed := _agreed(records, start):
         write_whole(output / "agreed.jsonl", json_lines(agreed))
-    average = _average(records, standings)
     if average is not None:
         model = records[0].model
         named = _named("weights", average.weights, model.schema_of_weights)

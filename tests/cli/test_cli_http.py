@@ -137,6 +137,25 @@ class TestPeer:
         assert (gathered.status, gathered.out) == (0, "Run: run\nReport: run/report.html\n")
         assert rows_in(Path("run/history.jsonl"))[-1]["peer_accuracy"].keys() == {"a", "b"}
 
+    def test_gather_measures_the_average_model_that_an_engine_measures(self, gossipfl_):
+        gossipfl_("simulate", "peers.toml", "--set", "algorithms=['local']", "--output", "virtual")
+        for name in ("a", "b"):
+            gossipfl_("peer", "peers.toml", "--name", name, "--algorithm", "local", "--run-directory", name)
+        outcome = gossipfl_("gather", "a", "b", "--output", "run", "--scenario", "peers.toml", "--evaluate")
+        assert (outcome.status, outcome.err) == (0, "")
+        found, expected = (rows_in(Path(run, "history.jsonl"))[-1] for run in ("run", "virtual"))
+        for name in ("average_accuracy", "average_loss", "consensus_distance"):
+            assert found[name] == expected[name]
+        summary = json.loads(Path("run/summary.json").read_text())["rows"][0]
+        assert summary["average_accuracy"]["mean"] == expected["average_accuracy"]
+        notes = json.loads(Path("run/manifest.json").read_text())["differences"]
+        assert any("measured when the run was gathered" in note and "same data as the peers'" in note for note in notes)
+
+    def test_gather_does_not_measure_with_what_a_directory_names(self, gossipfl_):
+        outcome = gossipfl_("gather", "a", "b", "--output", "run", "--evaluate")
+        assert outcome.status == 1
+        assert "name the scenario that the peers ran by --scenario" in outcome.err
+
     def test_alone_it_does_its_rounds_and_leaves_after_its_linger_time(self, gossipfl_):
         options = ("--set", "algorithms=[{name='pairwise', timeout=0.2, max_backoff=0.4}]", "--run-directory", "a")
         outcome = gossipfl_("peer", "peers.toml", "--name", "a", *options)

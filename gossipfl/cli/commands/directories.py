@@ -9,13 +9,25 @@ from gossipfl.errors import ConfigurationError
 from gossipfl.report.complete import complete
 from gossipfl.runs.export import export
 from gossipfl.runs.gathering import gather
+from gossipfl.runs.scored_average import AverageScoring
 from gossipfl.scenario import load_scenario
 
 
-def gather_peers(directories: Sequence[Path], output: Path, scenario: str | None, overrides: Sequence[str]) -> None:
+def gather_peers(
+    directories: Sequence[Path], output: Path, scenario: str | None, overrides: Sequence[str], evaluate: bool
+) -> None:
     """`gather`."""
     own = None if scenario is None else load_scenario(scenario, overrides)
-    new_console().print(f"Run: {output}\nReport: {complete(gather(directories, output, own))}", soft_wrap=True)
+    scoring = None
+    if evaluate:
+        if own is None:
+            raise ConfigurationError(
+                "--evaluate measures on your data, with your model: name the scenario that the peers ran by --scenario"
+            )
+        scoring = AverageScoring(own, loading.load_dataset(own, download=False))
+        loading.import_tensorflow()
+    report = complete(gather(directories, output, own, scoring))
+    new_console().print(f"Run: {output}\nReport: {report}", soft_wrap=True)
 
 
 def export_model(
