@@ -55,7 +55,7 @@ class LogTo:
         if spec is None or spec.origin is None:  # a folder of that name, such as W&B makes
             raise ConfigurationError(f"to log to {kind}:... takes the package {kind}: pip install 'gossipfl[{kind}]'")
         self._tracker = TRACKERS[kind](where)
-        self._place = place
+        self._kind = kind  # the rest may be an address with a password in it
         self._group = group
         self._begun = begun
         self._runs: dict[tuple[str, int], TrackedRun] = {}  # those of the seed that is running
@@ -89,7 +89,7 @@ class LogTo:
             tell()
         except refusals as error:
             self._has_failed = True
-            _LOGGER.warning("%s is not told of the run any more: %s", self._place, visible(str(error)))
+            _LOGGER.warning("%s is not told of the run any more: %s", self._kind, visible(str(error)))
 
     def _numbers(self, name: tuple[str, int], evaluation: Evaluation) -> None:
         if self._log is None:

@@ -1,5 +1,7 @@
 """Runs in MLflow: an experiment for each scenario, in it a run for each algorithm and seed."""
 
+import re
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -26,8 +28,9 @@ class MLflow:
         self._experiments: dict[str, str] = {}
 
     def check(self, runs: Sequence[TrackedRun], *, is_new: bool) -> None:
+        shown = re.sub(r"(?<=//)[^/]*@", "", self._uri)  # without name and password
         if self._uri.startswith(("http://", "https://")):
-            self._check_server()
+            _check_server(shown)
         from mlflow import MlflowClient
 
         try:
@@ -38,19 +41,8 @@ class MLflow:
         except self.errors() as error:
             said = str(error).split(". ")[0].strip()
             raise ConfigurationError(
-                f"mlflow:{self._uri} cannot be used ({said}): give the address of a server, as `mlflow server` prints "
+                f"mlflow:{shown} cannot be used ({said}): give the address of a server, as `mlflow server` prints "
                 "it; databases need the whole package mlflow, folders MLFLOW_ALLOW_FILE_STORE=true in the environment"
-            ) from error
-
-    def _check_server(self) -> None:
-        """MLflow itself would try again for minutes."""
-        try:
-            urllib.request.urlopen(f"{self._uri.rstrip('/')}/health", timeout=5).close()
-        except urllib.error.HTTPError:
-            return  # whatever it says, it is there
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"no MLflow server answers at {self._uri} ({error}); start one: mlflow server"
             ) from error
 
     def begin(self, run: TrackedRun) -> "_MLflowRun":
@@ -67,6 +59,20 @@ class MLflow:
         from mlflow.exceptions import MlflowException
 
         return (MlflowException, OSError)
+
+
+def _check_server(address: str) -> None:
+    """MLflow itself would try again for minutes."""
+    try:
+        urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=5).close()
+    except urllib.error.HTTPError as answer:  # whatever it says, it is there
+        answer.close()
+    except (OSError, ValueError) as error:
+        if isinstance(getattr(error, "reason", None), ssl.SSLError):  # there, too; MLflow has settings of its own
+            return
+        raise ConfigurationError(
+            f"no MLflow server answers at {address} ({error}); start one: mlflow server"
+        ) from error
 
 
 class _MLflowRun:

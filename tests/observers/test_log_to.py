@@ -124,7 +124,7 @@ def test_a_tracker_that_fails_does_not_end_the_run(fake, caplog):
     assert [len(history) for history in comparison.histories] == [3, 3]
     assert len(fake.told) == 1
     (warning,) = [record.getMessage() for record in caplog.records if record.name == log_to.__name__]
-    assert warning == "tensorboard:x is not told of the run any more: no\\x1b[2J answer"
+    assert warning == "tensorboard is not told of the run any more: no\\x1b[2J answer"
 
 
 def test_a_tracker_that_is_not_there_refuses_a_run_before_it_begins_and_not_later(fake, caplog):

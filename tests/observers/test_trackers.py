@@ -94,7 +94,8 @@ class TestMLflow:
         ("uri", "expected"),
         [
             ("http://127.0.0.1:1", "no MLflow server answers at http://127.0.0.1:1 .*; start one: mlflow server"),
-            ("nosuch://host", "mlflow:nosuch://host cannot be used"),
+            ("http://me:secret@127.0.0.1:1/x", "no MLflow server answers at http://127.0.0.1:1/x .*refused"),
+            ("nosuch://me:secret@host", "mlflow:nosuch://host cannot be used"),
         ],
     )
     def test_what_cannot_be_used_is_refused_at_once(self, uri, expected):
