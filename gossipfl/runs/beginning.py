@@ -135,9 +135,11 @@ def _segments(schema: WeightsSchema) -> Segments:
 
 
 def _topologies(scenario: Scenario) -> dict[str, RunTopology]:
-    graphs: dict[str, nx.Graph] = {scenario.topology_label(): scenario.graph()}
-    for section in scenario.algorithms:
-        graphs.setdefault(scenario.topology_label(section), scenario.graph(section))
+    graphs: dict[str, nx.Graph] = {}
+    for section in (None, *scenario.algorithms):
+        label = scenario.topology_label(section)
+        if label not in graphs:  # to make one takes 0.1 s of a thousand peers
+            graphs[label] = scenario.graph(section)
     return {
         label: RunTopology.model_validate(
             {
