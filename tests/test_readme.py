@@ -44,5 +44,5 @@ def test_pages_that_it_leads_to_are_there() -> None:
 
 
 def test_a_first_reader_learns_of_each_way_in() -> None:
-    for word in ("audit", "privacy plan", "secure sums", "encrypted", "notebook", "dashboard"):
+    for word in ("audit", "privacy plan", "secure sums", "encrypted", "notebook", "dashboard", "model.fit"):
         assert word in README, word
