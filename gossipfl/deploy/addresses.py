@@ -50,7 +50,7 @@ def checked_address(peer_id: PeerId, address: object) -> str:
             and parts.scheme in ("http", "https")
             and bool(parts.hostname)
             and parts.port is not None
-            and re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", parts.path)
+            and re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?", parts.path)
             and not (parts.query or parts.fragment or parts.username or parts.password)
         )
     except ValueError:  # a port that is none

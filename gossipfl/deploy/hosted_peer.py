@@ -1,7 +1,6 @@
 """One peer of a scenario inside of a program of one's own, which keeps its event loop and its signals."""
 
 import asyncio
-import concurrent.futures
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -88,7 +87,8 @@ class HostedPeer:
         self._cast: Cast | None = None
         self._recorded: RecordedPeer | None = None
         self._living: asyncio.Task[None] | None = None
-        self._asking: concurrent.futures.Future[Heard] | None = None
+        self._asking: asyncio.Task[Any] | None = None
+        self._is_cancelled = False  # before it has begun
         self.address: Where | None = None
         """Where it listens; None before, and for one that is mounted or polls."""
 
@@ -154,7 +154,7 @@ class HostedPeer:
         recorded = self._entered()
         if self._living is None:
             self._living = asyncio.create_task(recorded.run())
-            self._living.add_done_callback(self._is_over)
+            self._living.add_done_callback(lambda living: self._is_over())
         try:
             await asyncio.shield(self._living)
         except asyncio.CancelledError:
@@ -207,7 +207,7 @@ class HostedPeer:
         for stream in self._streams:
             stream.put(event)
 
-    def _is_over(self, living: "asyncio.Task[None]") -> None:
+    def _is_over(self) -> None:
         self._mounting.moves_out()
         for stream in self._streams:
             stream.end()
@@ -217,14 +217,21 @@ class HostedPeer:
         if self._living is not None:
             await asyncio.wait([self._living])  # `run` raises what it ended with
         await recorded.close()
-        self._mounting.moves_out()
+        self._is_over()
 
     # Before it begins
 
     def _hear(self, loop: asyncio.AbstractEventLoop, asking: Coroutine[Any, Any, Heard]) -> Heard:
         """Called in the thread: ask the others in the program's loop."""
-        self._asking = asyncio.run_coroutine_threadsafe(asking, loop)
-        return self._asking.result()
+
+        async def asked() -> Heard:
+            self._asking = asyncio.current_task()
+            if self._is_cancelled:
+                asking.close()
+                raise asyncio.CancelledError
+            return await asking
+
+        return asyncio.run_coroutine_threadsafe(asked(), loop).result()
 
     async def _in_thread(self, call: Callable[[], Experiment]) -> Experiment:
         """What takes seconds, beside the loop. When cancelled, it ends the asking, and waits for the rest."""
@@ -232,9 +239,11 @@ class HostedPeer:
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
+            self._is_cancelled = True
             if self._asking is not None:
                 self._asking.cancel()
-            await asyncio.wait([running])
+                await asyncio.wait([self._asking])
+            await asyncio.gather(running, return_exceptions=True)
             raise
 
 

@@ -17,8 +17,9 @@ from softmax_trainer import SoftmaxTrainer, run_without_tensorflow
 import gossipfl
 from gossipfl.actions import Train, Update
 from gossipfl.data.sources import load
+from gossipfl.deploy.addresses import checked_address
 from gossipfl.deploy.peer_events import MOST_WAITING, EventStream, Measured, Missed, RoundOver, Trained
-from gossipfl.errors import ConfigurationError, TrainingError
+from gossipfl.errors import ConfigurationError, TopologyError, TrainingError
 from gossipfl.runs.peer_records import read_peer
 
 EXAMPLES = {"source": "digits", "max_train": 80, "max_test": 40}
@@ -131,8 +132,9 @@ async def test_leaving_the_block_ends_a_peer_that_still_runs(two):
         running = asyncio.create_task(a.run())
         await asyncio.sleep(0)
     assert (await running).state == "over"
-    async with two.peer("b"):
-        pass  # never run: its port and its directory are free again
+    async with two.peer("b") as b:
+        events = b.events()  # never run: its port and its directory are free again
+    assert [event async for event in events] == []
     async with two.peer("b"):
         pass
 
@@ -283,6 +285,13 @@ async def test_a_wrong_use_is_a_sentence(two):
     async with peer:
         with pytest.raises(ConfigurationError, match="has been entered before"):
             await peer.__aenter__()
+
+
+@pytest.mark.parametrize("address", ["http://h:1/../x", "http://h:1/a?b", "http://h:1//", "http://h:1/a b"])
+def test_the_path_of_an_address_is_a_plain_one(address):
+    assert checked_address("a", "http://h:1/gossip/a/") == "http://h:1/gossip/a"
+    with pytest.raises(TopologyError, match=r"is http\(s\)://HOST:PORT\[/PATH\], got"):
+        checked_address("a", address)
 
 
 def test_a_slow_reader_is_told_of_what_it_has_missed():
