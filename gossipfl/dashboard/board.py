@@ -14,6 +14,7 @@ from typing import Any
 from gossipfl.dashboard.card import JSON, Seat
 from gossipfl.dashboard.page import live_html, policy
 from gossipfl.engines.http.status import PeerStatus
+from gossipfl.measured import ASPECTS
 from gossipfl.report.payload import rounded
 
 MAX_ROWS = 1_000
@@ -124,7 +125,9 @@ class Board:
 
     def page(self) -> JSON:
         """Everything: the facts with the curves so far, and what lives."""
-        histories = {label: [_columns(table) for table in tables] for label, tables in self._tables.items()}
+        metrics = ["loss", *(metric["name"] for metric in self.facts["manifest"].get("metrics", ()))]
+        wanted = [f"{aspect}_{metric}" for metric in metrics for aspect in ASPECTS]
+        histories = {label: [_columns(table, wanted) for table in tables] for label, tables in self._tables.items()}
         empty: JSON = {algorithm["label"]: [] for algorithm in self.facts["algorithms"]}
         live = {
             "at": f"{self.epoch}-{self.version}",
@@ -186,6 +189,7 @@ def _kept(row: Mapping[str, Any]) -> JSON:
     }
 
 
-def _columns(table: _Table) -> JSON:
-    names = dict.fromkeys(name for row in table.rows for name in row)
+def _columns(table: _Table, wanted: Sequence[str]) -> JSON:
+    """The columns of a table, also the `wanted` ones of which there is nothing yet: charts ask for them."""
+    names = dict.fromkeys([*(name for row in table.rows for name in row), *wanted])
     return {"seed": table.seed} | {name: [row.get(name) for row in table.rows] for name in names}

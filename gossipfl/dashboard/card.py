@@ -77,7 +77,7 @@ class Seat:
         of all peers by their names."""
         self.name = name = short(status.peer)
         if self.card and not self.answers:
-            yield f"{name} answers again"
+            yield f"{name} answers again" if self.num_outages else f"{name} is there"
         self.answers = True
         yield from self._news(status)
         neighbors = status.neighbors[:MAX_NEIGHBORS]

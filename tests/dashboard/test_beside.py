@@ -134,7 +134,7 @@ def test_whoever_is_cut_off_in_virtual_time_is_shown_so(tmp_path):
     assert first[2]["why"] == "cut off, as the scenario has it"
     assert all(card["answers"] for card in last)
     assert last[2]["outages"] == 0, "it has not been seen before"
-    assert "2 answers again" in [event["text"] for event in looking.seen[-1]["live"]["events"]]
+    assert "2 is there" in [event["text"] for event in looking.seen[-1]["live"]["events"]]
 
 
 def test_peers_over_http_are_looked_at_while_they_run(tmp_path):

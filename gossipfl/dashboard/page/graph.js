@@ -51,7 +51,7 @@ function liveGraph(cards) {
       head,
       shape(
         "svg",
-        { class: "drawing", viewBox: "-1.15 -1.15 2.3 2.3", role: "img", "aria-label": label },
+        { class: "drawing", viewBox: "-1.15 -1.15 2.3 2.42", role: "img", "aria-label": label },
         Object.values(paths),
         dots.map(({ group }) => group),
       ),
