@@ -86,6 +86,8 @@ def test_a_killed_peer_is_red_within_three_seconds_and_a_healed_one_green() -> N
             rows = await page.evaluate(CELLS)
             assert "training for delhi" in rows[0].replace("\n", " ")
             assert "75.00" in rows[1]
+            empty = "[...document.querySelectorAll('.empty')].map(note => note.textContent)"
+            assert await page.evaluate(empty) == []
             assert len((await page.evaluate("document.querySelector('.links.all').getAttribute('d')")).split("M")) == 5
 
             died = time.monotonic()

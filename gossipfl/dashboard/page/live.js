@@ -86,7 +86,7 @@ function fillTiles() {
     down ? "down" : heard ? "up" : "",
   );
   const sorted = [...rounds].sort((a, b) => a - b);
-  const round = RUN.followed ? LIVE.running.round : LIVE.running.round;
+  const { round } = LIVE.running;
   tiles.Round(
     isNumber(round) && round >= 0 ? count(round) : NONE,
     sorted.length ? `peers from ${count(sorted[0])} to ${count(sorted.at(-1))}` : "",
@@ -183,7 +183,17 @@ function sumUp() {
 }
 
 function drawFollowedCurves(section) {
-  const charts = [...METRICS.filter((metric) => metric !== LOSS).map(spreadChart), spreadChart(LOSS), lossChart()];
+  const training = chartCard("Training loss", [], () => {
+    const x = xAxis("round", false);
+    return {
+      lines: algorithmLines("training_loss", "round", x),
+      x,
+      y: { kind: "number" },
+      caption: "Of the last local round of each peer, in the mean.",
+      empty: "No peer has said yet how its training went.",
+    };
+  });
+  const charts = [...METRICS.filter((metric) => metric !== LOSS).map(spreadChart), spreadChart(LOSS), training];
   section.append(
     sectionHead("Learning curves", "Over all peers, as each has said it last, since this page was asked for first."),
     element("div", { class: "grid" }, charts.map((chart) => chart.card), trafficCard()),

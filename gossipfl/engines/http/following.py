@@ -70,5 +70,7 @@ async def _ask(session: aiohttp.ClientSession, page: str, read: Callable[[bytes]
         return str(error)
     except TimeoutError:
         return f"does not answer within {ANSWER_SECONDS:g} s"
+    except aiohttp.ClientConnectorError as error:
+        return f"cannot be reached: {error.os_error.strerror or error.os_error}"
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return f"cannot be reached: {error or type(error).__name__}"
