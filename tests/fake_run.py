@@ -312,3 +312,18 @@ def mean_and_spread(values: Sequence[float]) -> JSON | None:
     if not values:
         return None
     return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)) if len(values) > 1 else None}
+
+
+def fake_classes(directory: Path, label: str, *, names: Sequence[str] = ("cat", "dog", "</script>")) -> Path:
+    """Write classes.json into the run in `directory`: the matrices of three models of one algorithm."""
+    generator = np.random.default_rng(1)
+    counts = [
+        (np.diag([50] * len(names)) + generator.integers(0, 9, (len(names), len(names)))).tolist() for _ in range(3)
+    ]
+    models = [
+        {"algorithm": label, "which": which, "peer": peer, "counts": matrix}
+        for (which, peer), matrix in zip((("worst", "0"), ("median", "1"), ("average", None)), counts, strict=True)
+    ]
+    found = {"format": 1, "seed": 0, "num_examples": 200, "class_names": list(names), "models": models}
+    write_json(directory / "classes.json", found)
+    return directory

@@ -6,6 +6,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from gossipfl.cli.options import Set
+
 
 class FigureFormat(StrEnum):
     pdf = "pdf"
@@ -43,12 +45,21 @@ def report(
         ),
     ] = 1,
     no_bounds: NoBounds = False,
+    classes: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="SCENARIO",
+            help="Measure which classes the worst, the median and the average model tell apart, with model and data of "
+            "the scenario that the run had; kept in classes.json.",
+        ),
+    ] = None,
+    set_: Set = None,
 ) -> None:
     """Write a run's report.html again, also for a run that was killed; or one page that lays several runs over each
     other; and figures for a paper."""
     from gossipfl.cli.commands.reporting import write_reports
 
-    write_reports(runs, output, figures, format.value, smoothing, no_bounds)
+    write_reports(runs, output, figures, format.value, smoothing, no_bounds, classes, set_ or [])
 
 
 def table(

@@ -6,12 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from gossipfl.errors import ConfigurationError
 from gossipfl.figures.canvas import INCHES, Format, figure_style, new_figure, save_figure
 from gossipfl.figures.charts import ASPECTS_IN_WORDS, draw_consensus, draw_curves, draw_spread, draw_traffic
 from gossipfl.figures.curves import Against
 from gossipfl.figures.graphs import draw_contact, draw_histogram, draw_topology
-from gossipfl.figures.grids import draw_labels
+from gossipfl.figures.grids import draw_confusion, draw_labels
 from gossipfl.files.weight_files import file_stems
 from gossipfl.report.contact import contact
 from gossipfl.report.payload import drawings, peer_order
@@ -95,6 +97,11 @@ class _Charts:
             if found["links"] or found["departures"]:
                 clock = f"{self.run.manifest.mode.clock} time"
                 yield f"contact {label}", _on_axes(partial(draw_contact, found=found, label=label, clock=clock))
+        if self.run.classes is not None:
+            for one in self.run.classes.models:
+                counts, names = np.array(one.counts), self.run.classes.class_names
+                draw = _on_axes(partial(draw_confusion, counts=counts, class_names=names))
+                yield f"confusion {one.which} {one.algorithm}", draw
         held = {peer: counts for peer, counts in self.run.manifest.partition.label_counts.items() if counts}
         if held:
             yield "data of each peer", _on_axes(partial(draw_labels, peers=list(held), counts=list(held.values())))

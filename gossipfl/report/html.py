@@ -29,6 +29,7 @@ SCRIPTS = (
     "drawings.js",
     "contact.js",
     "labels.js",
+    "classes.js",
     "provenance.js",
     "report.js",
 )

@@ -60,6 +60,7 @@ def page_payload(run: Run) -> JSON:
         "drawings": drawings(run, peers),
         "label_counts": [run.manifest.partition.label_counts.get(peer) for peer in peers],
         "contact": contact(run),
+        "classes": None if run.classes is None else run.classes.model_dump(exclude={"format"}),
     }
 
 

@@ -52,10 +52,10 @@ def export(
         raise ConfigurationError(f"{run} is of no single run: its manifest describes no model, or names no seed")
     scenario = _scenario(run, manifest) if own is None else own
     try:
-        vectors = _final(run, manifest, described, peer, label, seed, best=best)
+        vectors = final_vectors(run, manifest, described, peer, label, seed, best=best)
         chosen = manifest.seeds[0] if seed is None else seed
         constants = read_constants(run / "weights", chosen, manifest.constants.get(str(chosen)))
-        model = _model(described, scenario, chosen, StoredModel(vectors, constants))
+        model = keras_model(described, scenario, chosen, StoredModel(vectors, constants))
     except SchemaMismatchError as error:
         raise ConfigurationError(f"the weights in {run} do not fit its model: {error}") from error
     save(model, output)
@@ -99,7 +99,7 @@ def _save_whole(model: "keras.Model", path: Path, way_out: str) -> None:
         ) from error
 
 
-def _final(
+def final_vectors(
     run: Path,
     manifest: Manifest,
     model: RunModel,
@@ -109,6 +109,8 @@ def _final(
     *,
     best: bool,
 ) -> ModelVectors:
+    """The final model of a peer, or the average of all (peer None), or the `best` average; by label and seed, where
+    there are several. Raises ConfigurationError when there is none."""
     kind = "best" if best else "average" if peer is None else "peers"
     path = run / "weights" / f"{_stem(manifest, label, seed)}.{kind}.safetensors"
     if best and not path.exists():
@@ -155,7 +157,9 @@ def _scenario(run: Path, manifest: Manifest) -> Scenario:
     return scenario
 
 
-def _model(described: RunModel, scenario: Scenario, seed: int, stored: StoredModel) -> "keras.Model":
+def keras_model(described: RunModel, scenario: Scenario, seed: int, stored: StoredModel) -> "keras.Model":
+    """A model as a scenario builds it, with weights of a run. Raises ConfigurationError when none can be built, and
+    SchemaMismatchError when the weights are not its."""
     from gossipfl.training.keras.models import ModelRecipe
     from gossipfl.training.models import resolve
     from gossipfl.training.settings import TrainingSettings

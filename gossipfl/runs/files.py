@@ -10,6 +10,7 @@ from pydantic import FiniteFloat, model_validator
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.mode import Command, Mode
 from gossipfl.runs.agreed_rows import AgreedRow, agreed_rows
+from gossipfl.runs.classes_file import Classes, read_classes
 from gossipfl.runs.manifest import FORMAT, Manifest, RunAlgorithm, read_manifest
 from gossipfl.runs.parts import Count, GarbledError, Measured, MeasuredOfPeers, Part, Seed, parsed, rows_of
 from gossipfl.scores import is_metric_name
@@ -141,6 +142,7 @@ class Run:
     summary: Summary
     events: list[EventRow]
     agreed: list[AgreedRow]
+    classes: Classes | None = None
 
 
 def read_run(directory: Path) -> Run:
@@ -157,6 +159,7 @@ def read_run(directory: Path) -> Run:
     events = directory / "events.jsonl"
     happened = rows_of(events, EventRow, left_out) if events.exists() else []
     agreed = agreed_rows(directory, left_out)
+    classes = read_classes(directory)
     labels = {algorithm.label for algorithm in manifest.algorithms}
     for label in (
         *(row.algorithm for row in history),
@@ -164,6 +167,7 @@ def read_run(directory: Path) -> Run:
         *(row.algorithm for row in agreed),
         *(row.label for row in summary.rows),
         *(label for winner in summary.winners for label in winner.labels),
+        *(one.algorithm for one in (() if classes is None else classes.models)),
     ):
         if label not in labels:
             raise ConfigurationError(
@@ -176,6 +180,7 @@ def read_run(directory: Path) -> Run:
         summary,
         happened,
         agreed,
+        classes,
     )
 
 

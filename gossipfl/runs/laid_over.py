@@ -52,6 +52,8 @@ def without_bounds(run: Run) -> Run:
         run.summary.model_copy(update={"rows": [row for row in run.summary.rows if row.label in kept]}),
         [row for row in run.events if row.algorithm in kept],
         [row for row in run.agreed if row.algorithm in kept],
+        run.classes
+        and run.classes.model_copy(update={"models": [one for one in run.classes.models if one.algorithm in kept]}),
     )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from fake_run import FIVE_AND_BOUNDS, fake_events, fake_run
+from fake_run import FIVE_AND_BOUNDS, fake_classes, fake_events, fake_run
 
 from gossipfl.errors import ConfigurationError
 from gossipfl.figures.of_a_run import write_figures
@@ -15,6 +15,7 @@ EXPECTED = {
     *("consensus-distance", "traffic", "data-of-each-peer"),
     *("accuracy-of-each-peer-FedAvg", "accuracy-of-each-peer-pairwise-ring"),
     *("topology-FedAvg", "topology-pairwise-ring", "contact-pairwise-ring"),
+    *("confusion-worst-FedAvg", "confusion-median-FedAvg", "confusion-average-FedAvg"),
 }
 
 
@@ -22,6 +23,7 @@ def test_every_chart_is_there_in_both_widths(tmp_path: Path) -> None:
     chosen = [FIVE_AND_BOUNDS[0], *FIVE_AND_BOUNDS[4:6]]
     directory = fake_run(tmp_path / "run", algorithms=chosen, num_peers=4, num_seeds=2, num_rounds=3)
     fake_events(directory, ("pairwise (ring)", 0, 1.0, "0", "1", "unreachable"))
+    fake_classes(directory, "FedAvg")
     paths = write_figures(read_run(directory), tmp_path / "figures", "svg")
     assert {path.stem for path in paths} == EXPECTED
     for width, inches in (("column", 3.35), ("page", 6.9)):

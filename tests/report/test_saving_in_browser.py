@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 from chromium import Page, chromium_page, chromium_path
-from fake_run import FIVE_AND_BOUNDS, fake_events, fake_run
+from fake_run import FIVE_AND_BOUNDS, fake_classes, fake_events, fake_run
 
 from gossipfl.report import write_report
 
@@ -47,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chosen = [FIVE_AND_BOUNDS[0], *FIVE_AND_BOUNDS[4:]]
     directory = fake_run(tmp_path_factory.mktemp("saving") / "run", algorithms=chosen, num_peers=9, num_rounds=8)
     fake_events(directory, ("pairwise (ring)", 0, 1.0, "0", "1", "unreachable"))
-    write_report(directory)
+    write_report(fake_classes(directory, "FedAvg"))
     return directory
 
 
@@ -61,7 +61,10 @@ def test_every_chart_and_table_is_saved_in_light_colors_and_nothing_is_asked_for
     assert [url for url in page.requests if not url.startswith(("file:", "blob:"))] == []
     pictures = [text for name, text in saved if name.endswith(".svg")]
     tables = {name: list(csv.reader(StringIO(text))) for name, text in saved if name.endswith(".csv")}
-    assert len(pictures) >= 8  # accuracy, spread, distance, loss, traffic, two drawings, contact, data
+    matrix = next(rows for rows in tables.values() if rows[0][0] == "true")
+    counts = json.loads((run / "classes.json").read_text())["models"][2]["counts"]
+    assert [list(map(int, row[1:])) for row in matrix[1:]] == counts
+    assert len(pictures) >= 9  # accuracy, spread, distance, loss, traffic, two drawings, contact, data, classes
     for text in pictures:
         root = ElementTree.fromstring(text)
         assert root.tag == "{http://www.w3.org/2000/svg}svg"

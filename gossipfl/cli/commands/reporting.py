@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gossipfl.cli.commands import loading
 from gossipfl.cli.terminal.console import new_console
 from gossipfl.errors import ConfigurationError
 from gossipfl.figures.canvas import Format
@@ -12,8 +13,10 @@ from gossipfl.figures.paper_table import TableFormat, paper_table
 from gossipfl.files.whole_files import write_whole
 from gossipfl.report import write_page
 from gossipfl.report.complete import complete
+from gossipfl.runs.class_errors import measure_classes
 from gossipfl.runs.files import Run
 from gossipfl.runs.laid_over import laid_over, read_runs, without_bounds
+from gossipfl.scenario import load_scenario
 
 
 def write_reports(
@@ -23,9 +26,13 @@ def write_reports(
     format: Format,
     smoothing: int,
     no_bounds: bool,
+    classes: str | None,
+    overrides: Sequence[str],
 ) -> None:
     """`report`."""
     console = new_console()
+    if classes is not None:
+        _measure_classes(runs, classes, overrides)
     if len(runs) == 1:
         if output is not None:
             raise ConfigurationError("--output names the page of several runs; that of one run is its report.html")
@@ -45,6 +52,15 @@ def write_reports(
         with console.status("drawing"):
             paths = write_figures(_read(runs, no_bounds), figures, format, smoothing)
         console.print(f"Figures: {len(paths)} in {figures}", soft_wrap=True)
+
+
+def _measure_classes(runs: Sequence[Path], name: str, overrides: Sequence[str]) -> None:
+    if len(runs) > 1:
+        raise ConfigurationError("--classes measures one run; name it alone")
+    own = load_scenario(name, overrides)
+    dataset = loading.load_dataset(own, download=False)
+    loading.import_tensorflow()
+    measure_classes(runs[0], own, dataset)
 
 
 def write_table(
