@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -69,10 +70,9 @@ class Dashboard:
     ) -> None:
         self._tell(self._board.running, {**self._running, "over": True})
         assert self._server is not None
-        try:
+        with suppress(TimeoutError):  # pages that do not read are no fault of the run
             self._wait(self._server.stop())
-        finally:
-            self._end_thread()
+        self._end_thread()
 
     async def _open(self) -> str:
         self._server = LivePages(self._board, port=self._port)
@@ -106,8 +106,9 @@ class Dashboard:
         engine = self._engine
         if isinstance(engine, Simulator):
             self._tell(self._look_by_name, engine.now, statuses_of(engine, evaluation, self._hub))
-            cut_off = [name for name in engine.peers if is_cut_off(engine, name)]
-            self._tell(self._silent_by_name, engine.now, cut_off)
+            if engine.network.has_outages:
+                cut_off = [name for name in engine.peers if is_cut_off(engine, name)]
+                self._tell(self._silent_by_name, engine.now, cut_off)
 
     def ended(self, history: History) -> None:
         how = "was interrupted" if history.interrupted else "has ended"
