@@ -17,7 +17,7 @@ from gossipfl.deploy.checked_peer import CheckedPeer
 from gossipfl.deploy.measuring import Heard
 from gossipfl.deploy.peer_options import PeerOptions
 from gossipfl.errors import ConfigurationError
-from gossipfl.experiments.experiment import Cast, Experiment
+from gossipfl.experiments.experiment import Experiment
 from gossipfl.keras.fit_rounds import FitRounds
 from gossipfl.keras.peer_thread import PeerThread
 from gossipfl.scenario import Scenario, load_scenario
@@ -114,11 +114,11 @@ class GossipCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.close()
         checked, experiment = self._checked, self._experiment
         del self._experiment  # its first model is forgotten when the peer has it
+        self._check_steps(experiment)
         cast, facts = checked.cast(experiment)
         (built,) = experiment.models(checked.section).models(1)
         built.set_constants(cast.trainer.constants)
         fitted = FittedModel(self.model, built, checked.options.name, experiment.seed)
-        self._check_steps(experiment, cast)
         self._thread = PeerThread(checked, cast, facts)
         self._rounds = FitRounds(self._thread, fitted, cast.trainer)
         self._thread.start()
@@ -160,11 +160,13 @@ class GossipCallback(keras.callbacks.Callback):  # type: ignore[misc]
             self.close()
             raise
 
-    def _check_steps(self, experiment: Experiment, cast: Cast) -> None:
+    def _check_steps(self, experiment: Experiment) -> None:
         """Raises ConfigurationError where rounds do not end with batches of this fit, or the last one never would."""
-        work = experiment.work(self._checked.options.name, cast.recipe)
+        scenario, section = experiment.scenario, self._checked.section
+        recipe = scenario.recipe(section, scenario.graph(section))
+        work = experiment.work(self._checked.options.name, recipe)
         at_once, steps, epochs = self.model.steps_per_execution, self.params.get("steps"), self.params.get("epochs")
-        batch_size = experiment.scenario.training.batch_size
+        batch_size = scenario.training.batch_size
         expected = -(-work.num_examples // batch_size)
         if steps is not None and steps != expected:
             raise ConfigurationError(
@@ -181,12 +183,7 @@ class GossipCallback(keras.callbacks.Callback):  # type: ignore[misc]
                 "steps_per_execution that divides both, or with 1"
             )
         has_begun = (self._checked.options.run_directory / "incarnation").exists()
-        if (
-            cast.recipe.hub is None
-            and epochs is not None
-            and not has_begun
-            and epochs * expected < per_round * num_rounds
-        ):
+        if recipe.hub is None and epochs is not None and not has_begun and epochs * expected < per_round * num_rounds:
             raise ConfigurationError(
                 f"fit makes {epochs * expected} steps, and {num_rounds} rounds of {per_round} take "
                 f"{per_round * num_rounds}: give it epochs={-(-per_round * num_rounds // expected)}, or the scenario "

@@ -185,10 +185,3 @@ def test_what_fit_would_do_otherwise_is_a_sentence(tmp_path):
 def test_what_a_plain_fit_cannot_do_is_refused_at_once(tmp_path, fields, sentence):
     with pytest.raises(ConfigurationError, match=f"{sentence}.*and a plain fit does not do that"):
         GossipCallback(pair(**fields), "a", tmp_path / "a")
-
-
-def test_corrected_gradients_are_refused_before_a_step_is_made(tmp_path):
-    scenario = pair(algorithms=["gradient_tracking"], http={"meeting_seconds": 0})
-    gossip = GossipCallback(scenario, "a", tmp_path / "a")
-    with pytest.raises(ConfigurationError, match="corrects or sums gradients in every step"):
-        build().fit(*gossip.examples(), batch_size=BATCH, epochs=2, verbose=0, callbacks=[gossip])
