@@ -87,9 +87,12 @@ STEPS = ("python3 -m venv", "source ", "export ", ".venv/bin/", "gossipfl --inst
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
-@pytest.mark.usefixtures("ports_of_four_terminals")
 @pytest.mark.parametrize("page", WALKED)
-def test_page_runs_from_top_to_bottom(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_runs_from_top_to_bottom(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    if any("launch four_terminals" in block.text for block in blocks(page)):
+        request.getfixturevalue("ports_of_four_terminals")
     if page in FAST:
         run_without_tensorflow(monkeypatch)
     else:
