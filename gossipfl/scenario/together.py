@@ -1,6 +1,6 @@
 """The defences of privacy and what goes together with each: one row for each pair that does not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import networkx as nx
@@ -13,6 +13,7 @@ from gossipfl.methods.server_optimizers import ServerSGD
 from gossipfl.scenario.algorithms import AlgorithmSection
 from gossipfl.scenario.privacy import DifferentialPrivacySection, PrivacySection
 from gossipfl.schedules import EpidemicLocal
+from gossipfl.weights import PeerId
 
 if TYPE_CHECKING:
     from gossipfl.scenario.scenario import Scenario
@@ -82,6 +83,9 @@ def _is_bounded(recipe: Algorithm) -> bool:
 
 _STEPS_LOOKED_AT = 64
 """So many steps of a schedule are looked at before a run."""
+
+_LEAST_SHARE = 1e-3
+"""Who has less of a sum than so much of what another one has hides nothing of it."""
 
 REFUSALS: tuple[Refusal, ...] = (
     Refusal(
@@ -309,7 +313,7 @@ def _too_few(case: Case) -> str | None:
         num_others = len(case.network) - 1
         if isinstance(recipe, SynchronousRecipe):
             meetings = recipe.schedule.meetings(case.network, peer_id, case.scenario.seed)
-            num_others = min(len(meetings(step).row) - 1 for step in range(_STEPS_LOOKED_AT))
+            num_others = min(_num_hidden(meetings(step).row, peer_id) for step in range(_STEPS_LOOKED_AT))
         if not section.rules.allows(num_others):
             few[peer_id] = num_others
     if not few:
@@ -320,3 +324,9 @@ def _too_few(case: Case) -> str | None:
         f"privacy.secure_aggregation needs {least} others whose models are added up at each peer in each step, so that "
         f"none of them is told by the sum; too few have {names}: use more links or peers, or fewer colluders"
     )
+
+
+def _num_hidden(row: Mapping[PeerId, float], peer_id: PeerId) -> int:
+    """The number of others in a row whose models hide each other: a given matrix may have links with no share."""
+    shares = [share for other, share in row.items() if other != peer_id]
+    return sum(0 < share >= _LEAST_SHARE * max(shares) for share in shares)

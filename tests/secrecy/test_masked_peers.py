@@ -49,6 +49,15 @@ def experiment(algorithm="synchronous", secure=True, n=6, d=4, rounds=4, topolog
     return Experiment(scenario, dataset, make_trainer=lambda _, data, batches, *__: SoftmaxTrainer(data, batches))
 
 
+def pairs_alone(share):
+    """The mixing of a complete graph of four in which 0 and 1, and 2 and 3, give each other little but themselves."""
+    rows = (np.eye(4) + np.kron(np.eye(2), np.ones((2, 2)))) / 3 * (1 - share) + share / 4
+    return {"name": "synchronous", "schedule": {"name": "static", "mixing": rows.tolist()}}
+
+
+FOUR = {"generator": "complete_graph", "arguments": {"n": 4}}
+
+
 def simulator(one):
     return one.simulator(one.scenario.algorithms[0])
 
@@ -212,6 +221,9 @@ def test_who_is_slow_skips_ahead_as_without_and_nothing_stays_open(slowness):
     ("fields", "why"),
     [
         ({"topology": {"generator": "path_graph", "arguments": {"n": 4}}}, r"too few have 0 \(1\), 3 \(1\)"),
+        # Of the sum of a model and nothing the model is told.
+        ({"algorithm": pairs_alone(0.0), "topology": FOUR}, r"too few have 0 \(1\), 1 \(1\), 2 \(1\), 3 \(1\)"),
+        ({"algorithm": pairs_alone(1e-9), "topology": FOUR}, r"too few have 0 \(1\), 1 \(1\)"),
         ({"secure": {"colluders": 3}}, r"needs \d+ others .* too few have 0 \(4\)"),
         ({"algorithm": "pairwise"}, "for gossip in rounds in which all neighbors get the same model"),
         ({"algorithm": "fednova"}, "for gossip in rounds"),
