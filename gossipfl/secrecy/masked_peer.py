@@ -342,12 +342,14 @@ class MaskedPeer:
     def snapshot(self) -> Snapshot:
         sums = {str(step): one.snapshot() for step, one in self._sums.items()}
         parts = {f"{name}/{step}": one.snapshot() for (name, step), one in self._parts.items()}
+        # A key without a term has not been shown, and might come to mask two: who goes on from here trains anew.
+        shown = {step for _, step in self._parts}
         values = {
             "step": self._step,
             "since": {str(step): since for step, since in self._since.items()},
             "numbers": {str(step): {name: dict(of) for name, of in by.items()} for step, by in self._numbers.items()},
             "steps": list(sums),
-            "private": {str(step): keys.private.hex() for step, keys in self._keys.items()},
+            "private": {str(step): keys.private.hex() for step, keys in self._keys.items() if step in shown},
             "keys": [[name, step] for name, step in self._parts],
         }
         return compose(

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from softmax_trainer import SoftmaxTrainer
 
+from gossipfl.actions import Send, Update
 from gossipfl.audits.tap import Tap
 from gossipfl.data.dataset import Dataset
 from gossipfl.data.examples import Examples
+from gossipfl.engines.http.trust.system_secrets import SystemSecrets
 from gossipfl.errors import ConfigurationError, RemoteProtocolError, TrainingError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.messages import Kind
 from gossipfl.randomness import SeededSecrets
 from gossipfl.scenario import Scenario
 from gossipfl.secrecy.secret_messages import SECRET
+from gossipfl.secrecy.terms import Phase
 from gossipfl.snapshot import read_only
 
 ALGORITHMS = [
@@ -162,6 +165,36 @@ def _goes_on_from_snapshots(peer, cast):
             return actions
 
         vars(peer)[name] = handled
+
+
+def test_a_key_outlives_a_life_with_its_terms_alone():
+    """Who goes on from before its training may end it with another model, which must have another mask."""
+    one = experiment(rounds=1)
+    cast = one.cast(one.scenario.algorithms[0])
+
+    def advert_after(peer, change):
+        (job,) = peer.start(0.0)
+        update = Update(peer.peer_id, job.job, job.weights + change, job.statistics, {}, 1, job.num_steps, {})
+        return next(action.message for action in peer.completed(update, 0.0) if isinstance(action, Send))
+
+    def next_life(peer):
+        fresh = cast.make_peer(peer.peer_id, SystemSecrets())
+        fresh.restore(peer.snapshot())
+        return fresh
+
+    def advert(message):
+        return message.vectors[SECRET].arrays["values"].tobytes()
+
+    first = cast.make_peer("0", SystemSecrets())
+    first.start(0.0)
+    neighbor = cast.make_peer(next(iter(cast.network["0"])), SystemSecrets())
+    first.receive(advert_after(neighbor, np.float32(0.5))._replace(receiver="0"), 0.0)  # it begins to add up
+    lives = [next_life(first), next_life(first)]
+    shown = [advert_after(life, np.float32(change)) for life, change in zip(lives, (1, 2), strict=True)]
+    assert advert(shown[0]) != advert(shown[1])
+    again = next_life(lives[0])
+    assert advert(again.start(0.0)[0].message) == advert(shown[0])
+    assert bytes([Phase.ADVERT]) + again._parts[shown[0].receiver, 0].advert() == advert(shown[0])
 
 
 def test_with_patience_a_dead_client_is_left_out():
