@@ -202,10 +202,10 @@ def planned(scenario: Scenario, rounds: int, sizes: Mapping[PeerId, int]) -> Pri
         if key not in found:
             found[key] = spent(most, noise, possible)
         peers.append(PlannedPeer(peer_id, sizes[peer_id], *key, found[key]))
-    return PrivacyPlan(section, noise, possible, rounds, tuple(peers), _sharers(scenario, section, len(sizes)))
+    return PrivacyPlan(section, noise, possible, rounds, tuple(peers), _sharers(scenario, section))
 
 
-def _sharers(scenario: Scenario, section: DifferentialPrivacySection, num_clients: int) -> int | None:
+def _sharers(scenario: Scenario, section: DifferentialPrivacySection) -> int | None:
     """The clients whose noise is in a sum, but for those who may take theirs off: whoever looks, and who colludes with
     it; None: a server adds the noise, or each peer all of it.
 
@@ -214,6 +214,7 @@ def _sharers(scenario: Scenario, section: DifferentialPrivacySection, num_client
     sums = scenario.privacy.secure_aggregation
     if section.level != "server" or (sums is None and scenario.privacy.encryption is None):
         return None
+    num_clients = min(len(scenario.graph(one)) for one in scenario.algorithms)  # a host may know its own shard alone
     sharers = num_clients - 1 - (0 if sums is None else sums.colluders)
     if sharers < 1:
         raise ConfigurationError(

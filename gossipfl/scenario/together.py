@@ -77,6 +77,12 @@ def _takes_plain_mean(recipe: Algorithm) -> bool:
     )
 
 
+def _may_lack_clients(case: Case) -> bool:
+    """True if a round may be over without the updates of all clients."""
+    is_sampled = getattr(case.recipe, "client_fraction", 1) != 1
+    return is_sampled or getattr(case.recipe, "patience", None) is not None or bool(case.scenario.http.revoked)
+
+
 def _is_bounded(recipe: Algorithm) -> bool:
     return isinstance(recipe, FedAvg | FedProx) and recipe.examples_bound is not False
 
@@ -194,14 +200,10 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         "differential_privacy",
-        'level = "server" where clients share the noise, and patience or client_fraction',
-        lambda case: (
-            _at(case, "server")
-            and (_is_secure(case) or _encrypts(case))
-            and (getattr(case.recipe, "patience", None) is not None or getattr(case.recipe, "client_fraction", 1) != 1)
-        ),
+        'level = "server" where clients share the noise, and patience, client_fraction or http.revoked',
+        lambda case: _at(case, "server") and (_is_secure(case) or _encrypts(case)) and _may_lack_clients(case),
         "with secure sums or encryption each client adds its part of the noise, and without some of them there would "
-        "be less: leave both out",
+        "be less: leave all three out",
     ),
     Refusal(
         "differential_privacy",

@@ -95,3 +95,17 @@ def test_what_would_leave_without_noise_is_refused(changes, why):
     Scenario(**fields)
     with pytest.raises(ConfigurationError, match=why):
         Scenario(**{**fields, **changes})
+
+
+def test_who_knows_its_own_examples_alone_adds_its_part_of_the_noise_all_the_same():
+    """As a host with a shard of its own does: how many others share the noise stands in the scenario."""
+    scenario = Scenario(
+        topology={"generator": "cycle_graph", "arguments": {"n": 6}},
+        algorithms=["fedavg"],
+        privacy={
+            "secure_aggregation": {"colluders": 1},
+            "differential_privacy": {"level": "server", "noise": 1.0},
+        },
+    )
+    shares = [planned(scenario, 5, sizes).protection_of("0") for sizes in (SIZES, {"0": 500})]
+    assert [share.sharers for share in shares] == [4, 4]

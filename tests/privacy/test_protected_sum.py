@@ -217,6 +217,7 @@ def test_a_run_that_goes_on_draws_no_noise_twice() -> None:
             {"algorithm": {"name": "fedavg", "client_fraction": 0.5}, "privacy": SHARED[1]},
             "without some of them there would be less",
         ),
+        ({"http": {"revoked": ["1"]}, "privacy": SHARED[1]}, "without some of them there would be less"),
         (
             {"topology": {"name": "ring", "arguments": {"n": 3}}, "privacy": {"secure_aggregation": {"colluders": 2}}},
             "too few have server",
