@@ -83,7 +83,10 @@ class PrivacyPlan:
     def against(self) -> str:
         """Those against whom the guarantee holds, in words."""
         if self.sharers is not None:
-            return f"everybody, the server and each client, as long as {self.sharers} other clients add their noise"
+            return (
+                f"everybody, the server and each client, as long as {self.sharers} other clients add their noise and, "
+                "with encryption, the server adds up all of them"
+            )
         if self.section.level == "server":
             return "everybody but the server, which sees what each client sends"
         return "whoever sees all that it sends"

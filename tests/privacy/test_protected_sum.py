@@ -92,6 +92,7 @@ def test_with_secure_sums_each_client_adds_a_part_and_without_its_own_the_sum_ha
 def test_with_encryption_clients_share_the_noise_too() -> None:
     pytest.importorskip("tenseal")
     one = experiment(rounds=2, privacy=SHARED[1])
+    assert "with encryption, the server adds up all" in one.privacy.sentences(protects=True)[0]
     simulator, _ = run(one)
     assert all(simulator.peers[name].standing.spending == {Mechanism(NOISE): 2} for name in "0123")
     assert one.privacy.protection_of("0").deviation == pytest.approx(NOISE * CLIP / np.sqrt(3))
