@@ -315,7 +315,8 @@ def _too_few(case: Case) -> str | None:
         num_others = len(case.network) - 1
         if isinstance(recipe, SynchronousRecipe):
             meetings = recipe.schedule.meetings(case.network, peer_id, case.scenario.seed)
-            num_others = min(_num_hidden(meetings(step).row, peer_id) for step in range(_STEPS_LOOKED_AT))
+            rows = (meetings(step).row for step in range(_STEPS_LOOKED_AT))
+            num_others = min(_num_hidden(row, peer_id, recipe.patience is not None) for row in rows)
         if not section.rules.allows(num_others):
             few[peer_id] = num_others
     if not few:
@@ -328,7 +329,9 @@ def _too_few(case: Case) -> str | None:
     )
 
 
-def _num_hidden(row: Mapping[PeerId, float], peer_id: PeerId) -> int:
-    """The number of others in a row whose models hide each other: a given matrix may have links with no share."""
+def _num_hidden(row: Mapping[PeerId, float], peer_id: PeerId, some_may_lack: bool) -> int:
+    """The number of others in a row whose models hide each other: a given matrix may have links with no share. Where
+    some may lack, those with a share may be they."""
     shares = [share for other, share in row.items() if other != peer_id]
-    return sum(0 < share >= _LEAST_SHARE * max(shares) for share in shares)
+    num_hidden = sum(0 < share >= _LEAST_SHARE * max(shares) for share in shares)
+    return 0 if some_may_lack and num_hidden < len(shares) else num_hidden

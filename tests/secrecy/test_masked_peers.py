@@ -52,13 +52,15 @@ def experiment(algorithm="synchronous", secure=True, n=6, d=4, rounds=4, topolog
     return Experiment(scenario, dataset, make_trainer=lambda _, data, batches, *__: SoftmaxTrainer(data, batches))
 
 
-def pairs_alone(share):
-    """The mixing of a complete graph of four in which 0 and 1, and 2 and 3, give each other little but themselves."""
-    rows = (np.eye(4) + np.kron(np.eye(2), np.ones((2, 2)))) / 3 * (1 - share) + share / 4
-    return {"name": "synchronous", "schedule": {"name": "static", "mixing": rows.tolist()}}
+def apart(n, share, **fields):
+    """The mixing of a complete graph of so many in which each half gives the other little or nothing."""
+    half = np.ones((n // 2, n // 2)) / (n // 2)
+    rows = np.kron(np.eye(2), half) * (1 - share) + share / n
+    return {"name": "synchronous", "schedule": {"name": "static", "mixing": rows.tolist()}, **fields}
 
 
-FOUR = {"generator": "complete_graph", "arguments": {"n": 4}}
+def complete(n):
+    return {"generator": "complete_graph", "arguments": {"n": n}}
 
 
 def simulator(one):
@@ -255,8 +257,9 @@ def test_who_is_slow_skips_ahead_as_without_and_nothing_stays_open(slowness):
     [
         ({"topology": {"generator": "path_graph", "arguments": {"n": 4}}}, r"too few have 0 \(1\), 3 \(1\)"),
         # Of the sum of a model and nothing the model is told.
-        ({"algorithm": pairs_alone(0.0), "topology": FOUR}, r"too few have 0 \(1\), 1 \(1\), 2 \(1\), 3 \(1\)"),
-        ({"algorithm": pairs_alone(1e-9), "topology": FOUR}, r"too few have 0 \(1\), 1 \(1\)"),
+        ({"algorithm": apart(4, 0.0), "topology": complete(4)}, r"too few have 0 \(1\), 1 \(1\), 2 \(1\), 3 \(1\)"),
+        ({"algorithm": apart(4, 1e-9), "topology": complete(4)}, r"too few have 0 \(1\), 1 \(1\)"),
+        ({"algorithm": apart(6, 0.0, patience=60.0), "topology": complete(6)}, r"too few have 0 \(0\)"),
         ({"secure": {"colluders": 3}}, r"needs \d+ others .* too few have 0 \(4\)"),
         ({"algorithm": "pairwise"}, "for gossip in rounds in which all neighbors get the same model"),
         ({"algorithm": "fednova"}, "for gossip in rounds"),
@@ -278,6 +281,13 @@ def test_who_is_slow_skips_ahead_as_without_and_nothing_stays_open(slowness):
 def test_what_does_not_go_together_is_refused(fields, why):
     with pytest.raises(ConfigurationError, match=why):
         experiment(**fields)
+
+
+def test_links_without_a_share_may_be_there_beside_enough_with_one():
+    secure, plain = (simulator(experiment(apart(6, 0.0), one, topology=complete(6), rounds=1)) for one in (True, False))
+    secure.run()
+    plain.run()
+    assert max(np.abs(secure.peers[n].value - plain.peers[n].value).max() for n in plain.peers) < 1e-5
 
 
 def test_who_is_beyond_the_range_ends_with_a_sentence():
