@@ -325,7 +325,8 @@ def _too_few(case: Case) -> str | None:
     least = next(number for number in range(1, 10**6) if section.rules.allows(number))
     return (
         f"privacy.secure_aggregation needs {least} others whose models are added up at each peer in each step, so that "
-        f"none of them is told by the sum; too few have {names}: use more links or peers, or fewer colluders"
+        f"none of them is told by the sum; too few have {names}: use more links or peers, or fewer colluders, and in a "
+        "mixing matrix no links with little or no share"
     )
 
 
