@@ -292,3 +292,11 @@ def test_a_line_for_an_evaluation_breaks_between_words_on_a_terminal():
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
     assert max(map(len, lines)) <= 80
     assert " ".join(lines) == evaluation_line(label, LAST)
+
+
+def test_what_a_notebook_runs_shows_no_frames_of_a_terminal(monkeypatch):
+    """It keeps all of them, though `!` gives its commands a terminal."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # stands for the terminal
+    assert new_console().is_terminal
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    assert not new_console().is_terminal

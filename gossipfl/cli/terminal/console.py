@@ -1,5 +1,6 @@
 """The console that commands print to, and output for machines."""
 
+import os
 import sys
 from typing import Any
 
@@ -23,8 +24,14 @@ class _VisibleConsole(Console):
 
 
 def new_console(*, stderr: bool = False) -> Console:
-    """A console as wide as the terminal, that prints text as it is: labels and paths may hold brackets and colons."""
-    console = _VisibleConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
+    """A console as wide as the terminal, that prints text as it is: labels and paths may hold brackets and colons.
+
+    What `!` runs in a notebook has a terminal, of which the notebook keeps each frame: there it is none.
+    """
+    is_kept = "JPY_PARENT_PID" in os.environ  # Jupyter's kernels set it, and their children have it
+    console = _VisibleConsole(
+        stderr=stderr, markup=False, emoji=False, highlight=False, force_terminal=False if is_kept else None
+    )
     if not console.is_terminal:
         console.width = _WIDTH
     return console
