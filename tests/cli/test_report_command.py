@@ -60,6 +60,8 @@ def test_what_makes_a_table_no_fair_comparison_is_said(gossipfl_):
     outcome = gossipfl_("table", "one", "two", "--no-bounds")
     assert "**" not in outcome.out
     assert "one, two were not trained and measured on the same data; nobody is named the best" in outcome.err
+    said = gossipfl_("report", "one", "two").out
+    assert "one, two were not trained and measured on the same data" in said.replace("\n", " ")
 
 
 def test_a_run_that_was_killed_has_a_table_too(gossipfl_):

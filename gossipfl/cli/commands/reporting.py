@@ -4,6 +4,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from gossipfl.cli.commands import loading
 from gossipfl.cli.terminal.console import new_console
 from gossipfl.errors import ConfigurationError
@@ -46,7 +48,9 @@ def write_reports(
     for sentence in left_out:
         console.print(sentence, soft_wrap=True)
     if len(runs) > 1:
-        pages = [write_page(_read(runs, no_bounds), output or Path("comparison.html"))]
+        run = _read(runs, no_bounds)
+        pages = [write_page(run, output or Path("comparison.html"))]
+        _warn(run, console)
     console.print(f"Report: {pages[0]}", soft_wrap=True)
     if figures is not None:
         with console.status("drawing"):
@@ -73,14 +77,19 @@ def write_table(
     run_ = _read(runs, no_bounds)
     text = paper_table(run_, format, columns)
     notes = new_console(stderr=True)
-    if not run_.manifest.comparable:
-        for note in run_.manifest.differences:
-            notes.print(note, soft_wrap=True)
+    _warn(run_, notes)
     if output is None:
         sys.stdout.write(text)
     else:
         write_whole(output, text)
         notes.print(f"Table: {output}", soft_wrap=True)
+
+
+def _warn(run: Run, console: Console) -> None:
+    """Say what a reader of several runs must know where they are no fair comparison."""
+    if not run.manifest.comparable:
+        for note in run.manifest.differences:
+            console.print(note, soft_wrap=True)
 
 
 def _read(runs: Sequence[Path], no_bounds: bool) -> Run:
