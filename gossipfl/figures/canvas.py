@@ -3,6 +3,7 @@
 matplotlib is imported when the first figure is made; it is no dependency of gossipfl.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from gossipfl.files.whole_files import whole
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
     from matplotlib.ticker import Formatter
 
 Width: TypeAlias = Literal["column", "page"]
@@ -26,6 +28,9 @@ INCHES: dict[Width, float] = {"column": 3.35, "page": 6.9}
 
 HEIGHT = 0.68
 """A figure's height as a share of its width in a column; on a page it is as tall as that, times 1.25."""
+
+_SHARE_OF_NAMES = 0.4
+"""The share of a figure's width that names along a y axis may take."""
 
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -93,6 +98,49 @@ def save_figure(figure: "Figure", path: Path, format: Format) -> None:
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": None}[format]
     with whole(path) as unfinished:
         figure.savefig(unfinished, format=format, metadata=metadata)
+
+
+def break_lines(text: "Text", inches: float) -> int:
+    """Break a text into lines that are no wider than so many inches, words too where they are wider, and return the
+    number of lines."""
+    figure = text.get_figure(root=True)
+    assert figure is not None
+    whole_text = text.get_text()
+    characters = len(whole_text)
+    while characters > 1 and (width := text.get_window_extent().width / figure.dpi) > inches:
+        characters = max(1, min(characters - 1, int(characters * inches / width)))
+        text.set_text(_broken(whole_text, characters))
+    return text.get_text().count("\n") + 1
+
+
+def _broken(text: str, characters: int) -> str:
+    """A text in lines of so many characters, broken after spaces, hyphens and underscores, else within words."""
+    lines = [""]
+    for piece in re.findall(rf"[^ _/-]{{0,{characters - 1}}}[ _/-]|[^ _/-]{{1,{characters}}}", text):
+        if lines[-1] and len((lines[-1] + piece).rstrip()) > characters:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(line.strip() for line in lines)
+
+
+def set_title(axes: "Axes", text: str, share: float = 0.78, loc: Literal["left", "center"] = "left") -> None:
+    """Name axes in lines that are no wider than a share of the figure, by default what a y axis and its numbers leave
+    of a column."""
+    title = axes.set_title(text, loc=loc, parse_math=False)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    break_lines(title, share * figure.get_figwidth())
+
+
+def break_names(axes: "Axes") -> int:
+    """Break the names along a y axis so that most of the figure is left for what they name; returns the lines of
+    the longest."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    names = axes.get_yticklabels()
+    lines = [break_lines(name, _SHARE_OF_NAMES * figure.get_figwidth()) for name in names]
+    axes.set_yticks(axes.get_yticks(), [name.get_text() for name in names], parse_math=False)
+    return max(lines, default=1)
 
 
 def percent_formatter() -> "Formatter":

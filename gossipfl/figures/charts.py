@@ -5,8 +5,9 @@ from math import isfinite, nan
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from gossipfl.figures.canvas import percent_formatter
+from gossipfl.figures.canvas import break_lines, break_names, percent_formatter, set_title
 from gossipfl.figures.curves import Against, Curve, curves, looks
+from gossipfl.figures.paper_table import shown_target
 from gossipfl.names.visible_text import visible
 from gossipfl.scores import Metric
 
@@ -34,6 +35,12 @@ _AXES_IN_WORDS: dict[str, str] = {
 _MANY_PEERS = 60
 """More peers than this are shown as bands, as in the report."""
 
+_LINE = 0.13
+"""Inches that a line of a name beside a bar takes."""
+
+_HANDLE = 0.6
+"""Inches of a legend's column that the line and the gaps beside a name take."""
+
 _TIME_UNITS = ((2 * 86400, "d", 86400.0), (7200, "h", 3600.0), (120, "min", 60.0), (0, "s", 1.0))
 
 Rows = Iterable[Mapping[str, Any]]
@@ -58,9 +65,11 @@ def draw_curves(
     """
     words = ASPECTS_IN_WORDS.get(aspect, aspect + " {}").format(metric.name.replace("_", " "))
     found = curves(rows, f"{aspect}_{metric.name}", against, smoothing)
-    _draw_lines(axes, found, bounds, against, clock)
-    for target in targets:
-        axes.axhline(target, color="#586574", linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
+    entries = _draw_lines(axes, found, bounds, against, clock)
+    for target in targets:  # thin and without gaps, as no bound is
+        line = axes.axhline(target, color="#586574", linewidth=0.5, zorder=1)
+        entries[f"target{'s' * (len(targets) > 1)}: {', '.join(shown_target(one, metric) for one in targets)}"] = line
+    _add_legend(axes, entries)
     _name_axis(axes.yaxis, metric)
     axes.set_ylabel(words)
 
@@ -70,13 +79,12 @@ def draw_consensus(axes: "Axes", rows: Rows, *, bounds: Collection[str] = (), sm
     throughout, as the clients of a server, is named in the place of a line."""
     found = curves(rows, "consensus_distance", "round", smoothing)
     zero = [label for label, curve in found.items() if curve.is_measured and not any(y > 0 for y in curve.y)]
-    _draw_lines(axes, found, bounds, "round", "", only_positive=True)
+    _add_legend(axes, _draw_lines(axes, found, bounds, "round", "", only_positive=True))
     if axes.lines:
         axes.set_yscale("log")
     axes.set_ylabel("consensus distance")
     if zero:
-        text = f"exactly zero: {', '.join(map(visible, zero))}"
-        axes.set_title(text, fontsize="small", loc="left", parse_math=False, wrap=True)
+        set_title(axes, f"exactly zero: {', '.join(map(visible, zero))}")
 
 
 def draw_spread(axes: "Axes", rows: Rows, metric: Metric, label: str) -> None:
@@ -104,12 +112,12 @@ def draw_spread(axes: "Axes", rows: Rows, metric: Metric, label: str) -> None:
     _name_axis(axes.yaxis, metric)
     _name_x_axis(axes.xaxis, "round", "", 0.0)
     axes.set_ylabel(f"{metric.name.replace('_', ' ')} of each peer")
-    axes.set_title(visible(label), loc="left", parse_math=False)
+    set_title(axes, visible(label))
 
 
 def draw_traffic(axes: Sequence["Axes"], sizes: Mapping[str, tuple[float | None, float | None]]) -> None:
     """Draw the bytes of each algorithm, by label, on two axes with scales of their own: those sent by all, and those
-    sent and received by the busiest participant."""
+    sent and received by the busiest participant; a figure that has no other axes grows by names of several lines."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     colors = [look.color for look in looks(list(sizes)).values()]
@@ -123,6 +131,11 @@ def draw_traffic(axes: Sequence["Axes"], sizes: Mapping[str, tuple[float | None,
         one.xaxis.set_major_locator(MaxNLocator(2))
         one.xaxis.set_major_formatter(EngFormatter("B"))
         one.set_xlabel(words)
+    figure = axes[0].get_figure(root=True)
+    assert figure is not None
+    num_lines = break_names(axes[0])
+    if len(figure.axes) == 2:
+        figure.set_figheight(max(figure.get_figheight(), 0.6 + _LINE * (num_lines + 0.5) * len(sizes)))
 
 
 def _draw_lines(
@@ -132,7 +145,8 @@ def _draw_lines(
     against: Against,
     clock: str,
     only_positive: bool = False,
-) -> None:
+) -> dict[str, Any]:
+    """Draw the lines, and return them by what a legend says of them."""
     style = looks(list(found), bounds)
     entries: dict[str, Any] = {}
     unit = _name_x_axis(axes.xaxis, against, clock, max((x for one in found.values() for x in one.x), default=1.0))
@@ -156,8 +170,7 @@ def _draw_lines(
         axes.plot([x[at] for at in alone], [y[at] for at in alone], "o", color=look.color, markersize=3)
         if curve.num_seeds > 1:
             axes.fill_between(x, low, high, color=look.color, alpha=0.14, linewidth=0)
-    if len(entries) > 1:
-        _add_legend(axes, entries)
+    return entries
 
 
 def _alone(values: Sequence[float]) -> list[int]:
@@ -167,20 +180,27 @@ def _alone(values: Sequence[float]) -> list[int]:
 
 
 def _add_legend(axes: "Axes", entries: Mapping[str, Any]) -> None:
-    """Below the axes of a figure that has no others, which grows by it; else within, where it covers least."""
+    """Below the axes of a figure that has no others, which grows by it; else within, where it covers least. Long names
+    have several lines; a line alone needs no name."""
+    if len(entries) < 2:
+        return
     figure = axes.get_figure(root=True)
     assert figure is not None
     texts = [visible(label) for label in entries]
     blanks = [" "] * len(texts)  # texts follow: as labels, those with an underscore in front would be left out
     if len(figure.axes) == 1 and figure.get_layout_engine() is not None:
-        num_columns = max(1, min(len(texts), int(figure.get_figwidth() / (0.06 * max(map(len, texts)) + 0.5))))
-        figure.set_figheight(figure.get_figheight() + 0.15 * -(-len(texts) // num_columns))
+        width = figure.get_figwidth()
+        num_columns = max(1, min(len(texts), int(width / (0.06 * max(map(len, texts)) + 0.5))))
         legend = figure.legend(entries.values(), blanks, loc="outside lower center", ncols=num_columns)
     else:
+        width, num_columns = 0.8 * figure.get_figwidth() * axes.get_position().width, 1
         legend = axes.legend(entries.values(), blanks, loc="best")
     for shown, text in zip(legend.get_texts(), texts, strict=True):
         shown.set_text(text)
         shown.set_parse_math(False)
+        break_lines(shown, width / num_columns - _HANDLE)
+    if legend in figure.legends:
+        figure.set_figheight(figure.get_figheight() + legend.get_window_extent().height / figure.dpi)
 
 
 def _name_x_axis(axis: "Axis", against: Against, clock: str, largest: float) -> float:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gossipfl.figures.canvas import percent_formatter
+from gossipfl.figures.canvas import break_names, percent_formatter, set_title
 from gossipfl.names.visible_text import visible
 from gossipfl.scores import Metric
 
@@ -80,7 +80,7 @@ def draw_topology(axes: "Axes", drawing: Mapping[str, Any], values: Mapping[str,
     axes.set_ylim(-1.18, 1.18)
     axes.set_aspect("equal")
     axes.set_axis_off()
-    axes.set_title(visible(drawing["title"]), parse_math=False)
+    set_title(axes, visible(drawing["title"]), 0.7, "center")
 
 
 def draw_histogram(axes: "Axes", values: list[float], metric: Metric, label: str) -> None:
@@ -90,7 +90,7 @@ def draw_histogram(axes: "Axes", values: list[float], metric: Metric, label: str
         axes.xaxis.set_major_formatter(percent_formatter())
     axes.set_xlabel(f"{metric.name.replace('_', ' ')} at the end")
     axes.set_ylabel("peers")
-    axes.set_title(visible(label), loc="left", parse_math=False)
+    set_title(axes, visible(label))
 
 
 def draw_contact(axes: "Axes", found: Mapping[str, Any], label: str, clock: str) -> None:
@@ -102,7 +102,8 @@ def draw_contact(axes: "Axes", found: Mapping[str, Any], label: str, clock: str)
         axes.broken_barh([(start, max(least, end - start)) for start, end in bars], (place - 0.3, 0.6), color=color)
     axes.set_yticks(range(len(rows)), [visible(name) for name, _, _ in rows], parse_math=False)
     axes.tick_params(axis="y", length=0, labelsize=6)
+    break_names(axes)
     axes.invert_yaxis()
     axes.set_xlim(0, found["end"] or 1)
     axes.set_xlabel(f"{clock} (s)")
-    axes.set_title(visible(label), loc="left", parse_math=False)
+    set_title(axes, visible(label), 0.55)

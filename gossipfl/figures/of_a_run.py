@@ -102,7 +102,8 @@ class _Charts:
                 counts, names = np.array(one.counts), self.run.classes.class_names
                 draw = _on_axes(partial(draw_confusion, counts=counts, class_names=names))
                 yield f"confusion {one.which} {one.algorithm}", draw
-        held = {peer: counts for peer, counts in self.run.manifest.partition.label_counts.items() if counts}
+        counted = self.run.manifest.partition.label_counts  # without classes, one number per peer
+        held = {peer: counts for peer, counts in counted.items() if len(counts) > 1}
         if held:
             yield "data of each peer", _on_axes(partial(draw_labels, peers=list(held), counts=list(held.values())))
 

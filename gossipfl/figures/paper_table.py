@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from gossipfl.errors import ConfigurationError
 from gossipfl.names.visible_text import visible
 from gossipfl.runs.files import MeanAndSpread, Run, SummaryRow, SummaryTarget
-from gossipfl.scores import LOSS, Metric
+from gossipfl.scores import AT_END, LOSS, Metric
 
 TableFormat: TypeAlias = Literal["latex", "csv", "markdown"]
 
@@ -68,6 +68,8 @@ class _Column:
     of: Callable[[SummaryRow], MeanAndSpread | None]
     whole: Callable[[SummaryRow], bool] = lambda row: True
     """True for a row whose every seed is in the number: only these compete, if there are any."""
+    of_whole_run: bool = False
+    """True for what a whole run cost: nobody is the best where some did fewer rounds."""
 
 
 def paper_table(run: Run, format: TableFormat, columns: Sequence[str] = ()) -> str:
@@ -133,7 +135,12 @@ def _columns(run: Run) -> list[_Column]:
         cheaper = False if kind in ("bytes", "seconds") else None
         found.append(
             _Column(
-                name, heading.format(clock=run.manifest.mode.clock + " time"), kind, cheaper, partial(_of_row, name)
+                name,
+                heading.format(clock=run.manifest.mode.clock + " time"),
+                kind,
+                cheaper,
+                partial(_of_row, name),
+                of_whole_run=True,
             )
         )
     found = [column for column in found if any(column.of(row) is not None for row in run.summary.rows)]
@@ -146,7 +153,7 @@ def _columns(run: Run) -> list[_Column]:
             found.append(
                 _Column(
                     f"{cost} to {name} {target:g}",
-                    f"{heading.format(clock='time')} to {name.replace('_', ' ')} {_shown_target(target, metric)}",
+                    f"{heading.format(clock='time')} to {name.replace('_', ' ')} {shown_target(target, metric)}",
                     kind,
                     False,
                     partial(_of_target, name, target, cost),
@@ -157,9 +164,13 @@ def _columns(run: Run) -> list[_Column]:
 
 
 def _usual(run: Run, known: dict[str, _Column]) -> list[str]:
-    """The columns of a paper: what was reached, and what it cost."""
-    shown = [metric.name for metric in run.manifest.metrics if not metric.is_loss] or ["loss"]
-    names = [f"{aspect}_{name}" for name in shown for aspect in ("deployed", "worst", "average")]
+    """The columns of a paper: what was reached, and what it cost; of several metrics the first, on the test part."""
+    main, *others = [metric.name for metric in run.manifest.metrics if not metric.is_loss] or ["loss"]
+    if others:
+        main = AT_END + main if AT_END + main in others else main
+        names = [f"deployed_{main}", f"worst_{main}", "time", "num_bytes", "epsilon"]
+        return [name for name in names if name in known]
+    names = [f"{aspect}_{main}" for aspect in ("deployed", "worst", "average")]
     names += [
         "time",
         "num_bytes",
@@ -190,7 +201,8 @@ def _target(metric: str, target: float, row: SummaryRow) -> SummaryTarget | None
     return next((one for one in row.targets if (one.metric, one.target) == (metric, target)), None)
 
 
-def _shown_target(target: float, metric: Metric) -> str:
+def shown_target(target: float, metric: Metric) -> str:
+    """A target as people read it: a share in percent."""
     return f"{100 * target:g} %" if metric.unit == "share" else f"{target:g}"
 
 
@@ -220,6 +232,8 @@ def _best(column: _Column, rows: Sequence[SummaryRow], means: Sequence[float | N
     whole = [(row, mean) for row, mean in competing if column.whole(row)] or competing
     values = {mean for _, mean in whole}
     if column.higher_is_better is None or len(values) < 2:
+        return None
+    if column.of_whole_run and len({row.rounds and row.rounds.mean for row, _ in competing}) > 1:
         return None
     return max(values) if column.higher_is_better else min(values)
 

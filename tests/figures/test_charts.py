@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,34 @@ def test_bars_are_as_long_as_what_was_sent(run: Run, figure: Figure) -> None:
     total, busiest = figure.subplots(1, 2)
     draw_traffic([total, busiest], sizes)
     assert [bar.get_width() for bar in total.patches] == [size for size, _ in sizes.values()]
+
+
+@pytest.mark.parametrize("suffix", ["own_houses-20261201-045754", "W" * 90])
+def test_long_names_end_within_a_column(run: Run, suffix: str) -> None:
+    rows = [row | {"algorithm": f"{row['algorithm']} · {suffix}"} for row in rows_of(run)]
+    labels = list(dict.fromkeys(row["algorithm"] for row in rows))
+    draws: list[Callable[[Figure], None]] = [
+        lambda figure: draw_curves(figure.add_subplot(), rows, ACCURACY, against="num_bytes", targets=[0.9]),
+        lambda figure: draw_consensus(figure.add_subplot(), rows),
+        lambda figure: draw_spread(figure.add_subplot(), rows, ACCURACY, labels[0]),
+        lambda figure: draw_traffic(list(figure.subplots(1, 2)), dict.fromkeys(labels, (2e7, 1e7))),
+    ]
+    for draw in draws:
+        with figure_style():
+            figure = new_figure("column")
+            draw(figure)
+            figure.draw_without_rendering()
+            box = figure.get_tightbbox()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.get_figwidth() + 1e-6
+        assert box.y0 >= 0
+        assert box.y1 <= figure.get_figheight() + 1e-6
+        assert all(axes.get_position().width > 0.2 for axes in figure.axes)
+
+
+def test_targets_are_named(run: Run, figure: Figure) -> None:
+    draw_curves(figure.add_subplot(), rows_of(run), ACCURACY, targets=[0.8, 0.9])
+    assert legend_of(figure)[-1] == "targets: 80 %, 90 %"
 
 
 def test_names_are_text_whatever_they_look_like(run: Run, figure: Figure) -> None:

@@ -32,6 +32,15 @@ def test_every_chart_is_there_in_both_widths(tmp_path: Path) -> None:
     assert all(path.stat().st_size > 1000 for path in paths)
 
 
+def test_numbers_of_examples_without_classes_are_no_heat_map(tmp_path: Path) -> None:
+    partition = {"partition": {"name": "column", "label_counts": {str(peer): [108] for peer in range(4)}}}
+    chosen = FIVE_AND_BOUNDS[4:5]
+    directory = fake_run(
+        tmp_path / "run", algorithms=chosen, num_peers=4, num_seeds=1, num_rounds=1, overrides=partition
+    )
+    assert "data-of-each-peer" not in {path.stem for path in write_figures(read_run(directory), tmp_path / "f", "svg")}
+
+
 def test_a_graph_of_many_peers_has_a_histogram_and_directed_links_have_heads(tmp_path: Path) -> None:
     directory = fake_run(tmp_path / "run", algorithms=FIVE_AND_BOUNDS[:1], num_peers=64, num_seeds=1, num_rounds=1)
     run = read_run(directory)

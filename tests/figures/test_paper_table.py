@@ -13,7 +13,7 @@ from fake_run import FIVE_AND_BOUNDS, FakeAlgorithm, fake_run
 from gossipfl.errors import ConfigurationError
 from gossipfl.figures.paper_table import paper_table
 from gossipfl.runs.files import read_run
-from gossipfl.runs.laid_over import without_bounds
+from gossipfl.runs.laid_over import laid_over, read_runs, without_bounds
 
 HOSTILE = FakeAlgorithm(r"=1+1 & $x_1$ \ | **b** ~", "pairwise", "ring", 0.9, 0.2, 0.05, 2.0, 1.0)
 
@@ -47,6 +47,32 @@ def test_the_best_is_bold_and_bounds_do_not_compete(directory: Path) -> None:
     bold = {line[0]: [cell.startswith("**") for cell in line[1:]] for line in found[2:]}
     assert [label for label, (accuracy, _) in bold.items() if accuracy] == ["FedAvg"]
     assert not any(bold["centralized"] + bold["local only"])
+
+
+def test_nobody_is_the_cheapest_where_some_did_fewer_rounds(tmp_path: Path) -> None:
+    common = {"partition": {"name": "iid", "digest": "same"}, "seeds": [0, 1, 2]}
+    for name, num_rounds in (("short", 6), ("long", 12)):
+        fake_run(tmp_path / name, algorithms=FIVE_AND_BOUNDS[:2], num_rounds=num_rounds, overrides=common)
+    run = laid_over(read_runs([tmp_path / "short", tmp_path / "long"]))
+    assert run.manifest.comparable
+    columns = ["deployed_accuracy", "time", "num_bytes", "num_bytes to accuracy 0.8"]
+    bold = [[cell.startswith("**") for cell in line[1:]] for line in cells(paper_table(run, "markdown", columns))[2:]]
+    assert [any(column) for column in zip(*bold, strict=True)] == [True, False, False, True]
+
+
+def test_of_several_metrics_the_first_is_shown_on_the_test_part(tmp_path: Path) -> None:
+    names = ("accuracy", "f1", "own_accuracy", "test_accuracy")
+    metrics = [{"name": name, "higher_is_better": True, "unit": "share"} for name in names]
+    directory = fake_run(tmp_path / "run", num_seeds=1, num_rounds=2, overrides={"metrics": metrics})
+    path = directory / "summary.json"
+    summary = json.loads(path.read_text())
+    for row in summary["rows"]:
+        for name in names[1:]:
+            row |= {f"{aspect}_{name}": row[f"{aspect}_accuracy"] for aspect in ("deployed", "worst", "average")}
+    path.write_text(json.dumps(summary))
+    (headings, *_) = cells(paper_table(read_run(directory), "markdown"))
+    words = [re.sub(r" \(.*", "", heading).replace("\\", "") for heading in headings]
+    assert words == ["algorithm", "test accuracy, deployed", "test accuracy, worst peer", "virtual time", "bytes"]
 
 
 def test_means_are_rounded_and_spreads_have_as_many_decimals(directory: Path) -> None:

@@ -13,6 +13,8 @@ from chromium import Page, chromium_page, chromium_path
 from fake_run import FIVE_AND_BOUNDS, JSON, OVER_HTTP, FakeAlgorithm, change_rows, fake_events, fake_run
 
 from gossipfl.report import payload, write_report
+from gossipfl.report.html import report_html
+from gossipfl.runs.laid_over import laid_over, read_runs
 
 pytestmark = [
     pytest.mark.browser,
@@ -164,6 +166,24 @@ def test_who_reached_a_target_with_the_least_is_shown(report: Path, tmp_path: Pa
         assert "Cheapest way" not in text
         assert "Peers apart" not in await page.evaluate(titles)
         assert (await page.evaluate(titles)).count("Rounds") == 2
+
+    in_browser(visit)
+
+
+def test_nobody_is_the_cheapest_where_some_did_fewer_rounds_and_one_number_per_peer_is_no_class(tmp_path: Path) -> None:
+    without_classes = {"name": "iid", "digest": "same", "label_counts": {str(peer): [108] for peer in range(16)}}
+    overrides = {"partition": without_classes, "targets": {}, "seeds": [0, 1, 2]}
+    for name, num_rounds in (("short", 6), ("long", 12)):
+        fake_run(tmp_path / name, algorithms=FIVE_AND_BOUNDS[:2], num_rounds=num_rounds, overrides=overrides)
+    path = tmp_path / "report.html"
+    path.write_text(report_html(laid_over(read_runs([tmp_path / "short", tmp_path / "long"]))))
+
+    async def visit(page: Page) -> None:
+        text = (await seen(page, path))["text"]
+        assert "best accuracy of what is deployed" in text.lower()
+        assert "fewest bytes" not in text.lower()
+        assert "Data of each peer" not in text
+        assert await page.evaluate("document.querySelectorAll('td.best').length") == 4
 
     in_browser(visit)
 

@@ -293,7 +293,7 @@ function peerRadius(positions) {
 // A tiny bar chart of a peer's labels, for tooltips.
 function labelBars(peer) {
   const counts = PEER_INDEX.has(peer) ? RUN.label_counts[PEER_INDEX.get(peer)] : null;
-  if (!counts || counts.length === 0) return "";
+  if (!counts || counts.length < 2) return ""; // none, or a number of examples without classes
   const top = Math.max(...counts, 1);
   const width = Math.max(2, Math.min(14, 160 / counts.length));
   return element(

@@ -120,6 +120,9 @@ function toTarget(target, cost) {
   };
 }
 
+// Who did fewer rounds spent less, which is no merit: then nobody is the best by what a whole run cost.
+const DID_AS_MUCH = new Set(COMPETITORS.map((label) => SUMMARY[label]?.rounds?.mean).filter(isNumber)).size < 2;
+
 function findings() {
   const target = decisiveTarget();
   const alone = COMPETITORS.length === 1;
@@ -146,7 +149,7 @@ function findings() {
       kind: "seconds",
       found: best(toTarget(target, "time"), "low"),
     });
-  } else {
+  } else if (DID_AS_MUCH) {
     list.push({
       title: alone ? "Bytes in all" : "Fewest bytes in all",
       kind: "bytes",

@@ -8,7 +8,7 @@ const HEAT_LEFT = 64; // room for the names of classes
 function drawLabels(section) {
   const held = RUN.peers
     .map((peer, index) => ({ peer, counts: RUN.label_counts[index] }))
-    .filter(({ counts }) => counts && counts.length);
+    .filter(({ counts }) => counts && counts.length > 1); // without classes, one number per peer
   if (held.length === 0) return;
   const many = held.length > 40;
   const ordered = many ? byMainClass(held) : held;

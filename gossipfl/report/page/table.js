@@ -13,6 +13,7 @@ const CHOSEN = RUN.manifest.data?.num_validation
 const BUSIEST = "Bytes sent and received by the busiest participant";
 const APART = "How far the best and the worst peer were apart, of shares in percentage points, when the target was reached";
 
+const WHOLE_RUN = "Cost of the whole run";
 const IS_PRIVATE = Object.values(SUMMARY).some((row) => isNumber(row.epsilon?.mean));
 
 function comparisonColumns() {
@@ -36,18 +37,18 @@ function comparisonColumns() {
   const columns = [
     ...SHOWN.flatMap(byMetric),
     { group: "Agreement", title: "Consensus distance", kind: "number", number: own("consensus_distance") },
-    { group: "Cost of the whole run", title: "Rounds", kind: "count", number: own("rounds") },
+    { group: WHOLE_RUN, title: "Rounds", kind: "count", number: own("rounds") },
     {
-      group: "Cost of the whole run",
+      group: WHOLE_RUN,
       title: "Epochs",
       kind: "number",
       number: own("epochs"),
       hint: "Passes over the own examples, per peer in the mean: the local work that was done (examples: see below)",
     },
-    { group: "Cost of the whole run", title: CLOCK_TITLE, kind: "seconds", better: "low", number: own("time") },
-    { group: "Cost of the whole run", title: "Bytes", kind: "bytes", better: "low", number: own("num_bytes") },
+    { group: WHOLE_RUN, title: CLOCK_TITLE, kind: "seconds", better: "low", number: own("time") },
+    { group: WHOLE_RUN, title: "Bytes", kind: "bytes", better: "low", number: own("num_bytes") },
     {
-      group: "Cost of the whole run",
+      group: WHOLE_RUN,
       title: "Busiest",
       kind: "bytes",
       better: "low",
@@ -233,8 +234,10 @@ function tableCell(column, label, inner) {
   const whole = (other) => column.target === undefined || isWhole(targetRow(other, column.target));
   const competing = COMPETITORS.some(whole) ? COMPETITORS.filter(whole) : COMPETITORS;
   const all = competing.map((other) => column.number(other)?.mean).filter(isNumber);
+  const contested = column.group !== WHOLE_RUN || DID_AS_MUCH;
   const champion =
     IS_FAIR &&
+    contested &&
     column.better &&
     all.length > 1 &&
     new Set(all).size > 1 &&
