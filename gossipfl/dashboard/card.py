@@ -136,7 +136,7 @@ class Seat:
     def _news(self, status: PeerStatus) -> Iterator[str]:
         name, state = self.name, short(status.state)
         if self._incarnation is not None and status.incarnation > self._incarnation:
-            yield f"{name} has started again (start {status.incarnation + 1})"
+            yield f"{name} has started again (start {status.incarnation})"
         refused = sum(status.refusals.values())
         if refused > self._refusals and self.card:
             reasons = ", ".join(short(reason) for reason in islice(status.refusals, 4))

@@ -6,7 +6,7 @@ It is the `Watcher` of the engine around it, and leaves signals, and the event l
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Protocol
@@ -36,7 +36,7 @@ from gossipfl.files.parked import parked
 from gossipfl.runs.beginning import peer_manifest
 from gossipfl.runs.constant_files import write_constants
 from gossipfl.runs.peer_directory import WAY_ON, PeerDirectory
-from gossipfl.scores import Score
+from gossipfl.scores import LOSS, Score
 from gossipfl.topology import Neighbors
 from gossipfl.training.trainer import Trainer
 from gossipfl.weights import PeerId, Vector
@@ -90,15 +90,19 @@ class RecordedPeer:
         self._room: WorkRoom = room or TrainingRoom(cast.trainer, 1, self._put_away)
         self._training = TrainingSums()
         self._due: asyncio.Queue[Callable[[], Any] | None] = asyncio.Queue()
-        self._last_open = 0
-        self._last_stopped: str | None = None
-        self._last_traffic = dict.fromkeys(_TRAFFIC, 0)
         self._has_run = False
+        self.listens = ""
+        """Where it does, and where it can be watched, in words."""
         caps = caps_of_peer(len(self._checked.where) - 1, experiment.scenario.http.max_connections)
         self.host = self._host(newest_checkpoint(directory.path, WAY_ON) if options.resume else None, caps)
         self._manifest = peer_manifest(cast, options.name, facts.run_id, facts.agreed, options.command)
-        # The newest round of which there is a row, and the weights in it.
-        self._last_row = directory.begin(self._manifest, self.host.peer.round, self.host.now())
+        # What the newest row says: a later life of a peer that is over adds nothing to it.
+        last = directory.begin(self._manifest, self.host.peer.round, self.host.now())
+        self._last_row = -1 if last is None else last.round
+        self._last_open = 0 if last is None else last.num_open
+        self._last_stopped = None if last is None else last.stopped
+        self._last_traffic = {name: 0 if last is None else getattr(last, name) for name in _TRAFFIC}
+        self._last_metrics: Collection[str] = () if last is None else last.metrics
         self._last_weights: Vector | None = self.host.peer.value
         self._rounds_done = self.host.peer.rounds_done
         write_constants(directory.path / "weights", experiment.seed, cast.trainer.constants)
@@ -125,7 +129,8 @@ class RecordedPeer:
         self._directory.addresses(listening, watched)
         at = "" if watched is None else f", status at http://{watched[0]}:{watched[1]}/status"
         on = "the port of an application" if self._options.mounted else shown(listening)
-        _LOGGER.info("listening on %s%s, run %s", on, at, self._facts.run_id[:12])
+        self.listens = f"{on}{at}"
+        _LOGGER.info("listening on %s, run %s", self.listens, self._facts.run_id[:12])
         return listening
 
     async def run(self) -> None:
@@ -152,8 +157,9 @@ class RecordedPeer:
         seen = seen and self._last_stopped == stopped
         has_begun = has_checkpoints(self._directory.path)
         is_told = seen and self._last_open == host.peer.num_open and self._last_traffic == _traffic(host)
-        is_over = host.peer.finished and any(place.at_end for place in self._cast.plan.places)
-        if has_begun and (is_over or not is_told):
+        at_end = {place.metric(LOSS).name for place in self._cast.plan.places if place.at_end}
+        is_over = host.peer.finished and bool(at_end)
+        if has_begun and ((is_over and not at_end <= set(self._last_metrics)) or not is_told):
             self._request_row(host, final=is_over)  # exchanges and messages after the last round count, too
         self._due.put_nowait(None)
         await recording

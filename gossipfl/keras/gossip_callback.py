@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import sys
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from gossipfl.deploy.addresses import Where
 from gossipfl.deploy.checked_peer import CheckedPeer
 from gossipfl.deploy.measuring import Heard
 from gossipfl.deploy.peer_options import PeerOptions
-from gossipfl.errors import ConfigurationError
+from gossipfl.errors import ConfigurationError, GossipFLError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.keras.fit_rounds import FitRounds
 from gossipfl.keras.peer_thread import PeerThread
@@ -82,9 +83,12 @@ class GossipCallback(keras.callbacks.Callback):  # type: ignore[misc]
             resume=True,
             download=download,
         )
-        scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
-        self._checked = CheckedPeer.of(scenario, options)
-        _refuse_what_fit_cannot_do(self._checked)
+        try:
+            scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+            self._checked = CheckedPeer.of(scenario, options)
+            _refuse_what_fit_cannot_do(self._checked)
+        except GossipFLError as error:  # the sentence says it all, and ends a short traceback
+            raise error.with_traceback(None) from None
         self._thread: PeerThread | None = None
         self._rounds: FitRounds | None = None
         self._first = 0  # step of the running execution, in its epoch
@@ -122,6 +126,7 @@ class GossipCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._thread = PeerThread(checked, cast, facts)
         self._rounds = FitRounds(self._thread, fitted, cast.trainer)
         self._thread.start()
+        self._say_the_beginning(self._thread)
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         assert self._rounds is not None
@@ -150,12 +155,44 @@ class GossipCallback(keras.callbacks.Callback):  # type: ignore[misc]
             self._thread.join()
         if self._rounds.is_over:
             self._rounds.end()  # exchanges that were open may have moved it
+            host = self._thread.host
+            traffic = [neighbor.traffic for neighbor in host.neighbors.values()]
+            messages, size = sum(one.num_messages for one in traffic), sum(one.sent for one in traffic)
+            self._print(
+                f"is done after round {host.peer.round} of {host.facts.num_rounds}, with {messages} messages and "
+                f"{size:,} bytes to {', '.join(host.neighbors)}: {self._checked.options.run_directory}"
+            )
+
+    def _say_the_beginning(self, thread: PeerThread) -> None:
+        host, where = thread.host, self._checked.options.run_directory
+        done, rounds, others = host.peer.round, host.facts.num_rounds, ", ".join(host.neighbors)
+        if host.peer.finished:
+            _LOGGER.warning(
+                "the run of %s in %s is over, after round %d of %d: fit ends with its model, and trains nothing; give "
+                "another run directory to begin anew",
+                *(host.peer.peer_id, where, done, rounds),
+            )
+        elif done == 0 and host.hosting.meeting_seconds:
+            seconds = host.hosting.meeting_seconds
+            self._print(f"listens on {thread.listens}, and waits up to {seconds:g} s for {others} before round 1")
+        else:
+            self._print(f"listens on {thread.listens}, and goes on in round {done + 1} of {rounds} with {others}")
+
+    def _print(self, said: str) -> None:
+        """Say it where Keras shows how fit goes on, and unless fit is to be silent (`verbose=0`)."""
+        if self.params.get("verbose"):
+            sys.stdout.write(f"{self._checked.options.name} {said}\n")
+            sys.stdout.flush()
 
     @contextmanager
     def _left_on_errors(self) -> Iterator[None]:
         """After an error, or Ctrl-C, fit does not say that it has ended."""
         try:
             yield
+        except KeyboardInterrupt:
+            self.close()
+            _LOGGER.warning("%s leaves, as fit was interrupted; started again it goes on", self._checked.options.name)
+            raise KeyboardInterrupt from None  # a new one, without the places where the callback was waiting
         except BaseException:
             self.close()
             raise

@@ -18,6 +18,8 @@ class PeerThread:
 
     def __init__(self, checked: CheckedPeer, cast: Cast, facts: RunFacts) -> None:
         self.room = FitRoom(cast.trainer)
+        self.listens = ""
+        """Where the peer does, in words, once it has begun."""
         self._checked, self._cast, self._facts = checked, cast, facts
         self._host: HTTPPeer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -75,7 +77,7 @@ class PeerThread:
             peer = RecordedPeer(self._checked, self._cast, self._facts, directory, room=self.room)
             try:
                 await peer.open()
-                self._host = peer.host
+                self.listens, self._host = peer.listens, peer.host
                 self._has_begun.set()
                 await peer.run()
             finally:

@@ -24,6 +24,7 @@ from gossipfl.files.whole_files import kept_for_this_process, write_whole
 from gossipfl.runs.directory import make_run_directory
 from gossipfl.runs.manifest import Manifest, read_manifest, write_manifest
 from gossipfl.runs.parts import Part, Row, rows_of, whole_lines
+from gossipfl.runs.peer_records import PeerRow
 from gossipfl.weights import ModelVectors, PeerId
 
 WAY_ON = (
@@ -41,10 +42,6 @@ _FILES = ("incarnation", NUMBERS, "manifest.json", "history.jsonl", "events.json
 """What is there before the first checkpoint, beside the folder for weights."""
 _FIRST_CHECKPOINT = ".checkpoint-1.safetensors.unfinished"
 """What a peer leaves that was killed while it wrote its first one."""
-
-
-class _Round(Part):
-    round: int
 
 
 class _Dated(Part):
@@ -95,10 +92,10 @@ class PeerDirectory:
             and (not history.exists() or history.read_bytes().count(b"\n") <= 1)
         )
 
-    def begin(self, manifest: Manifest, last_round: int, seconds: float) -> int:
+    def begin(self, manifest: Manifest, last_round: int, seconds: float) -> PeerRow | None:
         """Write the manifest of a new run, or check that a resumed one is the same, and drop what was measured after
-        round `last_round`, and agreed after so many `seconds`, from which it goes on; gives the last round that has
-        been measured, -1 for none.
+        round `last_round`, and agreed after so many `seconds`, from which it goes on; gives the last row that is
+        left, None for none.
 
         Raises ConfigurationError when the directory holds another run, or files of it are garbled.
         """
@@ -107,19 +104,19 @@ class PeerDirectory:
                 (self.path / beside).unlink(missing_ok=True)
             write_whole(self.path / "history.jsonl", "")
             write_manifest(self.path, manifest)
-            return -1
+            return None
         before = read_manifest(self.path, _RESTORE)
         if (before.run_id, before.peer) != (manifest.run_id, manifest.peer):
             raise ConfigurationError(
                 f"{self.path} holds the run of another peer, scenario, model or seed; give another --run-directory"
             )
-        rows = _keep(self.path / "history.jsonl", _Round, lambda row: row.round <= last_round)
+        rows = _keep(self.path / "history.jsonl", PeerRow, lambda row: row.round <= last_round)
         if (self.path / "agreed.jsonl").exists():  # what came to be known after that comes to be known again
             _keep(self.path / "agreed.jsonl", _Dated, lambda row: row.time <= seconds)
         events = self.path / "events.jsonl"
         if events.exists():  # without what was being written when the peer was killed
             write_whole(events, b"".join(whole_lines(events)).decode("utf-8", "replace"))
-        return max((row.round for row in rows), default=-1)
+        return rows[-1] if rows else None
 
     def addresses(self, listen: tuple[str, int] | None, watch: tuple[str, int] | None) -> None:
         """Say where the peer listens, and where it can be watched."""

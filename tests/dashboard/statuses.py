@@ -17,7 +17,7 @@ def status(peer: str, *neighbors: NeighborStatus, **changes: Any) -> PeerStatus:
         "rounds": 9,
         "rounds_done": 3,
         "examples_seen": 90,
-        "incarnation": 0,
+        "incarnation": 1,
         "seconds": 1.0,
         "awaits": (),
         "num_open": 0,

@@ -73,8 +73,8 @@ def test_what_happens_is_told_once():
     made.silent(4.0, 0, "cannot be reached")
     made.silent(5.0, 0, "cannot be reached")
     assert made.page()["live"]["cards"][0]["answers"] is False
-    made.look(6.0, {0: status("a", neighbor("b"), incarnation=1)})
-    made.look(7.0, {0: status("a", neighbor("b"), incarnation=1, state="over", stopped="in round 3: enough")})
+    made.look(6.0, {0: status("a", neighbor("b"), incarnation=2)})
+    made.look(7.0, {0: status("a", neighbor("b"), incarnation=2, state="over", stopped="in round 3: enough")})
 
     assert texts(made) == [
         "a has refused 2 more (replayed)",

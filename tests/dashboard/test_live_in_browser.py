@@ -54,6 +54,15 @@ async def until(page: Page, condition: str) -> None:
 
 
 HEALTH = "[...document.querySelectorAll('#network circle')].map(dot => dot.dataset.health)"
+OUTSIDE = """(() => {
+  const inside = document.querySelector("svg.drawing").getBoundingClientRect();
+  return [...document.querySelectorAll(".drawing text")].filter((name) => {
+    const { left, right, top, bottom } = name.getBoundingClientRect();
+    return left < inside.left || right > inside.right || top < inside.top || bottom > inside.bottom;
+  }).map((name) => name.textContent);
+})()"""
+"""The names at the nodes that are cut off."""
+
 CELLS = "[...document.querySelectorAll('#peers tbody tr')].map(row => row.innerText)"
 
 
@@ -89,6 +98,8 @@ def test_a_killed_peer_is_red_within_three_seconds_and_a_healed_one_green() -> N
             empty = "[...document.querySelectorAll('.empty')].map(note => note.textContent)"
             assert await page.evaluate(empty) == []
             assert len((await page.evaluate("document.querySelector('.links.all').getAttribute('d')")).split("M")) == 5
+
+            assert await page.evaluate(OUTSIDE) == []
 
             died = time.monotonic()
             await berlin.kill()

@@ -127,6 +127,17 @@ async def test_one_that_is_cancelled_says_goodbye_and_a_later_life_goes_on(two):
 
 
 @in_loop
+async def test_a_later_life_of_a_peer_that_is_over_adds_nothing(two):
+    async with two.peer("a") as a, two.peer("b") as b:
+        await asyncio.gather(a.run(), b.run())
+    history = two.where / "a" / "history.jsonl"
+    before = history.read_text()
+    async with two.peer("a", resume=True) as a:
+        assert (await a.run()).round == 4
+    assert history.read_text() == before
+
+
+@in_loop
 async def test_leaving_the_block_ends_a_peer_that_still_runs(two):
     async with two.peer("a") as a:
         running = asyncio.create_task(a.run())

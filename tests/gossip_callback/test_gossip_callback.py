@@ -141,11 +141,40 @@ def test_a_fit_that_ends_early_says_so_and_leaves(tmp_path, caplog):
     assert neighbor.contact == "finished"
     assert read_peer(tmp_path / "a").rows[-1].round == 3
     assert any((one != other).any() for one, other in zip(model.get_weights(), weights, strict=True))
+    before = (tmp_path / "a" / "history.jsonl").read_text()
     whole = GossipCallback(scenario, "a", tmp_path / "a")
     again = build()
     again.fit(*whole.examples(), batch_size=BATCH, epochs=2, shuffle=False, verbose=0, callbacks=[whole])
     for one, other in zip(again.get_weights(), model.get_weights(), strict=True):
         assert np.array_equal(one, other), "a run that is over is not gone on with"
+    assert "is over, after round 3 of 3: fit ends with its model, and trains nothing" in caplog.text
+    assert (tmp_path / "a" / "history.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize("verbose", [0, 2])
+def test_an_interrupt_while_it_waits_is_short_and_leaves(tmp_path, capsys, caplog, verbose):
+    scenario = pair()
+    gossip = GossipCallback(scenario, "a", tmp_path / "a")
+
+    class Interrupts(keras.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            def interrupted(has_finished: Any) -> None:
+                raise KeyboardInterrupt
+
+            gossip._thread.room.next_job = interrupted  # as Ctrl-C does while nobody is there
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        build().fit(*gossip.examples(), batch_size=BATCH, epochs=2, verbose=verbose, callbacks=[gossip, Interrupts()])
+    assert not any(entry.path.name == "fit_rounds.py" for entry in caught.traceback)
+    assert "a leaves, as fit was interrupted" in caplog.text
+    said = capsys.readouterr().out
+    assert ("a listens on 127.0.0.1:" in said and "waits up to 60 s for b before round 1" in said) == bool(verbose)
+
+
+def test_a_wrong_name_is_a_sentence_after_a_short_traceback(tmp_path):
+    with pytest.raises(ConfigurationError, match="there is no peer 'c'") as caught:
+        GossipCallback(pair(), "c", tmp_path / "c")
+    assert len(caught.traceback) == 2, "the line of the program, and the callback"
 
 
 def test_what_fit_would_do_otherwise_is_a_sentence(tmp_path):

@@ -105,7 +105,9 @@ def test_a_peer_that_goes_on_drops_what_it_comes_to_know_again(peers):
     (peers[0] / "checkpoint-1.safetensors").touch()
     before = (peers[0] / "agreed.jsonl").read_text().splitlines(keepends=True)
     with PeerDirectory.opened(peers[0], resume=True) as directory:
-        assert directory.begin(Manifest(**json_in(peers[0] / "manifest.json")), 2, 3.0) == 2
+        last = directory.begin(Manifest(**json_in(peers[0] / "manifest.json")), 2, 3.0)
+        assert last is not None
+        assert last.round == 2
         assert (peers[0] / "agreed.jsonl").read_text() == before[0]
         directory.agreed(SECOND, 4.5)
     last = json.loads((peers[0] / "agreed.jsonl").read_text().splitlines()[-1])

@@ -18,6 +18,15 @@ function stateOf(card) {
   return `${card.state} for ${card.first_awaited}${others}`;
 }
 
+// The place of a name is on the outer side of its peer, where the fewest links are.
+function besides([x, y], radius) {
+  const far = Math.hypot(x, y);
+  const [outX, outY] = far < 0.1 ? [0, 1] : [x / far, y / far];
+  const anchor = outX > 0.3 ? "start" : outX < -0.3 ? "end" : "middle";
+  const gap = radius + (anchor === "middle" ? 0.055 : 0.035);
+  return { x: x + gap * outX, y: y + gap * outY, "font-size": 0.065, style: { "text-anchor": anchor } };
+}
+
 // A drawing that is made once for each graph; `paint()` then changes what has changed.
 function liveGraph(cards) {
   const card = element("article", { class: "card" });
@@ -31,6 +40,7 @@ function liveGraph(cards) {
       return;
     }
     const radius = peerRadius(positions);
+    const isNamed = positions.length <= 40;
     const paths = Object.fromEntries(
       ["all", "awaiting", "talking", "lost"].map((kind) => [kind, shape("path", { class: `links ${kind}` })]),
     );
@@ -42,7 +52,7 @@ function liveGraph(cards) {
     const dots = positions.map(([x, y], place) => {
       const width = Math.min(0.02, 0.25 * radius);
       const dot = shape("circle", { class: "peer", cx: x, cy: y, r: radius, style: { "stroke-width": width } });
-      const text = positions.length <= 40 ? shape("text", { x, y: y + radius + 0.06, "font-size": 0.065 }) : null;
+      const text = isNamed ? shape("text", besides([x, y], radius)) : null;
       const tip = (event) => tooltip.show(event.clientX, event.clientY, ...tipOf(cards[place]));
       return { dot, text, group: shape("g", { onpointermove: tip, onpointerleave: tooltip.hide }, dot, text) };
     });
@@ -51,7 +61,12 @@ function liveGraph(cards) {
       head,
       shape(
         "svg",
-        { class: "drawing", viewBox: "-1.15 -1.15 2.3 2.42", role: "img", "aria-label": label },
+        {
+          class: isNamed ? "drawing named" : "drawing",
+          viewBox: isNamed ? "-1.7 -1.25 3.4 2.5" : "-1.15 -1.15 2.3 2.3",
+          role: "img",
+          "aria-label": label,
+        },
         Object.values(paths),
         dots.map(({ group }) => group),
       ),

@@ -110,7 +110,7 @@ function fillTiles() {
 // Peers
 
 const COLUMNS = [
-  ["State", (card) => element("span", { class: "state", "data-health": healthOf(card) }, stateOf(card)), (card) => stateOf(card) + healthOf(card)],
+  ["State", (card) => element("span", { class: "state", "data-health": healthOf(card), title: stateOf(card) }, stateOf(card)), (card) => stateOf(card) + healthOf(card)],
   ["Round", (card) => (isNumber(card.round) ? `${count(card.round)} / ${count(card.rounds)}` : NONE)],
   ["Loss", (card) => shown(card.loss, "number")],
   ...SCORES.map((metric) => [capitalized(metric.words), (card) => shown(card.metrics?.[metric.name], metric.kind)]),
@@ -175,6 +175,11 @@ function addEvents(events) {
 // Curves
 
 function sumUp() {
+  if (RUN.followed) {
+    const handled = CARDS.map((card) => (card.sent ?? 0) + (card.received ?? 0));
+    SUMMARY[LABELS[0]] = { num_bytes: { mean: total("sent") }, busiest_peer_bytes: { mean: Math.max(...handled) } };
+    return;
+  }
   for (const label of LABELS) {
     const lasts = (column) => RUN.histories[label].map((table) => table[column]?.at(-1)).filter(isNumber);
     const of = (values) => (values.length ? { mean: mean(values) } : null);
@@ -195,7 +200,7 @@ function drawFollowedCurves(section) {
   });
   const charts = [...METRICS.filter((metric) => metric !== LOSS).map(spreadChart), spreadChart(LOSS), training];
   section.append(
-    sectionHead("Learning curves", "Over all peers, as each has said it last, since this page was asked for first."),
+    sectionHead("Learning curves", "Over all peers, as each had said it last when the median round was over, since this page was asked for first; the tiles above are newer."),
     element("div", { class: "grid" }, charts.map((chart) => chart.card), trafficCard()),
   );
   charts.forEach((chart) => chart.draw());
