@@ -254,7 +254,7 @@ class Siege:
     @property
     def honest_connections(self) -> set[Connection]:
         """Those over which the honest neighbor has brought something."""
-        return {connection for connection in self.victim._server._server._open if connection.sender == "b"}
+        return {connection for connection in self.victim.server._server._open if connection.sender == "b"}
 
     @property
     def refusals(self) -> Counter[str]:
