@@ -34,11 +34,6 @@ class Advert:
     def _text(self, sum_id: SumId, peer_id: PeerId) -> bytes:
         return sum_id.context("keys", peer_id.encode(), self.seal_key, self.mask_key, self.commitment)
 
-    @property
-    def keys(self) -> tuple[bytes, ...]:
-        """Its public keys."""
-        return (self.seal_key, self.mask_key) if self.seal_key else (self.mask_key,)
-
     def check(self, sum_id: SumId, peer_id: PeerId, cipher: Cipher, *, shares: bool) -> None:
         """Raises RemoteProtocolError unless these are the keys of that peer for this sum, in which there are shares of
         secrets or none."""

@@ -88,7 +88,7 @@ class Aggregator:
             case Phase.ADVERT:
                 advert = Advert.unpacked(payload)
                 advert.check(self.sum_id, sender, self._cipher, shares=True)
-                for key in advert.keys:  # with some points nobody can agree
+                for key in (advert.seal_key, advert.mask_key):  # with some points nobody can agree
                     self._cipher.agree(bytes(32), key, b"")
             case Phase.SHARES:
                 if {*unpack_by_peer(payload)} != {*self._roster} - {sender}:
@@ -106,10 +106,10 @@ class Aggregator:
     def close(self) -> list[Note]:
         """Go on to the next phase with those who have answered."""
         answers = {name: self._answers[name] for name in self._in_it if name in self._answers}
-        on_roster = len(self._roster)
-        needed = self._rules.needed(on_roster) if on_roster else self._rules.least
         if self._keys is not None:
             needed = len(self._members)
+        else:
+            needed = self._rules.needed(len(self._roster)) if self._roster else self._rules.least
         is_enough = len(answers) >= needed and (self._roster or self._rules.allows(len(answers)))
         if self.is_over or not is_enough:
             self.is_over = True
