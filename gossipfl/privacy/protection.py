@@ -56,23 +56,39 @@ def _check_budget(job: Train, uses: int, most_uses: int | None) -> None:
         )
 
 
-class ProtectedTraining:
+class _Counted:
+    """The secrets of a protection at one participant, and the number of its uses, which is what is spent."""
+
+    def __init__(self, secret: SecretRandomness) -> None:
+        self._secret = secret
+        self.uses = 0
+
+    def secret_of(self, job: int) -> bytes:
+        """The secret that a trainer needs for a job; nothing, where it is not the trainer who protects."""
+        return b""
+
+    @property
+    def saved(self) -> dict[str, float]:
+        """Its part of a snapshot."""
+        return {"uses": self.uses}
+
+    def restore(self, saved: Mapping[str, float]) -> None:
+        """Go on from what a snapshot has."""
+        self.uses = int(saved["uses"])
+
+
+class ProtectedTraining(_Counted):
     """The protection at one peer, with its secrets, and the number of its uses, which is what is spent."""
 
     def __init__(self, protection: Protection, secret: SecretRandomness) -> None:
+        super().__init__(secret)
         self._protection = protection
-        self._secret = secret
-        self.uses = 0
 
     @property
     def spending(self) -> Spending:
         """The uses of noise so far; none where there is no noise."""
         noise = self._protection.noise
         return {Mechanism(noise): self.uses} if noise and self.uses else {}
-
-    def secret_of(self, job: int) -> bytes:
-        """Nothing: a trainer needs no secret of this peer."""
-        return b""
 
     def protected(self, job: Train, update: Update) -> Update:
         """The result of a job with its weights protected, and without what a correction wanted; one more use.
@@ -87,15 +103,6 @@ class ProtectedTraining:
         self.uses += 1
         weights = (job.weights + change).astype(update.weights.dtype)
         return replace(update, weights=frozen(weights), vectors={})
-
-    @property
-    def saved(self) -> dict[str, float]:
-        """Its part of a snapshot."""
-        return {"uses": self.uses}
-
-    def restore(self, saved: Mapping[str, float]) -> None:
-        """Go on from what a snapshot has."""
-        self.uses = int(saved["uses"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +185,12 @@ class SumProtection:
         return float((self.noise**-2 - (2 * self.adaptive.noise) ** -2) ** -0.5)
 
 
-class ProtectedSum:
+class ProtectedSum(_Counted):
     """The protection at the server, with its secrets, and the number of its uses, which is what is spent."""
 
     def __init__(self, protection: SumProtection, secret: SecretRandomness) -> None:
+        super().__init__(secret)
         self._protection = protection
-        self._secret = secret
-        self.uses = 0
         self.clip = protection.clip
         """The clip of the next round."""
 
@@ -192,10 +198,6 @@ class ProtectedSum:
     def spending(self) -> Spending:
         """The rounds so far."""
         return {Mechanism(self._protection.noise): self.uses} if self.uses else {}
-
-    def secret_of(self, job: int) -> bytes:
-        """Nothing: a server does not train."""
-        return b""
 
     def protected(self, job: Train, update: Update) -> Update:
         """The result of a job as it is: a server has none."""
@@ -220,21 +222,21 @@ class ProtectedSum:
     @property
     def saved(self) -> dict[str, float]:
         """Its part of a snapshot."""
-        return {"uses": self.uses, "clip": self.clip}
+        return super().saved | {"clip": self.clip}
 
     def restore(self, saved: Mapping[str, float]) -> None:
         """Go on from what a snapshot has."""
-        self.uses, self.clip = int(saved["uses"]), saved["clip"]
+        super().restore(saved)
+        self.clip = saved["clip"]
 
 
-class ProtectedExamples:
+class ProtectedExamples(_Counted):
     """The protection of a peer's examples: the secrets of its jobs, and the number of its steps, which is what is
     spent. All that training gives is protected already."""
 
     def __init__(self, protection: ExampleProtection, secret: SecretRandomness) -> None:
+        super().__init__(secret)
         self._protection = protection
-        self._secret = secret
-        self.uses = 0
 
     @property
     def spending(self) -> Spending:
@@ -253,15 +255,6 @@ class ProtectedExamples:
         _check_budget(job, self.uses + job.num_steps, self._protection.most_uses)
         self.uses += job.num_steps
         return update
-
-    @property
-    def saved(self) -> dict[str, float]:
-        """Its part of a snapshot."""
-        return {"uses": self.uses}
-
-    def restore(self, saved: Mapping[str, float]) -> None:
-        """Go on from what a snapshot has."""
-        self.uses = int(saved["uses"])
 
 
 AnyProtection: TypeAlias = Protection | ExampleProtection | SumProtection
