@@ -21,7 +21,7 @@ from gossipfl.engines.http.status import PeerStatus, status_of
 from gossipfl.errors import ConfigurationError
 from gossipfl.experiments.experiment import Cast, Experiment
 from gossipfl.runs.peer_directory import PeerDirectory
-from gossipfl.scenario import Scenario, load_scenario
+from gossipfl.scenario import Scenario, given_scenario
 from gossipfl.weights import PeerId, StoredModel
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class HostedPeer:
         resume: bool = False,
         download: bool = False,
     ) -> None:
-        self._scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+        self._scenario = given_scenario(scenario)
         self._options = PeerOptions(
             name,
             Path(run_directory),

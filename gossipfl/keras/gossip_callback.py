@@ -21,7 +21,7 @@ from gossipfl.errors import ConfigurationError, GossipFLError
 from gossipfl.experiments.experiment import Experiment
 from gossipfl.keras.fit_rounds import FitRounds
 from gossipfl.keras.peer_thread import PeerThread
-from gossipfl.scenario import Scenario, load_scenario
+from gossipfl.scenario import Scenario, given_scenario
 from gossipfl.training.keras.fitted import FittedModel
 from gossipfl.weights import PeerId
 
@@ -84,7 +84,7 @@ class GossipCallback(keras.callbacks.Callback):  # type: ignore[misc]
             download=download,
         )
         try:
-            scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+            scenario = given_scenario(scenario)
             self._checked = CheckedPeer.of(scenario, options)
             _refuse_what_fit_cannot_do(self._checked)
         except GossipFLError as error:  # the sentence says it all, and ends a short traceback

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gossipfl.errors import ConfigurationError
-from gossipfl.scenario import Scenario, load_scenario
+from gossipfl.scenario import Scenario, given_scenario
 from gossipfl.scenario.section import Section
 
 
@@ -26,7 +26,7 @@ def asked(
     Raises ConfigurationError, as `Scenario` does, and where an algorithm would ignore what is given, because it has a
     topology or an optimizer of its own.
     """
-    own = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+    own = given_scenario(scenario)
     for name, given in {"topology": topology, "optimizer": optimizer}.items():
         ignoring = [one for one in own.algorithms if getattr(one, name) is not None]
         if given is not None and ignoring:

@@ -38,6 +38,11 @@ def load_scenario(name: str | Path, overrides: Sequence[str] = ()) -> Scenario:
         raise ConfigurationError(f"{path.name}: {error}") from None
 
 
+def given_scenario(given: Scenario | str | Path) -> Scenario:
+    """A scenario as programs give it: itself, its name or its file. Raises what `load_scenario` does."""
+    return given if isinstance(given, Scenario) else load_scenario(given)
+
+
 def _find(name: str) -> Path:
     path = Path(name)
     try:
