@@ -51,15 +51,8 @@ def summary(manifest: Manifest, rows: Iterable[Mapping[str, Any]]) -> dict[str, 
 
 
 def _write_parquet(path: Path, history: Sequence[HistoryRow], metrics: Sequence[Metric]) -> None:
-    of_peers = ["loss", *(metric.name for metric in metrics)]
     flat = [
-        {name: value for name, value in row.model_dump().items() if not isinstance(value, dict)}
-        | {
-            "peers": [
-                {"peer": peer_id, **{name: row.of_peers(name).get(peer_id) for name in of_peers}}
-                for peer_id in row.of_peers("loss")
-            ]
-        }
+        row.own_numbers() | {"peers": [{"peer": peer} | own for peer, own in row.by_peer(metrics).items()]}
         for row in history
     ]
     _write_table(path, flat)

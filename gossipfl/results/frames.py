@@ -46,13 +46,11 @@ def _columns(run: Run, peers: bool, points: Points, missing: float | None) -> di
 
 
 def _rows(run: Run) -> Iterable[Mapping[str, Any]]:
-    for row in run.history:
-        yield {name: value for name, value in row.model_dump().items() if not isinstance(value, dict)}
+    return (row.own_numbers() for row in run.history)
 
 
 def _rows_of_peers(run: Run) -> Iterable[Mapping[str, Any]]:
-    of_peers = ["loss", *(metric.name for metric in run.manifest.metrics)]
     for row in run.history:
         common = {"algorithm": row.algorithm, "seed": row.seed, "round": row.round, "time": row.time}
-        for peer in row.of_peers("loss"):
-            yield common | {"peer": peer} | {name: row.of_peers(name).get(peer) for name in of_peers}
+        for peer, own in row.by_peer(run.manifest.metrics).items():
+            yield common | {"peer": peer} | own

@@ -1,9 +1,9 @@
 """The files of a run directory that the report reads, and what they must hold."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import FiniteFloat, model_validator
 
@@ -13,7 +13,7 @@ from gossipfl.runs.agreed_rows import AgreedRow, agreed_rows
 from gossipfl.runs.classes_file import Classes, read_classes
 from gossipfl.runs.manifest import FORMAT, Manifest, RunAlgorithm, read_manifest
 from gossipfl.runs.parts import Count, GarbledError, Measured, MeasuredOfPeers, Part, Seed, parsed, rows_of
-from gossipfl.scores import is_metric_name
+from gossipfl.scores import Metric, is_metric_name
 from gossipfl.training.metrics import named_metric
 
 
@@ -49,6 +49,15 @@ class HistoryRow(Part):
         """A metric, or the loss, of each evaluated peer's own model."""
         value = self.__pydantic_extra__.get(f"peer_{metric}")
         return value if isinstance(value, dict) else {}
+
+    def own_numbers(self) -> dict[str, Any]:
+        """All of it but for the numbers of each peer."""
+        return {name: value for name, value in self.model_dump().items() if not isinstance(value, dict)}
+
+    def by_peer(self, metrics: Sequence[Metric]) -> dict[str, dict[str, float | None]]:
+        """The loss and metrics of each evaluated peer's own model, by peer."""
+        names = ["loss", *(metric.name for metric in metrics)]
+        return {peer: {name: self.of_peers(name).get(peer) for name in names} for peer in self.of_peers("loss")}
 
     @property
     def metric_names(self) -> list[str]:
